@@ -1,0 +1,81 @@
+"""seqlab: recurrent sequence models built from plugins.
+
+``import seqlab`` is light: parts, torch and plugins are imported when first used.
+
+>>> import torch, seqlab
+>>> layer = seqlab.Bidirectional(seqlab.LSTM(3, 5), merge_mode="concat")
+>>> output, state = layer(torch.zeros(2, 4, 3), lengths=torch.tensor([4, 2]))
+>>> output.shape
+torch.Size([2, 4, 10])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from seqlab.plugins import version_of as _version_of
+from seqlab.registry import available, get, register
+
+if TYPE_CHECKING:
+    from seqlab.bundle import load
+    from seqlab.cells.base import Cell
+    from seqlab.cells.gated import GatedCell
+    from seqlab.layers.base import Layer
+    from seqlab.layers.recurrent import GRU, LSTM, RNN, Recurrent
+    from seqlab.layers.stream import stream
+    from seqlab.wrappers.base import Wrapper
+    from seqlab.wrappers.bidirectional import Bidirectional
+    from seqlab.wrappers.residual import Residual
+    from seqlab.wrappers.stacked import Stacked
+
+__version__ = _version_of("seqlab")
+
+_HOMES = {
+    "Bidirectional": "seqlab.wrappers.bidirectional",
+    "Cell": "seqlab.cells.base",
+    "GRU": "seqlab.layers.recurrent",
+    "GatedCell": "seqlab.cells.gated",
+    "LSTM": "seqlab.layers.recurrent",
+    "Layer": "seqlab.layers.base",
+    "RNN": "seqlab.layers.recurrent",
+    "Recurrent": "seqlab.layers.recurrent",
+    "Residual": "seqlab.wrappers.residual",
+    "Stacked": "seqlab.wrappers.stacked",
+    "Wrapper": "seqlab.wrappers.base",
+    "load": "seqlab.bundle",
+    "stream": "seqlab.layers.stream",
+}
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
+    "Cell",
+    "GatedCell",
+    "Layer",
+    "Recurrent",
+    "Residual",
+    "Stacked",
+    "Wrapper",
+    "__version__",
+    "available",
+    "get",
+    "load",
+    "register",
+    "stream",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'seqlab' has no attribute '{name}'")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""Cells: one time step of a recurrence, with its parameters."""

@@ -1,0 +1,1 @@
+"""Other libraries' signatures and weights, over seqlab's own layers."""

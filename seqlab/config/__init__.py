@@ -1,0 +1,1 @@
+"""Configuration: Hydra and OmegaConf in, plain spec dataclasses out."""

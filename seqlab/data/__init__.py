@@ -1,0 +1,1 @@
+"""Data: from a source to batches. The only package that knows Hugging Face datasets."""

@@ -1,0 +1,1 @@
+"""Sources: where data comes from; each ends in a Hugging Face DatasetDict."""

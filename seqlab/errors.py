@@ -1,0 +1,71 @@
+"""Every error a user can cause, each with one clear line: what, where, what was expected."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeqlabError(Exception):
+    """Base of all errors that a user's input can cause; the command line exits with 2."""
+
+
+class ConfigError(SeqlabError, ValueError):
+    """A configuration has an unknown key, a wrong type or a contradiction."""
+
+
+class DataError(SeqlabError, ValueError):
+    """A data set cannot be read as described; the message names file, row and column."""
+
+
+class OptionError(SeqlabError, ValueError, TypeError):
+    """A part was given an option that has a wrong name, type or value."""
+
+
+class ShapeError(SeqlabError, ValueError):
+    """A tensor has a shape that does not fit; the message gives both shapes."""
+
+
+class UnknownNameError(SeqlabError, LookupError):
+    """No part of that kind is registered under that name."""
+
+
+class DuplicateNameError(SeqlabError, ValueError):
+    """Two parts of one kind claim the same name."""
+
+
+class PluginError(SeqlabError, RuntimeError):
+    """A plugin is installed but cannot be used; the message gives the reason."""
+
+
+class BundleError(SeqlabError, ValueError):
+    """A bundle folder is incomplete, damaged, or not one."""
+
+
+class EngineError(SeqlabError, RuntimeError):
+    """An engine was asked for by name and cannot run this cell here."""
+
+
+class RunError(SeqlabError, RuntimeError):
+    """A run cannot start or finish: folder taken, device missing, not writable."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """The candidate most like ``name``, or None when none is close."""
+    lowered = {c.lower(): c for c in candidates}
+    match = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return lowered[match[0]] if match else None
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """The tail of an error message: the nearest name, or all of them.
+
+    >>> did_you_mean("lsmt", ["gru", "lstm"])
+    "did you mean 'lstm'? (known: gru, lstm)"
+    >>> did_you_mean("qqq", ["gru", "lstm"])
+    'known: gru, lstm'
+    """
+    known = sorted(candidates)
+    listing = "known: " + (", ".join(known) if known else "none")
+    match = nearest(name, known)
+    return f"did you mean '{match}'? ({listing})" if match else listing

@@ -1,0 +1,1 @@
+"""Heads: a task each, with its loss, decoding and metrics."""

@@ -1,0 +1,1 @@
+"""Layers: a cell run over time by an engine; sequence in, sequence and final state out."""

@@ -1,0 +1,1 @@
+"""Options of cells: activations, initializers, regularizers, constraints, merges, dropout."""

@@ -1,0 +1,135 @@
+"""The values that pass between parts. `data` and `model` meet only here.
+
+B batch, T time, D features, E encoder output, C classes, U target time, V vocabulary.
+Padding is described by ``lengths`` or ``mask``, never by a magic value in the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+#: A recurrent state: a NamedTuple of ``[B, ...]`` tensors, or a tuple of such states.
+State = Any
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """One input feature: ``ids`` (``[B, T]`` int64 below ``size``) or ``numeric`` (size = D)."""
+
+    name: str
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """What a head must predict.
+
+    ``kind``: ``label`` (``[B]`` int64), ``labels`` (``[B, C]`` float 0/1), ``tags`` (``[B, T]``
+    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks) or ``values`` (float).
+    ``size`` counts classes, tags or vocabulary; ``names`` are the classes or tags in order.
+    ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens``.
+    """
+
+    kind: str
+    size: int
+    names: tuple[str, ...] = ()
+    bos: int | None = None
+    eos: int | None = None
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """All that a model needs to know of its data to be built; stored in the bundle."""
+
+    features: tuple[FeatureInfo, ...]
+    target: TargetInfo
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of sequences.
+
+    Args:
+        inputs: feature name to ``[B, T]`` int64 ids or ``[B, T, D]`` float values.
+        lengths: ``[B]`` int64, the number of real steps, from the left.
+        target: the tensor described by ``TargetInfo``, or None when predicting.
+        target_lengths: ``[B]`` int64 for ``tokens``, else None.
+        references: for ``tokens``, every accepted answer of each row as id lists, or None.
+        rows: each row's position in its data set, ``[B]`` int64, or None.
+    """
+
+    inputs: dict[str, Tensor]
+    lengths: Tensor
+    target: Tensor | None = None
+    target_lengths: Tensor | None = None
+    references: list[list[list[int]]] | None = field(default=None, repr=False)
+    rows: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of rows, B."""
+        return int(self.lengths.shape[0])
+
+    def apply(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with a function applied to every tensor."""
+
+        def maybe(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else function(tensor)
+
+        return replace(
+            self,
+            inputs={name: function(value) for name, value in self.inputs.items()},
+            lengths=function(self.lengths),
+            target=maybe(self.target),
+            target_lengths=maybe(self.target_lengths),
+            rows=maybe(self.rows),
+        )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        return self.apply(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, for fast copies to a GPU."""
+        return self.apply(Tensor.pin_memory)
+
+
+class Encoded(NamedTuple):
+    """What an encoder hands to a head.
+
+    ``output`` is ``[B, T, E]``, zero at padded steps; ``state`` the layer's final state;
+    ``final`` ``[B, S]`` the final hidden state of the last layer, directions joined;
+    ``mask`` ``[B, T]`` bool, True = real. ``directions`` are the widths of the forward and
+    the backward part when ``output`` is their concatenation (E = sum), else ``(E,)``.
+    """
+
+    output: Tensor
+    state: State
+    final: Tensor
+    lengths: Tensor
+    mask: Tensor
+    directions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """The sizes a head needs to be built before any data is seen (see ``Encoded``)."""
+
+    output_size: int
+    final_size: int
+    directions: tuple[int, ...]
+
+
+def lengths_to_mask(lengths: Tensor, steps: int) -> Tensor:
+    """``[B]`` lengths to a ``[B, T]`` boolean mask, True = real.
+
+    >>> lengths_to_mask(torch.tensor([2, 0]), 3).int().tolist()
+    [[1, 1, 0], [0, 0, 0]]
+    """
+    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)

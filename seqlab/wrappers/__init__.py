@@ -1,0 +1,1 @@
+"""Wrappers: they make a layer out of layers, and nest in any order."""
