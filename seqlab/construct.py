@@ -1,0 +1,110 @@
+"""From a plain spec, ``{"name": ..., option: ...}``, to a registered part; never by import path."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from seqlab import registry
+from seqlab.errors import OptionError, did_you_mean
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
+    """The keyword options a class or function takes, its base classes' included.
+
+    A class whose ``__init__`` ends in ``**options`` passes them on, so the options of the next
+    class in its method resolution order count too.
+    """
+    if not inspect.isclass(part):
+        return _named_parameters(part)[0]
+    found: dict[str, inspect.Parameter] = {}
+    for cls in part.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        names, passes_on = _named_parameters(vars(cls)["__init__"])
+        found = {**names, **found}
+        if not passes_on:
+            break
+    found.pop("self", None)
+    return found
+
+
+def _named_parameters(function: Any) -> tuple[dict[str, inspect.Parameter], bool]:
+    parameters = inspect.signature(function).parameters
+    named = {n: p for n, p in parameters.items() if p.kind in _NAMED}
+    passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return named, passes_on
+
+
+def split_spec(kind: str, spec: Any, where: str = "") -> tuple[str, dict[str, Any]]:
+    """The name and the options of a spec: a name alone, or a mapping with a key ``name``.
+
+    Raises:
+        OptionError: the spec is neither; ``where`` says which key of the config it is.
+    """
+    place = where or kind
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping):
+        raise OptionError(
+            f"{place}: expected a {kind}'s name or a mapping with 'name', got {spec!r}"
+        )
+    if not isinstance(spec.get("name"), str):
+        raise OptionError(f"{place}: the key 'name' is missing (which {kind}?) in {dict(spec)!r}")
+    return spec["name"], {str(key): value for key, value in spec.items() if key != "name"}
+
+
+def check_options(
+    kind: str, name: str, options: Mapping[str, Any], *, given: int, where: str
+) -> None:
+    """Refuse options that the part does not take, and name those it needs.
+
+    Args:
+        kind: the part's kind, for messages and look-up.
+        name: the registered name.
+        options: what the spec gives.
+        given: how many leading positional arguments the builder supplies itself.
+        where: the config key, for messages.
+
+    Raises:
+        OptionError: an option is unknown (with the nearest right name) or a required one missing.
+    """
+    accepted = accepted_options(registry.get(kind, name))
+    open_names = dict(list(accepted.items())[given:])
+    for key in options:
+        if key not in open_names:
+            raise OptionError(
+                f"{where or kind}: {kind} '{name}' has no option '{key}': "
+                f"{did_you_mean(key, open_names)}"
+            )
+    missing = [
+        key
+        for key, parameter in open_names.items()
+        if parameter.default is inspect.Parameter.empty and key not in options
+    ]
+    if missing:
+        raise OptionError(f"{where or kind}: {kind} '{name}' needs {', '.join(missing)}")
+
+
+def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
+    """Build the registered part a spec names, with ``args`` before its options.
+
+    >>> construct("merge", "sum").name
+    'sum'
+
+    Raises:
+        UnknownNameError: no such part.
+        OptionError: an option is unknown, missing or refused by the part.
+    """
+    name, options = split_spec(kind, spec, where)
+    part = registry.get(kind, name)
+    check_options(kind, name, options, given=len(args), where=where)
+    try:
+        return part(*args, **options)
+    except OptionError as error:
+        message = str(error)
+        prefix = f"{where}: " if where and not message.startswith(where) else ""
+        raise OptionError(f"{prefix}{message}") from error
