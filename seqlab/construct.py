@@ -92,8 +92,8 @@ def check_options(
 def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
     """Build the registered part a spec names, with ``args`` before its options.
 
-    >>> construct("merge", "sum").name
-    'sum'
+    >>> construct("merge", "sum", 3, 3).output_size
+    3
 
     Raises:
         UnknownNameError: no such part.

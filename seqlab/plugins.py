@@ -10,6 +10,7 @@ import functools
 import os
 from dataclasses import dataclass
 from importlib import metadata
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -92,8 +93,10 @@ def _range_problem(distribution: str) -> str | None:
 
 
 @functools.cache
-def _all_points() -> metadata.EntryPoints:
-    return metadata.entry_points()
+def _all_points() -> tuple[metadata.EntryPoint, ...]:
+    points: Any = metadata.entry_points()
+    ours = (group for group in points.groups if group.startswith("seqlab."))
+    return tuple(point for group in ours for point in points.select(group=group))
 
 
 def refresh() -> None:
@@ -111,7 +114,7 @@ def declared(kind: str) -> dict[str, Declaration]:
     ``name@distribution``; two plugins that claim one name make that name unusable.
     """
     found: dict[str, Declaration] = {}
-    points = _all_points().select(group=f"seqlab.{kind}")
+    points = [point for point in _all_points() if point.group == f"seqlab.{kind}"]
     for point in sorted(points, key=lambda p: (_distribution(p) != BUILT_IN, _distribution(p))):
         distribution = _distribution(point)
         if disabled(distribution):
@@ -158,8 +161,8 @@ def config_packages() -> list[tuple[str, str]]:
     """Config folders that plugins declare: (distribution, importable package) pairs."""
     pairs = [
         (_distribution(point), point.value)
-        for point in _all_points().select(group=CONFIG_GROUP)
-        if not disabled(_distribution(point))
+        for point in _all_points()
+        if point.group == CONFIG_GROUP and not disabled(_distribution(point))
     ]
     return sorted(set(pairs))
 

@@ -1,0 +1,166 @@
+"""The contract of every recurrence: one time step, and what can be done for all steps at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.errors import OptionError, ShapeError
+from seqlab.types import State as StateTree
+
+
+class HiddenState(NamedTuple):
+    """The state of a cell that remembers its output alone: ``hidden`` is ``[B, H]``."""
+
+    hidden: Tensor
+
+
+class VendorKernel(NamedTuple):
+    """Which ATen kernel computes a cell, or why none does.
+
+    ``name`` is ``lstm``, ``gru``, ``rnn_tanh``, ``rnn_relu`` or None; ``reason`` is set with None.
+    """
+
+    name: str | None
+    reason: str = ""
+
+
+class Cell(nn.Module, ABC):
+    """One time step of a recurrence, with its parameters. Any recurrence fits.
+
+    A subclass sets ``state_sizes`` (or overrides ``initial_state``) and writes ``step``; work
+    that does not depend on the state goes into ``project``, which sees the whole sequence.
+
+    Args:
+        input_size: D, the number of features of one input step.
+        hidden_size: H, the width of the state.
+
+    Example:
+        >>> class Leaky(Cell):
+        ...     State = HiddenState
+        ...     def step(self, projected_t, state, noise=None):
+        ...         hidden = 0.9 * state.hidden + 0.1 * projected_t
+        ...         return hidden, HiddenState(hidden)
+        >>> cell = Leaky(2, 2)
+        >>> output, state = cell.step(torch.ones(1, 2), cell.initial_state(1))
+        >>> output.tolist()
+        [[0.10000000149011612, 0.10000000149011612]]
+    """
+
+    State: Any = HiddenState
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size = positive_int("input_size", input_size)
+        self.hidden_size = positive_int("hidden_size", hidden_size)
+
+    @property
+    def output_size(self) -> int:
+        """The width of one step's output; H unless a subclass says otherwise."""
+        return self.hidden_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The width of each field of ``State``; H for all unless a subclass says otherwise."""
+        return (self.hidden_size,) * len(state_fields(self.State))
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> StateTree:
+        """Zeros ``[B, width]`` for every field of ``State``, where the parameters live."""
+        like = next(self.parameters(), None)
+        if like is not None:
+            device = device if device is not None else like.device
+            dtype = dtype if dtype is not None else like.dtype
+        zeros = (torch.zeros(batch_size, n, device=device, dtype=dtype) for n in self.state_sizes)
+        return self.State(*zeros)
+
+    def sample_noise(
+        self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Any:
+        """The random masks of one sequence, drawn before its first step; None for none.
+
+        What it returns is handed to ``project`` and, through its method ``at(t)``, to ``step``.
+        """
+        del batch_size, steps, device, dtype
+
+    def project(self, x_BTD: Tensor, noise: Any = None) -> Any:
+        """The part of the step that needs no state, for all times at once; here the identity."""
+        del noise
+        return x_BTD
+
+    @abstractmethod
+    def step(
+        self, projected_t: Any, state: StateTree, noise: Any = None
+    ) -> tuple[Tensor, StateTree]:
+        """One step: ``projected[:, t]`` and the state before it, to the output and the next."""
+
+    def vendor_kernel(self) -> VendorKernel:
+        """The vendor kernel that computes exactly this cell with its options, if there is one."""
+        return VendorKernel(None, "no vendor kernel has this cell's equations")
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew; a cell with parameters overrides it."""
+
+    def regularization_loss(self) -> Tensor:
+        """The penalties that the cell's regularizers ask for: a scalar, zero without any."""
+        like = next(self.parameters(), None)
+        return torch.zeros(()) if like is None else like.new_zeros(())
+
+    def apply_constraints(self) -> None:
+        """Project the parameters onto what the cell's constraints allow, in place."""
+
+
+def positive_int(name: str, value: Any) -> int:
+    """The value, if it is an int of at least 1; else an OptionError that names it."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{name} must be an int of at least 1, got {value!r}")
+    return value
+
+
+def state_fields(state_type: type) -> tuple[str, ...]:
+    """The field names of a State class."""
+    return tuple(getattr(state_type, "_fields", ()))
+
+
+def map_state(function: Callable[..., Tensor], *states: StateTree) -> StateTree:
+    """Apply a function to the matching tensors of states, keeping their structure.
+
+    >>> map_state(torch.add, HiddenState(torch.ones(1)), HiddenState(torch.ones(1)))
+    HiddenState(hidden=tensor([2.]))
+    """
+    first = states[0]
+    if isinstance(first, Tensor):
+        return function(*states)
+    parts = [map_state(function, *group) for group in zip(*states, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+
+
+def check_state(given: StateTree, expected: StateTree, owner: str) -> StateTree:
+    """A state given by a user, in the expected structure.
+
+    Raises:
+        ShapeError: another number of parts, or a tensor of another shape; both are named.
+    """
+    if isinstance(expected, Tensor):
+        if not isinstance(given, Tensor) or given.shape != expected.shape:
+            got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ShapeError(f"{owner}: a state tensor must be {tuple(expected.shape)}, got {got}")
+        return given
+    if isinstance(given, Tensor) and len(expected) == 1:
+        given = (given,)
+    if not isinstance(given, tuple | list) or len(given) != len(expected):
+        got = f"{len(given)} parts" if isinstance(given, tuple | list) else type(given).__name__
+        fields = getattr(expected, "_fields", None)
+        names = f" ({', '.join(fields)})" if fields else ""
+        raise ShapeError(f"{owner}: the state must have {len(expected)} parts{names}, got {got}")
+    parts = [check_state(g, e, owner) for g, e in zip(given, expected, strict=True)]
+    return type(expected)(*parts) if hasattr(expected, "_fields") else type(expected)(parts)

@@ -1,0 +1,39 @@
+"""The random masks of one sequence, drawn before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Noise(NamedTuple):
+    """Masks that a gated cell applies; None means that kind is off.
+
+    ``input_mask`` is ``[B, 1, D]``, ``recurrent_mask`` ``[B, H]`` and ``weight_mask``
+    ``[G*H, H]``, each 0 or 1 / (1 - rate). ``zoneout`` holds for each state field ``[T, B, H]``
+    (``[B, H]`` after ``at``): 1 where the new value is taken, 0 where the old one stays.
+    """
+
+    input_mask: Tensor | None = None
+    recurrent_mask: Tensor | None = None
+    weight_mask: Tensor | None = None
+    zoneout: tuple[Tensor | None, ...] | None = None
+
+    def at(self, t: int) -> Noise:
+        """The masks of step ``t``."""
+        if self.zoneout is None:
+            return self
+        return self._replace(zoneout=tuple(None if z is None else z[t] for z in self.zoneout))
+
+
+def dropout_mask(
+    like: Tensor, shape: Sequence[int], rate: float, *, scale: bool = True
+) -> Tensor | None:
+    """A mask of ``shape``: 0 with probability ``rate``, else 1 (or 1 / (1 - rate), scaled)."""
+    if not rate:
+        return None
+    keep = torch.empty(tuple(shape), device=like.device, dtype=like.dtype).bernoulli_(1.0 - rate)
+    return keep.div_(1.0 - rate) if scale else keep

@@ -1,0 +1,48 @@
+"""What an engine is: a way to run a cell over time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from seqlab.cells.base import Cell
+from seqlab.types import State
+
+
+class Engine(ABC):
+    """Runs a cell over a sequence. Engines are stateless; one instance serves all layers."""
+
+    #: The registered name.
+    name: ClassVar[str]
+
+    @abstractmethod
+    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
+        """Why this engine cannot run this cell on this input, in a few words; None if it can."""
+
+    @abstractmethod
+    def run(
+        self,
+        cell: Cell,
+        x_BTD: Tensor,
+        state: State,
+        mask: Tensor | None,
+        *,
+        reverse: bool,
+        noise: Any,
+    ) -> tuple[Tensor, State]:
+        """Run all steps, T >= 1.
+
+        Args:
+            cell: the cell.
+            x_BTD: input, finite everywhere (masked steps are already zero).
+            state: the state before the first step.
+            mask: ``[B, T]`` bool, True = real, or None when all steps are real. A masked step
+                leaves the state as it was and outputs zeros.
+            reverse: run from the last step to the first; outputs stay at their input's time.
+            noise: what ``cell.sample_noise`` returned.
+
+        Returns:
+            ``[B, T, output_size]`` and the final state.
+        """

@@ -1,0 +1,66 @@
+"""The reference engine: ``step`` in a Python loop. Every other engine is tested against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqlab.cells.base import Cell, map_state
+from seqlab.engines.base import Engine
+from seqlab.types import State
+
+
+class LoopEngine(Engine):
+    """Runs every cell, one step after the other."""
+
+    name = "loop"
+
+    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
+        """Never refuses."""
+        del cell, x_BTD, noise
+        return None
+
+    def run(
+        self,
+        cell: Cell,
+        x_BTD: Tensor,
+        state: State,
+        mask: Tensor | None,
+        *,
+        reverse: bool,
+        noise: Any,
+    ) -> tuple[Tensor, State]:
+        """All steps; see ``Engine.run``."""
+        steps = x_BTD.shape[1]
+        projected = cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise)
+        outputs: list[Tensor] = []
+        for t in reversed(range(steps)) if reverse else range(steps):
+            projected_t = at_time(projected, t)
+            if noise is None:
+                output, new = cell.step(projected_t, state)
+            else:
+                output, new = cell.step(projected_t, state, noise.at(t))
+            if mask is not None:
+                real = mask[:, t]
+                new = map_state(lambda n, o, real=real: select(real, n, o), new, state)
+                output = select(real, output, torch.zeros_like(output))
+            state = new
+            outputs.append(output)
+        if reverse:
+            outputs.reverse()
+        return torch.stack(outputs, 1), state
+
+
+def at_time(projected: Any, t: int) -> Any:
+    """Step ``t`` of what ``project`` returned: a tensor ``[B, T, ...]`` or a tuple of them."""
+    if isinstance(projected, Tensor):
+        return projected[:, t]
+    parts = [at_time(part, t) for part in projected]
+    return type(projected)(*parts) if hasattr(projected, "_fields") else tuple(parts)
+
+
+def select(real_B: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Rows of ``new`` where real, else of ``old``."""
+    return torch.where(real_B.view(-1, *[1] * (new.dim() - 1)), new, old)

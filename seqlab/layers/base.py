@@ -1,0 +1,175 @@
+"""The contract of every layer: sequence in, sequence and final state out."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from seqlab.cells.base import Cell
+from seqlab.errors import EngineError, ShapeError
+from seqlab.types import State, lengths_to_mask
+
+
+class Layer(nn.Module, ABC):
+    """Runs over whole sequences.
+
+    Attributes:
+        input_size: D.
+        output_size: E, the width of one output step.
+        final_size: S, the width of ``final_output``.
+        directions: (forward, backward) widths when the output is their concatenation, else (E,).
+        reverse: whether it runs from the last step to the first.
+        joins: False when the output is a pair of tensors, which only a user's code can take.
+    """
+
+    input_size: int
+    output_size: int
+    final_size: int
+    directions: tuple[int, ...]
+    joins: bool = True
+
+    @abstractmethod
+    def forward(
+        self,
+        x_BTD: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run over all steps.
+
+        Args:
+            x_BTD: input ``[B, T, D]``; T may be 0. What stands at masked steps never matters.
+            state: the state before the first step; None for the initial state.
+            lengths: ``[B]`` real steps from the left, 0 to T; None when all are real.
+            mask: ``[B, T]`` bool, True = real, holes allowed. With both, a step is real if both
+                say so.
+
+        Returns:
+            output ``[B, T, E]``, zero at masked steps, and the final state, which masked steps
+            leave as it was.
+
+        Raises:
+            ShapeError: an argument has another shape; the message gives both.
+        """
+
+    @abstractmethod
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """The state before the first step, for ``batch_size`` rows."""
+
+    @abstractmethod
+    def final_output(self, state: State) -> Tensor:
+        """``[B, S]``: the last layer's hidden part of a final state, directions joined."""
+
+    @abstractmethod
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of streaming: ``[B, D]`` to ``[B, E]``.
+
+        Raises:
+            EngineError: the layer needs the future (it runs backward in time).
+        """
+
+    @property
+    @abstractmethod
+    def reverse(self) -> bool:
+        """Whether the layer runs from the last step to the first."""
+
+    @abstractmethod
+    def reverse_(self) -> None:
+        """Turn the direction of time around, in place."""
+
+    def fresh(self) -> Self:
+        """A layer of the same form with newly drawn parameters."""
+        twin = copy.deepcopy(self)
+        twin.reset_parameters()
+        return twin
+
+    def reset_parameters(self) -> None:
+        """Draw the parameters of every part anew."""
+        for child in self.children():
+            for part in child if isinstance(child, nn.ModuleList) else [child]:
+                reset = getattr(part, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+
+    def cells(self) -> list[Cell]:
+        """Every cell inside, in order."""
+        return [part for part in self.modules() if isinstance(part, Cell)]
+
+    def regularization_loss(self) -> Tensor:
+        """The sum of all penalties the layer's parts ask for: a scalar.
+
+        Penalties of outputs are those of the training calls since the last call of this method.
+        """
+        penalties = [cell.regularization_loss() for cell in self.cells()]
+        for part in self.modules():
+            activity = part.take_activity() if isinstance(part, Layer) else None
+            if activity is not None:
+                penalties.append(activity)
+        return torch.stack(penalties).sum() if penalties else torch.zeros(())
+
+    def take_activity(self) -> Tensor | None:
+        """The output penalties since the last call, which are then forgotten; None for none."""
+        return None
+
+    def apply_constraints(self) -> None:
+        """Put every constrained parameter where its constraint allows, in place."""
+        for cell in self.cells():
+            cell.apply_constraints()
+
+
+def check_input(x_BTD: Tensor, input_size: int, owner: str) -> None:
+    """Refuse an input that is not ``[B, T, D]``."""
+    if not isinstance(x_BTD, Tensor) or x_BTD.dim() != 3 or x_BTD.shape[2] != input_size:
+        got = tuple(x_BTD.shape) if isinstance(x_BTD, Tensor) else type(x_BTD).__name__
+        raise ShapeError(f"{owner}: the input must be [B, T, {input_size}], got {got}")
+
+
+def combined_mask(x_BTD: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """One ``[B, T]`` mask from both descriptions, or None when every step is real.
+
+    Raises:
+        ShapeError: wrong shapes, a mask that is not boolean, or lengths outside 0..T.
+    """
+    batch, steps = x_BTD.shape[:2]
+    if lengths is not None:
+        lengths = torch.as_tensor(lengths)
+        if lengths.shape != (batch,) or lengths.is_floating_point():
+            raise ShapeError(
+                f"lengths must be ({batch},) integers, got {tuple(lengths.shape)} {lengths.dtype}"
+            )
+        if lengths.device.type == "cpu" and batch:
+            low, high = (int(v) for v in lengths.aminmax())
+            if low < 0 or high > steps:
+                raise ShapeError(f"lengths must lie in 0..{steps}, got {low}..{high}")
+            if low == steps:
+                lengths = None
+    if lengths is not None:
+        from_lengths = lengths_to_mask(lengths.to(x_BTD.device), steps)
+        if mask is None:
+            return from_lengths
+    if mask is None:
+        return None
+    if mask.shape != (batch, steps) or mask.dtype != torch.bool:
+        raise ShapeError(
+            f"mask must be ({batch}, {steps}) bool, got {tuple(mask.shape)} {mask.dtype}"
+        )
+    return mask if lengths is None else mask & from_lengths
+
+
+def refuse_streaming(owner: str) -> EngineError:
+    """The error for a layer that cannot run step by step."""
+    return EngineError(
+        f"{owner} cannot be streamed: it runs backward in time, so its first output needs the "
+        "last input"
+    )

@@ -1,0 +1,211 @@
+"""A cell run over time: the layer every other layer is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqlab import registry
+from seqlab.cells.base import Cell, check_state
+from seqlab.construct import check_options
+from seqlab.engines.plan import Plan, check_engine_name, choose
+from seqlab.errors import OptionError
+from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
+from seqlab.options.resolve import check_flag
+from seqlab.types import State
+
+MASKED_OUTPUT = ("zeros", "carry")
+
+
+class Recurrent(Layer):
+    """Runs any cell over time with the fastest engine that gives the same numbers.
+
+    Args:
+        cell: the cell; it is owned by this layer from now on.
+        engine: ``auto``, or the name of a registered engine.
+        reverse: run from the last step to the first; outputs stay at their input's time.
+        masked_output: what stands at masked steps: ``zeros``, or ``carry`` to repeat the last
+            output of the direction of running, as Keras does.
+
+    Example:
+        >>> import torch, seqlab
+        >>> layer = seqlab.Recurrent(seqlab.get("cell", "gru")(3, 4))
+        >>> output, state = layer(torch.zeros(2, 5, 3), lengths=torch.tensor([5, 0]))
+        >>> output.shape, state.hidden.shape
+        (torch.Size([2, 5, 4]), torch.Size([2, 4]))
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        *,
+        engine: str = "auto",
+        reverse: bool = False,
+        masked_output: str = "zeros",
+    ) -> None:
+        super().__init__()
+        if not isinstance(cell, Cell):
+            raise OptionError(f"Recurrent needs a seqlab.Cell, got {type(cell).__name__}")
+        if masked_output not in MASKED_OUTPUT:
+            raise OptionError(f"masked_output must be zeros or carry, got {masked_output!r}")
+        self.cell = cell
+        self.engine = check_engine_name(engine)
+        self._reverse = check_flag("reverse", reverse)
+        self.masked_output = masked_output
+        self.input_size, self.output_size = cell.input_size, cell.output_size
+        self.final_size = cell.state_sizes[0]
+        self.directions = (self.output_size,)
+        self._activity: Tensor | None = None
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run over all steps; see ``Layer.forward``."""
+        owner = f"{type(self).__name__}({self.cell.extra_repr()})"
+        check_input(x_BTD, self.input_size, owner)
+        mask = combined_mask(x_BTD, lengths, mask)
+        expected = self.initial_state(x_BTD.shape[0], device=x_BTD.device)
+        state = expected if state is None else check_state(state, expected, owner)
+        if x_BTD.shape[0] == 0 or x_BTD.shape[1] == 0:
+            return x_BTD.new_zeros(*x_BTD.shape[:2], self.output_size), state
+        if mask is not None:
+            # a NaN in the padding would turn a zero gradient into NaN
+            x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
+        noise = self._noise(x_BTD)
+        engine = choose(self.engine, self.cell, x_BTD, noise).engine
+        output, state = engine.run(
+            self.cell, x_BTD, state, mask, reverse=self._reverse, noise=noise
+        )
+        if mask is not None and self.masked_output == "carry":
+            output = carry_last(output, mask, reverse=self._reverse)
+        self._remember_activity(output)
+        return output, state
+
+    def _noise(self, x_BTD: Tensor) -> Any:
+        if not self.cell.training:
+            return None
+        batch, steps = x_BTD.shape[:2]
+        return self.cell.sample_noise(batch, steps, device=x_BTD.device, dtype=x_BTD.dtype)
+
+    def _remember_activity(self, output: Tensor) -> None:
+        """Keep the penalty of this training call until ``regularization_loss`` takes it."""
+        regularizer = getattr(self.cell, "activity_regularizer", None)
+        if regularizer is not None and self.training:
+            penalty = regularizer(output) / output.shape[0]
+            self._activity = penalty if self._activity is None else self._activity + penalty
+
+    def take_activity(self) -> Tensor | None:
+        """The output penalties since the last call, which are then forgotten."""
+        activity, self._activity = self._activity, None
+        return activity
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies of the layer start without penalties of calls that were not theirs."""
+        return {**self.__dict__, "_activity": None}
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """The cell's initial state."""
+        return self.cell.initial_state(batch_size, device=device, dtype=dtype)
+
+    def final_output(self, state: State) -> Tensor:
+        """The first field of the state."""
+        hidden: Tensor = state[0]
+        return hidden
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of streaming; see ``Layer.step``."""
+        if self._reverse:
+            raise refuse_streaming(type(self).__name__)
+        projected = self.cell.project(x_BD.unsqueeze(1))
+        first = projected[:, 0] if isinstance(projected, Tensor) else _first_step(projected)
+        return self.cell.step(first, state)
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the layer runs from the last step to the first."""
+        return self._reverse
+
+    def reverse_(self) -> None:
+        """Turn the direction of time around, in place."""
+        self._reverse = not self._reverse
+
+    def explain(self, x_BTD: Tensor) -> Plan:
+        """Which engine would run this input now, and why not the others."""
+        check_input(x_BTD, self.input_size, type(self).__name__)
+        return choose(self.engine, self.cell, x_BTD, self._noise(x_BTD))
+
+    def extra_repr(self) -> str:
+        """Options that differ from the default."""
+        return f"engine={self.engine}, reverse={self._reverse}"
+
+
+def _first_step(projected: Any) -> Any:
+    parts = [p[:, 0] if isinstance(p, Tensor) else _first_step(p) for p in projected]
+    return type(projected)(*parts) if hasattr(projected, "_fields") else tuple(parts)
+
+
+def carry_last(output: Tensor, mask: Tensor, *, reverse: bool) -> Tensor:
+    """Masked steps repeat the output of the last real step before them in running order.
+
+    Before the first real step stand zeros.
+    """
+    steps = mask.shape[1]
+    times = torch.arange(steps, device=mask.device)
+    if reverse:
+        source = torch.where(mask, times, steps).flip(1).cummin(1).values.flip(1)
+        none = source == steps
+    else:
+        source = torch.where(mask, times, -1).cummax(1).values
+        none = source < 0
+    index = source.masked_fill(none, 0).unsqueeze(-1).expand_as(output)
+    return output.gather(1, index).masked_fill(none.unsqueeze(-1), 0.0)
+
+
+class _Named(Recurrent):
+    """A recurrent layer of one built-in cell, with the cell's options beside the layer's."""
+
+    cell_name: str
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        engine: str = "auto",
+        reverse: bool = False,
+        masked_output: str = "zeros",
+        **cell_options: Any,
+    ) -> None:
+        check_options("cell", self.cell_name, cell_options, given=2, where=type(self).__name__)
+        cell = registry.get("cell", self.cell_name)(input_size, hidden_size, **cell_options)
+        super().__init__(cell, engine=engine, reverse=reverse, masked_output=masked_output)
+
+
+class RNN(_Named):
+    """``Recurrent`` over ``RNNCell(input_size, hidden_size, **cell_options)``."""
+
+    cell_name = "rnn"
+
+
+class LSTM(_Named):
+    """``Recurrent`` over ``LSTMCell(input_size, hidden_size, **cell_options)``."""
+
+    cell_name = "lstm"
+
+
+class GRU(_Named):
+    """``Recurrent`` over ``GRUCell(input_size, hidden_size, **cell_options)``."""
+
+    cell_name = "gru"

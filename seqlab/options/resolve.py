@@ -1,0 +1,84 @@
+"""From an option as a user writes it (a name, a mapping, an object) to something callable."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from seqlab import registry
+from seqlab.construct import check_options, construct, split_spec
+from seqlab.errors import OptionError, UnknownNameError
+
+ElementwiseFunction = Callable[[Tensor], Tensor]
+InPlaceFill = Callable[[Tensor], None]
+
+
+def resolve_function(kind: str, option: str, spec: Any) -> Callable[..., Any]:
+    """A function by registered name, by mapping with ``name`` and keywords, or as given.
+
+    Args:
+        kind: ``activation`` or ``initializer``.
+        option: the option's name, for messages.
+        spec: ``"tanh"``, ``{"name": "leaky_relu", "negative_slope": 0.1}`` or a function.
+
+    Raises:
+        OptionError: the spec is none of these, or its keywords do not fit.
+    """
+    if callable(spec):
+        function: Callable[..., Any] = spec
+        return function
+    if not isinstance(spec, str | Mapping):
+        raise OptionError(f"{option} must be the name of an {kind} or a function, got {spec!r}")
+    try:
+        name, options = split_spec(kind, spec, option)
+        function = registry.get(kind, name)
+        check_options(kind, name, options, given=1, where=option)
+    except UnknownNameError as error:
+        raise OptionError(f"{option}: {error}") from error
+    resolved: Callable[..., Any] = functools.partial(function, **options) if options else function
+    return resolved
+
+
+def resolve_activation(option: str, spec: Any) -> ElementwiseFunction:
+    """An elementwise function ``[B, H] -> [B, H]``; None means linear, as in Keras."""
+    return resolve_function("activation", option, "linear" if spec is None else spec)
+
+
+def resolve_initializer(option: str, spec: Any) -> InPlaceFill:
+    """A function that fills a ``[fan_in, fan_out]`` tensor (or a bias vector) in place."""
+    return resolve_function("initializer", option, spec)
+
+
+def resolve_object(kind: str, option: str, spec: Any) -> Callable[[Tensor], Tensor] | None:
+    """A regularizer or constraint: None, a name, a mapping with ``name``, or a callable."""
+    if spec is None:
+        return None
+    if isinstance(spec, type):
+        raise OptionError(f"{option} must be an object, not the class {spec.__name__}: add ()")
+    if callable(spec):
+        given: Callable[[Tensor], Tensor] = spec
+        return given
+    if not isinstance(spec, str | Mapping):
+        raise OptionError(f"{option} must be the name of a {kind} or a function, got {spec!r}")
+    try:
+        part: Callable[[Tensor], Tensor] = construct(kind, spec, where=option)
+    except UnknownNameError as error:
+        raise OptionError(f"{option}: {error}") from error
+    return part
+
+
+def check_fraction(option: str, value: Any) -> float:
+    """The value, if it is a number of at least 0 and less than 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise OptionError(f"{option} must be a number in [0, 1), got {value!r}")
+    return float(value)
+
+
+def check_flag(option: str, value: Any) -> bool:
+    """The value, if it is True or False."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{option} must be true or false, got {value!r}")
+    return value

@@ -1,0 +1,178 @@
+"""Layers on top of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqlab.cells.base import positive_int
+from seqlab.errors import OptionError, ShapeError
+from seqlab.layers.base import Layer, combined_mask
+from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.types import State
+from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
+
+
+class Stacked(Layer):
+    """Each layer's output is the next one's input. Widths and cells may differ.
+
+    Args:
+        layers: the layers from the input to the output.
+        residual: add each layer's input to its output (He et al., 2016; Wu et al., 2016). The
+            first layer may change the width, and then has none; the others must keep it.
+        dropout: rate between the layers, not after the last.
+
+    Raises:
+        OptionError: no layer, or widths that do not follow each other.
+
+    Example:
+        >>> import torch, seqlab
+        >>> layer = seqlab.Stacked([seqlab.GRU(3, 8), seqlab.LSTM(8, 4)])
+        >>> output, state = layer(torch.zeros(2, 5, 3))
+        >>> output.shape, len(state)
+        (torch.Size([2, 5, 4]), 2)
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], *, residual: bool = False, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not layers:
+            raise OptionError("Stacked needs at least one layer")
+        self.residual = check_flag("residual", residual)
+        self.dropout = check_fraction("dropout", dropout)
+        for index, (lower, upper) in enumerate(pairwise(layers)):
+            require_joined(lower, f"Stacked: layer {index}")
+            if lower.output_size != upper.input_size:
+                raise OptionError(
+                    f"Stacked: layer {index + 1} takes {upper.input_size} features, "
+                    f"layer {index} gives {lower.output_size}"
+                )
+        for index, layer in enumerate(layers):
+            keeps = layer.joins and layer.input_size == layer.output_size
+            if residual and index and not keeps:
+                raise OptionError(
+                    f"Stacked: residual needs layer {index} to keep its width, it takes "
+                    f"{layer.input_size} and gives {layer.output_size}"
+                )
+        self.layers = nn.ModuleList(layers)
+        last = layers[-1]
+        self.input_size, self.output_size = layers[0].input_size, last.output_size
+        self.final_size, self.directions = last.final_size, last.directions
+        self.joins = last.joins
+
+    def _parts(self) -> list[Layer]:
+        return [part for part in self.layers if isinstance(part, Layer)]
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        state: State | None = None,
+        lengths: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Run the layers one after the other; see ``Layer.forward``."""
+        if lengths is not None and x_BTD.dim() == 3:
+            mask, lengths = combined_mask(x_BTD, lengths, mask), None
+        states = self._states(state)
+        finals: list[State] = []
+        value = x_BTD
+        for index, (layer, before) in enumerate(zip(self._parts(), states, strict=True)):
+            if index and self.dropout:
+                value = F.dropout(value, self.dropout, self.training)
+            output, final = layer(value, before, lengths, mask)
+            if self.residual and layer.input_size == layer.output_size:
+                skip = (
+                    value if mask is None or index else value.masked_fill(~mask.unsqueeze(-1), 0.0)
+                )
+                output = output + skip
+            value = output
+            finals.append(final)
+        return value, tuple(finals)
+
+    def _states(self, state: State | None) -> Sequence[State]:
+        if state is None:
+            return [None] * len(self.layers)
+        if not isinstance(state, tuple | list) or len(state) != len(self.layers):
+            raise ShapeError(f"Stacked: the state must have {len(self.layers)} parts")
+        return state
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> State:
+        """A tuple of the layers' initial states."""
+        return tuple(
+            part.initial_state(batch_size, device=device, dtype=dtype) for part in self._parts()
+        )
+
+    def final_output(self, state: State) -> Tensor:
+        """That of the last layer."""
+        return self._parts()[-1].final_output(state[-1])
+
+    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step through all layers; see ``Layer.step``."""
+        value, finals = x_BD, []
+        for index, (layer, before) in enumerate(zip(self._parts(), state, strict=True)):
+            if index and self.dropout:
+                value = F.dropout(value, self.dropout, self.training)
+            output, final = layer.step(value, before)
+            if self.residual and layer.input_size == layer.output_size:
+                output = output + value
+            value = output
+            finals.append(final)
+        return value, tuple(finals)
+
+    @property
+    def reverse(self) -> bool:
+        """The direction of the first layer."""
+        return self._parts()[0].reverse
+
+    def reverse_(self) -> None:
+        """Turn every layer around, in place."""
+        for part in self._parts():
+            part.reverse_()
+
+
+class StackedWrapper(Wrapper):
+    """Config: ``{name: stacked, num_layers: 2, residual: false, dropout: 0.1}``.
+
+    Args:
+        num_layers: how many layers; not needed when ``layers`` is given.
+        layers: one mapping a layer with what its cell has instead of ``encoder.cell``'s options,
+            such as ``[{hidden_size: 64}, {name: gru, hidden_size: 32}]``.
+        residual: as for ``Stacked``.
+        dropout: as for ``Stacked``.
+    """
+
+    def __init__(
+        self,
+        num_layers: int | None = None,
+        layers: Sequence[Mapping[str, Any]] | None = None,
+        residual: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        if layers is None:
+            layers = [{}] * positive_int("num_layers", 2 if num_layers is None else num_layers)
+        if num_layers is not None and len(layers) != num_layers:
+            raise OptionError(f"stacked: num_layers is {num_layers}, layers has {len(layers)}")
+        if not layers or not all(isinstance(part, Mapping) for part in layers):
+            raise OptionError(f"stacked: layers must be a list of mappings, got {layers!r}")
+        self.layers = [dict(part) for part in layers]
+        self.residual, self.dropout = residual, dropout
+
+    def build(self, make_layer: MakeLayer, input_size: int) -> Stacked:
+        """As many inner layers as asked for."""
+        built: list[Layer] = []
+        for changes in self.layers:
+            make = with_cell(make_layer, changes, "layers") if changes else make_layer
+            built.append(make(built[-1].output_size if built else input_size))
+        return Stacked(built, residual=self.residual, dropout=self.dropout)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+def asymmetric(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:
+    """Give every parameter its own random values, so that a swapped gate cannot hide."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(scale * noise)
+    return module
+
+
+@pytest.fixture(name="asymmetric")
+def _asymmetric():
+    return asymmetric
