@@ -1,0 +1,167 @@
+"""One LightningModule for every head: it owns the step, and nothing of the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+
+from seqlab.model import SequenceModel
+from seqlab.training.optimizers import build_optimizer, build_schedule
+from seqlab.training.randomness import reseed
+from seqlab.types import Batch
+
+
+@dataclass
+class LossMeter:
+    """The mean training loss since it was last read, kept on the device until then."""
+
+    total: Tensor | None = None
+    count: int = 0
+    lr: float = 0.0
+
+    def add(self, loss: Tensor) -> None:
+        """Count one batch."""
+        self.total = loss.detach() if self.total is None else self.total + loss.detach()
+        self.count += 1
+
+    def take(self) -> float | None:
+        """The mean over the batches since the last call, or None without any."""
+        if self.total is None:
+            return None
+        mean = float(self.total) / self.count
+        self.total, self.count = None, 0
+        return mean
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the weights are changed: see ``seqlab.training.optimizers``."""
+
+    seed: int
+    optimizer: Mapping[str, Any]
+    scheduler: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
+    total_steps: int | None = None
+    steps_per_epoch: int | None = None
+    monitor: tuple[str, str] = ("loss", "min")
+    fused: bool = False
+
+
+class TrainingModule(pl.LightningModule):
+    """Trains a ``SequenceModel``.
+
+    Before each batch the random generators are set to a function of (seed, epoch, batch, rank),
+    so a resumed run draws what the unbroken one would have drawn.
+
+    Args:
+        model: what is trained.
+        options: optimiser, schedule and seed.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(self, model: SequenceModel, options: TrainingOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.meter = LossMeter()
+        self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
+        self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
+        self.results: dict[str, dict[str, float]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the running hook about 40 times a step; nn.Module's way would take
+        # longer than all the rest of its bookkeeping
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and, unless the rate is constant, its schedule."""
+        options = self.options
+        optimizer = build_optimizer(options.optimizer, self.model, fused=options.fused)
+        name, mode = options.monitor
+        schedule = build_schedule(
+            options.scheduler,
+            optimizer,
+            total_steps=options.total_steps,
+            steps_per_epoch=options.steps_per_epoch,
+            monitor=f"val_{name}",
+            mode=mode,
+        )
+        return optimizer if schedule is None else ([optimizer], [schedule])
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """The batch on the model's device; nothing to do on the CPU."""
+        del dataloader_idx
+        return batch if device.type == "cpu" else batch.to(device, non_blocking=True)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch, regularization included."""
+        trainer = self.trainer
+        reseed(self.options.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        loss = self.model.loss(batch)
+        self.meter.add(loss)
+        return loss
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """One step of the optimiser, then the constraints on the weights."""
+        self.meter.lr = optimizer.param_groups[0]["lr"]
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.model.apply_constraints()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one validation batch."""
+        del batch_idx
+        self._measure(self.validation_metrics, batch, final=False)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one test batch, decoded as ``predict`` decodes."""
+        del batch_idx
+        self._measure(self.test_metrics, batch, final=True)
+
+    def _measure(self, metrics: nn.ModuleDict, batch: Batch, *, final: bool) -> None:
+        named: dict[str, Any] = dict(metrics.items())
+        mean = named.pop("loss")
+        mean.update(self.model.measure(named, batch, final=final), batch.size)
+
+    def on_validation_epoch_end(self) -> None:
+        """Publish the validation metrics, for early stopping and the plateau schedule."""
+        values = self._publish("validation", self.validation_metrics)
+        self.log_dict({f"val_{k}": v for k, v in values.items()}, logger=False)
+
+    def on_test_epoch_end(self) -> None:
+        """Keep the test metrics."""
+        self._publish("test", self.test_metrics)
+
+    def _publish(self, split: str, metrics: nn.ModuleDict) -> dict[str, float]:
+        values = read_metrics(dict(metrics.items()))
+        self.results[split] = values
+        return values
+
+
+def _with_loss(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {**metrics, "loss": MeanMetric()}
+
+
+def read_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The values of metrics as plain floats, after which the metrics start anew."""
+    values = {}
+    for name, metric in metrics.items():
+        values[name] = float(metric.compute())
+        metric.reset()
+    return values
