@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import seqlab
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-import seqlab
 
 PAIRS = {"rnn": (seqlab.RNN, nn.RNN), "lstm": (seqlab.LSTM, nn.LSTM), "gru": (seqlab.GRU, nn.GRU)}
 
@@ -61,9 +60,7 @@ def test_equals_torch_with_lengths_states_and_gradients(name, engine):
 def test_stacked_bidirectional_equals_torch(name):
     make, reference = PAIRS[name]
     theirs = reference(4, 3, num_layers=2, batch_first=True, bidirectional=True)
-    ours = seqlab.Stacked(
-        [seqlab.Bidirectional(make(4, 3)), seqlab.Bidirectional(make(6, 3))]
-    )
+    ours = seqlab.Stacked([seqlab.Bidirectional(make(4, 3)), seqlab.Bidirectional(make(6, 3))])
     for index, layer in enumerate(ours.layers):
         copy_into(layer.forward_layer, theirs, f"_l{index}")
         copy_into(layer.backward_layer, theirs, f"_l{index}_reverse")

@@ -1,0 +1,44 @@
+# Makes .venv with seqlab, pinned by constraints.txt. Sourced by the other scripts; safe to repeat.
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3 python3.10; do
+    if command -v "$candidate" >/dev/null &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "scripts: no Python 3.10 to 3.13 found; install one, or set PYTHON" >&2
+  return 1
+}
+
+# set_up [EXTRA]: installs seqlab, with an extra if named, editable, unless nothing has changed
+set_up() {
+  local extra=${1:-} stamp=.venv/.seqlab-${1:-base} python
+  if [[ ! -x .venv/bin/python ]]; then
+    python=$(find_python)
+    echo "Making .venv with $("$python" --version) ..."
+    "$python" -m venv .venv
+  fi
+  if [[ -f $stamp && ! pyproject.toml -nt $stamp && ! constraints.txt -nt $stamp ]]; then
+    return
+  fi
+  echo "Installing seqlab and what it needs (a few minutes the first time) ..."
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --constraint constraints.txt --editable ".${extra:+[$extra]}"
+  touch "$stamp"
+}
+
+# install_plugins: the example distributions in plugins/, as an ordinary user would install them
+install_plugins() {
+  local stamp=.venv/.seqlab-plugins
+  if [[ -f $stamp && -z $(find plugins pyproject.toml -newer $stamp -type f -not -path '*/__pycache__/*' | head -n 1) ]]; then
+    return
+  fi
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+    --no-build-isolation --force-reinstall plugins/*/
+  rm -rf plugins/*/build
+  touch "$stamp"
+}
