@@ -1,0 +1,113 @@
+"""The command line: ``seqlab VERB [key=value ...]``.
+
+Exit codes: 0 success, 2 a user's mistake (one line on standard error), 130 interrupted,
+1 a fault of the program (with a traceback). ``SEQLAB_DEBUG=1`` shows the traceback of mistakes too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NamedTuple
+
+import seqlab
+from seqlab.errors import ConfigError, SeqlabError, did_you_mean
+
+DEBUG_VARIABLE = "SEQLAB_DEBUG"
+OK, MISTAKE, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
+
+
+class Verb(NamedTuple):
+    """What a verb does, in a line, and its primary Hydra config (None: it takes key=value only).
+
+    The verb itself is ``run`` in ``seqlab/verbs/<name>.py``: ``run(spec, run_dir)`` for a verb
+    with a config, ``run(words) -> int | None`` for one without.
+    """
+
+    help: str
+    config: str | None = None
+
+
+VERBS = {
+    "train": Verb("train a model: experiment=NAME, or source=, data=, head=", "config"),
+    "evaluate": Verb("measure a bundle: bundle=DIR [source=NAME] [split=test]", "evaluate"),
+    "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
+    "list": Verb("list what is installed: [kind=cell] [format=text|json]"),
+    "doctor": Verb("check this installation: [device=true] [format=text|json]"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the words after ``seqlab``; None: those this process was started with.
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except SeqlabError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    verb, rest = (words[0], words[1:]) if words else ("--help", [])
+    if verb in {"--help", "-h", "help"}:
+        sys.stdout.write(_usage())
+    elif verb in {"--version", "-V", "version"}:
+        sys.stdout.write(f"seqlab {seqlab.__version__}\n")
+    elif verb in {"--shell-completion", "-sc"}:
+        _complete(rest)
+    elif verb not in VERBS:
+        raise ConfigError(f"unknown verb '{verb}': {did_you_mean(verb, VERBS)}")
+    elif (config := VERBS[verb].config) is not None:
+        from seqlab.config.app import App
+
+        App(verb, config).main(rest)
+    else:
+        module = importlib.import_module(f"seqlab.verbs.{verb.replace('-', '_')}")
+        return int(module.run(rest) or OK)
+    return OK
+
+
+def _complete(words: list[str]) -> None:
+    from seqlab.config.completion import complete
+
+    complete(words, {name: verb.config for name, verb in VERBS.items()})
+
+
+def _usage() -> str:
+    verbs = "\n".join(f"  {name:<10} {verb.help}" for name, verb in VERBS.items())
+    return (
+        "usage: seqlab VERB [key=value ...]\n\n"
+        f"{verbs}\n\n"
+        "seqlab VERB --help lists a verb's config groups and keys; train, evaluate and predict\n"
+        "take all of Hydra's options (-m, --cfg job, --info searchpath, --config-dir DIR, ...).\n"
+        'Completion in bash: eval "$(seqlab -sc install=bash)"\n'
+        f"{DEBUG_VARIABLE}=1 shows tracebacks. seqlab {seqlab.__version__}\n"
+    )
+
+
+def _report(error: SeqlabError) -> int:
+    if os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}:
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        sys.stderr.write("error: " + " ".join(str(error).split()) + "\n")
+    return MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Hydra's and OmegaConf's errors as one clear line each, with the nearest right name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    OmegaConfBaseException,
+)
+from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
+
+from seqlab.config.search_path import PARTS
+from seqlab.errors import ConfigError, did_you_mean, nearest
+
+#: what composition can raise because of a user's input
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
+
+
+def one_line(error: BaseException | str) -> str:
+    """A message on one line, its parts joined by '; '.
+
+    >>> one_line("one" + chr(10) + "two")
+    'one; two'
+    """
+    lines = [line.strip() for line in str(error).splitlines()]
+    return "; ".join(line.rstrip(".:;") for line in lines if line) or type(error).__name__
+
+
+def with_key(error: OmegaConfBaseException) -> str:
+    """OmegaConf's message after the full key it is about."""
+    return (f"{error.full_key}: " if error.full_key else "") + one_line(
+        str(error.msg).partition("\n    full_key:")[0]
+    )
+
+
+def translate(error: BaseException, groups: dict[str, list[str]]) -> ConfigError:
+    """The ConfigError that says what Hydra's error means.
+
+    Args:
+        error: what composing the config raised.
+        groups: config groups and their choices; ``""`` holds the primary config's top-level keys.
+    """
+    for cause in _chain(error):
+        if isinstance(cause, OverrideParseException):
+            return _bad_syntax(cause)
+        if isinstance(cause, MissingConfigException):
+            return _missing_config(cause, groups)
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+            return _unknown_key(cause, groups)
+        if isinstance(cause, OmegaConfBaseException):
+            return ConfigError(with_key(cause))
+        if isinstance(cause, YAMLError):
+            return ConfigError(f"not readable as YAML: {one_line(cause)}")
+    return ConfigError(_plain_words(error, groups))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The innermost cause first: it knows most."""
+    found = [error]
+    while (cause := found[-1].__cause__) is not None:
+        found.append(cause)
+    return reversed(found)
+
+
+def _bad_syntax(error: OverrideParseException) -> ConfigError:
+    word = error.override
+    if word and "=" not in word and not word.startswith("~"):
+        return ConfigError(f"'{word}' is not an override: expected key=value or group=choice")
+    reason = one_line(error.message.splitlines()[0]) if error.message else "bad syntax"
+    return ConfigError(
+        f"cannot read the override '{word}': {reason}; "
+        "values with spaces, commas, braces or '=' need quotes, as in \"key='a, b'\""
+    )
+
+
+def _missing_config(error: MissingConfigException, groups: dict[str, list[str]]) -> ConfigError:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    inside = re.match(r"In '(?P<parent>[^']+)': ", str(error))
+    place = f"{inside['parent']}.yaml: " if inside and "/" in inside["parent"] else ""
+    if not group:
+        if error.missing_cfg_file is None:
+            return ConfigError(one_line(error))
+        return ConfigError(f"there is no config named '{name}' (option --config-name)")
+    known = list(error.options or groups.get(group, []))
+    hint = f"; one from a plugin needs it installed, see `seqlab list kind={group}`"
+    return ConfigError(
+        f"{place}{group}={name}: there is no such {group}, {did_you_mean(name, known)}"
+        + (hint if group in PARTS else "")
+    )
+
+
+def _unknown_key(
+    error: ConfigKeyError | ConfigAttributeError, groups: dict[str, list[str]]
+) -> ConfigError:
+    key = str(error.full_key or error.key)
+    parent, _, last = key.rpartition(".")
+    if not parent:
+        return ConfigError(f"{key}: unknown key or group, {did_you_mean(key, groups[''])}")
+    names = [str(name) for name in error.parent_node or ()] if error.parent_node else []
+    return ConfigError(f"{key}: unknown key, {did_you_mean(last, names)}")
+
+
+def _plain_words(error: BaseException, groups: dict[str, list[str]]) -> str:
+    """Messages of Hydra's own that come without a telling type."""
+    text = str(error)
+    if ambiguous := re.match(r"Ambiguous value for argument '(.+)'", text):
+        key, _, value = ambiguous[1].partition("=")
+        return (
+            f"'{ambiguous[1]}' has several values: add -m to run each, "
+            f"write {key}=[{value}] for a list, or quote the text"
+        )
+    if sweep := re.match(r"Sweep parameters '(.+)' requires --multirun", text):
+        return f"'{sweep[1]}' has several values: add -m to run each"
+    if twice := re.match(r"Multiple values for (\S+)\.", text):
+        return f"{twice[1]}: the group has a choice already; give {twice[1]}=NAME without '+'"
+    if group := re.match(r"(?:In '[^']*': )?Could not override '(.+)'\. No match", text):
+        close = nearest(group[1], groups)
+        return f"{group[1]}: there is no such config group" + (
+            f", did you mean '{close}'?"
+            if close
+            else f" (known: {', '.join(filter(None, groups))})"
+        )
+    return one_line(error.args[0] if isinstance(error, HydraException) and error.args else text)

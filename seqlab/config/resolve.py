@@ -1,0 +1,134 @@
+"""From a composed config to a plain, checked spec: the last place that sees OmegaConf."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seqlab import registry
+from seqlab.config.check import MISSING, check_fields, check_value
+from seqlab.config.folders import group_options
+from seqlab.config.messages import with_key
+from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
+from seqlab.construct import accepted_options, check_options, split_spec
+from seqlab.errors import ConfigError, SeqlabError
+
+#: leading positional arguments that the builder supplies, by kind
+GIVEN = {"cell": 1, "wrapper": 0, "head": 2, "source": 0}
+_CHOICES = {"source": "name", "data": "features", "head": "name"}
+_SPECS: dict[str, type] = {"train": RunSpec, "evaluate": EvaluateSpec, "predict": PredictSpec}
+
+
+def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict[str, Any]:
+    """The plain spec of a composed config, with every default filled in.
+
+    Args:
+        config: what Hydra composed, or a plain mapping of the same form.
+        verb: ``train``, ``evaluate`` or ``predict``.
+
+    Raises:
+        ConfigError: a key is unknown, a value has a wrong type or is missing; the message has
+            the full key and the nearest right name.
+        SeqlabError: a part's name or options are wrong.
+    """
+    plain = _plain(config)
+    _require_choices(plain, verb)
+    spec = check_fields(plain, _SPECS[verb], "")
+    if verb == "train":
+        encoder = spec["encoder"]
+        encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
+        encoder["wrappers"] = [
+            check_part("wrapper", wrapper, f"encoder.wrappers[{index}]")
+            for index, wrapper in enumerate(encoder["wrappers"])
+        ]
+        spec["head"] = check_part("head", spec["head"], "head")
+        spec["data"] = _check_data(spec["data"])
+    if spec.get("source"):
+        spec["source"] = check_part("source", spec["source"], "source")
+    return spec
+
+
+def check_part(kind: str, spec: Any, where: str) -> dict[str, Any]:
+    """A part's spec with its name, options and the options' types checked.
+
+    Raises:
+        ConfigError: an option has a wrong type, by the annotations of the registered class.
+        SeqlabError: the name is unknown, an option is unknown or missing.
+    """
+    name, options = split_spec(kind, spec, where)
+    try:
+        part = registry.get(kind, name)
+    except SeqlabError as error:
+        raise type(error)(f"{where}.name: {error}") from error
+    for key, value in options.items():
+        if isinstance(value, str) and value == MISSING:
+            raise ConfigError(f"{where}.{key}: no value was given; give it as {where}.{key}=...")
+    check_options(kind, name, options, given=GIVEN[kind], where=where)
+    hints = _option_hints(part)
+    checked = {
+        key: check_value(value, hints.get(key, Any), f"{where}.{key}")
+        for key, value in options.items()
+    }
+    return {"name": name, **checked}
+
+
+def _option_hints(part: Any) -> dict[str, Any]:
+    """The annotations of a part's options; those that cannot be evaluated say nothing."""
+    owners: list[Callable[..., Any]] = (
+        [vars(cls)["__init__"] for cls in part.__mro__ if "__init__" in vars(cls)]
+        if inspect.isclass(part)
+        else [part]
+    )
+    hints: dict[str, Any] = {}
+    for owner in owners:
+        try:
+            found = typing.get_type_hints(owner)
+        except (NameError, TypeError, AttributeError):
+            continue
+        hints = {**found, **hints}
+    return {name: hint for name, hint in hints.items() if name in accepted_options(part)}
+
+
+def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(config, DictConfig):
+        return {str(key): value for key, value in config.items()}
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise ConfigError(with_key(error)) from error
+    if not isinstance(plain, dict):
+        raise ConfigError(f"expected a config with named keys, got a {type(plain).__name__}")
+    return {str(key): value for key, value in plain.items()}
+
+
+def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
+    """Say how to give what only the user can choose, before any type is checked."""
+    if verb != "train":
+        if plain.get("bundle", MISSING) in {MISSING, None}:
+            raise ConfigError("bundle: no value was given; give the folder as bundle=DIR")
+        return
+    missing = [
+        group for group, key in _CHOICES.items() if _get(plain.get(group), key) in {MISSING, None}
+    ]
+    if missing:
+        raise ConfigError(
+            f"nothing was chosen for {', '.join(missing)}: give experiment=NAME "
+            f"(known: {', '.join(group_options('experiment')) or 'none'}), "
+            f"or {' '.join(f'{group}=NAME' for group in _CHOICES)}"
+        )
+
+
+def _get(node: Any, key: str) -> Any:
+    value = node.get(key) if isinstance(node, Mapping) else None
+    return value if isinstance(value, str | None) else "given"
+
+
+def _check_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    from seqlab.data.spec import DataSpec
+
+    return DataSpec.from_mapping(data).to_dict()

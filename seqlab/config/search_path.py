@@ -1,0 +1,115 @@
+"""Hydra's search path: the built-in configs, plugins' folders, then what the registry knows.
+
+The first place that has a config wins. A registered cell, wrapper, head or source without YAML
+of its own is still a choice of its group: ``cell=NAME`` gives ``{name: NAME}``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+
+from seqlab import registry
+from seqlab.config import folders
+
+OPEN_CONFIG = "open"
+#: groups whose choices are registered parts, and where each goes in the config
+PARTS = {"cell": "encoder.cell", "wrapper": "encoder", "head": "head", "source": "source"}
+_OPEN_NODES = (
+    "source",
+    "data",
+    "encoder",
+    "head",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "callbacks",
+    "logger",
+)
+
+
+class RegistrySource(ConfigSource):
+    """Configs made from the registry: ``GROUP/NAME`` for each part, and ``open``.
+
+    ``open`` goes first in a primary config's defaults list. It makes the nodes of the spec open,
+    so that an option that no YAML lists can be given without ``+``; ``seqlab.config.resolve``
+    checks all keys afterwards.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        """The prefix of this source in the search path."""
+        return "seqlab-registry"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The config of ``open`` or of ``GROUP/NAME``."""
+        if not self.is_config(config_path):
+            raise ConfigLoadError(f"no registered part for config '{config_path}'")
+        group, _, name = _plain(config_path).rpartition("/")
+        return ConfigResult(
+            config=_part(group, name) if group else _open_nodes(),
+            path=f"{self.scheme()}://{self.path}",
+            provider=self.provider,
+            header={"package": PARTS.get(group)},
+        )
+
+    def available(self) -> bool:
+        """Always: the registry needs no file."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether the path is a group of parts, or the root."""
+        return config_path.strip("/") in {"", *PARTS}
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether the path is ``open`` or names a registered part."""
+        group, _, name = _plain(config_path).rpartition("/")
+        if not group:
+            return name == OPEN_CONFIG
+        return group in PARTS and name in registry.available(group)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The groups, or the names in a group."""
+        group = config_path.strip("/")
+        if not group:
+            return [] if results_filter == ObjectType.CONFIG else sorted(PARTS)
+        return [] if results_filter == ObjectType.GROUP else registry.available(group)
+
+
+class SeqlabSearchPath(SearchPathPlugin):
+    """Appends the plugins' config folders and the registry to Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Called by Hydra once per command."""
+        for folder in folders.plugin_folders():
+            if folder.problem is None:
+                search_path.append(folder.owner, f"file://{folder.path}")
+        search_path.append("seqlab registry", f"{RegistrySource.scheme()}://")
+
+
+def install() -> None:
+    """Make both known to Hydra; calling it again changes nothing."""
+    for plugin in (RegistrySource, SeqlabSearchPath):
+        Plugins.instance().register(plugin)
+
+
+def _plain(config_path: str) -> str:
+    return config_path.strip("/").removesuffix(".yaml")
+
+
+def _part(group: str, name: str) -> DictConfig:
+    spec: dict[str, Any] = {"name": name}
+    return OmegaConf.create({"wrappers": [spec]} if group == "wrapper" else spec)
+
+
+def _open_nodes() -> DictConfig:
+    config = OmegaConf.create({name: {} for name in _OPEN_NODES})
+    for name in _OPEN_NODES:
+        OmegaConf.set_struct(config[name], value=False)
+    return config

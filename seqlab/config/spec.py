@@ -1,0 +1,363 @@
+"""The spec of a run: every key of a composed config, with its type, default and meaning.
+
+Hydra composes YAML files and command-line overrides; ``seqlab.config.resolve`` checks the result
+against these dataclasses and returns plain dicts. Parts (``source``, ``encoder.cell``,
+``encoder.wrappers``, ``head``) are mappings with a registered ``name`` and the options that the
+registered class takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AdamWSpec:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    name: Literal["adamw"]
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class AdamSpec:
+    """Adam (Kingma and Ba, 2015); ``weight_decay`` adds to the gradient."""
+
+    name: Literal["adam"]
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class SGDSpec:
+    """Stochastic gradient descent, with classical or Nesterov momentum."""
+
+    name: Literal["sgd"]
+    lr: float = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class RMSpropSpec:
+    """RMSprop (Tieleman and Hinton, 2012)."""
+
+    name: Literal["rmsprop"]
+    lr: float = 1e-3
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class NoScheduleSpec:
+    """The learning rate stays as it is."""
+
+    name: Literal["none"]
+
+
+@dataclass(frozen=True)
+class CosineSpec:
+    """Half a cosine from ``lr`` to ``min_lr`` over the whole run (Loshchilov and Hutter, 2017).
+
+    The rate rises linearly over the first ``warmup_steps`` optimiser steps.
+    """
+
+    name: Literal["cosine"]
+    warmup_steps: int = 0
+    min_lr: float = 0.0
+
+
+@dataclass(frozen=True)
+class OneCycleSpec:
+    """One rise to ``max_lr`` (default: the optimiser's ``lr``) and one fall (Smith, 2018).
+
+    ``pct_start`` is the rise's share of the run; the rate starts at ``max_lr / div_factor`` and
+    ends at that start divided by ``final_div_factor``.
+    """
+
+    name: Literal["onecycle"]
+    max_lr: float | None = None
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+
+@dataclass(frozen=True)
+class PlateauSpec:
+    """Multiplies the rate by ``factor`` after ``patience`` validations without improvement."""
+
+    name: Literal["plateau"]
+    factor: float = 0.5
+    patience: int = 2
+    min_lr: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """Multiplies the rate by ``gamma`` every ``step_size`` epochs."""
+
+    name: Literal["step"]
+    step_size: int = 10
+    gamma: float = 0.1
+
+
+@dataclass(frozen=True)
+class WarmupSpec:
+    """A linear rise over ``warmup_steps``, then a linear fall to ``min_lr`` at the run's end."""
+
+    name: Literal["warmup"]
+    warmup_steps: int = 100
+    min_lr: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainerSpec:
+    """How the run is carried out; the names are those of Lightning's Trainer.
+
+    Attributes:
+        accelerator: ``cpu``, ``gpu``, ``mps`` or ``auto``; one that is not there is an error.
+        devices: how many, their indices as a list, or ``auto``.
+        strategy: ``auto``, ``ddp`` or another of Lightning's strategies by name.
+        num_nodes: machines that take part.
+        precision: number format, for example ``bf16-mixed``.
+        max_epochs: stop after so many epochs; null: no such limit.
+        max_steps: stop after so many optimiser steps; -1: no such limit.
+        max_seconds: stop after so much wall-clock time; null: no such limit.
+        gradient_clip_val: largest gradient; null: no clipping.
+        gradient_clip_algorithm: clip by total ``norm`` or each ``value``.
+        accumulate_grad_batches: batches to an optimiser step.
+        deterministic: only algorithms that repeat exactly; ``warn`` says where there is none.
+        benchmark: let cuDNN measure its algorithms first.
+        num_threads: CPU threads for tensor maths; null: torch's own choice.
+        log_every_n_steps: how often a training step is written to the logs.
+        val_check_interval: validate every so many batches (int) or parts of an epoch (number).
+        check_val_every_n_epoch: validate at the end of every so many epochs.
+        num_sanity_val_steps: validation batches to try before training.
+        enable_progress_bar: show progress.
+        limit_train_batches: use so many batches (int) or that share (number) of each epoch.
+        limit_val_batches: the same for validation.
+        limit_test_batches: the same for the final test.
+        overfit_batches: train and validate on the same few batches; 0 switches it off.
+        detect_anomaly: stop at the first NaN in the backward pass and say where it arose.
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
+    devices: int | list[int] | Literal["auto"] = 1
+    strategy: str = "auto"
+    num_nodes: int = 1
+    precision: Literal[
+        "32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", 16, 32, 64
+    ] = "32-true"
+    max_epochs: int | None = 10
+    max_steps: int = -1
+    max_seconds: float | None = None
+    gradient_clip_val: float | None = 1.0
+    gradient_clip_algorithm: Literal["norm", "value"] = "norm"
+    accumulate_grad_batches: int = 1
+    deterministic: bool | Literal["warn"] = True
+    benchmark: bool = False
+    num_threads: int | None = None
+    log_every_n_steps: int = 50
+    val_check_interval: int | float | None = None
+    check_val_every_n_epoch: int = 1
+    num_sanity_val_steps: int = 0
+    enable_progress_bar: bool = True
+    limit_train_batches: int | float | None = None
+    limit_val_batches: int | float | None = None
+    limit_test_batches: int | float | None = None
+    overfit_batches: int = 0
+    detect_anomaly: bool = False
+
+
+@dataclass(frozen=True)
+class EarlyStoppingSpec:
+    """Stop when the monitored validation metric has not improved ``patience`` times."""
+
+    patience: int = 5
+    min_delta: float = 0.0
+    monitor: str | None = None
+    mode: Literal["min", "max"] | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """Which checkpoints are kept: the best by the monitored metric, and the last to resume from.
+
+    ``monitor`` and ``mode`` are the head's own unless given. ``every_n_steps`` also writes the
+    resume checkpoint inside an epoch.
+    """
+
+    monitor: str | None = None
+    mode: Literal["min", "max"] | None = None
+    every_n_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class ProgressSpec:
+    """The progress bar's refresh, in batches."""
+
+    refresh_rate: int = 10
+
+
+@dataclass(frozen=True)
+class CallbacksSpec:
+    """What happens beside the training loop; null switches one off."""
+
+    early_stopping: EarlyStoppingSpec | None = None
+    checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
+    progress: ProgressSpec = field(default_factory=ProgressSpec)
+
+
+@dataclass(frozen=True)
+class WandbSpec:
+    """Weights & Biases (extra ``wandb``)."""
+
+    project: str = "seqlab"
+    name: str | None = None
+    mode: Literal["online", "offline", "disabled"] = "online"
+
+
+@dataclass(frozen=True)
+class MLflowSpec:
+    """MLflow (extra ``mlflow``); without ``tracking_uri``, a folder in the run directory."""
+
+    experiment: str = "seqlab"
+    name: str | None = None
+    tracking_uri: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackioSpec:
+    """Trackio (extra ``trackio``)."""
+
+    project: str = "seqlab"
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class LoggerSpec:
+    """Where metrics go beside ``metrics.csv``, which is always written."""
+
+    tensorboard: bool = False
+    wandb: WandbSpec | None = None
+    mlflow: MLflowSpec | None = None
+    trackio: TrackioSpec | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """Embeddings of ``ids`` features: width, dropout, and widths of single features by name."""
+
+    size: int = 64
+    dropout: float = 0.0
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Input features, a cell in wrappers (inside out), and the engine that runs it."""
+
+    cell: Part
+    wrappers: list[Part | str] = field(default_factory=list)
+    embedding: EmbeddingSpec = field(default_factory=EmbeddingSpec)
+    dropout: float = 0.0
+    engine: str = "auto"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run.
+
+    Attributes:
+        seed: all randomness of the run follows from it.
+        source: where the data comes from (kind ``source``).
+        data: features, target and batching.
+        encoder: the recurrent part.
+        head: the task (kind ``head``).
+        optimizer: one of adamw, adam, sgd, rmsprop, with its options.
+        scheduler: one of none, cosine, onecycle, plateau, step, warmup.
+        trainer: length, device, precision of the run.
+        callbacks: early stopping, checkpoints, progress.
+        logger: where metrics go.
+        resume: true to go on with the run in this run directory, or another run's directory.
+        samples: how many decoded test samples to show at the end.
+    """
+
+    source: Part
+    data: Part
+    encoder: EncoderSpec
+    head: Part
+    optimizer: AdamWSpec | AdamSpec | SGDSpec | RMSpropSpec
+    scheduler: NoScheduleSpec | CosineSpec | OneCycleSpec | PlateauSpec | StepSpec | WarmupSpec
+    seed: int = 0
+    trainer: TrainerSpec = field(default_factory=TrainerSpec)
+    callbacks: CallbacksSpec = field(default_factory=CallbacksSpec)
+    logger: LoggerSpec = field(default_factory=LoggerSpec)
+    resume: bool | str | None = None
+    samples: int = 5
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    """One evaluation of a bundle.
+
+    Attributes:
+        bundle: the bundle's folder.
+        source: the data; null: the source the bundle was trained on.
+        split: which split of it.
+        output: file or folder for the results.
+        batch_size: rows to a batch; null: the bundle's own.
+        limit: only the first rows; null: all.
+        device: where to compute.
+        num_threads: CPU threads; null: torch's own choice.
+        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+    """
+
+    bundle: str
+    source: Part | None = None
+    split: str = "test"
+    output: str | None = None
+    batch_size: int | None = None
+    limit: int | None = None
+    device: str = "auto"
+    num_threads: int | None = None
+    search: Part | None = None
+
+
+@dataclass(frozen=True)
+class PredictSpec:
+    """Predictions of a bundle for every row of a file.
+
+    Attributes:
+        bundle: the bundle's folder.
+        input: a text, CSV or JSONL file; ``-``: standard input.
+        output: a JSONL file; ``-``: standard output.
+        format: ``text``, ``csv``, ``tsv`` or ``jsonl``; null: by the file's name.
+        column: the column that holds the input; null: the bundle's own feature columns.
+        batch_size: rows to a batch.
+        device: where to compute.
+        num_threads: CPU threads; null: torch's own choice.
+        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+    """
+
+    bundle: str
+    input: str = "-"
+    output: str = "-"
+    format: Literal["text", "csv", "tsv", "jsonl"] | None = None
+    column: str | None = None
+    batch_size: int = 64
+    device: str = "auto"
+    num_threads: int | None = None
+    search: Part | None = None
