@@ -46,10 +46,12 @@ class TrainBatches:
         self.rank, self.world, self.overfit = rank, world, overfit
 
     def __iter__(self) -> Iterator[Batch]:
+        # asked now, not at the first batch: the trainer's counters move on in between
         epoch, start = self.position()
-        first = start * self.world
-        loader = self.data.loader("train", epoch=0 if self.overfit else epoch, start_batch=first)
-        batches: Iterator[Batch] = iter(loader)
+        return self._share(0 if self.overfit else epoch, start * self.world)
+
+    def _share(self, epoch: int, first: int) -> Iterator[Batch]:
+        batches = iter(self.data.loader("train", epoch=epoch, start_batch=first))
         if self.overfit:
             batches = islice(batches, max(0, self.overfit * self.world - first))
         if self.world == 1:

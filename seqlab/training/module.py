@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
@@ -30,13 +31,11 @@ class LossMeter:
         self.total = loss.detach() if self.total is None else self.total + loss.detach()
         self.count += 1
 
-    def take(self) -> float | None:
-        """The mean over the batches since the last call, or None without any."""
-        if self.total is None:
-            return None
-        mean = float(self.total) / self.count
+    def take(self) -> tuple[float, int]:
+        """The sum and the number of the losses since the last call."""
+        taken = (0.0 if self.total is None else float(self.total)), self.count
         self.total, self.count = None, 0
-        return mean
+        return taken
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,12 @@ class TrainingModule(pl.LightningModule):
         """The optimiser and, unless the rate is constant, its schedule."""
         options = self.options
         optimizer = build_optimizer(options.optimizer, self.model, fused=options.fused)
-        name, mode = options.monitor
+        _, mode = options.monitor
         schedule = build_schedule(
             options.scheduler,
             optimizer,
             total_steps=options.total_steps,
             steps_per_epoch=options.steps_per_epoch,
-            monitor=f"val_{name}",
             mode=mode,
         )
         return optimizer if schedule is None else ([optimizer], [schedule])
@@ -124,6 +122,16 @@ class TrainingModule(pl.LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.model.apply_constraints()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the losses that no row of the log has yet."""
+        checkpoint["meter"] = {"total": self.meter.total, "count": self.meter.count}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with those losses."""
+        if "meter" in checkpoint:
+            total, self.meter.count = checkpoint["meter"]["total"], checkpoint["meter"]["count"]
+            self.meter.total = None if total is None else total.to(self.device)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one validation batch."""
         del batch_idx
@@ -143,6 +151,10 @@ class TrainingModule(pl.LightningModule):
         """Publish the validation metrics, for early stopping and the plateau schedule."""
         values = self._publish("validation", self.validation_metrics)
         self.log_dict({f"val_{k}": v for k, v in values.items()}, logger=False)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            for config in self.trainer.lr_scheduler_configs:
+                if config.reduce_on_plateau:
+                    config.scheduler.step(values[self.options.monitor[0]])
 
     def on_test_epoch_end(self) -> None:
         """Keep the test metrics."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,7 +63,6 @@ def build_schedule(
     *,
     total_steps: int | None,
     steps_per_epoch: int | None,
-    monitor: str,
     mode: str,
 ) -> dict[str, Any] | None:
     """Lightning's description of the schedule a spec names, or None for a constant rate.
@@ -78,7 +78,8 @@ def build_schedule(
         return None
     if name == "plateau":
         plateau = ReduceLROnPlateau(optimizer, mode=mode, **options)  # type: ignore[arg-type]
-        return {"scheduler": plateau, "interval": "epoch", "monitor": monitor, "strict": False}
+        # Lightning would leave out the step of an epoch it resumed in; TrainingModule takes it
+        return {"scheduler": plateau, "monitor": "loss", "frequency": sys.maxsize}
     if name not in SCHEDULES:
         raise ConfigError(f"scheduler.name: unknown {name!r}; {did_you_mean(str(name), SCHEDULES)}")
     if name == "step":

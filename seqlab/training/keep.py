@@ -1,0 +1,138 @@
+"""Two kinds of checkpoints: the best weights, and the whole state to resume from."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+
+RESUME_NAME = "resume.ckpt"
+#: The share of a run's time that writing resume checkpoints may take.
+SHARE = 0.02
+
+
+class Keeper(Checkpoint):
+    """Keeps ``best-STEP.ckpt`` (weights) and ``resume.ckpt`` (everything) in one folder.
+
+    The resume checkpoint is written just before a batch, when all that belongs to the step
+    before it (validation, logs, schedules) is done, and only between two optimiser steps. So a
+    resumed run starts at (epoch, batch) with nothing half done. Unless ``every_n_steps`` is
+    given, it is written as often as costs about 2 % of the time, at least a second apart.
+
+    A best checkpoint that a new one has replaced is deleted when a resume checkpoint knows the
+    new one, so that a killed run finds the file its resume checkpoint speaks of.
+
+    Args:
+        folder: the run's ``checkpoints`` folder.
+        monitor: the validation metric to select by.
+        mode: ``min`` or ``max``.
+        every_n_steps: optimiser steps between resume checkpoints inside an epoch; with it, one
+            is also written at the start of every epoch.
+    """
+
+    def __init__(
+        self, folder: Path, *, monitor: str, mode: str, every_n_steps: int | None = None
+    ) -> None:
+        self.folder, self.monitor, self.mode = folder, monitor, mode
+        self.every_n_steps = every_n_steps
+        self.best: dict[str, Any] = {}
+        self.finished = False
+        self._saved_step = 0
+        self._next_save = 0.0
+
+    @property
+    def best_path(self) -> Path | None:
+        """The file with the best weights, or None before the first validation."""
+        return self.folder / self.best["file"] if self.best else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is best so far, and whether training is over."""
+        return {"best": dict(self.best), "finished": self.finished}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.best = dict(state_dict["best"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count from here."""
+        del pl_module
+        self._saved_step = trainer.global_step
+        self._next_save = time.monotonic() + 1.0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the resume checkpoint when it is due."""
+        del pl_module, batch
+        if batch_idx % trainer.accumulate_grad_batches == 0 and self._due(trainer, batch_idx):
+            self._save(trainer)
+
+    def _due(self, trainer: Trainer, batch_idx: int) -> bool:
+        if self.every_n_steps is not None or trainer.world_size > 1:
+            # the same answer in every process: no clock
+            steps = trainer.global_step - self._saved_step
+            every = math.inf if self.every_n_steps is None else self.every_n_steps
+            return steps >= every or (batch_idx == 0 and steps > 0)
+        return time.monotonic() >= self._next_save and trainer.global_step > self._saved_step
+
+    def _save(self, trainer: Trainer) -> None:
+        begin = time.monotonic()
+        trainer.save_checkpoint(self.folder / RESUME_NAME)
+        self._saved_step = trainer.global_step
+        end = time.monotonic()
+        self._next_save = end + max(1.0, (end - begin) / SHARE)
+        if trainer.is_global_zero:
+            for path in self.folder.glob("best-*.ckpt"):
+                if path != self.best_path:
+                    path.unlink()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Describe the state between two batches as Lightning's loops can resume it."""
+        del trainer, pl_module
+        if not self.finished:
+            between_batches(checkpoint["loops"]["fit_loop"])
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the weights if they are the best so far."""
+        values = pl_module.results["validation"]
+        score = values[self.monitor]
+        if math.isnan(score) or not self._better(score):
+            return
+        step = trainer.global_step
+        self.best = {
+            "file": f"best-{step:08d}.ckpt",
+            "score": score,
+            "step": step,
+            "epoch": trainer.current_epoch + 1,
+            "validation": dict(values),
+        }
+        trainer.save_checkpoint(self.folder / self.best["file"], weights_only=True)
+
+    def _better(self, score: float) -> bool:
+        if not self.best:
+            return True
+        return score < self.best["score"] if self.mode == "min" else score > self.best["score"]
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that training is over; what is left are the tests and the bundle."""
+        del pl_module
+        self.finished = True
+        self._save(trainer)
+
+
+def between_batches(loop: dict[str, Any]) -> None:
+    """Turn the loop state at the start of a batch into the one before it, in place.
+
+    Lightning counts a batch as ready before it calls ``on_train_batch_start``.
+    """
+    progress = loop["epoch_loop.batch_progress"]
+    for counts in (progress["total"], progress["current"]):
+        done = counts["completed"]
+        counts.update(ready=done, started=done, processed=done)
+    progress["is_last_batch"] = False

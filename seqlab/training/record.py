@@ -1,0 +1,273 @@
+"""What a run writes down while it trains: ``metrics.csv``, other loggers, a line per epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from seqlab.errors import RunError
+from seqlab.files import atomic_writer
+from seqlab.training.report import say
+
+
+class MetricsFile:
+    """A CSV file with one row a step, whose columns grow when a new name appears.
+
+    Args:
+        path: the file; rows of an earlier, killed run may stand in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.columns: list[str] = []
+        self.rows = 0
+
+    def keep(self, rows: int) -> None:
+        """Start after the first ``rows`` rows of the file; what follows them is dropped."""
+        self.rows = 0
+        self.columns = []
+        kept: list[dict[str, str]] = []
+        if rows and self.path.is_file():
+            with self.path.open(encoding="utf-8", newline="") as stream:
+                reader = csv.DictReader(stream)
+                kept = [row for _, row in zip(range(rows), reader, strict=False)]
+                self.columns = list(reader.fieldnames or [])
+        self._rewrite(kept)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row."""
+        new = [name for name in row if name not in self.columns]
+        if new:
+            old: list[dict[str, str]] = []
+            if self.rows:
+                with self.path.open(encoding="utf-8", newline="") as stream:
+                    old = list(csv.DictReader(stream))
+            self.columns += new
+            self._rewrite(old)
+        with self.path.open("a", encoding="utf-8", newline="") as stream:
+            csv.DictWriter(stream, self.columns).writerow(row)
+        self.rows += 1
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        text = io.StringIO(newline="")
+        if self.columns:
+            writer = csv.DictWriter(text, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        with atomic_writer(self.path) as stream:
+            stream.write(text.getvalue().encode())
+        self.rows = len(rows)
+
+
+class ProgressLine:
+    """A line that is overwritten in place on a terminal, and absent elsewhere."""
+
+    def __init__(self, stream: TextIO, *, enabled: bool) -> None:
+        self.stream = stream
+        self.enabled = enabled and stream.isatty()
+        self._next = 0.0
+
+    def show(self, text: str) -> None:
+        """Replace the line, at most five times a second."""
+        now = time.monotonic()
+        if self.enabled and now >= self._next:
+            self._next = now + 0.2
+            self.stream.write(f"\r\x1b[K{text}")
+            self.stream.flush()
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self.enabled:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+class Recorder(Callback):
+    """Writes ``metrics.csv`` with each step once, feeds other loggers, prints a line an epoch.
+
+    A row is written every ``log_every_n_steps`` optimiser steps and at each validation:
+    ``step, epoch, train_loss`` (mean since the last row), ``lr, val_*, seconds``. It also ends
+    the run after ``max_steps`` or ``max_seconds``, after one last validation.
+
+    Args:
+        folder: the run's folder.
+        every: optimiser steps between rows.
+        max_steps: end after so many optimiser steps; -1: no limit.
+        max_seconds: end after so much training time, earlier parts of a resumed run included.
+        refresh: batches between updates of the progress line.
+        progress: show the progress line.
+        write: whether this process writes anything; only one of several does.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        every: int = 50,
+        max_steps: int = -1,
+        max_seconds: float | None = None,
+        refresh: int = 10,
+        progress: bool = True,
+        write: bool = True,
+    ) -> None:
+        self.file = MetricsFile(folder / "metrics.csv")
+        self.every, self.refresh = max(1, every), max(1, refresh)
+        self.max_steps, self.max_seconds = max_steps, max_seconds
+        self.write = write
+        self.line = ProgressLine(sys.stderr, enabled=progress and write)
+        self.pending: dict[str, Any] = {}
+        self.kept_rows = 0
+        self.earlier_seconds = 0.0
+        self.last_step = 0
+        self.epoch_loss = [0.0, 0]
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, all parts of a resumed run together."""
+        return self.earlier_seconds + time.monotonic() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on with the file, the clock and the epoch's mean."""
+        self.flush()
+        return {
+            "rows": self.file.rows,
+            "seconds": self.seconds,
+            "last_step": self.last_step,
+            "epoch_loss": list(self.epoch_loss),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.kept_rows = int(state_dict["rows"])
+        self.earlier_seconds = float(state_dict["seconds"])
+        self.last_step = int(state_dict["last_step"])
+        self.epoch_loss = list(state_dict["epoch_loss"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop the rows that a killed run wrote after its last checkpoint."""
+        del trainer, pl_module
+        self._started = time.monotonic()
+        if self.write:
+            self.file.keep(self.kept_rows)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Write a row when it is due, and stop when the limit is reached."""
+        del outputs, batch
+        step = trainer.global_step
+        if step != self.last_step:
+            self.last_step = step
+            if step % self.every == 0:
+                self._note_training(trainer, pl_module)
+            if self._at_limit(trainer, step):
+                trainer.should_stop = True
+        if self.line.enabled and batch_idx % self.refresh == 0:
+            self._show(trainer, batch_idx)
+
+    def _at_limit(self, trainer: Trainer, step: int) -> bool:
+        if 0 <= self.max_steps <= step:
+            return True
+        if self.max_seconds is None:
+            return False
+        if trainer.world_size == 1:
+            return self.seconds >= self.max_seconds
+        if step % 10:
+            return False
+        late = self.seconds >= self.max_seconds
+        return bool(trainer.strategy.reduce_boolean_decision(late, all=False))
+
+    def _note_training(self, trainer: Trainer, module: Any) -> None:
+        total, count = module.meter.take()
+        if not count:
+            return
+        if not math.isfinite(total):
+            raise RunError(
+                f"the training loss became {total} by step {trainer.global_step}; "
+                "try a smaller optimizer.lr or trainer.gradient_clip_val, or "
+                "trainer.detect_anomaly=true to see where it arises"
+            )
+        self.epoch_loss = [self.epoch_loss[0] + total, self.epoch_loss[1] + count]
+        self._note(trainer, {"train_loss": total / count, "lr": module.meter.lr})
+
+    def _note(self, trainer: Trainer, values: Mapping[str, float]) -> None:
+        step = trainer.global_step
+        if self.pending and self.pending["step"] != step:
+            self.flush()
+        if not self.pending:
+            self.pending = {"step": step, "epoch": trainer.current_epoch + 1}
+        self.pending.update(values)
+        if self.write:
+            for logger in trainer.loggers:
+                logger.log_metrics(dict(values), step)
+
+    def flush(self) -> None:
+        """Write the row of the current step, which can then no longer change."""
+        if self.pending and self.write:
+            row = {
+                name: f"{value:.8g}" if isinstance(value, float) else value
+                for name, value in self.pending.items()
+            }
+            self.file.write({**row, "seconds": f"{self.seconds:.2f}"})
+        self.pending = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the validation metrics beside the training loss so far."""
+        self._note_training(trainer, pl_module)
+        values = pl_module.results["validation"]
+        self._note(trainer, {f"val_{name}": value for name, value in values.items()})
+        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._say(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the epoch's line."""
+        self._note_training(trainer, pl_module)
+        self._say(trainer)
+        self.epoch_loss = [0.0, 0]
+
+    def _say(self, trainer: Trainer) -> None:
+        self.line.clear()
+        epochs = trainer.max_epochs
+        of = f"/{epochs}" if epochs and epochs > 0 else ""
+        parts = [f"epoch {trainer.current_epoch + 1}{of}", f"step {trainer.global_step}"]
+        if self.epoch_loss[1]:
+            parts.append(f"train_loss {self.epoch_loss[0] / self.epoch_loss[1]:.4g}")
+        parts += [
+            f"{name} {value:.4g}" for name, value in self.pending.items() if name[:4] == "val_"
+        ]
+        if self.write:
+            say("  ".join([*parts, f"{self.seconds:.1f}s"]))
+
+    def _show(self, trainer: Trainer, batch_idx: int) -> None:
+        total = trainer.num_training_batches
+        of = f"/{total}" if total != float("inf") else ""
+        self.line.show(
+            f"epoch {trainer.current_epoch + 1}  batch {batch_idx + 1}{of}  {self.seconds:.0f}s"
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last row."""
+        del trainer, pl_module
+        self.flush()
+        self.line.clear()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave the terminal clean; rows stay as the last checkpoint knows them."""
+        del trainer, pl_module, exception
+        self.line.clear()

@@ -1,0 +1,86 @@
+"""What a run says on standard output: metric tables, decoded samples, paths."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+WIDTH = 72
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def number(value: float | None) -> str:
+    """A metric's value for reading: four digits.
+
+    >>> number(0.98765), number(12345.0), number(None)
+    ('0.9877', '12345', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.6g}"
+
+
+def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: drawn by rich on a terminal, aligned columns elsewhere."""
+    body = [list(row) for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(title=title, title_justify="left")
+        for index, name in enumerate(header):
+            drawn.add_column(name, justify="left" if index == 0 else "right")
+        for row in body:
+            drawn.add_row(*(Text(cell) for cell in row))
+        Console().print(drawn)
+        return
+    widths = [max(len(row[i]) for row in [list(header), *body]) for i in range(len(header))]
+    say(title)
+    for row in [list(header), *body]:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        say("  " + "  ".join(cells).rstrip())
+
+
+def metric_table(
+    title: str, columns: Mapping[str, Mapping[str, float]], first: str = "metric"
+) -> None:
+    """Print metrics (rows) of several splits or models (columns)."""
+    names = list(dict.fromkeys(name for values in columns.values() for name in values))
+    rows = [[name, *(number(values.get(name)) for values in columns.values())] for name in names]
+    table(title, [first, *columns], rows)
+
+
+def shorten(value: Any) -> str:
+    """A value on one line of at most 72 characters.
+
+    >>> shorten(["a", "b"]), shorten("x" * 100)[-4:]
+    ('a b', 'xxx…')
+    """
+    if isinstance(value, str):
+        text = value
+    elif isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
+        text = " ".join(value)
+    else:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def samples(title: str, triples: Iterable[tuple[Any, Any, Any]]) -> None:
+    """Print decoded samples: input, what was expected, what was predicted."""
+    say(title)
+    for given, expected, predicted in triples:
+        mark = "=" if shorten(expected) == shorten(predicted) else "x"
+        say(f"  input      {shorten(given)}")
+        say(f"  expected   {shorten(expected)}")
+        say(f"  predicted  {shorten(predicted)}  {mark}")
+        say("")
