@@ -1,0 +1,103 @@
+"""The contract of a head: a task with its loss, its decoding and its metrics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from seqlab.errors import DataError, OptionError
+from seqlab.layers.base import Layer
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+
+
+class Head(nn.Module, ABC):
+    """A task on top of an encoder.
+
+    A subclass says in ``needs`` which kinds of target it serves, sets ``monitor`` and writes
+    ``loss``, ``predict``, ``metrics`` and ``measure``. Its options are keyword-only.
+
+    Args:
+        encoder: the sizes of what the encoder hands over.
+        target: what has to be predicted.
+
+    Raises:
+        OptionError: the head cannot serve this kind of target.
+    """
+
+    needs: ClassVar[tuple[str, ...]]
+    #: The metric by which runs are selected and whether it should be large or small.
+    monitor: tuple[str, str]
+
+    def __init__(self, encoder: EncoderInfo, target: TargetInfo) -> None:
+        super().__init__()
+        if target.kind not in self.needs:
+            wanted = " or ".join(f"'{kind}'" for kind in self.needs)
+            raise OptionError(
+                f"{type(self).__name__} needs a target of kind {wanted}, not '{target.kind}'; "
+                "choose another head or another data.target.kind"
+            )
+        if target.size < 1:
+            raise OptionError(f"the target has {target.size} classes; at least 1 is needed")
+        self.encoder_info = encoder
+        self.target_info = target
+
+    @abstractmethod
+    def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """The training loss: a scalar of at least float32."""
+
+    @abstractmethod
+    def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
+        """One JSON-able answer a row; ``options`` are the head's own, for this call only."""
+
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]:
+        """Fresh metrics by name, to be given to ``measure``."""
+
+    @abstractmethod
+    def measure(
+        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
+    ) -> Tensor:
+        """Update the metrics with one batch and return its loss, from one set of scores.
+
+        ``final`` asks for the answers ``predict`` would give, where a head has a cheaper way
+        for the measurements during training.
+        """
+
+    def layers(self) -> Sequence[Layer]:
+        """The recurrent layers inside the head, for regularization and constraints."""
+        return ()
+
+    def target_of(self, batch: Batch) -> Tensor:
+        """The batch's target.
+
+        Raises:
+            DataError: the batch has none, as when predicting.
+        """
+        if batch.target is None:
+            raise DataError(
+                f"{type(self).__name__}: the batch has no target; loss and metrics need one"
+            )
+        return batch.target
+
+    def name_or_id(self, index: int) -> str | int:
+        """The class's name where the target has names, else its id."""
+        names = self.target_info.names
+        return names[index] if names else index
+
+
+def refuse_options(head: Head, options: Mapping[str, Any], known: Sequence[str] = ()) -> None:
+    """Refuse options of ``predict`` that a head does not have.
+
+    Raises:
+        OptionError: names the first such option and those that exist.
+    """
+    for key in options:
+        if key not in known:
+            listing = ", ".join(known) if known else "none"
+            raise OptionError(
+                f"{type(head).__name__}.predict has no option '{key}' (known: {listing})"
+            )

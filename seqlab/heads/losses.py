@@ -1,0 +1,55 @@
+"""The cross entropy that the heads share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqlab.heads.checks import at_least_float32
+
+_IGNORED = -100
+
+
+def cross_entropy(
+    scores: Tensor,
+    target: Tensor,
+    *,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Mean of ``-log softmax(scores)[target]`` over real entries; 0 where there is none.
+
+    With weights it is the weighted mean. With smoothing s the target is ``1 - s`` plus ``s / C``
+    on the right class and ``s / C`` on each other (Szegedy et al. 2016).
+
+    Args:
+        scores: ``[..., C]``; computed in float32 at least.
+        target: ``[...]`` int64; what stands at masked entries does not matter.
+        mask: ``[...]`` bool, True = real; None when all are.
+        weight: ``[C]``, or None.
+        label_smoothing: s.
+
+    >>> scores, target = torch.zeros(2, 4), torch.tensor([1, 99])
+    >>> round(float(cross_entropy(scores, target, mask=torch.tensor([True, False]))), 4)
+    1.3863
+    """
+    scores = at_least_float32(scores)
+    if mask is not None:
+        target = target.masked_fill(~mask, _IGNORED)
+    weight = None if weight is None else weight.to(scores.dtype)
+    total = F.cross_entropy(
+        scores.flatten(0, -2),
+        target.flatten(),
+        weight=weight,
+        ignore_index=_IGNORED,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    if weight is not None:
+        share = weight[target.clamp(min=0)]
+        share = share if mask is None else share * mask
+        return total / share.sum().clamp(min=torch.finfo(share.dtype).tiny)
+    count = target.numel() if mask is None else mask.sum()
+    return total / (max(count, 1) if isinstance(count, int) else count.clamp(min=1))
