@@ -1,0 +1,189 @@
+"""Tagging: one label a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from seqlab.errors import OptionError
+from seqlab.heads.base import Head, refuse_options
+from seqlab.heads.checks import at_least_float32
+from seqlab.heads.checks import class_weights as make_weights
+from seqlab.heads.classifier import Classifier
+from seqlab.heads.crf import FORBIDDEN, LinearChainCRF, viterbi
+from seqlab.heads.losses import cross_entropy
+from seqlab.heads.masking import clean_output, compact_order, take_steps
+from seqlab.heads.metrics import SpanF1
+from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
+from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
+
+
+class TaggingHead(Head):
+    """One label for each real step, by softmax or a linear-chain CRF (Lafferty et al. 2001).
+
+    The loss is the negative log likelihood per real step: of each label for softmax, of the
+    whole label sequence divided by its length for the CRF. With a label scheme, sequences that
+    break it are never predicted, and the CRF gives them probability 0.
+
+    Predictions: ``{"tags": [...], "ids": [...], "scores": [...]}`` over the real steps; ``tags``
+    are names where the target has names; a score is the probability of that label at that step.
+
+    Metrics: ``accuracy`` over real steps; where the labels are chunk labels (``O``, ``B-X``,
+    ...) also ``span_precision``, ``span_recall`` and ``span_f1``.
+
+    Args:
+        encoder: the sizes of the encoder's output.
+        target: of kind ``tags``.
+        crf: a CRF instead of independent softmax.
+        scheme: ``iob1``, ``iob2``, ``bioes``, ``bilou``, or None for no constraints.
+        dropout: on the encoder's output, in training.
+        hidden_size: the width of a hidden layer before the scores; None for none.
+        activation: of the hidden layer.
+        class_weights: softmax only; a weight for each label, as a list or by name.
+        label_smoothing: softmax only.
+
+    Raises:
+        OptionError: an option does not fit, or a label does not belong to the scheme.
+
+    >>> head = TaggingHead(EncoderInfo(4, 4, (4,)), TargetInfo("tags", 3), crf=True)
+    >>> sorted(head.metrics())
+    ['accuracy']
+    """
+
+    needs = ("tags",)
+    constraints: Constraints | None
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        encoder: EncoderInfo,
+        target: TargetInfo,
+        *,
+        crf: bool = False,
+        scheme: str | None = None,
+        dropout: float = 0.0,
+        hidden_size: int | None = None,
+        activation: Any = "relu",
+        class_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(encoder, target)
+        self.constraints = _constraints(scheme, target)
+        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
+        if check_flag("crf", crf) and (class_weights is not None or self.label_smoothing):
+            raise OptionError("class_weights and label_smoothing belong to softmax: set crf=false")
+        self.classifier = Classifier(
+            encoder.output_size,
+            target.size,
+            hidden_size=hidden_size,
+            activation=activation,
+            dropout=dropout,
+        )
+        self.crf = LinearChainCRF(target.size, self.constraints) if crf else None
+        weight = make_weights(class_weights, target.size, target.names)
+        self.register_buffer("weight", weight, persistent=False)
+        self.spans = chunk_labels(target.names) is not None
+        self.monitor = ("span_f1", "max") if self.spans else ("accuracy", "max")
+
+    def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss``; a batch without real steps has loss 0."""
+        return self._loss(self._scores(encoded), self.target_of(batch), encoded.mask)
+
+    def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
+        """See ``Head.predict``; there are no options."""
+        refuse_options(self, options)
+        with torch.no_grad():
+            order = compact_order(encoded.mask)
+            lengths = encoded.mask.sum(1)
+            scores = take_steps(self._scores(encoded), order)
+            ids = self._decode(scores, lengths)
+            probabilities = self._probabilities(scores, lengths)
+            chosen = probabilities.gather(2, ids.unsqueeze(-1)).squeeze(-1)
+        counts = lengths.tolist()
+        return [
+            {
+                "tags": [self.name_or_id(i) for i in row[:n]],
+                "ids": row[:n],
+                "scores": row_scores[:n],
+            }
+            for row, row_scores, n in zip(ids.tolist(), chosen.tolist(), counts, strict=True)
+        ]
+
+    def metrics(self) -> dict[str, Metric]:
+        """See ``Head.metrics``."""
+        found: dict[str, Metric] = {
+            "accuracy": MulticlassAccuracy(
+                max(self.target_info.size, 2), average="micro", validate_args=False
+            )
+        }
+        if self.spans:
+            for score in ("precision", "recall", "f1"):
+                found[f"span_{score}"] = SpanF1(self.target_info.names, score)
+        return found
+
+    def measure(
+        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
+    ) -> Tensor:
+        """See ``Head.measure``."""
+        del final
+        scores, target = self._scores(encoded), self.target_of(batch)
+        order, lengths = compact_order(encoded.mask), encoded.mask.sum(1)
+        gold = take_steps(target, order)
+        ids = self._decode(take_steps(scores.detach(), order), lengths)
+        real = lengths_to_mask(lengths, gold.shape[1])
+        for name, metric in metrics.items():
+            if name == "accuracy":
+                metric.update(ids[real], gold[real])
+            else:
+                metric.update(ids, gold, lengths)
+        return self._loss(scores, target, encoded.mask)
+
+    def _scores(self, encoded: Encoded) -> Tensor:
+        return at_least_float32(self.classifier(clean_output(encoded)))
+
+    def _loss(self, scores_BTC: Tensor, target_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        if self.crf is None:
+            return cross_entropy(
+                scores_BTC,
+                target_BT,
+                mask=mask_BT,
+                weight=self.weight,
+                label_smoothing=self.label_smoothing,
+            )
+        order = compact_order(mask_BT)
+        likelihood = self.crf.log_likelihood(
+            take_steps(scores_BTC, order), take_steps(target_BT, order), mask_BT.sum(1)
+        )
+        return -likelihood.sum() / mask_BT.sum().clamp(min=1)
+
+    def _decode(self, scores_BTC: Tensor, lengths_B: Tensor) -> Tensor:
+        """The best labels of rows whose real steps come first."""
+        if self.crf is not None:
+            return self.crf.decode(scores_BTC, lengths_B)
+        if self.constraints is None:
+            return scores_BTC.argmax(-1)
+        penalties = [
+            FORBIDDEN * (~allowed).to(scores_BTC.device, scores_BTC.dtype)
+            for allowed in self.constraints
+        ]
+        start, end, transitions = penalties
+        return viterbi(scores_BTC.log_softmax(-1), lengths_B, start, transitions, end)
+
+    def _probabilities(self, scores_BTC: Tensor, lengths_B: Tensor) -> Tensor:
+        if self.crf is None:
+            return scores_BTC.softmax(-1)
+        return self.crf.marginals(scores_BTC, lengths_B)
+
+
+def _constraints(scheme: str | None, target: TargetInfo) -> Constraints | None:
+    if scheme is None:
+        return None
+    if not target.names:
+        raise OptionError(f"scheme '{scheme}' needs the names of the labels; this target has none")
+    return scheme_constraints(scheme, target.names)
