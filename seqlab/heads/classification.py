@@ -1,0 +1,175 @@
+"""Classification: one label a sequence, or several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MultilabelAccuracy,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+)
+
+from seqlab.construct import construct
+from seqlab.errors import OptionError
+from seqlab.heads.base import Head, refuse_options
+from seqlab.heads.checks import at_least_float32, check_share
+from seqlab.heads.checks import class_weights as make_weights
+from seqlab.heads.classifier import Classifier
+from seqlab.heads.losses import cross_entropy
+from seqlab.heads.pooling import Pooling
+from seqlab.options.resolve import check_fraction
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+
+
+class ClassificationHead(Head):
+    """One label a sequence (softmax), or any number of labels (one logistic unit each).
+
+    Predictions: ``{"label": ..., "id": int, "scores": [C floats]}``; with several labels
+    ``{"labels": [...], "ids": [...], "scores": [C floats]}``. Scores are probabilities; labels
+    are names where the target has names.
+
+    Metrics: ``accuracy`` and ``macro_f1``; with several labels ``accuracy`` counts each yes or
+    no, and ``exact_match`` the rows where all are right.
+
+    Args:
+        encoder: the sizes of the encoder's output.
+        target: of kind ``label`` or ``labels``.
+        pooling: a registered pooling (last, first, mean, max, final_state, attention), or a list
+            of them, whose vectors are joined.
+        dropout: on the pooled vector and the hidden layer, in training.
+        hidden_size: the width of a hidden layer before the scores; None for none.
+        activation: of the hidden layer.
+        class_weights: a weight for each class, as a list or by name; for several labels it
+            weighs the positive answers.
+        label_smoothing: moves this share of the target evenly over the classes (Szegedy et al.
+            2016); with several labels each 0/1 moves half that share towards the other.
+        threshold: several labels only: a label is given where its probability is above it.
+
+    Raises:
+        OptionError: an option does not fit.
+
+    >>> target = TargetInfo("label", 2, ("no", "yes"))
+    >>> head = ClassificationHead(EncoderInfo(4, 4, (4,)), target, pooling="mean")
+    >>> sorted(head.metrics())
+    ['accuracy', 'macro_f1']
+    """
+
+    needs = ("label", "labels")
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        encoder: EncoderInfo,
+        target: TargetInfo,
+        *,
+        pooling: Any = "last",
+        dropout: float = 0.0,
+        hidden_size: int | None = None,
+        activation: Any = "relu",
+        class_weights: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__(encoder, target)
+        if target.size < 2:
+            raise OptionError("the target has 1 class; classification needs at least 2")
+        self.multi_label = target.kind == "labels"
+        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
+        self.threshold = check_share("threshold", threshold)
+        specs = list(pooling) if isinstance(pooling, list | tuple) else [pooling]
+        if not specs:
+            raise OptionError("pooling: the list is empty; name at least one pooling")
+        poolings: list[Pooling] = [
+            construct("pooling", spec, encoder, where="head.pooling") for spec in specs
+        ]
+        self.poolings = nn.ModuleList(poolings)
+        self.classifier = Classifier(
+            sum(part.output_size for part in poolings),
+            target.size,
+            hidden_size=hidden_size,
+            activation=activation,
+            dropout=dropout,
+        )
+        weight = make_weights(class_weights, target.size, target.names)
+        self.register_buffer("weight", weight, persistent=False)
+        self.monitor = ("macro_f1", "max") if self.multi_label else ("accuracy", "max")
+
+    def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss``; the mean over rows."""
+        return self._loss(self._scores(encoded), self.target_of(batch))
+
+    def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
+        """See ``Head.predict``; there are no options."""
+        refuse_options(self, options)
+        with torch.no_grad():
+            scores = self._scores(encoded)
+            if self.multi_label:
+                given, rows = self._yes(scores).tolist(), scores.sigmoid().tolist()
+                return [self._labels(*pair) for pair in zip(given, rows, strict=True)]
+            probabilities = scores.softmax(-1)
+            best = probabilities.argmax(-1)
+        return [
+            {"label": self.name_or_id(i), "id": i, "scores": row}
+            for i, row in zip(best.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def metrics(self) -> dict[str, Metric]:
+        """See ``Head.metrics``."""
+        size = self.target_info.size
+        if self.multi_label:
+            common: dict[str, Any] = {"threshold": self.threshold, "validate_args": False}
+            return {
+                "accuracy": MultilabelAccuracy(size, average="micro", **common),
+                "exact_match": MultilabelExactMatch(size, **common),
+                "macro_f1": MultilabelF1Score(size, average="macro", **common),
+            }
+        return {
+            "accuracy": MulticlassAccuracy(size, average="micro", validate_args=False),
+            "macro_f1": MulticlassF1Score(size, average="macro", validate_args=False),
+        }
+
+    def measure(
+        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
+    ) -> Tensor:
+        """See ``Head.measure``."""
+        del final
+        scores, target = self._scores(encoded), self.target_of(batch)
+        answer = self._yes(scores.detach()).long() if self.multi_label else scores.argmax(-1)
+        gold = target.long() if self.multi_label else target
+        for metric in metrics.values():
+            metric.update(answer, gold)
+        return self._loss(scores, target)
+
+    def _scores(self, encoded: Encoded) -> Tensor:
+        pooled = [part(encoded) for part in self.poolings]
+        vector = pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
+        return at_least_float32(self.classifier(vector))
+
+    def _loss(self, scores_BC: Tensor, target: Tensor) -> Tensor:
+        if self.multi_label:
+            weight = None if self.weight is None else self.weight.to(scores_BC.dtype)
+            smoothing = self.label_smoothing
+            goal = target.to(scores_BC.dtype) * (1 - smoothing) + smoothing / 2
+            return F.binary_cross_entropy_with_logits(scores_BC, goal, pos_weight=weight)
+        return cross_entropy(
+            scores_BC, target, weight=self.weight, label_smoothing=self.label_smoothing
+        )
+
+    def _yes(self, scores_BC: Tensor) -> Tensor:
+        return scores_BC.sigmoid() > self.threshold
+
+    def _labels(self, given: list[bool], probabilities: list[float]) -> dict[str, Any]:
+        ids = [i for i, yes in enumerate(given) if yes]
+        return {
+            "labels": [self.name_or_id(i) for i in ids],
+            "ids": ids,
+            "scores": probabilities,
+        }

@@ -1,0 +1,157 @@
+"""Poolings: from a sequence of encoder outputs to one vector a row.
+
+A step counts if the mask says it is real, also in masks with holes. Rows without a real step give
+zeros. Where the output holds a forward and a backward half (``Encoded.directions``), the last real
+step of the backward half is the first in time, since that direction runs from the end to t = 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.heads.checks import check_count
+from seqlab.heads.checks import dropout as make_dropout
+from seqlab.heads.masking import clean_output, masked_softmax
+from seqlab.types import Encoded, EncoderInfo
+
+
+class Pooling(nn.Module, ABC):
+    """Turns what the encoder hands over into ``[B, output_size]``.
+
+    A subclass writes ``pool``, or overrides ``forward`` if it does not look at the outputs; it
+    sets ``output_size`` where that is not E.
+
+    Args:
+        encoder: the sizes of the encoder's output.
+    """
+
+    output_size: int
+
+    def __init__(self, encoder: EncoderInfo) -> None:
+        super().__init__()
+        self.output_size = encoder.output_size
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[B, output_size]``; zeros for rows without a real step."""
+        if encoded.mask.shape[1] == 0:
+            return encoded.output.new_zeros(encoded.output.shape[0], self.output_size)
+        return self.pool(clean_output(encoded), encoded)
+
+    @abstractmethod
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """The pooled outputs; T is at least 1 and padded steps are zero."""
+
+
+def _first_real(mask_BT: Tensor) -> Tensor:
+    return mask_BT.to(torch.uint8).argmax(1)
+
+
+def _last_real(mask_BT: Tensor) -> Tensor:
+    return mask_BT.shape[1] - 1 - mask_BT.flip(1).to(torch.uint8).argmax(1)
+
+
+def _pick(output_BTE: Tensor, step_B: Tensor) -> Tensor:
+    index = step_B.view(-1, 1, 1).expand(-1, 1, output_BTE.shape[2])
+    return output_BTE.gather(1, index).squeeze(1)
+
+
+def _pick_by_direction(
+    output_BTE: Tensor, forward_B: Tensor, backward_B: Tensor, directions: tuple[int, ...]
+) -> Tensor:
+    """The forward part at one step of each row, the backward part at another."""
+    if len(directions) == 1:
+        return _pick(output_BTE, forward_B)
+    forward, backward = torch.split(output_BTE, list(directions), dim=2)
+    return torch.cat([_pick(forward, forward_B), _pick(backward, backward_B)], dim=1)
+
+
+class LastPooling(Pooling):
+    """The output of the last real step in the direction of running.
+
+    The forward half is taken at the last real step, the backward half at the first one. Where
+    both directions were merged into one output (sum, mul, ave), it is the last real step.
+    """
+
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """See ``Pooling.pool``."""
+        first, last = _first_real(encoded.mask), _last_real(encoded.mask)
+        return _pick_by_direction(output_BTE, last, first, encoded.directions)
+
+
+class FirstPooling(Pooling):
+    """The output of the first real step in the direction of running: ``LastPooling`` mirrored.
+
+    The forward half is taken at the first real step, the backward half at the last one; each has
+    then seen one step only.
+    """
+
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """See ``Pooling.pool``."""
+        first, last = _first_real(encoded.mask), _last_real(encoded.mask)
+        return _pick_by_direction(output_BTE, first, last, encoded.directions)
+
+
+class MeanPooling(Pooling):
+    """The mean over the real steps."""
+
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """See ``Pooling.pool``."""
+        count = encoded.mask.sum(1, keepdim=True).clamp(min=1)
+        return output_BTE.sum(1) / count
+
+
+class MaxPooling(Pooling):
+    """The largest value of each feature over the real steps."""
+
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """See ``Pooling.pool``."""
+        low = torch.finfo(output_BTE.dtype).min
+        largest = output_BTE.masked_fill(~encoded.mask.unsqueeze(-1), low).amax(1)
+        return largest.masked_fill(~encoded.mask.any(1, keepdim=True), 0.0)
+
+
+class FinalStatePooling(Pooling):
+    """The encoder's final hidden state, both directions joined."""
+
+    def __init__(self, encoder: EncoderInfo) -> None:
+        super().__init__(encoder)
+        self.output_size = encoder.final_size
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[B, final_size]``; zeros for rows without a real step."""
+        return encoded.final.masked_fill(~encoded.mask.any(1, keepdim=True), 0.0)
+
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """The final state; the outputs are not looked at."""
+        del output_BTE
+        return self.forward(encoded)
+
+
+class AttentionPooling(Pooling):
+    """A weighted mean with learned weights (Yang et al. 2016).
+
+    ``u_t = tanh(W h_t + b)``, weights softmax over real steps of ``v . u_t``.
+
+    Args:
+        encoder: the sizes of the encoder's output.
+        size: the width of ``u``; E when None.
+        dropout: on the weights, in training.
+    """
+
+    def __init__(
+        self, encoder: EncoderInfo, *, size: int | None = None, dropout: float = 0.0
+    ) -> None:
+        super().__init__(encoder)
+        size = encoder.output_size if size is None else check_count("size", size)
+        self.hidden = nn.Linear(encoder.output_size, size)
+        self.score = nn.Linear(size, 1, bias=False)
+        self.dropout = make_dropout("dropout", dropout)
+
+    def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """See ``Pooling.pool``."""
+        scores = self.score(torch.tanh(self.hidden(output_BTE))).squeeze(-1)
+        weights = self.dropout(masked_softmax(scores, encoded.mask)).to(output_BTE.dtype)
+        return torch.bmm(weights.unsqueeze(1), output_BTE).squeeze(1)
