@@ -1,0 +1,218 @@
+"""The decoder of an encoder-decoder: embedding, recurrent layer, attention, output scores.
+
+    h_t = layer([embedding(y_{t-1}); r_{t-1}], h_{t-1})       r only with input feeding
+    c_t = attention(h_t, source)
+    r_t = tanh(W [h_t; c_t])
+    scores_t = V r_t
+
+as in Luong, Pham and Manning (2015). Since ``c_t`` comes after the recurrence, all steps of a
+known target run in one call of the layer, unless input feeding ties each step to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.cells.base import map_state
+from seqlab.construct import construct
+from seqlab.heads.attention import Attention, Memory
+from seqlab.heads.checks import check_count, check_keys
+from seqlab.heads.checks import dropout as make_dropout
+from seqlab.heads.states import leaves
+from seqlab.layers.base import Layer
+from seqlab.layers.recurrent import Recurrent
+from seqlab.types import Encoded, EncoderInfo, State
+from seqlab.wrappers.stacked import Stacked
+
+#: What ``decoder: {...}`` of an encoder-decoder holds, with its defaults.
+DEFAULT_DECODER: Mapping[str, Any] = {
+    "cell": {"name": "lstm", "hidden_size": 128},
+    "num_layers": 1,
+    "dropout": 0.0,
+    "residual": False,
+    "engine": "auto",
+}
+
+
+class DecoderState(NamedTuple):
+    """Between two steps: the layer's state and, with input feeding, ``(r_{t-1},)``, else ``()``."""
+
+    layer: State
+    feed: tuple[Tensor, ...]
+
+
+class Bridge(nn.Module):
+    """The decoder's initial state from the encoder's final one: ``tanh(W s + b)`` for each field.
+
+    Args:
+        final_size: the width of ``Encoded.final``.
+        layer: the decoder's layer, whose state may have any structure.
+    """
+
+    def __init__(self, final_size: int, layer: Layer) -> None:
+        super().__init__()
+        fields = leaves(layer.initial_state(1))
+        self.maps = nn.ModuleList(
+            nn.Linear(final_size, field.numel()) if field.is_floating_point() else nn.Identity()
+            for field in fields
+        )
+
+    def forward(self, final_BS: Tensor, initial: State) -> State:
+        """The state in the structure of ``initial``; fields that are no floats stay as there."""
+        maps = iter(self.maps)
+
+        def fill(field: Tensor) -> Tensor:
+            part = next(maps)
+            if isinstance(part, nn.Identity):
+                return field
+            return torch.tanh(part(final_BS)).view(field.shape).to(field.dtype)
+
+        return map_state(fill, initial)
+
+
+def build_layer(spec: Mapping[str, Any] | None, input_size: int) -> Layer:
+    """The decoder's recurrent layer, one or several deep.
+
+    Args:
+        spec: see ``DEFAULT_DECODER``; keys that are missing have the default.
+        input_size: the width of one input step.
+
+    Raises:
+        OptionError: a key is unknown or an option does not fit; ``head.decoder`` is named.
+    """
+    options = check_keys("head.decoder", spec, DEFAULT_DECODER)
+    count = check_count("head.decoder.num_layers", options["num_layers"])
+    built: list[Layer] = []
+    for _ in range(count):
+        cell = construct("cell", options["cell"], input_size, where="head.decoder.cell")
+        built.append(Recurrent(cell, engine=options["engine"]))
+        input_size = built[-1].output_size
+    return (
+        built[0]
+        if count == 1
+        else Stacked(built, residual=options["residual"], dropout=options["dropout"])
+    )
+
+
+class DecoderNetwork(nn.Module):
+    """Scores of the next target token, over a whole target at once or step by step.
+
+    Args:
+        encoder: the sizes of what the encoder hands over.
+        size: V, the target vocabulary.
+        decoder: the recurrent layer, see ``DEFAULT_DECODER``.
+        attention: a registered attention.
+        embedding_size: of the target tokens.
+        dropout: on the embeddings and before the output scores, in training.
+        input_feeding: each step also sees ``r`` of the step before.
+        bridge: start from the encoder's final state; False: from the layer's own initial state.
+        tied_embedding: the output matrix V is the embedding matrix (Press and Wolf 2017).
+    """
+
+    def __init__(
+        self,
+        encoder: EncoderInfo,
+        size: int,
+        *,
+        decoder: Mapping[str, Any] | None,
+        attention: Any,
+        embedding_size: int,
+        dropout: float,
+        input_feeding: bool,
+        bridge: bool,
+        tied_embedding: bool,
+    ) -> None:
+        super().__init__()
+        self.input_feeding = input_feeding
+        self.embedding = nn.Embedding(size, check_count("embedding_size", embedding_size))
+        self.dropout = make_dropout("dropout", dropout)
+        width = build_layer(decoder, embedding_size).output_size
+        self.readout_size = embedding_size if tied_embedding else width
+        self.layer = build_layer(
+            decoder, embedding_size + (self.readout_size if input_feeding else 0)
+        )
+        self.attention: Attention = construct(
+            "attention", attention, width, encoder.output_size, where="head.attention"
+        )
+        self.readout = self._readout(width + self.attention.output_size, width)
+        self.output = nn.Linear(self.readout_size, size)
+        if tied_embedding:
+            nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
+            self.output.weight = self.embedding.weight
+        self.bridge = Bridge(encoder.final_size, self.layer) if bridge else None
+
+    def _readout(self, joined: int, width: int) -> nn.Module:
+        """``tanh(W [h; c])``, or nothing where there is no context and no other width."""
+        if joined == width == self.readout_size:
+            return nn.Identity()
+        return nn.Sequential(nn.Linear(joined, self.readout_size, bias=False), nn.Tanh())
+
+    def start(self, encoded: Encoded) -> tuple[Memory, DecoderState]:
+        """The memory for the attention and the state before the first step, from the source."""
+        memory = self.attention.prepare(encoded.output, encoded.mask)
+        rows, device = encoded.final.shape[0], encoded.final.device
+        layer_state = self.layer.initial_state(rows, device=device)
+        if self.bridge is not None:
+            layer_state = self.bridge(encoded.final, layer_state)
+        weight = self.embedding.weight
+        feed = (weight.new_zeros(rows, self.readout_size),) if self.input_feeding else ()
+        return memory, DecoderState(layer_state, feed)
+
+    def run(
+        self, tokens_BU: Tensor, mask_BU: Tensor, memory: Memory, state: DecoderState
+    ) -> Tensor:
+        """Scores ``[B, U, V]`` after each of the known tokens, in one call of the layer.
+
+        Raises:
+            RuntimeError: with input feeding, where each step needs the one before.
+        """
+        if self.input_feeding:
+            raise RuntimeError("input feeding needs one step at a time; call step")
+        x = self.dropout(self.embedding(tokens_BU))
+        # without a mask engines take their fastest path; no real step looks at a padded one
+        mask = mask_BU if self._sees_padding() else None
+        hidden, _ = self.layer(x, state.layer, mask=mask)
+        return self._scores(self._read(hidden, memory))
+
+    def step(
+        self,
+        tokens_BK: Tensor,
+        memory: Memory,
+        state: DecoderState,
+        mask_B: Tensor | None = None,
+    ) -> tuple[Tensor, DecoderState]:
+        """Scores ``[B, K, V]`` after one token each of K answers a row.
+
+        The state has ``B * K`` rows. In training it runs the layer on a sequence of one step, so
+        that the cell's dropout is drawn anew at each step; ``mask_B`` (K = 1) says which rows
+        are still real.
+        """
+        rows, answers = tokens_BK.shape
+        x = self.dropout(self.embedding(tokens_BK.flatten()))
+        x = torch.cat([x, *state.feed], dim=1)
+        if self.training:
+            mask = None if mask_B is None else mask_B.unsqueeze(1)
+            hidden, layer_state = self.layer(x.unsqueeze(1), state.layer, mask=mask)
+        else:
+            hidden, layer_state = self.layer.step(x, state.layer)
+        readout = self._read(hidden.view(rows, answers, -1), memory)
+        feed = (readout.flatten(0, 1).to(x.dtype),) if self.input_feeding else ()
+        return self._scores(readout), DecoderState(layer_state, feed)
+
+    def _sees_padding(self) -> bool:
+        """Whether a cell's penalty on its outputs would count padded steps."""
+        cells = self.layer.cells()
+        return any(getattr(cell, "activity_regularizer", None) is not None for cell in cells)
+
+    def _read(self, hidden_BUH: Tensor, memory: Memory) -> Tensor:
+        context, _ = self.attention(hidden_BUH, memory)
+        readout: Tensor = self.readout(torch.cat([hidden_BUH, context], dim=-1))
+        return readout
+
+    def _scores(self, readout_BUR: Tensor) -> Tensor:
+        scores: Tensor = self.output(self.dropout(readout_BUR))
+        return scores

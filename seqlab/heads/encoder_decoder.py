@@ -1,0 +1,241 @@
+"""Encoder-decoder: a sequence of tokens for a sequence (Sutskever et al. 2014; Cho et al. 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from seqlab.construct import construct
+from seqlab.errors import OptionError
+from seqlab.heads.attention import Memory
+from seqlab.heads.base import Head, refuse_options
+from seqlab.heads.checks import at_least_float32, check_count, check_positive
+from seqlab.heads.decoder_network import DecoderNetwork, DecoderState
+from seqlab.heads.decoding import Answers, Decoder
+from seqlab.heads.losses import cross_entropy
+from seqlab.heads.metrics import ErrorRate, SequenceAccuracy
+from seqlab.heads.teacher_forcing import TeacherForcing
+from seqlab.layers.base import Layer
+from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
+
+
+class EncoderDecoderHead(Head):
+    """A decoder that writes the target token by token, looking at the encoder's outputs.
+
+    The equations are those of ``seqlab.heads.decoder_network``. The loss is the mean of
+    ``-log p(token | tokens before, source)`` over all target tokens and the end mark. With pure
+    teacher forcing and no input feeding it takes one call of the decoder's layer.
+
+    Predictions: ``{"tokens": [ids], "score": log p}`` without marks.
+
+    Metrics: ``token_error_rate`` (edit distance to the nearest reference / its length),
+    ``sequence_error_rate`` (the share of rows that equal no reference) and
+    ``sequence_accuracy``, all fractions; ``token_name`` and ``sequence_name`` rename them.
+
+    Args:
+        encoder: the sizes of what the encoder hands over.
+        target: of kind ``tokens``, with ``bos`` and ``eos``.
+        decoder: ``{cell, num_layers, dropout, engine}`` of the decoder's recurrent layer.
+        attention: a registered attention: none, dot, general, additive.
+        embedding_size: of the target tokens.
+        dropout: on target embeddings and before the output scores, in training.
+        input_feeding: each step also sees the attention's result of the step before.
+        bridge: start from the encoder's final state.
+        tied_embedding: input embedding and output matrix are one.
+        label_smoothing: see ``seqlab.heads.losses``.
+        teacher_forcing: the probability that the decoder sees the true last token in training.
+        schedule: lets that probability fall, see ``seqlab.heads.teacher_forcing``.
+        search: the registered decoder that ``predict`` uses.
+        validation_search: the one that ``measure`` uses, unless ``final``.
+        max_length: the most tokens an answer may have.
+        max_ratio: the most tokens for each source step (rounded up); None for no such limit.
+        token_name: what the metrics call a token, such as ``phoneme``.
+        sequence_name: what they call a sequence, such as ``word``.
+
+    Raises:
+        OptionError: an option does not fit, or the target lacks its marks.
+
+    >>> target = TargetInfo("tokens", 9, bos=1, eos=2)
+    >>> head = EncoderDecoderHead(EncoderInfo(4, 4, (4,)), target, token_name="phoneme")
+    >>> head.monitor
+    ('phoneme_error_rate', 'min')
+    """
+
+    needs = ("tokens",)
+
+    def __init__(
+        self,
+        encoder: EncoderInfo,
+        target: TargetInfo,
+        *,
+        decoder: Mapping[str, Any] | None = None,
+        attention: Any = "general",
+        embedding_size: int = 64,
+        dropout: float = 0.0,
+        input_feeding: bool = False,
+        bridge: bool = True,
+        tied_embedding: bool = False,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
+        schedule: Mapping[str, Any] | None = None,
+        search: Any = "greedy",
+        validation_search: Any = "greedy",
+        max_length: int = 100,
+        max_ratio: float | None = None,
+        token_name: str = "token",  # noqa: S107 - a word for the metrics
+        sequence_name: str = "sequence",
+    ) -> None:
+        super().__init__(encoder, target)
+        self.bos, self.eos = _marks(target)
+        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
+        self.forcing = TeacherForcing(teacher_forcing, schedule)
+        self.search = _search(search, "head.search")
+        self.validation_search = _search(validation_search, "head.validation_search")
+        self.max_length = check_count("max_length", max_length)
+        self.max_ratio = None if max_ratio is None else check_positive("max_ratio", max_ratio)
+        self.token_name, self.sequence_name = token_name, sequence_name
+        self.monitor = (f"{token_name}_error_rate", "min")
+        self.decoder = DecoderNetwork(
+            encoder,
+            target.size,
+            decoder=decoder,
+            attention=attention,
+            embedding_size=embedding_size,
+            dropout=dropout,
+            input_feeding=check_flag("input_feeding", input_feeding),
+            bridge=check_flag("bridge", bridge),
+            tied_embedding=check_flag("tied_embedding", tied_embedding),
+        )
+
+    def layers(self) -> Sequence[Layer]:
+        """The decoder's layer."""
+        return (self.decoder.layer,)
+
+    def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss``."""
+        return self._loss(batch, *self.decoder.start(encoded))
+
+    def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
+        """See ``Head.predict``.
+
+        Args:
+            encoded: from the encoder.
+            **options: ``search`` (a spec), ``max_length``, ``max_ratio``, in place of the head's.
+        """
+        refuse_options(self, options, ("search", "max_length", "max_ratio"))
+        chosen = options.pop("search", None)
+        search = self.search if chosen is None else _search(chosen, "search")
+        with torch.no_grad():
+            answers = self._answer(search, encoded, *self.decoder.start(encoded), **options)
+        scores = answers.score.tolist()
+        return [
+            {"tokens": tokens, "score": score}
+            for tokens, score in zip(answers.to_lists(), scores, strict=True)
+        ]
+
+    def metrics(self) -> dict[str, Metric]:
+        """See ``Head.metrics``."""
+        return {
+            f"{self.token_name}_error_rate": ErrorRate("token"),
+            f"{self.sequence_name}_error_rate": ErrorRate("sequence"),
+            f"{self.sequence_name}_accuracy": SequenceAccuracy(),
+        }
+
+    def measure(
+        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
+    ) -> Tensor:
+        """See ``Head.measure``; rows without references are held against their target."""
+        memory, state = self.decoder.start(encoded)
+        search = self.search if final else self.validation_search
+        with torch.no_grad():
+            answers = self._answer(search, encoded, memory, state).to_lists()
+        references = batch.references
+        if references is None:
+            target, lengths = self.target_of(batch).tolist(), self._target_lengths(batch).tolist()
+            references = [[row[:n]] for row, n in zip(target, lengths, strict=True)]
+        for metric in metrics.values():
+            metric.update(answers, references)
+        return self._loss(batch, memory, state)
+
+    def _target_lengths(self, batch: Batch) -> Tensor:
+        target = self.target_of(batch)
+        if batch.target_lengths is None:
+            return target.new_full((target.shape[0],), target.shape[1])
+        return batch.target_lengths
+
+    def _loss(self, batch: Batch, memory: Memory, state: DecoderState) -> Tensor:
+        target, lengths = self.target_of(batch), self._target_lengths(batch)
+        rows, steps = target.shape
+        clean = target.masked_fill(~lengths_to_mask(lengths, steps), 0)
+        begin = clean.new_full((rows, 1), self.bos)
+        inputs = torch.cat([begin, clean], dim=1)
+        goal = torch.cat([clean, torch.zeros_like(begin)], dim=1)
+        goal = goal.scatter(1, lengths.unsqueeze(1), self.eos)
+        mask = lengths_to_mask(lengths + 1, steps + 1)
+        if self.decoder.input_feeding or (self.training and not self.forcing.always):
+            scores = self._scores_by_step(inputs, mask, memory, state)
+        else:
+            scores = self.decoder.run(inputs, mask, memory, state)
+        return cross_entropy(scores, goal, mask=mask, label_smoothing=self.label_smoothing)
+
+    def _scores_by_step(
+        self, inputs_BU: Tensor, mask_BU: Tensor, memory: Memory, state: DecoderState
+    ) -> Tensor:
+        """Scores ``[B, U, V]``, one step at a time; own tokens where teacher forcing says so."""
+        mixed = self.training and not self.forcing.always
+        given = self.forcing.draw(inputs_BU) if mixed else torch.ones_like(mask_BU)
+        found: list[Tensor] = []
+        for t in range(inputs_BU.shape[1]):
+            token = inputs_BU[:, t : t + 1]
+            if mixed and t > 0:
+                p = at_least_float32(found[-1].detach()).softmax(-1)
+                own = torch.multinomial(p.squeeze(1), 1)
+                token = torch.where(given[:, t : t + 1], token, own)
+            scores, state = self.decoder.step(token, memory, state, mask_BU[:, t])
+            found.append(scores)
+        return torch.cat(found, dim=1)
+
+    def _answer(
+        self,
+        search: Decoder,
+        encoded: Encoded,
+        memory: Memory,
+        state: DecoderState,
+        *,
+        max_length: int | None = None,
+        max_ratio: float | None = None,
+    ) -> Answers:
+        def step(tokens_BK: Tensor, state: State) -> tuple[Tensor, State]:
+            scores, state = self.decoder.step(tokens_BK, memory, state)
+            return at_least_float32(scores).log_softmax(-1), state
+
+        limit = self._limit(encoded, max_length, max_ratio)
+        return search.search(step, state, limit, bos=self.bos, eos=self.eos)
+
+    def _limit(self, encoded: Encoded, max_length: int | None, max_ratio: float | None) -> Tensor:
+        """The most tokens of each row's answer, ``[B]``."""
+        most = self.max_length if max_length is None else check_count("max_length", max_length)
+        ratio = self.max_ratio if max_ratio is None else check_positive("max_ratio", max_ratio)
+        steps = encoded.mask.sum(1)
+        if ratio is None:
+            return torch.full_like(steps, most)
+        return torch.ceil(steps * ratio).long().clamp(max=most)
+
+
+def _search(spec: Any, where: str) -> Decoder:
+    search: Decoder = construct("decoder", spec, where=where)
+    return search
+
+
+def _marks(target: TargetInfo) -> tuple[int, int]:
+    if target.bos is None or target.eos is None:
+        raise OptionError("a target of kind 'tokens' needs bos and eos, the ids of its two marks")
+    for name, mark in (("bos", target.bos), ("eos", target.eos)):
+        if not 0 <= mark < target.size:
+            raise OptionError(f"{name} is {mark}, outside of the {target.size} target tokens")
+    return target.bos, target.eos
