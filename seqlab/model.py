@@ -1,0 +1,255 @@
+"""The model: an encoder that reads the features, and a head with the task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from seqlab.errors import DataError, OptionError, ShapeError
+from seqlab.heads.base import Head
+from seqlab.heads.checks import check_count, check_keys
+from seqlab.heads.checks import dropout as make_dropout
+from seqlab.layers.base import Layer
+from seqlab.options.resolve import resolve_activation
+from seqlab.types import Batch, DataInfo, Encoded, EncoderInfo, FeatureInfo, lengths_to_mask
+
+#: What ``encoder.embedding`` holds, with its defaults.
+DEFAULT_EMBEDDING: Mapping[str, Any] = {"size": 64, "dropout": 0.0, "features": {}}
+_DEFAULT_INPUT_LAYER: Mapping[str, Any] = {"size": None, "activation": "linear"}
+
+
+class Encoder(nn.Module):
+    """Features to one sequence of vectors, through a layer.
+
+    Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
+    are; all are joined step by step, optionally projected, and run through the layer. What stands
+    in the padding never matters.
+
+    Args:
+        features: the data's features, in order.
+        layer: the recurrent layer, or a function from the input size to it.
+        embedding: ``{size: 64, dropout: 0.0, features: {NAME: {size: 8}}}``.
+        input_layer: ``{size: 128, activation: tanh}`` between the features and the layer; None
+            for none.
+        dropout: on the output, in training.
+
+    Raises:
+        OptionError: an option does not fit, or the layer's input has another size.
+
+    >>> import seqlab
+    >>> features = (FeatureInfo("text", "ids", 30), FeatureInfo("pitch", "numeric", 2))
+    >>> encoder = Encoder(features, lambda size: seqlab.GRU(size, 5), embedding={"size": 8})
+    >>> encoder.layer.input_size, encoder.info.output_size
+    (10, 5)
+    """
+
+    def __init__(
+        self,
+        features: Sequence[FeatureInfo],
+        layer: Layer | Callable[[int], Layer],
+        *,
+        embedding: Mapping[str, Any] | None = None,
+        input_layer: Mapping[str, Any] | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.features = tuple(features)
+        sizes = _widths(self.features, embedding)
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(feature.size, size)
+            for feature, size in zip(self.features, sizes, strict=True)
+            if feature.kind == "ids"
+        )
+        self.embedding_dropout = make_dropout(
+            "encoder.embedding.dropout", _embedding_options(embedding)["dropout"]
+        )
+        self.input_layer = _input_layer(sum(sizes), input_layer)
+        input_size = self.input_size_for(self.features, embedding, input_layer)
+        self.layer = layer if isinstance(layer, Layer) else layer(input_size)
+        if self.layer.input_size != input_size:
+            raise OptionError(
+                f"encoder: the layer takes {self.layer.input_size} inputs, the features give "
+                f"{input_size}"
+            )
+        if not self.layer.joins:
+            raise OptionError(
+                "encoder: the layer gives its two directions as two outputs (merge_mode none); "
+                "a head needs one: choose concat, sum, mul or ave"
+            )
+        self.output_dropout = make_dropout("encoder.dropout", dropout)
+        self.info = EncoderInfo(
+            self.layer.output_size, self.layer.final_size, tuple(self.layer.directions)
+        )
+
+    @staticmethod
+    def input_size_for(
+        features: Sequence[FeatureInfo],
+        embedding: Mapping[str, Any] | None = None,
+        input_layer: Mapping[str, Any] | None = None,
+    ) -> int:
+        """The size of one input step of the layer that these features and options need."""
+        if input_layer is None:
+            return sum(_widths(features, embedding))
+        options = check_keys("encoder.input_layer", input_layer, _DEFAULT_INPUT_LAYER)
+        return check_count("encoder.input_layer.size", options["size"])
+
+    def forward(self, batch: Batch) -> Encoded:
+        """Read a batch.
+
+        Raises:
+            DataError: the batch lacks a feature.
+            ShapeError: a feature has another shape; the message gives both.
+        """
+        mask, x_BTD = self._join(batch)
+        x_BTD = self.input_layer(x_BTD)
+        output, state = self.layer(x_BTD, lengths=batch.lengths)
+        final = self.layer.final_output(state)
+        return Encoded(
+            self.output_dropout(output), state, final, batch.lengths, mask, self.info.directions
+        )
+
+    def _join(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The mask and all features side by side, ``[B, T, D]``; zeros at padded steps."""
+        mask: Tensor | None = None
+        parts = []
+        tables = iter(self.embeddings)
+        for feature in self.features:
+            value = _checked(feature, batch)
+            if mask is None:
+                mask = lengths_to_mask(batch.lengths, value.shape[1])
+            if value.shape[:2] != mask.shape:
+                raise ShapeError(
+                    f"feature '{feature.name}' has {tuple(value.shape[:2])} rows and steps, the "
+                    f"first feature has {tuple(mask.shape)}"
+                )
+            if feature.kind == "ids":
+                # padded ids may lie outside of the table
+                found = next(tables)(value.masked_fill(~mask, 0))
+                parts.append(self.embedding_dropout(found))
+            else:
+                parts.append(value.masked_fill(~mask.unsqueeze(-1), 0.0).to(self._dtype()))
+        if mask is None:
+            raise DataError("the batch has no features")
+        return mask, parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+
+class SequenceModel(nn.Module):
+    """Encoder and head together: all that training, bundles and prediction need to know.
+
+    Args:
+        info: what the data looks like.
+        encoder: reads the features of ``info``.
+        head: predicts its target.
+    """
+
+    def __init__(self, info: DataInfo, encoder: Encoder, head: Head) -> None:
+        super().__init__()
+        self.info = info
+        self.encoder = encoder
+        self.head = head
+
+    def encode(self, batch: Batch) -> Encoded:
+        """What the encoder makes of a batch."""
+        encoded: Encoded = self.encoder(batch)
+        return encoded
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The training loss, so that wrappers such as DDP can call the model as a module."""
+        return self.loss(batch)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The head's loss and all regularization penalties: a scalar."""
+        total = self.head.loss(self.encode(batch), batch)
+        for layer in self._layers():
+            total = total + layer.regularization_loss()
+        return total
+
+    def predict(self, batch: Batch, **options: Any) -> list[dict[str, Any]]:
+        """One JSON-able answer a row; ``options`` are the head's."""
+        return self.head.predict(self.encode(batch), **options)
+
+    def metrics(self) -> dict[str, Metric]:
+        """Fresh metrics of the head, by name."""
+        return self.head.metrics()
+
+    def measure(
+        self, metrics: Mapping[str, Metric], batch: Batch, *, final: bool = False
+    ) -> Tensor:
+        """Update metrics with one batch; the head's loss without penalties."""
+        return self.head.measure(metrics, self.encode(batch), batch, final=final)
+
+    def apply_constraints(self) -> None:
+        """Put every constrained weight where its constraint allows; after each optimiser step."""
+        for layer in self._layers():
+            layer.apply_constraints()
+
+    def _layers(self) -> list[Layer]:
+        return [self.encoder.layer, *self.head.layers()]
+
+
+def _embedding_options(embedding: Mapping[str, Any] | None) -> dict[str, Any]:
+    return check_keys("encoder.embedding", embedding, DEFAULT_EMBEDDING)
+
+
+def _widths(
+    features: Sequence[FeatureInfo], embedding: Mapping[str, Any] | None
+) -> tuple[int, ...]:
+    """How many numbers each feature adds to a step."""
+    options = _embedding_options(embedding)
+    if not features:
+        raise OptionError("encoder: the data has no features")
+    names: dict[str, Any] = {feature.name: {} for feature in features if feature.kind == "ids"}
+    own = check_keys("encoder.embedding.features", options["features"], names)
+    widths = []
+    for feature in features:
+        if feature.kind not in ("ids", "numeric"):
+            raise OptionError(
+                f"feature '{feature.name}': kind must be ids or numeric, got '{feature.kind}'"
+            )
+        if feature.kind == "numeric":
+            widths.append(feature.size)
+            continue
+        where = f"encoder.embedding.features.{feature.name}"
+        size = check_keys(where, own[feature.name], {"size": options["size"]})["size"]
+        widths.append(check_count("encoder.embedding.size", size))
+    return tuple(widths)
+
+
+def _input_layer(input_size: int, spec: Mapping[str, Any] | None) -> nn.Module:
+    if spec is None:
+        return nn.Identity()
+    options = check_keys("encoder.input_layer", spec, _DEFAULT_INPUT_LAYER)
+    size = check_count("encoder.input_layer.size", options["size"])
+    return _Projection(input_size, size, options["activation"])
+
+
+class _Projection(nn.Module):
+    """``f(W x + b)`` at every step."""
+
+    def __init__(self, input_size: int, size: int, activation: Any) -> None:
+        super().__init__()
+        self.map = nn.Linear(input_size, size)
+        self.activation = resolve_activation("encoder.input_layer.activation", activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[..., D]`` to ``[..., size]``."""
+        return self.activation(self.map(x))
+
+
+def _checked(feature: FeatureInfo, batch: Batch) -> Tensor:
+    value = batch.inputs.get(feature.name)
+    if value is None:
+        have = ", ".join(batch.inputs) or "none"
+        raise DataError(f"the batch has no feature '{feature.name}' (it has: {have})")
+    fits = value.dim() == 2 if feature.kind == "ids" else value.shape[2:] == (feature.size,)
+    if not fits:
+        wanted = "[B, T]" if feature.kind == "ids" else f"[B, T, {feature.size}]"
+        raise ShapeError(f"feature '{feature.name}' must be {wanted}, got {tuple(value.shape)}")
+    return value
