@@ -1,0 +1,71 @@
+"""Checks of raw values, a column at a time; the first bad row is named in the error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from seqlab.errors import DataError
+
+#: Says where the i-th value of a column stands: file and line, or split and row.
+Where = Callable[[int], str]
+
+_SHOWN = 60
+
+
+def show(value: Any) -> str:
+    """A value, short enough for one line of a message."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def refuse(where: str, column: str, expected: str, value: Any) -> DataError:
+    """The error for a value of a wrong type."""
+    found = "nothing (null)" if value is None else show(value)
+    return DataError(f"{where}: column '{column}': expected {expected}, found {found}")
+
+
+def texts(values: Sequence[Any], column: str, where: Where) -> Sequence[str]:
+    """Strings that can be written as UTF-8."""
+    if set(map(type, values)) - {str}:
+        for index, value in enumerate(values):
+            if not isinstance(value, str):
+                raise refuse(where(index), column, "text", value)
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        index = next(i for i, value in enumerate(values) if not _encodable(value))
+        raise refuse(where(index), column, "text in valid Unicode", values[index]) from None
+    return values
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def token_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
+    """Lists of strings; a string is split at whitespace."""
+    rows: list[list[str]] = []
+    for index, value in enumerate(values):
+        if isinstance(value, str):
+            rows.append(value.split())
+        elif isinstance(value, (list, tuple)) and not set(map(type, value)) - {str}:
+            rows.append(list(value))
+        else:
+            raise refuse(where(index), column, "a list of strings", value)
+    return rows
+
+
+def label_names(values: Sequence[Any], column: str, where: Where) -> list[str]:
+    """Class names: strings, whole numbers or truth values, all as strings."""
+    names: list[str] = []
+    for index, value in enumerate(values):
+        if isinstance(value, (str, int)) and value != "":
+            names.append(str(value))
+        else:
+            raise refuse(where(index), column, "a label (text or a whole number)", value)
+    return names

@@ -1,0 +1,323 @@
+"""The processor: rows of a data set to tensors, and predictions back to text.
+
+It knows nothing of where rows come from, is fitted on training rows only, and is saved with
+the model as plain JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqlab.data.checks import Where, show
+from seqlab.data.encoded import EncodedRows, Example
+from seqlab.data.inputs import IdsInput, Input, NumericInput
+from seqlab.data.ragged import Ragged
+from seqlab.data.spec import DataSpec
+from seqlab.data.storage import read_json, write_json
+from seqlab.data.targets import Target, TextTarget, fit_target, load_target
+from seqlab.errors import BundleError, ConfigError, DataError
+from seqlab.types import Batch, DataInfo
+
+PROCESSOR_FILE = "processor.json"
+_MAX_PROCESSOR_BYTES = 64 * 2**20
+_FORMAT = 1
+_CHUNK = 1000
+
+#: Columns of some rows, and where each of the rows stands.
+Columns = Mapping[str, Sequence[Any]]
+Chunks = Callable[[], Iterable[tuple[Columns, Where]]]
+
+
+class Processor:
+    """Rows to tensors and back; made by ``fit_processor`` or ``Processor.load``.
+
+    Args:
+        spec: the data spec.
+        inputs: the fitted features, in order.
+        target: the fitted target.
+
+    Example:
+        >>> spec = {"features": {"text": {"column": "word", "tokenizer": "chars"}},
+        ...         "target": {"column": "kind", "kind": "label"}}
+        >>> rows = [{"word": "abba", "kind": "band"}, {"word": "ab", "kind": "part"}]
+        >>> processor = fit_processor(spec, rows)
+        >>> batch = processor.collate([processor.encode(row) for row in rows])
+        >>> batch.inputs["text"].tolist(), batch.lengths.tolist(), batch.target.tolist()
+        ([[2, 3, 3, 2], [2, 3, 0, 0]], [4, 2], [0, 1])
+        >>> processor.decode_target(1)
+        'part'
+    """
+
+    def __init__(self, spec: DataSpec, inputs: Sequence[Input], target: Target) -> None:
+        self.spec = spec
+        self.inputs = tuple(inputs)
+        self.target = target
+        self.info = DataInfo(tuple(feature.info for feature in inputs), target.info)
+        limits = [f.tokenizer.max_length for f in spec.features.values()]
+        given = [limit for limit in [*limits, spec.max_length] if limit is not None]
+        self._limit = min(given, default=None)
+
+    def encode(self, row: Mapping[str, Any], *, where: str = "row") -> Example:
+        """One row with its target.
+
+        Args:
+            row: column to value.
+            where: how errors call it, such as ``test row 7``.
+
+        Raises:
+            DataError: a column is missing, or a value does not fit its column.
+        """
+        for column in self.spec.columns:
+            if column not in row:
+                raise _missing(where, column, row)
+        columns = {column: [value] for column, value in row.items()}
+        return self.encode_columns(columns, lambda _: where).example(0)
+
+    def encode_input(self, value: Any, *, where: str = "input") -> Example:
+        """One input to predict: no target needed, and no steps at all are fine.
+
+        Args:
+            value: a string, a list of tokens, a list of numbers or of rows of numbers, or,
+                where features have different columns, a mapping of column to value.
+            where: how errors call it.
+
+        Raises:
+            DataError: the value does not fit the feature's kind.
+        """
+        names = self.spec.input_columns
+        if isinstance(value, Mapping):
+            for column in names:
+                if column not in value:
+                    raise _missing(where, column, value)
+            row = value
+        elif len(names) == 1:
+            row = {names[0]: value}
+        else:
+            raise DataError(
+                f"{where}: expected a mapping with the columns {', '.join(names)}, "
+                f"found {show(value)}"
+            )
+        columns = {column: [row[column]] for column in names}
+        return EncodedRows(self._encode_inputs(columns, lambda _: where)).example(0)
+
+    def encode_columns(self, columns: Columns, where: Where) -> EncodedRows:
+        """Many rows at once, column by column; the fast way.
+
+        Args:
+            columns: column to the rows' values.
+            where: where the i-th of the rows stands, for errors.
+
+        Raises:
+            DataError: a value does not fit its column, features or tags of a row have
+                different lengths, or a row's input is empty.
+        """
+        inputs = self._encode_inputs(columns, where, cut=False)
+        lengths = next(iter(inputs.values())).lengths
+        if not self.spec.allow_empty and not lengths.all():
+            row, first = int(np.argmin(lengths)), self.inputs[0].spec
+            raise DataError(
+                f"{where(row)}: column '{first.column}' is empty, so there is nothing to learn "
+                "from; take the row out or set data.allow_empty=true"
+            )
+        target = self.target.encode(columns[self.spec.target.column], where)
+        if self.info.target.kind == "tags" and isinstance(target, Ragged):
+            self._check_tags(lengths, target, where)
+            target = target.truncate(self._limit)
+        references = None
+        column = self.spec.target.references
+        if isinstance(self.target, TextTarget) and column is not None and column in columns:
+            references = self.target.encode_references(columns[column], where)
+        inputs = {name: ragged.truncate(self._limit) for name, ragged in inputs.items()}
+        return EncodedRows(inputs, target, references, self.info.target.kind)
+
+    def _encode_inputs(
+        self, columns: Columns, where: Where, *, cut: bool = True
+    ) -> dict[str, Ragged]:
+        inputs: dict[str, Ragged] = {}
+        for feature in self.inputs:
+            ragged = feature.encode(columns[feature.spec.column], where)
+            first = next(iter(inputs.values()), ragged)
+            if not np.array_equal(first.lengths, ragged.lengths):
+                row = int(np.argmax(first.lengths != ragged.lengths))
+                raise DataError(
+                    f"{where(row)}: feature '{self.inputs[0].name}' has {first.lengths[row]} "
+                    f"steps and feature '{feature.name}' {ragged.lengths[row]}; "
+                    "all features of a row need the same number"
+                )
+            inputs[feature.name] = ragged
+        return {n: r.truncate(self._limit) for n, r in inputs.items()} if cut else inputs
+
+    def _check_tags(self, lengths: Any, target: Ragged, where: Where) -> None:
+        if np.array_equal(lengths, target.lengths):
+            return
+        row = int(np.argmax(lengths != target.lengths))
+        raise DataError(
+            f"{where(row)}: column '{self.spec.target.column}' has {target.lengths[row]} tags "
+            f"for {lengths[row]} steps in column '{self.inputs[0].spec.column}'; "
+            "give one tag a step"
+        )
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        """Examples as one padded batch; ``Batch.rows`` numbers them from 0.
+
+        Raises:
+            DataError: there are no examples.
+        """
+        if not examples:
+            raise DataError("a batch needs at least one example")
+        rows = EncodedRows.from_examples(examples, self.info.target.kind)
+        return rows.batch(np.arange(len(examples)))
+
+    def decode_target(self, prediction: Any) -> Any:
+        """Predicted ids as people read them.
+
+        Args:
+            prediction: a class id (``label``), a list of ids (``labels``, ``tags``, ``text``),
+                or numbers (``values``).
+
+        Returns:
+            The class's name, a list of names, a text, or a list of numbers.
+        """
+        return self.target.decode(prediction)
+
+    def decode_input(self, values: Sequence[Any], feature: str | None = None) -> Any:
+        """A feature's ids as text (``text``) or tokens (``tokens``); numbers unscaled.
+
+        Args:
+            values: ids ``[T]`` or numbers ``[T, D]``, without padding.
+            feature: which feature; by default the first.
+        """
+        known = {part.name: part for part in self.inputs}
+        part = known[feature or self.inputs[0].name]
+        if isinstance(part, IdsInput):
+            ids = [int(index) for index in values]
+            if part.spec.kind == "tokens":
+                return [part.vocabulary.entry(index) for index in ids]
+            return part.vocabulary.decode(ids)
+        numeric = part
+        if not isinstance(numeric, NumericInput):
+            raise DataError(f"feature '{part.name}' cannot be decoded")
+        return (np.asarray(values) * numeric.std + numeric.mean).tolist()
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``processor.json``, tokenizers and labels into an existing folder."""
+        folder = Path(folder)
+        statistics = {}
+        for name, feature in zip(self._file_names(self.inputs), self.inputs, strict=True):
+            if isinstance(feature, IdsInput):
+                feature.vocabulary.save(folder / name)
+            elif isinstance(feature, NumericInput):
+                mean, std = feature.mean.tolist(), feature.std.tolist()
+                statistics[feature.name] = {"mean": mean, "std": std}
+        self.target.save(folder)
+        content = {"format": _FORMAT, "data": self.spec.to_dict(), "statistics": statistics}
+        write_json(folder / PROCESSOR_FILE, content)
+
+    @staticmethod
+    def _file_names(features: Sequence[Any]) -> list[str]:
+        """``tokenizer.json`` for the first feature with ids, then one name a feature."""
+        names: list[str] = []
+        for feature in features:
+            spec = feature.spec if isinstance(feature, Input) else feature[1]
+            name = feature.name if isinstance(feature, Input) else feature[0]
+            if spec.kind == "numeric":
+                names.append("")
+            elif "tokenizer.json" in names:
+                names.append(f"tokenizer.{name}.json")
+            else:
+                names.append("tokenizer.json")
+        return names
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Processor:
+        """Read what ``save`` wrote; nothing in the folder chooses code.
+
+        Raises:
+            BundleError: a file is missing, too large, damaged, or does not fit the others.
+        """
+        folder = Path(folder)
+        path = folder / PROCESSOR_FILE
+        content = read_json(path, _MAX_PROCESSOR_BYTES)
+        if content.get("format") != _FORMAT:
+            raise BundleError(f"{path}: format {content.get('format')!r}, expected {_FORMAT}")
+        try:
+            spec = DataSpec.from_mapping(content.get("data"))
+        except ConfigError as error:
+            raise BundleError(f"{path}: {error}") from error
+        inputs: list[Input] = []
+        items = list(spec.features.items())
+        for file_name, (name, feature) in zip(cls._file_names(items), items, strict=True):
+            if feature.kind == "numeric":
+                inputs.append(NumericInput(name, feature, *_statistics(content, name, path)))
+            else:
+                inputs.append(IdsInput.load(name, feature, folder / file_name))
+        return cls(spec, inputs, load_target(spec.target, folder))
+
+
+def _missing(where: str, column: str, row: Mapping[str, Any]) -> DataError:
+    return DataError(f"{where}: column '{column}' is missing; there are {', '.join(map(str, row))}")
+
+
+def _statistics(content: Mapping[str, Any], name: str, path: Path) -> list[list[float]]:
+    statistics = content.get("statistics")
+    entry = statistics.get(name) if isinstance(statistics, dict) else None
+    lists = [entry.get(key) for key in ("mean", "std")] if isinstance(entry, dict) else [None]
+    for numbers in lists:
+        good = isinstance(numbers, list) and all(
+            isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers
+        )
+        if not good:
+            raise BundleError(f"{path}: feature '{name}' needs lists of numbers 'mean' and 'std'")
+    return lists  # type: ignore[return-value]
+
+
+def fit_processor(
+    data_spec: Mapping[str, Any] | DataSpec, train_rows: Iterable[Mapping[str, Any]]
+) -> Processor:
+    """Fit vocabularies, label sets and statistics on training rows.
+
+    Args:
+        data_spec: the ``data`` part of a config, or a ``DataSpec``.
+        train_rows: mappings of column to value.
+
+    Raises:
+        ConfigError: the spec has an unknown key or a wrong value.
+        DataError: there are no rows, a column is missing, or a value does not fit.
+    """
+    spec = DataSpec.from_mapping(data_spec)
+    rows = list(train_rows)
+    for index, row in enumerate(rows):
+        for column in spec.columns:
+            if column not in row:
+                raise _missing(f"train row {index + 1}", column, row)
+
+    def chunks() -> Iterable[tuple[Columns, Where]]:
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            columns = {column: [row[column] for row in part] for column in spec.columns}
+            yield columns, lambda i, start=start: f"train row {start + i + 1}"  # type: ignore[misc]
+
+    return fit_columns(spec, chunks)
+
+
+def fit_columns(spec: DataSpec, chunks: Chunks) -> Processor:
+    """Fit on columns of training rows, in chunks that may be gone through several times.
+
+    Raises:
+        DataError: there are no rows, or a value does not fit its column.
+    """
+    if next(iter(chunks()), None) is None:
+        raise DataError("the training split has no rows")
+
+    def column_of(name: str) -> Callable[[], Iterable[tuple[Sequence[Any], Where]]]:
+        return lambda: ((columns[name], where) for columns, where in chunks())
+
+    inputs: list[Input] = []
+    for name, feature in spec.features.items():
+        fit = NumericInput.fit if feature.kind == "numeric" else IdsInput.fit
+        inputs.append(fit(name, feature, column_of(feature.column)))
+    return Processor(spec, inputs, fit_target(spec.target, column_of(spec.target.column)))
