@@ -16,6 +16,7 @@ from seqlab.errors import ConfigError, SeqlabError, did_you_mean
 
 DEBUG_VARIABLE = "SEQLAB_DEBUG"
 OK, MISTAKE, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
+_COMPLETION = {"--shell-completion", "-sc"}
 
 
 class Verb(NamedTuple):
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        return _stopped(stop)
     return code
 
 
@@ -67,10 +68,12 @@ def _dispatch(words: list[str]) -> int:
         sys.stdout.write(_usage())
     elif verb in {"--version", "-V", "version"}:
         sys.stdout.write(f"seqlab {seqlab.__version__}\n")
-    elif verb in {"--shell-completion", "-sc"}:
+    elif verb in _COMPLETION:
         _complete(rest)
     elif verb not in VERBS:
         raise ConfigError(f"unknown verb '{verb}': {did_you_mean(verb, VERBS)}")
+    elif rest and rest[0] in _COMPLETION:
+        _complete(rest[1:])
     elif (config := VERBS[verb].config) is not None:
         from seqlab.config.app import App
 
@@ -97,6 +100,15 @@ def _usage() -> str:
         'Completion in bash: eval "$(seqlab -sc install=bash)"\n'
         f"{DEBUG_VARIABLE}=1 shows tracebacks. seqlab {seqlab.__version__}\n"
     )
+
+
+def _stopped(stop: SystemExit) -> int:
+    """The exit code of a library that ends the program, as argparse and Lightning do."""
+    if isinstance(stop.__context__, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(stop.code, str):
+        sys.stderr.write(f"{stop.code}\n")
+    return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
 def _report(error: SeqlabError) -> int:

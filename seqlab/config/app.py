@@ -19,10 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config import search_path
 from seqlab.config.folders import main_folder
+from seqlab.config.jobs import composed_jobs
 from seqlab.config.messages import COMPOSITION_ERRORS, translate
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
-from seqlab.errors import ConfigError, SeqlabError
+from seqlab.errors import ConfigError, RunError, SeqlabError
 
 VERSION_BASE = "1.3"
 Run = Callable[[dict[str, Any], Path], Any]
@@ -40,57 +41,88 @@ class App:
         self.verb = verb
         self.config_name = config_name
         self.process = os.getpid()
-        self.started = False
+        self.composing = True
         self.failures: list[SeqlabError] = []
 
     def main(self, words: list[str]) -> None:
         """Run with these command-line words.
 
         Raises:
-            SeqlabError: the first mistake that was found; all jobs of a sweep have run.
+            SeqlabError: the first mistake; configs are checked before any job starts, and a mistake
+            that shows later does not keep the other jobs of a sweep from running.
         """
         parser = get_args_parser()
         arguments = _parse(parser, [expand(word) for word in words])
         setbase(VERSION_BASE)
         search_path.install()
-        _resolvers()
-        try:
-            with _errors_raised():
-                _run_hydra(
-                    args=arguments,
-                    args_parser=parser,
-                    task_function=self._job,
-                    config_path=str(main_folder()),
-                    config_name=self.config_name,
-                )
-        except SeqlabError:
-            raise
-        except COMPOSITION_ERRORS as error:
-            if self.started:
-                raise
-            raise translate(error, self._names()) from error
+        OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
+        with self._translated():
+            if _runs(arguments):
+                for config in composed_jobs(arguments, self.config_name):
+                    self.composing = False
+                    self._check(config)
+                    self.composing = True
+            _run_hydra(
+                args=arguments,
+                args_parser=parser,
+                task_function=self._job,
+                config_path=str(main_folder()),
+                config_name=self.config_name,
+            )
         if self.failures:
             raise self.failures[0]
 
+    def _check(self, config: DictConfig) -> dict[str, Any]:
+        """The spec of a job that may start in Hydra's folder."""
+        hydra = HydraConfig.get()
+        spec = resolve(config, self.verb)
+        if hydra.mode == RunMode.MULTIRUN:
+            _refuse_processes(spec)
+        folder = Path(hydra.runtime.output_dir)
+        if self.verb == "train" and (folder / "result.json").exists() and not spec["resume"]:
+            raise RunError(
+                f"{folder}: this run directory already holds a finished run (result.json); "
+                "choose another hydra.run.dir, or resume=true to go on with that run"
+            )
+        return spec
+
     def _job(self, config: DictConfig) -> Any:
         """One job. In this process a mistake is kept, so that a sweep's other jobs still run."""
-        self.started = True
+        self.composing = False
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            return self._run(config)
+            spec = self._check(config)
+            run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
+            result = run(spec, folder)
         except SeqlabError as error:
+            _discard_if_empty(folder, self.verb)
             if os.getpid() != self.process:
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
             return None
-
-    def _run(self, config: DictConfig) -> Any:
-        spec = resolve(config, self.verb)
-        hydra = HydraConfig.get()
-        if hydra.mode == RunMode.MULTIRUN:
-            _refuse_processes(spec)
-        run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
-        result = run(spec, Path(hydra.runtime.output_dir))
+        self.composing = True
         return result.get("objective") if isinstance(result, Mapping) else result
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors in composing come out as ConfigErrors; those of a job as they are.
+
+        Hydra prints errors and exits unless HYDRA_FULL_ERROR is set; here they are raised.
+        """
+        before = os.environ.get("HYDRA_FULL_ERROR")
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            yield
+        except SeqlabError:
+            raise
+        except COMPOSITION_ERRORS as error:
+            if not self.composing:
+                raise
+            raise translate(error, self._names()) from error
+        finally:
+            os.environ.pop("HYDRA_FULL_ERROR")
+            if before is not None:
+                os.environ["HYDRA_FULL_ERROR"] = before
 
     def _names(self) -> dict[str, list[str]]:
         folder = main_folder()
@@ -133,22 +165,21 @@ def _refuse_processes(spec: Mapping[str, Any]) -> None:
         )
 
 
-@contextlib.contextmanager
-def _errors_raised() -> Iterator[None]:
-    """Hydra prints errors and exits unless this variable is set; here they are raised."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+def _discard_if_empty(folder: Path, verb: str) -> None:
+    """Remove the directory of a run that never began: it holds only what Hydra wrote."""
+    hydra = [folder / ".hydra" / f"{name}.yaml" for name in ("config", "hydra", "overrides")]
+    ours = {*hydra, folder / ".hydra", folder / f"{verb}.log"}
+    if set(folder.rglob("*")) != ours or folder == Path.cwd():
+        return
+    for path in sorted(ours, reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
 
 
-def _resolvers() -> None:
-    OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
+def _runs(arguments: argparse.Namespace) -> bool:
+    """Whether jobs will run; Hydra's other commands only show something."""
+    shows = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.shell_completion)
+    return not any((*shows, arguments.info is not None))
 
 
 def _first_of(*values: Any) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Literal, NoReturn, Union
 
 from seqlab.errors import ConfigError, did_you_mean, nearest
 
-MISSING = "???"
 _SIMPLE: dict[Any, str] = {int: "an int", float: "a number", bool: "true or false", str: "a string"}
 _SEQUENCES: tuple[Any, ...] = (list, tuple, Sequence)
 _MAPPINGS: tuple[Any, ...] = (dict, Mapping)
@@ -30,8 +29,6 @@ def check_value(value: Any, hint: Any, key: str) -> Any:
     Raises:
         ConfigError: the value does not fit; the message has the key, the expectation, the value.
     """
-    if isinstance(value, str) and value == MISSING:
-        raise ConfigError(f"{key}: no value was given; give it as {key}=... on the command line")
     hint = type(None) if hint is None else hint
     origin = typing.get_origin(hint) or hint
     if dataclasses.is_dataclass(hint):
@@ -98,10 +95,7 @@ def _check_union(value: Any, hint: Any, key: str) -> Any:
     choices = typing.get_args(hint)
     named = {name: choice for choice in choices for name in _tag(choice)}
     if isinstance(value, Mapping) and named:
-        name = value.get("name", MISSING)
-        if name == MISSING:
-            check_value(name, str, f"{key}.name")
-        _check_choice(name, tuple(named), f"{key}.name")
+        name = _check_choice(value.get("name"), tuple(named), f"{key}.name")
         return check_fields(value, named[name], key)
     for choice in choices:
         if isinstance(value, Mapping) and dataclasses.is_dataclass(choice):

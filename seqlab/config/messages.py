@@ -117,6 +117,8 @@ def _plain_words(error: BaseException, groups: dict[str, list[str]]) -> str:
         return f"'{sweep[1]}' has several values: add -m to run each"
     if twice := re.match(r"Multiple values for (\S+)\.", text):
         return f"{twice[1]}: the group has a choice already; give {twice[1]}=NAME without '+'"
+    if text.startswith("Config group override must be a string"):
+        return "a config group takes a name: GROUP=NAME; ~GROUP leaves it out"
     if group := re.match(r"(?:In '[^']*': )?Could not override '(.+)'\. No match", text):
         close = nearest(group[1], groups)
         return f"{group[1]}: there is no such config group" + (

@@ -7,17 +7,18 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import registry
-from seqlab.config.check import MISSING, check_fields, check_value
+from seqlab.config.check import check_fields, check_value
 from seqlab.config.folders import group_options
 from seqlab.config.messages import with_key
 from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
 from seqlab.construct import accepted_options, check_options, split_spec
 from seqlab.errors import ConfigError, SeqlabError
 
+MISSING = "???"
 #: leading positional arguments that the builder supplies, by kind
 GIVEN = {"cell": 1, "wrapper": 0, "head": 2, "source": 0}
 _CHOICES = {"source": "name", "data": "features", "head": "name"}
@@ -28,7 +29,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     """The plain spec of a composed config, with every default filled in.
 
     Args:
-        config: what Hydra composed, or a plain mapping of the same form.
+        config: what Hydra composed (its own node ``hydra`` does not count), or a plain mapping.
         verb: ``train``, ``evaluate`` or ``predict``.
 
     Raises:
@@ -38,6 +39,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     """
     plain = _plain(config)
     _require_choices(plain, verb)
+    _require_values(plain, "")
     spec = check_fields(plain, _SPECS[verb], "")
     if verb == "train":
         encoder = spec["encoder"]
@@ -65,9 +67,6 @@ def check_part(kind: str, spec: Any, where: str) -> dict[str, Any]:
         part = registry.get(kind, name)
     except SeqlabError as error:
         raise type(error)(f"{where}.name: {error}") from error
-    for key, value in options.items():
-        if isinstance(value, str) and value == MISSING:
-            raise ConfigError(f"{where}.{key}: no value was given; give it as {where}.{key}=...")
     check_options(kind, name, options, given=GIVEN[kind], where=where)
     hints = _option_hints(part)
     checked = {
@@ -98,12 +97,15 @@ def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(config, DictConfig):
         return {str(key): value for key, value in config.items()}
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+        return {
+            str(key): OmegaConf.to_container(value, resolve=True)
+            if isinstance(value, Container)
+            else (MISSING if OmegaConf.is_missing(config, str(key)) else config[key])
+            for key, value in config.items_ex(resolve=False)
+            if key != "hydra"
+        }
     except OmegaConfBaseException as error:
         raise ConfigError(with_key(error)) from error
-    if not isinstance(plain, dict):
-        raise ConfigError(f"expected a config with named keys, got a {type(plain).__name__}")
-    return {str(key): value for key, value in plain.items()}
 
 
 def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
@@ -121,6 +123,18 @@ def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
             f"(known: {', '.join(group_options('experiment')) or 'none'}), "
             f"or {' '.join(f'{group}=NAME' for group in _CHOICES)}"
         )
+
+
+def _require_values(node: Any, key: str) -> None:
+    """Refuse a '???' anywhere, by its full key."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            _require_values(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            _require_values(value, f"{key}.{index}")
+    elif isinstance(node, str) and node == MISSING:
+        raise ConfigError(f"{key}: no value was given; give it as {key}=... on the command line")
 
 
 def _get(node: Any, key: str) -> Any:
