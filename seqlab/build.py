@@ -1,0 +1,111 @@
+"""Plain specs to layers and models, through the registry alone.
+
+>>> from seqlab.types import DataInfo, FeatureInfo, TargetInfo
+>>> info = DataInfo((FeatureInfo("text", "ids", 9),), TargetInfo("label", 2, ("no", "yes")))
+>>> spec = {"encoder": {"cell": {"name": "gru", "hidden_size": 4}, "embedding": {"size": 3},
+...                     "wrappers": [{"name": "bidirectional"}]},
+...         "head": {"name": "classification"}}
+>>> model = build_model(spec, info)
+>>> model.encoder.layer.input_size, model.encoder.info.output_size
+(3, 8)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seqlab.construct import construct
+from seqlab.errors import ConfigError, OptionError, did_you_mean
+from seqlab.layers.base import Layer
+from seqlab.model import Encoder, SequenceModel
+from seqlab.types import DataInfo
+from seqlab.wrappers.base import LayerFactory
+
+_ENCODER_KEYS = ("cell", "wrappers", "embedding", "input_layer", "dropout", "engine")
+
+
+def layer_factory(encoder: Mapping[str, Any]) -> LayerFactory:
+    """What makes layers of the form an encoder spec describes.
+
+    Args:
+        encoder: ``cell`` (a spec), ``wrappers`` (specs from the inside out) and ``engine``.
+
+    Raises:
+        SeqlabError: a part is unknown or refuses an option; the message has the config key,
+            such as ``encoder.wrappers[1]``.
+    """
+    for key in encoder:
+        if key not in _ENCODER_KEYS:
+            raise ConfigError(f"encoder.{key}: unknown key; {did_you_mean(key, _ENCODER_KEYS)}")
+    if "cell" not in encoder:
+        raise ConfigError("encoder.cell: the key is missing; give the name of a cell")
+    wrappers = encoder.get("wrappers") or ()
+    if isinstance(wrappers, (str, Mapping)) or not hasattr(wrappers, "__iter__"):
+        raise ConfigError(f"encoder.wrappers: expected a list of wrappers, got {wrappers!r}")
+    built = [
+        construct("wrapper", spec, where=f"encoder.wrappers[{index}]")
+        for index, spec in enumerate(wrappers)
+    ]
+    cell = encoder["cell"]
+    return LayerFactory(
+        {"name": cell} if isinstance(cell, str) else cell,
+        tuple(built),
+        engine=encoder.get("engine", "auto"),
+        where="encoder.cell",
+    )
+
+
+def build_layer(encoder: Mapping[str, Any], input_size: int) -> Layer:
+    """The layer an encoder spec describes, for inputs ``[B, T, input_size]``.
+
+    >>> build_layer({"cell": {"name": "lstm", "hidden_size": 5}}, 3).output_size
+    5
+
+    Raises:
+        SeqlabError: as ``layer_factory``; an OptionError where the parts do not fit together.
+    """
+    factory = layer_factory(encoder)
+    try:
+        return factory(input_size)
+    except OptionError as error:
+        message = str(error)
+        raise OptionError(message if "encoder" in message else f"encoder: {message}") from error
+
+
+def build_model(spec: Mapping[str, Any], info: DataInfo) -> SequenceModel:
+    """A model with newly drawn weights.
+
+    Args:
+        spec: ``encoder`` and ``head`` of a run's spec; other keys are ignored.
+        info: what the data looks like, from the processor.
+
+    Raises:
+        SeqlabError: a part is unknown, refuses an option, or does not fit the data or the other
+            parts, such as merge mode ``none`` under a head.
+    """
+    for key in ("encoder", "head"):
+        if not isinstance(spec.get(key), (Mapping, str)):
+            raise ConfigError(f"{key}: expected a mapping, got {spec.get(key)!r}")
+    options = spec["encoder"]
+    encoder = Encoder(
+        info.features,
+        lambda input_size: build_layer(options, input_size),
+        embedding=_embedding(options.get("embedding")),
+        input_layer=options.get("input_layer"),
+        dropout=options.get("dropout", 0.0),
+    )
+    head = construct("head", spec["head"], encoder.info, info.target, where="head")
+    return SequenceModel(info, encoder, head)
+
+
+def _embedding(spec: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The options of ``Encoder``: ``sizes: {text: 8}`` is short for a size a feature."""
+    if spec is None:
+        return None
+    options = dict(spec)
+    sizes = options.pop("sizes", None)
+    if sizes:
+        own = {name: {"size": size} for name, size in sizes.items()}
+        options["features"] = {**own, **options.get("features", {})}
+    return options

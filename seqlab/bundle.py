@@ -1,0 +1,230 @@
+"""A finished model as a folder: safetensors and JSON, loaded without running code from it.
+
+>>> import seqlab
+>>> callable(seqlab.load)
+True
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from seqlab.build import build_model
+from seqlab.data.processor import Processor
+from seqlab.errors import BundleError, SeqlabError
+from seqlab.files import atomic_folder, write_json
+from seqlab.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
+from seqlab.model import SequenceModel
+from seqlab.model_card import model_card
+from seqlab.types import DataInfo, FeatureInfo, TargetInfo
+
+WEIGHTS = "model.safetensors"
+_HUB_PATTERNS = ("*.json", WEIGHTS, "README.md")
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class TrainedModel:
+    """A loaded bundle: a model, and the processor that turns rows into tensors and back.
+
+    Attributes:
+        model: the ``SequenceModel``, in evaluation mode.
+        processor: rows to tensors, ids to text.
+        config: the specs it was built from.
+        manifest: versions, plugins and digests.
+    """
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        processor: Processor,
+        config: dict[str, Any],
+        manifest: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.processor = model, processor
+        self.config, self.manifest = config, manifest or {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def predict(
+        self, inputs: Iterable[Any], *, batch_size: int = 64, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Answer each input, in order.
+
+        Args:
+            inputs: strings, lists of tokens, series of numbers, or mappings with the columns
+                of the features.
+            batch_size: rows computed at a time; rows of like length share a batch.
+            **options: the head's own, for example ``search={"name": "beam", "width": 4}``.
+
+        Returns:
+            One dict an input: ``label``, ``tags`` or ``text`` by the task, and scores.
+
+        Raises:
+            DataError: an input does not have the form the features need; its number is given.
+            OptionError: the head has no such option.
+        """
+        if isinstance(inputs, (str, bytes, Mapping)):
+            inputs = [inputs]
+        encode = self.processor.encode_input
+        examples = [encode(value, where=f"input {i}") for i, value in enumerate(inputs, 1)]
+        order = sorted(range(len(examples)), key=lambda i: examples[i].length)
+        answers: list[dict[str, Any]] = [{} for _ in examples]
+        self.model.eval()
+        with torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                batch = self.processor.collate([examples[i] for i in rows]).to(self.device)
+                for i, answer in zip(rows, self.model.predict(batch, **options), strict=True):
+                    answers[i] = readable(answer, self.processor)
+        return answers
+
+
+def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
+    """An answer of a head with its ids as text, where it holds tokens of the target."""
+    if "tokens" in answer:
+        return {"text": processor.decode_target(answer["tokens"]), **answer}
+    return dict(answer)
+
+
+def save_bundle(
+    folder: str | Path,
+    model: SequenceModel,
+    processor: Processor,
+    spec: Mapping[str, Any],
+    *,
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    data_identity: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a bundle; a bundle of that name is replaced, in one step.
+
+    Args:
+        folder: where to.
+        model: the trained model.
+        processor: what it was trained with.
+        spec: the run's spec; ``source``, ``data``, ``encoder`` and ``head`` of it are kept.
+        metrics: measured values by split, for the model card.
+        data_identity: ``Source.describe()``, for the model card.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    parts = {key: spec[key] for key in ("source", "data", "encoder", "head") if key in spec}
+    config = {"format": 1, **parts, "info": dataclasses.asdict(processor.info)}
+    with atomic_folder(folder) as new:
+        write_json(new / "config.json", config)
+        save_file(_tensors(model), new / WEIGHTS, metadata={"format": "pt"})
+        processor.save(new)
+        card = model_card(config, metrics or {}, data_identity or {}, _size(model))
+        (new / "README.md").write_text(card, encoding="utf-8")
+        write_json(new / MANIFEST, make_manifest(new, config))
+    return Path(folder)
+
+
+def _tensors(model: SequenceModel) -> dict[str, torch.Tensor]:
+    """The state dict without sharing; tied tensors are stored once under each name."""
+    return {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+
+
+def _size(model: SequenceModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedModel:
+    """Load a bundle from a folder, or by its name on the Hugging Face Hub.
+
+    Nothing in a bundle chooses code: parts are looked up by registered name, weights are
+    safetensors, the rest is JSON, and every file must have the digest of the manifest.
+
+    Args:
+        path: a folder, or ``owner/name`` on the Hub if no such folder exists.
+        device: where to compute.
+
+    Raises:
+        BundleError: no bundle is there, a file is missing, changed or does not fit, a plugin is
+            not installed, or the Hub cannot be reached; one line says which.
+    """
+    folder = _local(path)
+    manifest = read_manifest(folder)
+    config = read_json(folder / "config.json")
+    info = _read_info(config, folder / "config.json")
+    try:
+        _check_sizes(config, info, folder / WEIGHTS)
+        processor = Processor.load(folder)
+        model = build_model(config, info)
+    except BundleError:
+        raise
+    except SeqlabError as error:
+        reason = missing_part(manifest, error) or f"cannot be rebuilt: {error}"
+        raise BundleError(f"bundle {folder} {reason}") from error
+    if processor.info != info:
+        raise BundleError(f"{folder}: config.json and the tokenizer files do not belong together")
+    _load_weights(model, folder / WEIGHTS)
+    return TrainedModel(model.to(device).eval(), processor, config, manifest)
+
+
+def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> None:
+    """Compare the shapes a config asks for with those stored, before memory is taken for them."""
+    with torch.device("meta"):
+        wanted = {n: tuple(t.shape) for n, t in build_model(config, info).state_dict().items()}
+    try:
+        with safe_open(weights, framework="pt") as file:
+            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise BundleError(f"{weights} cannot be read: {error}") from error
+    for name in sorted({*wanted, *stored}):
+        if wanted.get(name) != stored.get(name):
+            raise BundleError(
+                f"{weights}: tensor '{name}' is {stored.get(name, 'missing')}, "
+                f"and config.json asks for {wanted.get(name, 'none')}"
+            )
+
+
+def _load_weights(model: SequenceModel, path: Path) -> None:
+    tensors = load_file(path)
+    floating = {t.dtype for t in tensors.values() if t.is_floating_point()}
+    if floating == {torch.float64}:
+        model.double()
+    model.load_state_dict(tensors)
+
+
+def _read_info(config: Any, path: Path) -> DataInfo:
+    try:
+        raw = config["info"]
+        features = tuple(FeatureInfo(**feature) for feature in raw["features"])
+        target = {**raw["target"], "names": tuple(raw["target"]["names"])}
+        return DataInfo(features, TargetInfo(**target))
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{path}: 'info' does not describe features and target") from error
+
+
+def _local(path: str | Path) -> Path:
+    """The folder of a bundle; one that is not here is fetched from the Hub."""
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    words = str(path).split("/")
+    if isinstance(path, Path) or len(words) != 2 or not all(words) or words[0] in {".", "..", "~"}:
+        raise BundleError(f"no bundle at {path}: there is no such folder")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=list(_HUB_PATTERNS)))
+    except Exception as error:  # the Hub's client raises many types, with long texts
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise BundleError(
+            f"no bundle at {path}: there is no such folder, and the Hugging Face Hub did not "
+            f"give one ({reason})"
+        ) from error

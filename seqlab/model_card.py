@@ -1,0 +1,77 @@
+"""The README of a bundle: what the model is, what it was measured at, where its data is from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import seqlab
+
+_USE = """## Use
+
+```python
+import seqlab
+
+model = seqlab.load("path/to/this/folder")
+print(model.predict([...]))
+```
+
+On the command line: `seqlab predict bundle=path/to/this/folder input=FILE`."""
+
+
+def model_card(
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Mapping[str, float]],
+    data_identity: Mapping[str, Any],
+    parameters: int,
+) -> str:
+    """A model card in Markdown, with the front matter that the Hugging Face Hub reads.
+
+    Args:
+        config: the bundle's config.
+        metrics: measured values by split.
+        data_identity: what the source says of itself: name, origin, licence, digest, rows.
+        parameters: how many weights the model has.
+    """
+    head = _name(config["head"])
+    encoder = config["encoder"]
+    wrappers = ", ".join(_name(w) for w in encoder.get("wrappers") or ()) or "none"
+    made = f"Made with seqlab {seqlab.__version__}. {parameters:,} parameters; cell "
+    parts = [
+        f"---\nlibrary_name: seqlab\ntags:\n- seqlab\n- recurrent\n- {head}\n---",
+        f"# {head} with {_name(encoder['cell'])}",
+        f"{made}`{_name(encoder['cell'])}`, wrappers (inside out): {wrappers}.",
+        _USE,
+        f"## Measured\n\n{_metrics(metrics)}",
+        f"## Data\n\n{_identity(data_identity)}",
+        f"## Specification\n\n```json\n{json.dumps(_specs(config), indent=2)}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _name(spec: Any) -> str:
+    return str(spec["name"]) if isinstance(spec, Mapping) else str(spec)
+
+
+def _specs(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in ("encoder", "head", "data") if key in config}
+
+
+def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    lines = [
+        f"| {split} | {name} | {value:.4f} |"
+        for split, values in metrics.items()
+        for name, value in values.items()
+    ]
+    if not lines:
+        return "Nothing was measured."
+    return "\n".join(["| split | metric | value |", "|---|---|---|", *lines])
+
+
+def _identity(identity: Mapping[str, Any]) -> str:
+    lines = []
+    for key, value in identity.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"- {key}: {text}")
+    return "\n".join(lines) or "Nothing is known of the data."
