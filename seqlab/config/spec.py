@@ -257,21 +257,37 @@ class LoggerSpec:
 
 
 @dataclass(frozen=True)
+class FeatureEmbeddingSpec:
+    """The width of one feature's embedding."""
+
+    size: int
+
+
+@dataclass(frozen=True)
 class EmbeddingSpec:
-    """Embeddings of ``ids`` features: width, dropout, and widths of single features by name."""
+    """Embeddings of ``ids`` features: width, dropout, and single features' own widths by name."""
 
     size: int = 64
     dropout: float = 0.0
-    sizes: dict[str, int] = field(default_factory=dict)
+    features: dict[str, FeatureEmbeddingSpec] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InputLayerSpec:
+    """A dense layer between the features and the recurrent layer."""
+
+    size: int
+    activation: str = "linear"
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
     """Input features, a cell in wrappers (inside out), and the engine that runs it."""
 
-    cell: Part
+    cell: Part | str
     wrappers: list[Part | str] = field(default_factory=list)
     embedding: EmbeddingSpec = field(default_factory=EmbeddingSpec)
+    input_layer: InputLayerSpec | None = None
     dropout: float = 0.0
     engine: str = "auto"
 
@@ -295,10 +311,10 @@ class RunSpec:
         samples: how many decoded test samples to show at the end.
     """
 
-    source: Part
+    source: Part | str
     data: Part
     encoder: EncoderSpec
-    head: Part
+    head: Part | str
     optimizer: AdamWSpec | AdamSpec | SGDSpec | RMSpropSpec
     scheduler: NoScheduleSpec | CosineSpec | OneCycleSpec | PlateauSpec | StepSpec | WarmupSpec
     seed: int = 0
@@ -326,7 +342,7 @@ class EvaluateSpec:
     """
 
     bundle: str
-    source: Part | None = None
+    source: Part | str | None = None
     split: str = "test"
     output: str | None = None
     batch_size: int | None = None
