@@ -1,26 +1,79 @@
-"""Constraints: what a weight is projected onto after each optimiser step."""
+"""Constraints under Keras's names: what a weight is projected onto after each optimiser step.
+
+A cell shows its matrices as Keras holds them, ``[D, G*H]``; ``axis`` 0 is then the input of each
+unit of each gate.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
+from seqlab.errors import OptionError
+from seqlab.options.resolve import check_number
+
+#: Keras's fuzz factor, which keeps the division by a norm of 0 finite.
 EPSILON = 1e-7
 
 
-def _norm(weight: Tensor, axis: int) -> Tensor:
-    return weight.square().sum(axis, keepdim=True).sqrt()
+def _check_axis(axis: int | Sequence[int]) -> int | tuple[int, ...]:
+    axes = (axis,) if isinstance(axis, int) else axis
+    whole = isinstance(axes, Sequence) and not isinstance(axes, str) and len(axes) > 0
+    if not whole or not all(type(a) is int and -2 <= a <= 1 for a in axes):
+        raise OptionError(f"axis must be 0 or 1, or a list of both, got {axis!r}")
+    return axis if isinstance(axis, int) else tuple(axes)
 
 
-class MaxNorm:
+class _Norm:
+    """What the norm constraints share: norms over ``axis``, which a bias has only one of."""
+
+    axis: int | tuple[int, ...]
+
+    def norm(self, weight: Tensor) -> Tensor:
+        """The norms, with the summed dimensions kept as 1."""
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        if any(not -weight.dim() <= a < weight.dim() for a in axes):
+            raise OptionError(f"axis {self.axis} does not fit a {tuple(weight.shape)} weight")
+        return weight.square().sum(axes, keepdim=True).sqrt()
+
+
+class MaxNorm(_Norm):
     """Each column's norm is at most ``max_value`` (Srivastava et al., 2014)."""
 
-    def __init__(self, max_value: float = 2.0, axis: int = 0) -> None:
-        self.max_value, self.axis = max_value, axis
+    def __init__(self, max_value: float = 2.0, axis: int | Sequence[int] = 0) -> None:
+        self.max_value = check_number("max_value", max_value, low=0)
+        self.axis = _check_axis(axis)
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The projected weight."""
-        norm = _norm(weight, self.axis)
+        norm = self.norm(weight)
         return weight * (norm.clamp(0, self.max_value) / (EPSILON + norm))
+
+
+class MinMaxNorm(_Norm):
+    """Each column's norm moves by ``rate`` towards ``[min_value, max_value]``."""
+
+    def __init__(
+        self,
+        min_value: float = 0.0,
+        max_value: float = 1.0,
+        rate: float = 1.0,
+        axis: int | Sequence[int] = 0,
+    ) -> None:
+        self.min_value = check_number("min_value", min_value, low=0)
+        self.max_value = check_number("max_value", max_value, low=0)
+        if self.min_value > self.max_value:
+            raise OptionError(f"min_value {min_value} must not be above max_value {max_value}")
+        self.rate = check_number("rate", rate, low=0, high=1)
+        self.axis = _check_axis(axis)
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """The projected weight."""
+        norm = self.norm(weight)
+        wanted = norm.clamp(self.min_value, self.max_value)
+        wanted = self.rate * wanted + (1 - self.rate) * norm
+        return weight * (wanted / (EPSILON + norm))
 
 
 class NonNeg:
@@ -31,12 +84,12 @@ class NonNeg:
         return weight.clamp_min(0)
 
 
-class UnitNorm:
+class UnitNorm(_Norm):
     """Each column has norm 1."""
 
-    def __init__(self, axis: int = 0) -> None:
-        self.axis = axis
+    def __init__(self, axis: int | Sequence[int] = 0) -> None:
+        self.axis = _check_axis(axis)
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The projected weight."""
-        return weight / (EPSILON + _norm(weight, self.axis))
+        return weight / (EPSILON + self.norm(weight))

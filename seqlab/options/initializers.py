@@ -1,10 +1,36 @@
-"""Initializers: they fill a ``[fan_in, fan_out]`` tensor (or a bias vector) in place."""
+"""Initializers under Keras's names: they fill a ``[fan_in, fan_out]`` tensor or a bias in place.
+
+The fans of a vector are both its length. Without ``seed`` the values come from torch's global
+generator, so ``torch.manual_seed`` decides them; with it they are the same at each call.
+"""
 
 from __future__ import annotations
 
 import math
 
-from torch import Tensor, nn
+import torch
+from torch import Generator, Tensor, nn
+
+from seqlab.errors import OptionError
+
+#: The standard deviation of a standard normal cut off at two standard deviations.
+TRUNCATED_STD = 0.87962566103423978
+
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+
+
+def _generator(tensor: Tensor, seed: int | None) -> Generator | None:
+    return None if seed is None else Generator(tensor.device).manual_seed(seed)
+
+
+def _fans(tensor: Tensor) -> tuple[int, int]:
+    return tensor.shape[0], tensor.shape[-1]
+
+
+def _matrix(tensor: Tensor, name: str) -> None:
+    if tensor.dim() != 2:
+        raise OptionError(f"{name} fills matrices only, not a {tuple(tensor.shape)} vector")
 
 
 def zeros(tensor: Tensor) -> None:
@@ -17,12 +43,112 @@ def ones(tensor: Tensor) -> None:
     tensor.fill_(1.0)
 
 
-def glorot_uniform(tensor: Tensor) -> None:
-    """Uniform in ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
-    limit = math.sqrt(6.0 / sum(tensor.shape))
-    tensor.uniform_(-limit, limit)
+def constant(tensor: Tensor, value: float = 0.0) -> None:
+    """All ``value``."""
+    tensor.fill_(value)
 
 
-def orthogonal(tensor: Tensor, gain: float = 1.0) -> None:
+def identity(tensor: Tensor, gain: float = 1.0) -> None:
+    """``gain`` on the main diagonal, else 0."""
+    _matrix(tensor, "identity")
+    tensor.copy_(gain * torch.eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
+
+
+def orthogonal(tensor: Tensor, gain: float = 1.0, seed: int | None = None) -> None:
     """Rows or columns orthonormal, times ``gain`` (Saxe et al., 2014)."""
-    nn.init.orthogonal_(tensor, gain)
+    _matrix(tensor, "orthogonal")
+    nn.init.orthogonal_(tensor, gain, generator=_generator(tensor, seed))
+
+
+def random_normal(
+    tensor: Tensor, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None
+) -> None:
+    """Normal."""
+    _not_negative("stddev", stddev)
+    tensor.normal_(mean, stddev, generator=_generator(tensor, seed))
+
+
+def truncated_normal(
+    tensor: Tensor, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None
+) -> None:
+    """Normal, redrawn where more than two ``stddev`` from the mean."""
+    _not_negative("stddev", stddev)
+    low, high = mean - 2 * stddev, mean + 2 * stddev
+    nn.init.trunc_normal_(tensor, mean, stddev, low, high, generator=_generator(tensor, seed))
+
+
+def random_uniform(
+    tensor: Tensor, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+) -> None:
+    """Uniform in ``[minval, maxval)``."""
+    if minval > maxval:
+        raise OptionError(f"minval {minval} must not be above maxval {maxval}")
+    tensor.uniform_(minval, maxval, generator=_generator(tensor, seed))
+
+
+def variance_scaling(
+    tensor: Tensor,
+    scale: float = 1.0,
+    mode: str = "fan_in",
+    distribution: str = "truncated_normal",
+    seed: int | None = None,
+) -> None:
+    """Variance ``scale / n``, where n is ``fan_in``, ``fan_out`` or their mean ``fan_avg``.
+
+    ``truncated_normal`` is cut off at two standard deviations and stretched to the variance;
+    ``uniform`` lies in ±sqrt(3 scale / n).
+    """
+    if not scale > 0:
+        raise OptionError(f"scale must be above 0, got {scale}")
+    _one_of("mode", mode, MODES)
+    _one_of("distribution", distribution, DISTRIBUTIONS)
+    fan_in, fan_out = _fans(tensor)
+    count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    variance = scale / max(1.0, count)
+    if distribution == "uniform":
+        limit = math.sqrt(3 * variance)
+        random_uniform(tensor, -limit, limit, seed)
+    elif distribution == "untruncated_normal":
+        random_normal(tensor, 0.0, math.sqrt(variance), seed)
+    else:
+        truncated_normal(tensor, 0.0, math.sqrt(variance) / TRUNCATED_STD, seed)
+
+
+def glorot_uniform(tensor: Tensor, seed: int | None = None) -> None:
+    """Uniform in ±sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
+    variance_scaling(tensor, 1.0, "fan_avg", "uniform", seed)
+
+
+def glorot_normal(tensor: Tensor, seed: int | None = None) -> None:
+    """Truncated normal of variance 2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
+    variance_scaling(tensor, 1.0, "fan_avg", "truncated_normal", seed)
+
+
+def he_uniform(tensor: Tensor, seed: int | None = None) -> None:
+    """Uniform in ±sqrt(6 / fan_in) (He et al., 2015)."""
+    variance_scaling(tensor, 2.0, "fan_in", "uniform", seed)
+
+
+def he_normal(tensor: Tensor, seed: int | None = None) -> None:
+    """Truncated normal of variance 2 / fan_in (He et al., 2015)."""
+    variance_scaling(tensor, 2.0, "fan_in", "truncated_normal", seed)
+
+
+def lecun_uniform(tensor: Tensor, seed: int | None = None) -> None:
+    """Uniform in ±sqrt(3 / fan_in) (LeCun et al., 1998)."""
+    variance_scaling(tensor, 1.0, "fan_in", "uniform", seed)
+
+
+def lecun_normal(tensor: Tensor, seed: int | None = None) -> None:
+    """Truncated normal of variance 1 / fan_in (LeCun et al., 1998)."""
+    variance_scaling(tensor, 1.0, "fan_in", "truncated_normal", seed)
+
+
+def _not_negative(name: str, value: float) -> None:
+    if value < 0:
+        raise OptionError(f"{name} must be at least 0, got {value}")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

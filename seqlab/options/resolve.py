@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
+import types
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from seqlab import registry
@@ -14,6 +18,9 @@ from seqlab.errors import OptionError, UnknownNameError
 
 ElementwiseFunction = Callable[[Tensor], Tensor]
 InPlaceFill = Callable[[Tensor], None]
+
+#: The annotations that options read from a config are checked against.
+_PLAIN = (float, int, bool, str, type(None))
 
 
 def resolve_function(kind: str, option: str, spec: Any) -> Callable[..., Any]:
@@ -38,18 +45,91 @@ def resolve_function(kind: str, option: str, spec: Any) -> Callable[..., Any]:
         check_options(kind, name, options, given=1, where=option)
     except UnknownNameError as error:
         raise OptionError(f"{option}: {error}") from error
+    check_values(function, options, f"{option}: {kind} '{name}'")
     resolved: Callable[..., Any] = functools.partial(function, **options) if options else function
     return resolved
 
 
+def check_values(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
+    """Refuse values that do not have the plain type the function's signature asks for.
+
+    Raises:
+        OptionError: the message gives the option, the type asked for and the value.
+    """
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):
+        return  # a plugin's annotations may name what only a type checker imports
+    for key, value in options.items():
+        hint = hints.get(key)
+        union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        wanted = typing.get_args(hint) if union else (hint,)
+        if all(kind in _PLAIN for kind in wanted) and not any(_fits(value, k) for k in wanted):
+            names = " or ".join("none" if k is type(None) else k.__name__ for k in wanted)
+            raise OptionError(f"{where}: {key} must be {names}, got {value!r}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind
+
+
 def resolve_activation(option: str, spec: Any) -> ElementwiseFunction:
-    """An elementwise function ``[B, H] -> [B, H]``; None means linear, as in Keras."""
-    return resolve_function("activation", option, "linear" if spec is None else spec)
+    """A function ``[B, H] -> [B, H]``; None means linear, as in Keras.
+
+    Raises:
+        OptionError: as ``resolve_function``, or a registered one that changes the shape.
+    """
+    spec = "linear" if spec is None else spec
+    function = resolve_function("activation", option, spec)
+    if not callable(spec):
+        try:
+            shape = tuple(function(torch.zeros(2, 4)).shape)
+        except (TypeError, ValueError, RuntimeError, IndexError) as error:
+            raise OptionError(f"{option}: activation {spec!r} fails: {error}") from error
+        if shape != (2, 4):
+            raise OptionError(
+                f"{option}: activation {spec!r} makes {shape} of (2, 4), and a cell needs the "
+                "same shape"
+            )
+    return function
 
 
-def resolve_initializer(option: str, spec: Any) -> InPlaceFill:
+def plain_spec(spec: Any) -> Any:
+    """An activation's spec in its shortest form: the bare name where there are no options.
+
+    >>> plain_spec({"name": "tanh"}), plain_spec(None)
+    ('tanh', 'linear')
+    """
+    if spec is None:
+        return "linear"
+    if isinstance(spec, Mapping) and set(spec) == {"name"}:
+        return spec["name"]
+    return spec
+
+
+class Initializer:
+    """An initializer with the option it was given for, which its errors name."""
+
+    def __init__(self, option: str, fill: InPlaceFill) -> None:
+        self.option, self.fill = option, fill
+
+    def __call__(self, tensor: Tensor) -> None:
+        """Fill a ``[fan_in, fan_out]`` tensor or a bias in place.
+
+        Raises:
+            OptionError: the function cannot fill this tensor.
+        """
+        try:
+            self.fill(tensor)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise OptionError(f"{self.option}: {error}") from error
+
+
+def resolve_initializer(option: str, spec: Any) -> Initializer:
     """A function that fills a ``[fan_in, fan_out]`` tensor (or a bias vector) in place."""
-    return resolve_function("initializer", option, spec)
+    return Initializer(option, resolve_function("initializer", option, spec))
 
 
 def resolve_object(kind: str, option: str, spec: Any) -> Callable[[Tensor], Tensor] | None:
@@ -68,6 +148,18 @@ def resolve_object(kind: str, option: str, spec: Any) -> Callable[[Tensor], Tens
     except UnknownNameError as error:
         raise OptionError(f"{option}: {error}") from error
     return part
+
+
+def check_number(
+    option: str, value: Any, low: float | None = None, high: float | None = None
+) -> float:
+    """The value, if it is a finite number inside the bounds that are given."""
+    number = type(value) in (int, float) and math.isfinite(value)
+    if number and (low is None or value >= low) and (high is None or value <= high):
+        return float(value)
+    bounds = "" if low is None else f" of at least {low:g}"
+    bounds += "" if high is None else f"{' and' if bounds else ' of'} at most {high:g}"
+    raise OptionError(f"{option} must be a number{bounds}, got {value!r}")
 
 
 def check_fraction(option: str, value: Any) -> float:
