@@ -27,7 +27,8 @@ class Encoder(nn.Module):
 
     Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
     are; all are joined step by step, optionally projected, and run through the layer. What stands
-    in the padding never matters.
+    in the padding never matters. A layer that only runs backward in time hands over
+    ``directions = (0, E)``: nothing but a backward part.
 
     Args:
         features: the data's features, in order.
@@ -81,9 +82,10 @@ class Encoder(nn.Module):
                 "a head needs one: choose concat, sum, mul or ave"
             )
         self.output_dropout = make_dropout("encoder.dropout", dropout)
-        self.info = EncoderInfo(
-            self.layer.output_size, self.layer.final_size, tuple(self.layer.directions)
-        )
+        directions = tuple(self.layer.directions)
+        if len(directions) == 1 and self.layer.reverse:
+            directions = (0, *directions)
+        self.info = EncoderInfo(self.layer.output_size, self.layer.final_size, directions)
 
     @staticmethod
     def input_size_for(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from seqlab.heads.checks import at_least_float32
 
-_IGNORED = -100
+#: Stands for entries that do not count, outside of every range of classes.
+IGNORED = -100
 
 
 def cross_entropy(
@@ -37,13 +38,13 @@ def cross_entropy(
     """
     scores = at_least_float32(scores)
     if mask is not None:
-        target = target.masked_fill(~mask, _IGNORED)
+        target = target.masked_fill(~mask, IGNORED)
     weight = None if weight is None else weight.to(scores.dtype)
     total = F.cross_entropy(
         scores.flatten(0, -2),
         target.flatten(),
         weight=weight,
-        ignore_index=_IGNORED,
+        ignore_index=IGNORED,
         reduction="sum",
         label_smoothing=label_smoothing,
     )

@@ -16,7 +16,7 @@ from seqlab.heads.checks import at_least_float32
 from seqlab.heads.checks import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.crf import FORBIDDEN, LinearChainCRF, viterbi
-from seqlab.heads.losses import cross_entropy
+from seqlab.heads.losses import IGNORED, cross_entropy
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.metrics import SpanF1
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
@@ -119,7 +119,10 @@ class TaggingHead(Head):
         """See ``Head.metrics``."""
         found: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(
-                max(self.target_info.size, 2), average="micro", validate_args=False
+                max(self.target_info.size, 2),
+                average="micro",
+                ignore_index=IGNORED,
+                validate_args=False,
             )
         }
         if self.spans:
@@ -139,7 +142,8 @@ class TaggingHead(Head):
         real = lengths_to_mask(lengths, gold.shape[1])
         for name, metric in metrics.items():
             if name == "accuracy":
-                metric.update(ids[real], gold[real])
+                if real.numel():
+                    metric.update(ids, gold.masked_fill(~real, IGNORED))
             else:
                 metric.update(ids, gold, lengths)
         return self._loss(scores, target, encoded.mask)
