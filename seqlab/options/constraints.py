@@ -7,6 +7,7 @@ unit of each gate.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -17,25 +18,23 @@ from seqlab.options.resolve import check_number
 EPSILON = 1e-7
 
 
-def _check_axis(axis: int | Sequence[int]) -> int | tuple[int, ...]:
-    axes = (axis,) if isinstance(axis, int) else axis
-    whole = isinstance(axes, Sequence) and not isinstance(axes, str) and len(axes) > 0
-    if not whole or not all(type(a) is int and -2 <= a <= 1 for a in axes):
+def _check_axis(axis: Any) -> tuple[int, ...]:
+    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    if not axes or not all(type(a) is int and -2 <= a <= 1 for a in axes):
         raise OptionError(f"axis must be 0 or 1, or a list of both, got {axis!r}")
-    return axis if isinstance(axis, int) else tuple(axes)
+    return axes
 
 
 class _Norm:
     """What the norm constraints share: norms over ``axis``, which a bias has only one of."""
 
-    axis: int | tuple[int, ...]
+    axis: tuple[int, ...]
 
     def norm(self, weight: Tensor) -> Tensor:
         """The norms, with the summed dimensions kept as 1."""
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        if any(not -weight.dim() <= a < weight.dim() for a in axes):
+        if any(not -weight.dim() <= a < weight.dim() for a in self.axis):
             raise OptionError(f"axis {self.axis} does not fit a {tuple(weight.shape)} weight")
-        return weight.square().sum(axes, keepdim=True).sqrt()
+        return weight.square().sum(self.axis, keepdim=True).sqrt()
 
 
 class MaxNorm(_Norm):

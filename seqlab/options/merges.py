@@ -193,4 +193,5 @@ class Attention(Merge):
         scores = [self.score(torch.tanh(k(d))) for k, d in zip(self.keys, both, strict=True)]
         weights = torch.softmax(torch.cat(scores, -1), -1)
         first, second = (value(d) for value, d in zip(self.values, both, strict=True))
-        return weights[..., :1] * first + weights[..., 1:] * second
+        joined: Tensor = weights[..., :1] * first + weights[..., 1:] * second
+        return joined

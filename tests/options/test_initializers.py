@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
-
 import seqlab
+import torch
 from seqlab.options.resolve import resolve_initializer
 
 SHAPE = (300, 500)

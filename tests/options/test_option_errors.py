@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torch
-
 import seqlab
+import torch
 from seqlab.errors import OptionError
 
 WRONG = [
