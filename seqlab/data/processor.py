@@ -7,6 +7,7 @@ the model as plain JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from seqlab.data.checks import Where, show
 from seqlab.data.encoded import EncodedRows, Example
-from seqlab.data.inputs import IdsInput, Input, NumericInput
+from seqlab.data.inputs import Column, IdsInput, Input, NumericInput
 from seqlab.data.ragged import Ragged
 from seqlab.data.spec import DataSpec
 from seqlab.data.storage import read_json, write_json
@@ -29,7 +30,6 @@ _CHUNK = 1000
 
 #: Columns of some rows, and where each of the rows stands.
 Columns = Mapping[str, Sequence[Any]]
-Chunks = Callable[[], Iterable[tuple[Columns, Where]]]
 
 
 class Processor:
@@ -295,27 +295,33 @@ def fit_processor(
             if column not in row:
                 raise _missing(f"train row {index + 1}", column, row)
 
-    def chunks() -> Iterable[tuple[Columns, Where]]:
-        for start in range(0, len(rows), _CHUNK):
-            part = rows[start : start + _CHUNK]
-            columns = {column: [row[column] for row in part] for column in spec.columns}
-            yield columns, lambda i, start=start: f"train row {start + i + 1}"  # type: ignore[misc]
+    def column_of(name: str) -> Column:
+        def chunks() -> Iterable[tuple[Sequence[Any], Where]]:
+            for start in range(0, len(rows), _CHUNK):
+                values = [row[name] for row in rows[start : start + _CHUNK]]
+                yield values, partial(_train_row, start)
 
-    return fit_columns(spec, chunks)
+        return chunks
+
+    return fit_columns(spec, column_of)
 
 
-def fit_columns(spec: DataSpec, chunks: Chunks) -> Processor:
-    """Fit on columns of training rows, in chunks that may be gone through several times.
+def _train_row(start: int, index: int) -> str:
+    return f"train row {start + index + 1}"
+
+
+def fit_columns(spec: DataSpec, column_of: Callable[[str], Column]) -> Processor:
+    """Fit on the columns of training rows, in chunks that may be gone through several times.
+
+    Args:
+        spec: the data spec.
+        column_of: for a column's name, begins a pass over its values.
 
     Raises:
         DataError: there are no rows, or a value does not fit its column.
     """
-    if next(iter(chunks()), None) is None:
+    if next(iter(column_of(spec.target.column)()), None) is None:
         raise DataError("the training split has no rows")
-
-    def column_of(name: str) -> Callable[[], Iterable[tuple[Sequence[Any], Where]]]:
-        return lambda: ((columns[name], where) for columns, where in chunks())
-
     inputs: list[Input] = []
     for name, feature in spec.features.items():
         fit = NumericInput.fit if feature.kind == "numeric" else IdsInput.fit

@@ -106,7 +106,7 @@ def _noun(value: Any, where: str = "") -> str:
 
 def _join(first: str, second: str) -> str | None:
     """The common type: null joins everything, an empty list every list."""
-    if first == second or second == "null":
+    if second in (first, "null"):
         return first
     if first == "null":
         return second

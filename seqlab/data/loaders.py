@@ -1,0 +1,150 @@
+"""Batches by torch's DataLoader, from rows in memory or from a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from seqlab.data.encoded import EncodedRows
+from seqlab.data.order import WINDOW_BATCHES, Indices
+from seqlab.types import Batch
+
+T = TypeVar("T")
+
+
+class BatchLoader:
+    """The batches of one pass over a split; each iteration begins again.
+
+    Args:
+        dataset: a torch data set that yields whole batches.
+        length: how many batches there are.
+        sampler: what to ask a map-style data set for, in order.
+        num_workers: processes that prepare batches.
+        pin_memory: page-locked batches.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Batch],
+        length: int,
+        *,
+        sampler: Sequence[Indices] | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        self._length = length
+        self._loader: DataLoader[Batch] = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            collate_fn=_same,  # type: ignore[arg-type]  # one item, not a list, without batch_size
+            num_workers=num_workers,
+            worker_init_fn=_settle if num_workers else None,
+            pin_memory=pin_memory and torch.cuda.is_available(),
+            # a generator of its own: an iteration must not draw from the global one
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._loader)
+
+    def __len__(self) -> int:
+        return self._length
+
+
+def _same(batch: Batch) -> Batch:
+    return batch
+
+
+def _settle(_worker: int) -> None:
+    """In a worker process: one thread, as torch does; tokenizers would warn otherwise."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+class BatchesInMemory(Dataset[Batch]):
+    """Encoded rows; an item is the batch of the rows asked for."""
+
+    def __init__(self, rows: EncodedRows) -> None:
+        self._rows = rows
+
+    def __getitem__(self, indices: Indices) -> Batch:
+        return self._rows.batch(indices)
+
+
+class BatchesFromStream(IterableDataset[Batch]):
+    """Batches encoded as the rows of a stream arrive.
+
+    Args:
+        rows: begins the stream: numbered rows, in order.
+        encode: encodes numbered rows.
+        length_of: the raw length of a row, for bucketing, or None to keep the order.
+        batch_size: rows in a batch.
+        random: makes the generator that shuffles, or None for evaluation.
+        buffer: rows held back to shuffle.
+        batches: the numbers of the batches to keep.
+    """
+
+    def __init__(
+        self,
+        rows: Callable[[], Iterator[tuple[int, dict[str, Any]]]],
+        encode: Callable[[Sequence[tuple[int, dict[str, Any]]]], EncodedRows],
+        *,
+        length_of: Callable[[dict[str, Any]], int] | None,
+        batch_size: int,
+        random: Callable[[], np.random.Generator] | None,
+        buffer: int,
+        batches: range,
+    ) -> None:
+        self._rows = rows
+        self._encode = encode
+        self._length_of = length_of
+        self._batch_size = batch_size
+        self._random = random
+        self._buffer = buffer
+        self._kept = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        for part in islice(self._batches(), self._kept.start, self._kept.stop, self._kept.step):
+            numbers = np.array([number for number, _ in part], dtype=np.int64)
+            yield self._encode(part).batch(np.arange(len(part)), numbers)
+
+    def _batches(self) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+        """Raw rows in batches; those left out are never encoded."""
+        random = None if self._random is None else self._random()
+        rows = self._rows()
+        if random is not None:
+            rows = shuffled(rows, self._buffer, random)
+        while window := list(islice(rows, self._batch_size * WINDOW_BATCHES)):
+            if self._length_of is not None:
+                lengths = [self._length_of(row) for _, row in window]
+                window = [window[place] for place in np.argsort(lengths, kind="stable")]
+            size = self._batch_size
+            batches = [window[start : start + size] for start in range(0, len(window), size)]
+            if random is not None and self._length_of is not None:
+                batches = [batches[place] for place in random.permutation(len(batches))]
+            yield from batches
+
+
+def shuffled(rows: Iterator[T], size: int, random: np.random.Generator) -> Iterator[T]:
+    """Rows in a random order that never looks further ahead than ``size`` rows.
+
+    >>> order = list(shuffled(iter(range(6)), 3, np.random.default_rng(0)))
+    >>> sorted(order), order == list(shuffled(iter(range(6)), 3, np.random.default_rng(0)))
+    ([0, 1, 2, 3, 4, 5], True)
+    """
+    held = list(islice(rows, size))
+    places: list[int] = []
+    for row in rows:
+        if not places:
+            places = random.integers(len(held), size=1024).tolist()
+        place = places.pop()
+        yield held[place]
+        held[place] = row
+    for place in random.permutation(len(held)):
+        yield held[place]

@@ -1,0 +1,229 @@
+"""The data module: a source's rows as batches, in an order that can be told beforehand."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from seqlab.data.encoded import EncodedRows
+from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
+from seqlab.data.opening import open_views
+from seqlab.data.order import Indices, evaluation_batches, training_batches
+from seqlab.data.processor import Processor, fit_columns
+from seqlab.data.sources.base import Source
+from seqlab.data.spec import DataSpec
+from seqlab.data.views import NumberedRow, StreamView, View
+from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.types import Batch, DataInfo
+
+
+class DataModule:
+    """Batches of the rows of a source.
+
+    Args:
+        source: where the rows come from.
+        data_spec: the config's ``data`` part, or a ``DataSpec``.
+        seed: the run's seed; with the epoch it decides the training order.
+        processor: a fitted one, for evaluation; by default one is fitted on the training rows.
+
+    Example:
+        >>> from seqlab.data.sources.scan import ScanSource
+        >>> words = {"column": "commands", "tokenizer": "words"}
+        >>> spec = {"features": {"text": words}, "batch_size": 4, "limit_train": 6,
+        ...         "target": {"column": "actions", "kind": "text"}}
+        >>> data = DataModule(ScanSource(), spec, seed=0)
+        >>> data.prepare(["train"])
+        >>> [batch.size for batch in data.loader("train", epoch=3)]
+        [4, 2]
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        data_spec: Mapping[str, Any] | DataSpec,
+        seed: int,
+        processor: Processor | None = None,
+    ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ConfigError(f"seed: expected a whole number of at least 0, got {seed!r}")
+        self.source = source
+        self.spec = DataSpec.from_mapping(data_spec)
+        if processor is not None:
+            known = processor.spec
+            self.spec = dataclasses.replace(self.spec, features=known.features, target=known.target)
+        self.seed = seed
+        self._processor = processor
+        self._views: dict[str, View] = {}
+        self._encoded: dict[str, EncodedRows] = {}
+
+    def prepare(self, splits: Sequence[str] | None = None) -> None:
+        """Load, check every row, fit the processor, encode; a second call does nothing.
+
+        Args:
+            splits: those that will be used; by default all that the source has.
+
+        Raises:
+            DataError: a split or column is missing, a split is empty, or a row is not as
+                described; file and row are named.
+        """
+        if self._views:
+            return
+        wanted = None if splits is None else set(splits)
+        if self._processor is None and wanted is not None:
+            wanted.add("train")
+        views = open_views(self.source, self.spec, wanted)
+        if self._processor is None:
+            if "train" not in views:
+                raise DataError("the source has no split 'train' to learn from")
+            self._processor = fit_columns(self.spec, views["train"].column)
+        for split, view in views.items():
+            self._check_and_keep(split, view, self._processor)
+        self._views = views
+
+    @property
+    def processor(self) -> Processor:
+        """The fitted processor."""
+        self.prepare()
+        if self._processor is None:
+            raise DataError("the processor is not fitted")
+        return self._processor
+
+    @property
+    def info(self) -> DataInfo:
+        """All that a model needs to know of the data."""
+        return self.processor.info
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits there are, in the order train, validation, test."""
+        self.prepare()
+        return tuple(self._views)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Split to number of rows."""
+        self.prepare()
+        return {split: len(view) for split, view in self._views.items()}
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training batches in an epoch."""
+        return self.steps("train")
+
+    def steps(self, split: str, *, world_size: int = 1) -> int:
+        """Batches in one pass over a split, for one of ``world_size`` processes.
+
+        With several processes a training pass leaves out the last few batches where they do
+        not go round; otherwise the first process has the most.
+        """
+        batches = -(-len(self._view(split)) // self._batch_size(split))
+        return batches // world_size if split == "train" else -(-batches // world_size)
+
+    def rows(self, split: str) -> View:
+        """The raw rows of a split; ``rows(split)[n]`` is the one that ``Batch.rows`` calls n."""
+        return self._view(split)
+
+    def loader(
+        self,
+        split: str,
+        *,
+        epoch: int = 0,
+        start_batch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> BatchLoader:
+        """The batches of one pass over a split.
+
+        Args:
+            split: ``train`` is shuffled, by the seed and the epoch alone; the others are not.
+            epoch: which pass over the training rows, from 0.
+            start_batch: batches to leave out at the beginning (of this process), unread.
+            rank: which of several processes asks, from 0.
+            world_size: how many there are; they take turns.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        view = self._view(split)
+        batches = -(-len(view) // self._batch_size(split))
+        mine = range(rank, batches, world_size)
+        if split == "train":
+            mine = mine[: batches // world_size]
+        mine = mine[start_batch:]
+        if isinstance(view, StreamView):
+            dataset: Dataset[Batch] = self._stream(split, view, epoch, mine)
+            sampler, workers = None, min(1, self.spec.num_workers)
+        else:
+            dataset = BatchesInMemory(self._encoded[split])
+            order = self._order(split, epoch)
+            sampler, workers = [order[place] for place in mine], self.spec.num_workers
+        return BatchLoader(
+            dataset,
+            len(mine),
+            sampler=sampler,
+            num_workers=workers,
+            pin_memory=self.spec.pin_memory,
+        )
+
+    def _view(self, split: str) -> View:
+        self.prepare()
+        if split not in self._views:
+            raise DataError(f"no split '{split}' is loaded: {did_you_mean(split, self._views)}")
+        return self._views[split]
+
+    def _batch_size(self, split: str) -> int:
+        if split == "train":
+            return self.spec.batch_size
+        return self.spec.eval_batch_size or self.spec.batch_size
+
+    def _check_and_keep(self, split: str, view: View, processor: Processor) -> None:
+        """Encode every row, which checks it; keep the result unless the view is a stream."""
+        columns = _columns(self.spec, split, view[0])
+        chunks = (processor.encode_columns(*chunk) for chunk in view.chunks(columns))
+        if isinstance(view, StreamView):
+            for _ in chunks:
+                pass
+        else:
+            self._encoded[split] = EncodedRows.concatenate(list(chunks))
+
+    def _order(self, split: str, epoch: int) -> list[Indices]:
+        keys = self._encoded[split].order_keys
+        size, bucket = self._batch_size(split), self.spec.bucket
+        if split == "train":
+            return training_batches(keys, size, bucket=bucket, seed=self.seed, epoch=epoch)
+        return evaluation_batches(keys, size, bucket=bucket)
+
+    def _stream(self, split: str, view: StreamView, epoch: int, mine: range) -> BatchesFromStream:
+        first = next(iter(self.spec.features.values())).column
+        return BatchesFromStream(
+            view.numbered,
+            partial(_encode_rows, self.processor, split),
+            length_of=partial(_raw_length, first) if self.spec.bucket else None,
+            batch_size=self._batch_size(split),
+            random=partial(np.random.default_rng, [self.seed, epoch]) if split == "train" else None,
+            buffer=self.spec.shuffle_buffer,
+            batches=mine,
+        )
+
+
+def _columns(spec: DataSpec, split: str, row: Mapping[str, Any]) -> list[str]:
+    """The columns to encode; accepted answers count in evaluation only."""
+    references = spec.target.references
+    if references is None or split == "train" or references not in row:
+        return list(spec.columns)
+    return [*spec.columns, references]
+
+
+def _raw_length(column: str, row: Mapping[str, Any]) -> int:
+    return len(row[column])
+
+
+def _encode_rows(processor: Processor, split: str, rows: Sequence[NumberedRow]) -> EncodedRows:
+    columns = _columns(processor.spec, split, rows[0][1])
+    values = {column: [row[column] for _, row in rows] for column in columns}
+    return processor.encode_columns(values, lambda index: f"{split} row {rows[index][0] + 1}")

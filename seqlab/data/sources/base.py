@@ -1,0 +1,67 @@
+"""What a source of data is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeAlias
+
+import datasets
+
+Splits: TypeAlias = "datasets.DatasetDict | datasets.IterableDatasetDict"
+
+#: The names a split may have.
+SPLITS = ("train", "validation", "test")
+
+
+class Source(ABC):
+    """Where data comes from. A plugin registers a subclass under the kind ``source``.
+
+    A source is constructed from plain keyword options, the keys of the config's ``source``
+    group; construction does nothing slow.
+
+    Example:
+        >>> class Squares(Source):
+        ...     def __init__(self, *, count=3):
+        ...         self.count = count
+        ...     def load(self):
+        ...         rows = {"x": list(range(self.count)), "y": [i * i for i in range(self.count)]}
+        ...         return datasets.DatasetDict(train=datasets.Dataset.from_dict(rows))
+        ...     def describe(self):
+        ...         return {"name": "squares", "origin": "computed", "licence": "none",
+        ...                 "digest": "none", "rows": {"train": self.count}}
+        >>> Squares(count=2).load()["train"]["y"][:]
+        [0, 1]
+    """
+
+    @abstractmethod
+    def load(self) -> Splits:
+        """The data, with those of the splits ``train``, ``validation``, ``test`` that exist.
+
+        Raises:
+            DataError: the data cannot be had or is not as described; file and row are named.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """The data's identity, for the model card.
+
+        Returns:
+            ``name``, ``origin``, ``licence``, ``digest`` (a checksum of the data) and ``rows``
+            (split to number of rows, as far as known).
+        """
+
+    def locate(self, split: str, row: int) -> str:
+        """Where a row stands, for error messages; rows count from 0.
+
+        A source that reads files names file and line.
+        """
+        return f"{split} row {row + 1}"
+
+
+def row_counts(splits: Splits) -> dict[str, int]:
+    """Rows of each split; a stream's are not known beforehand and left out."""
+    return {
+        name: split.num_rows
+        for name, split in splits.items()
+        if isinstance(split, datasets.Dataset)
+    }

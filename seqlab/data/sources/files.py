@@ -1,0 +1,158 @@
+"""The user's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import datasets
+import numpy as np
+
+from seqlab.data import formats
+from seqlab.data.sources.base import Source, Splits
+from seqlab.data.sources.splits import Indices, check_split
+from seqlab.data.sources.tables import (
+    Table,
+    digest,
+    file_part,
+    split_columns,
+    split_rows,
+    stream_rows,
+    to_dataset,
+)
+from seqlab.errors import ConfigError
+
+Paths = str | Sequence[str] | None
+
+
+class FilesSource(Source):
+    """Files of rows: csv, tsv, json, jsonl, parquet, text, conll and more.
+
+    Args:
+        train: the training file, or a list of files.
+        validation: the same, for validation.
+        test: the same, for the test.
+        path: instead of these, one file (or list) that ``split`` divides.
+        split: how to divide ``path``, see ``seqlab.data.sources.splits.check_split``.
+        format: a name in ``seqlab.data.formats.FORMATS``, or a mapping with ``name`` and the
+            format's options; by default what the file's ending says.
+        columns: the columns to keep; by default all.
+        streaming: read rows as they are needed, for files larger than memory.
+        name: what the model card calls the data.
+        origin: where they are from, for the model card.
+        licence: under which terms, for the model card.
+
+    Raises:
+        ConfigError: no file is given, ``path`` goes with ``train``, or an option is wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Paths = None,
+        validation: Paths = None,
+        test: Paths = None,
+        path: Paths = None,
+        split: Mapping[str, Any] | None = None,
+        format: str | Mapping[str, Any] | None = None,  # noqa: A002 - the config's word for it
+        columns: Sequence[str] | None = None,
+        streaming: bool = False,
+        name: str | None = None,
+        origin: str = "the user's files",
+        licence: str = "not stated",
+    ) -> None:
+        given = {"train": train, "validation": validation, "test": test}
+        self._paths = {split: _path_list(paths, split) for split, paths in given.items() if paths}
+        if path:
+            if self._paths:
+                raise ConfigError("source: give either path or train/validation/test, not both")
+            self._paths = {"all": _path_list(path, "path")}
+        elif not self._paths:
+            raise ConfigError("source: give train (and validation, test), or path")
+        if split is not None and not path:
+            raise ConfigError("source.split divides the file of source.path; give path with it")
+        self._rule = check_split(split) if split is not None else None
+        every = [file for files in self._paths.values() for file in files]
+        self._format, self._options = formats.split_format(
+            formats.format_of(every[0]) if format is None else format
+        )
+        self._columns = _columns(columns)
+        self._streaming = bool(streaming)
+        self._identity = {"name": name or ", ".join(every), "origin": origin, "licence": licence}
+        self._rows: dict[str, int] = {}
+        self._indices: dict[str, Indices] = {}
+
+    def load(self) -> Splits:
+        """The files' rows; with ``streaming`` they are read when asked for."""
+        tables = {split: self._table(split) for split in self._paths}
+        loaded: Splits = self._stream(tables) if self._streaming else self._read(tables)
+        return loaded
+
+    def describe(self) -> dict[str, object]:
+        """Names, the files' checksum, and the rows of each split once loaded."""
+        parts = [file_part(file) for files in self._paths.values() for file in files]
+        return {**self._identity, "digest": digest(parts), "rows": dict(self._rows)}
+
+    def locate(self, split: str, row: int) -> str:
+        """File and line."""
+        if split in self._paths:
+            return self._table(split).locate(row)
+        indices = self._indices.get(split)
+        return self._table("all").locate(row if indices is None else int(indices[row]))
+
+    def _table(self, split: str) -> Table:
+        parts = tuple(file_part(file) for file in self._paths[split])
+        return Table(parts, self._format, self._options, self._columns)
+
+    def _read(self, tables: Mapping[str, Table]) -> datasets.DatasetDict:
+        if self._rule is not None:
+            columns, files = tables["all"].read()
+            self._indices = split_rows(self._rule, columns, files)
+            loaded = split_columns(columns, self._indices, ", ".join(self._paths["all"]))
+        else:
+            loaded = datasets.DatasetDict(
+                {
+                    "train" if split == "all" else split: to_dataset(
+                        table.read()[0], ", ".join(self._paths[split])
+                    )
+                    for split, table in tables.items()
+                }
+            )
+        self._rows = {split: data.num_rows for split, data in loaded.items()}
+        return loaded
+
+    def _stream(self, tables: Mapping[str, Table]) -> datasets.IterableDatasetDict:
+        chosen: dict[str, tuple[Table, np.ndarray | None]] = {
+            "train" if split == "all" else split: (table, None) for split, table in tables.items()
+        }
+        if self._rule is not None:
+            table = tables["all"]
+            self._indices = table.split(self._rule)
+            self._rows = {split: len(rows) for split, rows in self._indices.items()}
+            count = sum(self._rows.values())
+            chosen = {
+                split: (table, np.isin(np.arange(count), rows))
+                for split, rows in self._indices.items()
+            }
+        return datasets.IterableDatasetDict(
+            {
+                split: datasets.IterableDataset.from_generator(partial(stream_rows, *arguments))
+                for split, arguments in chosen.items()
+            }
+        )
+
+
+def _path_list(paths: Paths, key: str) -> list[str]:
+    files = [paths] if isinstance(paths, str) else list(paths or [])
+    if not files or not all(isinstance(file, str) for file in files):
+        raise ConfigError(f"source.{key}: expected a path or a list of paths, got {paths!r}")
+    return files
+
+
+def _columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    if columns is None:
+        return None
+    if isinstance(columns, str) or not all(isinstance(column, str) for column in columns):
+        raise ConfigError(f"source.columns: expected a list of names, got {columns!r}")
+    return tuple(columns)

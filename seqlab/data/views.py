@@ -1,0 +1,232 @@
+"""One split of a loaded source: the rows chosen of it, in memory or as a stream."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import datasets
+import numpy as np
+
+from seqlab.data.checks import Where
+from seqlab.data.inputs import Column
+from seqlab.data.order import Indices, held_out, subset
+from seqlab.errors import DataError
+
+CHUNK = 4096
+
+#: A row and its number in the view.
+NumberedRow = tuple[int, dict[str, Any]]
+
+
+class View(ABC):
+    """Chosen rows of one split of a source.
+
+    Args:
+        data: the source's split.
+        locate: where the i-th row of that split stands, for errors.
+    """
+
+    def __init__(self, data: Any, locate: Where) -> None:
+        self.data = data
+        self.locate = locate
+        self._names = _label_names(data.features)
+
+    @abstractmethod
+    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, list[Any]], Where]]:
+        """All rows, column by column, some thousand at a time; where each of them stands."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The raw rows in order."""
+
+    @abstractmethod
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """The raw row with that number; ``Batch.rows`` holds such numbers."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def divide(self, fraction: float, seed: int) -> tuple[View, View]:
+        """These rows as training and validation rows."""
+
+    @abstractmethod
+    def limit(self, count: int | None, seed: int) -> View:
+        """At most ``count`` of these rows."""
+
+    def column(self, name: str) -> Column:
+        """Passes over one column, for fitting."""
+        return lambda: ((columns[name], where) for columns, where in self.chunks([name]))
+
+    def named(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row with class numbers replaced by the names that the data set has for them."""
+        return {
+            key: self._names[key](value) if key in self._names else value
+            for key, value in row.items()
+        }
+
+    def _named_columns(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {
+            key: [self._names[key](value) for value in values] if key in self._names else values
+            for key, values in columns.items()
+        }
+
+
+class MemoryView(View):
+    """Rows of a ``datasets.Dataset``.
+
+    Args:
+        data: the source's split.
+        locate: where the i-th row of that split stands.
+        numbers: the rows chosen, or None for all.
+    """
+
+    def __init__(
+        self, data: datasets.Dataset, locate: Where, numbers: Indices | None = None
+    ) -> None:
+        super().__init__(data, locate)
+        self._numbers = numbers
+        self._chosen = data if numbers is None else data.select(numbers)
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, list[Any]], Where]]:
+        """See the base class."""
+        start = 0
+        for chunk in self._chosen.select_columns(list(columns)).iter(CHUNK):
+            yield self._named_columns(chunk), partial(self._where, start)
+            start += CHUNK
+
+    def _where(self, start: int, index: int) -> str:
+        place = start + index
+        return self.locate(place if self._numbers is None else int(self._numbers[place]))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self.named, self._chosen)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        return self.named(self._chosen[number])
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def divide(self, fraction: float, seed: int) -> tuple[MemoryView, MemoryView]:
+        """These rows as training and validation rows."""
+        chosen = held_out(len(self.data), fraction, seed)
+        return (
+            MemoryView(self.data, self.locate, np.flatnonzero(~chosen)),
+            MemoryView(self.data, self.locate, np.flatnonzero(chosen)),
+        )
+
+    def limit(self, count: int | None, seed: int) -> MemoryView:
+        """A fixed random subset of at most ``count`` rows."""
+        if count is None or count >= len(self):
+            return self
+        places = subset(len(self), count, seed)
+        numbers = places if self._numbers is None else self._numbers[places]
+        return MemoryView(self.data, self.locate, numbers)
+
+
+class StreamView(View):
+    """Rows of a ``datasets.IterableDataset``, read again on each pass.
+
+    Args:
+        data: the source's split.
+        locate: where the i-th row of that split stands.
+        chosen: which rows belong to the view, or None for all.
+        first: how many of them to take, or None for all.
+    """
+
+    def __init__(
+        self,
+        data: datasets.IterableDataset,
+        locate: Where,
+        chosen: np.ndarray | None = None,
+        first: int | None = None,
+    ) -> None:
+        super().__init__(data, locate)
+        self._chosen = chosen
+        self._first = first
+        self._count: int | None = None
+
+    def _placed(self) -> Iterator[NumberedRow]:
+        """The rows and their numbers in the source's split."""
+        rows: Iterator[NumberedRow] = enumerate(self.data)
+        if self._chosen is not None:
+            chosen = self._chosen
+            rows = ((place, row) for place, row in rows if chosen[place])
+        return islice(rows, self._first)
+
+    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, list[Any]], Where]]:
+        """See the base class."""
+        rows = self._placed()
+        count = 0
+        while part := list(islice(rows, CHUNK)):
+            places = [place for place, _ in part]
+            values = {name: [self._value(row, name, p) for p, row in part] for name in columns}
+            count += len(part)
+            yield self._named_columns(values), partial(self._where, places)
+        self._count = count
+
+    def _where(self, places: Sequence[int], index: int) -> str:
+        return self.locate(places[index])
+
+    def _value(self, row: dict[str, Any], name: str, place: int) -> Any:
+        if name not in row:
+            raise DataError(
+                f"{self.locate(place)}: column '{name}' is missing; there are {', '.join(row)}"
+            )
+        return row[name]
+
+    def numbered(self) -> Iterator[NumberedRow]:
+        """The rows, numbered from 0."""
+        return ((n, self.named(row)) for n, (_, row) in enumerate(self._placed()))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (row for _, row in self.numbered())
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        for row in islice(self, number, number + 1):
+            return row
+        raise IndexError(number)
+
+    def __len__(self) -> int:
+        if self._count is None:
+            self._count = sum(1 for _ in self._placed())
+        return self._count
+
+    def divide(self, fraction: float, seed: int) -> tuple[StreamView, StreamView]:
+        """These rows as training and validation rows; counts them, which is one more pass."""
+        chosen = held_out(len(self), fraction, seed)
+        return (
+            StreamView(self.data, self.locate, ~chosen),
+            StreamView(self.data, self.locate, chosen),
+        )
+
+    def limit(self, count: int | None, _seed: int) -> StreamView:
+        """The first ``count`` rows: a random subset of a stream would need all of it."""
+        return self if count is None else StreamView(self.data, self.locate, self._chosen, count)
+
+
+def _label_names(features: Any) -> dict[str, Callable[[Any], Any]]:
+    """For columns of ``datasets.ClassLabel`` (or lists of them): class numbers to names."""
+    functions: dict[str, Callable[[Any], Any]] = {}
+    for column, feature in (features or {}).items():
+        inner = getattr(feature, "feature", None)
+        if isinstance(feature, datasets.ClassLabel):
+            functions[column] = partial(_name, feature)
+        elif isinstance(inner, datasets.ClassLabel):
+            functions[column] = partial(_names, inner)
+    return functions
+
+
+def _name(label: datasets.ClassLabel, number: Any) -> Any:
+    """The class's name; hub data sets mark rows without a class by -1."""
+    known = isinstance(number, int) and 0 <= number < label.num_classes
+    return label.int2str(number) if known else None
+
+
+def _names(label: datasets.ClassLabel, numbers: Any) -> Any:
+    return None if numbers is None else [_name(label, number) for number in numbers]
