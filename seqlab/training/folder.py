@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ from seqlab.errors import RunError
 from seqlab.files import check_writable, write_json
 from seqlab.training.keep import RESUME_NAME
 
-try:
-    import fcntl
-except ImportError:  # Windows: the folder is not guarded against a second process
-    fcntl = None  # type: ignore[assignment]
-
 #: What a resumed run may change: all else decides its weights.
 _FREE = {"trainer", "callbacks", "logger", "resume", "samples", "num_workers", "pin_memory"}
 _FREE |= {"eval_batch_size", "limit_test"}
 #: Options of the trainer that decide the weights.
-_BOUND = ("precision", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
-_BOUND += ("limit_train_batches", "overfit_batches")
+_BOUND = (
+    "precision",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "overfit_batches",
+)
 
 
 class RunFolder:
@@ -105,9 +107,11 @@ def open_folder(run_dir: Path, spec: Mapping[str, Any]) -> Iterator[RunFolder]:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the folder's lock; the system lets go of it when the process ends, however it does."""
-    if fcntl is None:
+    if sys.platform == "win32":  # the folder is not guarded against a second process there
         yield
         return
+    import fcntl
+
     with (path / ".lock").open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,6 +10,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from seqlab.training.module import validation_results
+
 RESUME_NAME = "resume.ckpt"
 #: The share of a run's time that writing resume checkpoints may take.
 SHARE = 0.02
@@ -100,7 +102,7 @@ class Keeper(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the weights if they are the best so far."""
-        values = pl_module.results["validation"]
+        values = validation_results(pl_module)
         score = values[self.monitor]
         if math.isnan(score) or not self._better(score):
             return
@@ -115,9 +117,8 @@ class Keeper(Checkpoint):
         trainer.save_checkpoint(self.folder / self.best["file"], weights_only=True)
 
     def _better(self, score: float) -> bool:
-        if not self.best:
-            return True
-        return score < self.best["score"] if self.mode == "min" else score > self.best["score"]
+        best = float(self.best.get("score", math.nan))
+        return math.isnan(best) or (score < best if self.mode == "min" else score > best)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that training is over; what is left are the tests and the bundle."""

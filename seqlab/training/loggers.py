@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,13 +52,13 @@ def _tensorboard(options: Any, folder: Path) -> Logger:
 
 
 def _wandb(options: Mapping[str, Any], folder: Path) -> Logger:
-    mode = options.get("mode", "online")
+    settings: dict[str, Any] = {"mode": options.get("mode", "online")}
     return WandbLogger(
         project=options.get("project", "seqlab"),
         name=options.get("name"),
         save_dir=folder,
-        offline=mode == "offline",
-        **({"mode": "disabled"} if mode == "disabled" else {}),
+        offline=settings["mode"] == "offline",
+        **settings,
     )
 
 
@@ -69,7 +70,7 @@ def _mlflow(options: Mapping[str, Any], folder: Path) -> Logger:
     )
 
 
-class TrackioLogger(Logger):  # type: ignore[misc]
+class TrackioLogger(Logger):
     """Sends metrics to trackio.
 
     Args:
@@ -79,9 +80,7 @@ class TrackioLogger(Logger):  # type: ignore[misc]
 
     def __init__(self, options: Mapping[str, Any], folder: Path) -> None:
         super().__init__()
-        import trackio
-
-        self._trackio = trackio
+        self._trackio = trackio = importlib.import_module("trackio")
         self._name = options.get("name") or folder.name
         self._project = options.get("project", "seqlab")
         trackio.init(project=self._project, name=self._name)

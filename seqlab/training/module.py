@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric
 
 from seqlab.model import SequenceModel
@@ -153,7 +154,7 @@ class TrainingModule(pl.LightningModule):
         self.log_dict({f"val_{k}": v for k, v in values.items()}, logger=False)
         if self.trainer.state.fn == TrainerFn.FITTING:
             for config in self.trainer.lr_scheduler_configs:
-                if config.reduce_on_plateau:
+                if isinstance(config.scheduler, ReduceLROnPlateau):
                     config.scheduler.step(values[self.options.monitor[0]])
 
     def on_test_epoch_end(self) -> None:
@@ -164,6 +165,17 @@ class TrainingModule(pl.LightningModule):
         values = read_metrics(dict(metrics.items()))
         self.results[split] = values
         return values
+
+
+def validation_results(module: pl.LightningModule) -> dict[str, float]:
+    """The metrics of the validation that just ended.
+
+    Raises:
+        TypeError: the module is not a ``TrainingModule``.
+    """
+    if not isinstance(module, TrainingModule):
+        raise TypeError(f"expected a TrainingModule, got {type(module).__name__}")
+    return module.results["validation"]
 
 
 def _with_loss(metrics: Mapping[str, Metric]) -> dict[str, Metric]:

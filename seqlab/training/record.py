@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seqlab.errors import RunError
 from seqlab.files import atomic_writer
+from seqlab.training.module import validation_results
 from seqlab.training.report import say
 
 
@@ -50,7 +51,8 @@ class MetricsFile:
             if self.rows:
                 with self.path.open(encoding="utf-8", newline="") as stream:
                     old = list(csv.DictReader(stream))
-            self.columns += new
+            # the time stays the last column
+            self.columns = sorted([*self.columns, *new], key=lambda name: name == "seconds")
             self._rewrite(old)
         with self.path.open("a", encoding="utf-8", newline="") as stream:
             csv.DictWriter(stream, self.columns).writerow(row)
@@ -125,7 +127,7 @@ class Recorder(Callback):
         self.line = ProgressLine(sys.stderr, enabled=progress and write)
         self.pending: dict[str, Any] = {}
         self.kept_rows = 0
-        self.earlier_seconds = 0.0
+        self.earlier_seconds = self.final_seconds = 0.0
         self.last_step = 0
         self.epoch_loss = [0.0, 0]
         self._started = time.monotonic()
@@ -148,7 +150,7 @@ class Recorder(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.kept_rows = int(state_dict["rows"])
-        self.earlier_seconds = float(state_dict["seconds"])
+        self.earlier_seconds = self.final_seconds = float(state_dict["seconds"])
         self.last_step = int(state_dict["last_step"])
         self.epoch_loss = list(state_dict["epoch_loss"])
 
@@ -219,7 +221,7 @@ class Recorder(Callback):
         """Write the row of the current step, which can then no longer change."""
         if self.pending and self.write:
             row = {
-                name: f"{value:.8g}" if isinstance(value, float) else value
+                name: f"{value:.6g}" if isinstance(value, float) else value
                 for name, value in self.pending.items()
             }
             self.file.write({**row, "seconds": f"{self.seconds:.2f}"})
@@ -228,7 +230,7 @@ class Recorder(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the validation metrics beside the training loss so far."""
         self._note_training(trainer, pl_module)
-        values = pl_module.results["validation"]
+        values = validation_results(pl_module)
         self._note(trainer, {f"val_{name}": value for name, value in values.items()})
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._say(trainer)
@@ -260,8 +262,9 @@ class Recorder(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last row."""
+        """Write the last row and stop the clock."""
         del trainer, pl_module
+        self.final_seconds = self.seconds
         self.flush()
         self.line.clear()
 

@@ -1,0 +1,93 @@
+"""After training: the test with the best weights, samples, result, bundle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+
+from seqlab.bundle import TrainedModel
+from seqlab.data.spec import DataSpec
+from seqlab.layers.recurrent import Recurrent
+from seqlab.model import SequenceModel
+from seqlab.training import report
+
+_ANSWERS = ("text", "tags", "labels", "label", "values")
+
+
+def engines_used(model: SequenceModel) -> str:
+    """The engines that run the model's layers in training, such as ``fused`` or ``fused, loop``."""
+    names = []
+    weight = next(model.parameters())
+    for layer in model.modules():
+        if isinstance(layer, Recurrent):
+            probe = torch.zeros(2, 2, layer.input_size, device=weight.device, dtype=weight.dtype)
+            names.append(layer.explain(probe).engine.name)
+    return ", ".join(dict.fromkeys(names))
+
+
+def plain_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Metrics for JSON, which has no NaN: such a value becomes null."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def spread(rows: Any, count: int) -> list[Mapping[str, Any]]:
+    """So many rows, evenly from first to last; of a stream, the first."""
+    if count <= 0:
+        return []
+    if not hasattr(rows, "__len__"):
+        return list(islice(rows, count))
+    total = len(rows)
+    count = min(count, total)
+    return [rows[(2 * i + 1) * total // (2 * count)] for i in range(count)]
+
+
+def answer_of(prediction: Mapping[str, Any]) -> Any:
+    """The part of a prediction that people read."""
+    return next((prediction[key] for key in _ANSWERS if key in prediction), dict(prediction))
+
+
+def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: DataSpec) -> None:
+    """Decode rows and print each beside what was expected."""
+    if not rows:
+        return
+    column = next(iter(spec.features.values())).column
+    predictions = model.predict(rows)
+    report.samples(
+        "samples (test)",
+        [
+            (row[column], row[spec.target.column], answer_of(prediction))
+            for row, prediction in zip(rows, predictions, strict=True)
+        ],
+    )
+
+
+def show_result(result: Mapping[str, Any]) -> None:
+    """Print the table of metrics, and how large the model and how long the run was."""
+    columns = {
+        split: {name: value for name, value in result[split].items() if value is not None}
+        for split in ("test", "validation")
+        if result.get(split)
+    }
+    if result.get("baseline"):
+        guess = dict(result["baseline"])
+        columns[f"baseline ({guess.pop('name')})"] = guess
+    report.say("")
+    if columns:
+        report.metric_table("result", columns)
+    minutes, seconds = divmod(result["seconds"], 60)
+    report.say(
+        f"{result['parameters']:,} parameters, engine {result['engine']}, "
+        f"{result['steps']} steps in {int(minutes)}:{seconds:04.1f} min"
+    )
+    report.say("")
+
+
+def show_paths(paths: Mapping[str, Any]) -> None:
+    """Print what was written where."""
+    width = max(map(len, paths))
+    for name, path in paths.items():
+        report.say(f"{name.ljust(width)}  {path}")

@@ -1,0 +1,225 @@
+"""One training run from its spec to its folder: checks, fit, test, result, bundle."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqlab.build import build_model
+from seqlab.bundle import TrainedModel, save_bundle
+from seqlab.construct import construct
+from seqlab.data.module import DataModule
+from seqlab.files import write_json
+from seqlab.manifest import versions
+from seqlab.training import finish, report
+from seqlab.training.baseline import baseline
+from seqlab.training.checkpoint_io import AtomicCheckpointIO
+from seqlab.training.devices import check_device, global_settings, quiet
+from seqlab.training.folder import RunFolder, is_primary, open_folder
+from seqlab.training.loaders import RunData, SizedTrainBatches
+from seqlab.training.module import TrainingModule, TrainingOptions
+from seqlab.training.randomness import reseed
+from seqlab.training.trainer import (
+    check_length,
+    make_callbacks,
+    make_trainer,
+    monitor_of,
+    run_length,
+)
+
+_TERMINATED = 143
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run leaves.
+
+    Attributes:
+        values: the content of ``result.json``.
+        objective: the monitored metric of the best weights; NaN without validation rows.
+        folder: the run's folder.
+    """
+
+    values: dict[str, Any]
+    objective: float
+    folder: Path
+
+
+def train(spec: Mapping[str, Any], run_dir: str | Path) -> Result:
+    """Carry out a run.
+
+    Args:
+        spec: the resolved spec, plain values only (see ``docs/architecture.md``).
+        run_dir: where it writes ``metrics.csv``, ``checkpoints/``, ``result.json``, ``bundle/``.
+
+    Raises:
+        SeqlabError: bad input, in one line; found before training where it can be.
+    """
+    options = spec["trainer"]
+    check_length(options)
+    check_device(options)
+    with (
+        quiet(),
+        global_settings(options.get("num_threads")),
+        open_folder(Path(run_dir), spec) as folder,
+    ):
+        run = _Run(spec, folder)
+        run.fit()
+        return run.finish()
+
+
+class _Run:
+    """The objects of one run."""
+
+    def __init__(self, spec: Mapping[str, Any], folder: RunFolder) -> None:
+        self.spec, self.folder = spec, folder
+        self.data = self._data()
+        reseed(spec["seed"])
+        self.model = build_model(spec, self.data.processor.info)
+        self.splits = tuple(self.data.splits)
+        overfit = spec["trainer"].get("overfit_batches") or 0
+        validates = bool(overfit) or "validation" in self.splits
+        self.recorder, self.keeper, callbacks = make_callbacks(
+            spec, folder, self.model.head, validates=validates
+        )
+        self.engine = finish.engines_used(self.model)
+        self.trainer = make_trainer(spec, folder, callbacks)
+        self.batches = RunData(self.data, self.splits, self.trainer, overfit=overfit)
+        self.module = TrainingModule(self.model, self._options())
+        if not validates and is_primary():
+            report.say("no validation rows: the last weights are kept, not the best")
+
+    def _data(self) -> DataModule:
+        source = construct("source", self.spec["source"], where="source")
+        data = DataModule(source, self.spec["data"], seed=self.spec["seed"])
+        data.prepare()
+        return data
+
+    def _options(self) -> TrainingOptions:
+        loader = self.batches.train()
+        batches = len(loader) if isinstance(loader, SizedTrainBatches) else None
+        total, per_epoch = run_length(self.spec, batches)
+        kept = (self.spec.get("callbacks") or {}).get("checkpoint") or {}
+        device = self.trainer.strategy.root_device.type
+        scaled = str(self.spec["trainer"].get("precision")).startswith("16")
+        return TrainingOptions(
+            seed=self.spec["seed"],
+            optimizer=self.spec["optimizer"],
+            scheduler=self.spec.get("scheduler") or {"name": "none"},
+            total_steps=total,
+            steps_per_epoch=per_epoch,
+            monitor=monitor_of(kept, self.model.head, "callbacks.checkpoint"),
+            # a gradient scaler and a fused optimiser do not go together with clipping
+            fused=device in ("cpu", "cuda") and not scaled,
+        )
+
+    def fit(self) -> None:
+        """Train, from the resume checkpoint if there is one; an interrupted run can go on."""
+        checkpoint = self._resume_point()
+        if checkpoint == "finished":
+            return
+        try:
+            self.trainer.fit(
+                self.module, self.batches.train(), self.batches.validation(), ckpt_path=checkpoint
+            )
+        except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                report.say(f"interrupted; go on with it by resume={self.folder.path}")
+                raise KeyboardInterrupt from None
+            raise SystemExit(_TERMINATED) from stop
+
+    def _resume_point(self) -> str | None:
+        """The checkpoint to go on from, None to begin, ``finished`` when only the test is left."""
+        path = self.folder.resume_checkpoint
+        if not self.folder.resumed:
+            if self.spec.get("resume") and is_primary():
+                report.say("nothing to resume yet: starting from the beginning")
+            return None
+        state = AtomicCheckpointIO().load_checkpoint(path)
+        if is_primary():
+            report.say(f"resuming at step {state['global_step']}")
+        callbacks = state["callbacks"]
+        if not callbacks[self.keeper.state_key]["finished"]:
+            return str(path)
+        self.keeper.load_state_dict(callbacks[self.keeper.state_key])
+        self.recorder.load_state_dict(callbacks[self.recorder.state_key])
+        self.module.load_state_dict(state["state_dict"])
+        return "finished"
+
+    def finish(self) -> Result:
+        """Test with the best weights and write what the run leaves."""
+        seconds = self.recorder.final_seconds
+        if self.keeper.best_path is not None:
+            best = AtomicCheckpointIO().load_checkpoint(self.keeper.best_path)
+            self.module.load_state_dict(best["state_dict"])
+        begin = time.monotonic()
+        if (batches := self.batches.test()) is not None:
+            reseed(self.spec["seed"], -1)
+            self.trainer.test(self.module, batches, verbose=False)
+        test = self.module.results.get("test", {})
+        kept = self.keeper.best
+        values = self._values(test, kept.get("validation", {}), seconds)
+        values["test_seconds"] = round(time.monotonic() - begin, 3)
+        if is_primary():
+            self._write(values, test)
+        score = kept.get("score", math.nan)
+        return Result(values, score, self.folder.path)
+
+    def _values(
+        self, test: Mapping[str, float], validation: Mapping[str, float], seconds: float
+    ) -> dict[str, Any]:
+        name, mode = self.keeper.monitor, self.keeper.mode
+        values: dict[str, Any] = {
+            "test": finish.plain_numbers(test),
+            "validation": finish.plain_numbers(validation),
+            "seconds": round(seconds, 3),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "engine": self.engine,
+            "versions": versions(),
+            "monitor": {"name": name, "mode": mode},
+            "steps": self.recorder.last_step,
+            "best_step": self.keeper.best.get("step", self.recorder.last_step),
+            "seed": self.spec["seed"],
+        }
+        return values
+
+    def _write(self, values: dict[str, Any], test: Mapping[str, float]) -> None:
+        guess = self._baseline()
+        if guess:
+            values["baseline"] = guess
+        metrics = {"test": dict(test), "validation": dict(self.keeper.best.get("validation", {}))}
+        self.model.cpu().eval()
+        save_bundle(
+            self.folder.bundle,
+            self.model,
+            self.data.processor,
+            self.spec,
+            metrics=metrics,
+            data_identity=self.data.source.describe(),
+        )
+        write_json(self.folder.result, values)
+        finish.show_result(values)
+        trained = TrainedModel(self.model, self.data.processor, dict(self.spec))
+        rows = finish.spread(self.data.rows("test"), self.spec.get("samples", 5)) if test else []
+        finish.show_samples(trained, rows, self.data.spec)
+        finish.show_paths(
+            {
+                "metrics": self.recorder.file.path,
+                "result": self.folder.result,
+                "checkpoints": self.folder.checkpoints,
+                "bundle": self.folder.bundle,
+            }
+        )
+
+    def _baseline(self) -> dict[str, Any]:
+        rows = {split: self.data.rows(split) for split in ("train", "test") if split in self.splits}
+        if len(rows) < 2 or not all(hasattr(part, "__len__") for part in rows.values()):
+            return {}
+        names = self.data.processor.info.target.names
+        return baseline(self.data.spec, rows["train"], rows["test"], names)

@@ -1,0 +1,181 @@
+"""Lightning's Trainer and its callbacks, from a spec."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.strategies import DDPStrategy
+
+from seqlab.errors import ConfigError, did_you_mean
+from seqlab.heads.base import Head
+from seqlab.training.checkpoint_io import AtomicCheckpointIO
+from seqlab.training.folder import RunFolder, is_primary
+from seqlab.training.keep import Keeper
+from seqlab.training.loggers import build_loggers
+from seqlab.training.record import Recorder
+
+#: Hooks of a callback that Lightning calls in every step, and that cost time even when empty.
+_STEP_HOOKS = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+#: Keys of ``trainer`` that are Lightning's own, and what null stands for.
+_OWN: dict[str, Any] = {
+    "accelerator": "auto",
+    "devices": 1,
+    "num_nodes": 1,
+    "precision": "32-true",
+    "gradient_clip_val": None,
+    "gradient_clip_algorithm": None,
+    "accumulate_grad_batches": 1,
+    "deterministic": None,
+    "benchmark": None,
+    "val_check_interval": 1.0,
+    "check_val_every_n_epoch": 1,
+    "num_sanity_val_steps": 0,
+    "limit_train_batches": 1.0,
+    "limit_val_batches": 1.0,
+    "limit_test_batches": 1.0,
+    "detect_anomaly": False,
+}
+
+
+def check_length(trainer: Mapping[str, Any]) -> None:
+    """Refuse a run without an end.
+
+    Raises:
+        ConfigError: none of ``max_epochs``, ``max_steps``, ``max_seconds`` is given.
+    """
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    if epochs is None and steps < 0 and trainer.get("max_seconds") is None:
+        raise ConfigError(
+            "trainer: give one of max_epochs, max_steps or max_seconds, or training has no end"
+        )
+
+
+def monitor_of(options: Mapping[str, Any], head: Head, where: str) -> tuple[str, str]:
+    """The validation metric that early stopping or the choice of the best looks at.
+
+    Args:
+        options: may have ``monitor`` and ``mode``; the head's own are used otherwise.
+        head: whose metrics there are.
+        where: the config key of the options, for messages.
+
+    Raises:
+        ConfigError: the head has no such metric.
+    """
+    name, mode = head.monitor
+    given = options.get("monitor")
+    if given is not None and given.removeprefix("val_") != name:
+        metrics = head.metrics()
+        name = given.removeprefix("val_")
+        if name != "loss" and name not in metrics:
+            raise ConfigError(
+                f"{where}.monitor: no metric '{given}'; {did_you_mean(name, [*metrics, 'loss'])}"
+            )
+        mode = "max" if name != "loss" and metrics[name].higher_is_better else "min"
+    return name, options.get("mode") or mode
+
+
+def make_callbacks(
+    spec: Mapping[str, Any], folder: RunFolder, head: Head, *, validates: bool
+) -> tuple[Recorder, Keeper, list[pl.Callback]]:
+    """The recorder, the keeper, and all callbacks in their order."""
+    trainer, callbacks = spec["trainer"], spec.get("callbacks") or {}
+    kept = callbacks.get("checkpoint") or {}
+    monitor, mode = monitor_of(kept, head, "callbacks.checkpoint")
+    recorder = Recorder(
+        folder.path,
+        every=trainer.get("log_every_n_steps", 50),
+        max_steps=trainer.get("max_steps", -1),
+        max_seconds=trainer.get("max_seconds"),
+        refresh=(callbacks.get("progress") or {}).get("refresh_rate", 10),
+        progress=trainer.get("enable_progress_bar", True),
+        write=is_primary(),
+    )
+    keeper = Keeper(
+        folder.checkpoints, monitor=monitor, mode=mode, every_n_steps=kept.get("every_n_steps")
+    )
+    found: list[pl.Callback] = [recorder, keeper]
+    stopping = callbacks.get("early_stopping")
+    if stopping and validates:
+        name, direction = monitor_of(stopping, head, "callbacks.early_stopping")
+        found.append(
+            EarlyStopping(
+                monitor=f"val_{name}",
+                mode=direction,
+                patience=stopping.get("patience", 5),
+                min_delta=stopping.get("min_delta", 0.0),
+            )
+        )
+    for callback in found:
+        _skip_empty_hooks(callback)
+    return recorder, keeper, found
+
+
+def _skip_empty_hooks(callback: pl.Callback) -> None:
+    """Make Lightning pass over the per-step hooks that a callback does not have."""
+    for name in _STEP_HOOKS:
+        if getattr(type(callback), name) is getattr(pl.Callback, name):
+            setattr(callback, name, None)
+
+
+def make_trainer(
+    spec: Mapping[str, Any], folder: RunFolder, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """Lightning's Trainer; rows of the log, checkpoints and limits are the callbacks' work."""
+    options = spec["trainer"]
+    own = {key: options.get(key) for key in _OWN}
+    own = {key: _OWN[key] if value is None else value for key, value in own.items()}
+    epochs = options.get("max_epochs")
+    return pl.Trainer(
+        **own,
+        strategy=make_strategy(options.get("strategy", "auto")),
+        max_epochs=-1 if epochs is None else epochs,
+        callbacks=callbacks,
+        logger=build_loggers(spec.get("logger") or {}, folder.path) if is_primary() else False,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder.path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def make_strategy(name: str) -> Any:
+    """The strategy of that name; DDP leaves buffers alone, as each process evaluates its share."""
+    return DDPStrategy(broadcast_buffers=False) if name == "ddp" else name
+
+
+def run_length(spec: Mapping[str, Any], batches: int | None) -> tuple[int | None, int | None]:
+    """Optimiser steps in the whole run and in an epoch, as far as known.
+
+    Args:
+        spec: the run's spec.
+        batches: training batches an epoch of one process; None when the data streams.
+    """
+    trainer = spec["trainer"]
+    limit = trainer.get("limit_train_batches")
+    if isinstance(limit, int) and not isinstance(limit, bool):
+        batches = limit if batches is None else min(limit, batches)
+    elif limit is not None and batches is not None:
+        batches = int(batches * limit)
+    if trainer.get("overfit_batches"):
+        batches = min(trainer["overfit_batches"], batches or trainer["overfit_batches"])
+    per_epoch = None
+    if batches is not None:
+        per_epoch = math.ceil(batches / trainer.get("accumulate_grad_batches", 1))
+    limits = []
+    if trainer.get("max_epochs") is not None and per_epoch is not None:
+        limits.append(trainer["max_epochs"] * per_epoch)
+    if trainer.get("max_steps", -1) >= 0:
+        limits.append(trainer["max_steps"])
+    return (min(limits) if limits else None), per_epoch
