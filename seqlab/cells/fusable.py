@@ -5,6 +5,9 @@ from __future__ import annotations
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.gated import GatedCell
 
+#: What a subclass may override, so that a kernel no longer computes its step.
+_EQUATIONS = ("project", "step", "update", "second_input")
+
 
 def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
     """The kernel ``name``, unless an option of the cell changes the step it computes.
@@ -14,15 +17,34 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
         name: the kernel that computes the cell's equations with default options.
         needed: options that must have this registered name, such as ``activation="tanh"``.
     """
+    changed = _overridden(cell)
+    if changed:
+        return VendorKernel(None, f"{type(cell).__name__} overrides {changed}")
     for option, wanted in needed.items():
         if getattr(cell, f"{option}_spec") != wanted:
             return VendorKernel(None, f"the vendor's kernel has {option}={wanted} only")
-    changed = {
-        "recurrent_dropout": cell.recurrent_dropout > 0,
+    untied = cell.untied_dropout and cell.dropout > 0 and len(cell.gates) > 1
+    projected = cell.proj_size is not None
+    narrows = cell.projects_state and cell.output_size < cell.hidden_size
+    refused = {
+        "recurrent_dropout": cell.training and cell.recurrent_dropout > 0,
+        "untied_dropout": cell.training and untied,
         "layer_norm": cell.layer_norm,
         "zoneout": any(cell.zoneout),
+        "proj_size that does not narrow the state": projected and not narrows,
     }
-    for option, on in changed.items():
+    for option, on in refused.items():
         if on:
             return VendorKernel(None, f"the vendor's kernel has no {option}")
     return VendorKernel(name)
+
+
+def _overridden(cell: GatedCell) -> str | None:
+    """The first of the equations that a class below the one which names the kernel overrides."""
+    for cls in type(cell).__mro__:
+        for method in _EQUATIONS:
+            if method in vars(cls) and "vendor_kernel" not in vars(cls):
+                return method
+        if "vendor_kernel" in vars(cls):
+            return None
+    return None

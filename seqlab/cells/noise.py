@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
 class Noise(NamedTuple):
     """Masks that a gated cell applies; None means that kind is off.
 
-    ``input_mask`` is ``[B, 1, D]``, ``recurrent_mask`` ``[B, H]`` and ``weight_mask``
-    ``[G*H, H]``, each 0 or 1 / (1 - rate). ``zoneout`` holds for each state field ``[T, B, H]``
-    (``[B, H]`` after ``at``): 1 where the new value is taken, 0 where the old one stays.
+    ``input_mask`` is ``[B, 1, D]``, ``recurrent_mask`` ``[B, P]`` (P the width of what the
+    recurrent matrix multiplies) and ``weight_mask`` ``[G*H, P]``, each 0 or 1 / (1 - rate). With
+    ``untied_dropout`` they are ``[B, G, D]`` and ``[B, G, P]``. ``zoneout`` holds for each state
+    field ``[T, B, H]`` (``[B, H]`` after ``at``): 1 where the new value is taken, 0 where the old
+    one stays.
     """
 
     input_mask: Tensor | None = None
@@ -37,3 +40,28 @@ def dropout_mask(
         return None
     keep = torch.empty(tuple(shape), device=like.device, dtype=like.dtype).bernoulli_(1.0 - rate)
     return keep.div_(1.0 - rate) if scale else keep
+
+
+def masked_product(
+    value: Tensor, weight: Tensor, mask: Tensor | None, bias: Tensor | None = None
+) -> Tensor:
+    """``W (mask * value) + b``, where the mask may be one for each gate.
+
+    Args:
+        value: ``[..., P]``.
+        weight: ``[G*H, P]``.
+        mask: None, a mask with as many dimensions as ``value``, or with one more before the
+            last, of size G: a mask for each gate's rows of the matrix.
+        bias: ``[G*H]`` or None.
+
+    Returns:
+        ``[..., G*H]``.
+    """
+    if mask is None:
+        return F.linear(value, weight, bias)
+    if mask.dim() == value.dim():
+        return F.linear(value * mask, weight, bias)
+    gates = weight.view(mask.shape[-2], -1, weight.shape[1])
+    masked = value.unsqueeze(-2) * mask
+    product = torch.einsum("...gp,ghp->...gh", masked, gates).flatten(-2)
+    return product if bias is None else product + bias

@@ -57,15 +57,13 @@ def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
     recurrent: Tensor = cell.weight_hh
     if noise is not None and noise.weight_mask is not None:
         recurrent = recurrent * noise.weight_mask
-    if cell.bias is None:
-        return [cell.weight_ih, recurrent]
-    second = cell.recurrent_bias
-    return [
-        cell.weight_ih,
-        recurrent,
-        cell.bias,
-        torch.zeros_like(cell.bias) if second is None else second,
-    ]
+    weights: list[Tensor] = [cell.weight_ih, recurrent]
+    if cell.bias is not None:
+        second = cell.recurrent_bias
+        weights += [cell.bias, torch.zeros_like(cell.bias) if second is None else second]
+    if cell.weight_hr is not None:
+        weights.append(cell.weight_hr)
+    return weights
 
 
 def _run_whole(
