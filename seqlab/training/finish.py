@@ -78,10 +78,9 @@ def show_result(result: Mapping[str, Any]) -> None:
     report.say("")
     if columns:
         report.metric_table("result", columns)
-    minutes, seconds = divmod(result["seconds"], 60)
     report.say(
         f"{result['parameters']:,} parameters, engine {result['engine']}, "
-        f"{result['steps']} steps in {int(minutes)}:{seconds:04.1f} min"
+        f"{result['steps']} steps in {result['seconds']:.1f} s"
     )
     report.say("")
 

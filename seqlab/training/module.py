@@ -47,7 +47,7 @@ class TrainingOptions:
     optimizer: Mapping[str, Any]
     scheduler: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
     total_steps: int | None = None
-    steps_per_epoch: int | None = None
+    steps_per_epoch: int = 1
     monitor: tuple[str, str] = ("loss", "min")
     fused: bool = False
 

@@ -62,7 +62,7 @@ def build_schedule(
     optimizer: Optimizer,
     *,
     total_steps: int | None,
-    steps_per_epoch: int | None,
+    steps_per_epoch: int,
     mode: str,
 ) -> dict[str, Any] | None:
     """Lightning's description of the schedule a spec names, or None for a constant rate.
@@ -83,13 +83,11 @@ def build_schedule(
     if name not in SCHEDULES:
         raise ConfigError(f"scheduler.name: unknown {name!r}; {did_you_mean(str(name), SCHEDULES)}")
     if name == "step":
-        if steps_per_epoch is None:
-            raise ConfigError("scheduler 'step' needs an epoch of known length; this data streams")
         factor = step_factor(steps_per_epoch=steps_per_epoch, **options)
     elif total_steps is None:
         raise ConfigError(
             f"scheduler '{name}' needs the length of the run; give trainer.max_epochs or "
-            "trainer.max_steps (trainer.max_steps when the data streams)"
+            "trainer.max_steps"
         )
     else:
         factor = _FACTORS[name](optimizer.defaults["lr"], total_steps, **options)

@@ -21,7 +21,7 @@ from seqlab.training.baseline import baseline
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.devices import check_device, global_settings, quiet
 from seqlab.training.folder import RunFolder, is_primary, open_folder
-from seqlab.training.loaders import RunData, SizedTrainBatches
+from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
 from seqlab.training.randomness import reseed
 from seqlab.training.trainer import (
@@ -80,16 +80,15 @@ class _Run:
         self.spec, self.folder = spec, folder
         self.data = self._data()
         reseed(spec["seed"])
-        self.model = build_model(spec, self.data.processor.info)
-        self.splits = tuple(self.data.splits)
+        self.model = build_model(spec, self.data.info)
         overfit = spec["trainer"].get("overfit_batches") or 0
-        validates = bool(overfit) or "validation" in self.splits
+        validates = bool(overfit) or "validation" in self.data.splits
         self.recorder, self.keeper, callbacks = make_callbacks(
             spec, folder, self.model.head, validates=validates
         )
         self.engine = finish.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
-        self.batches = RunData(self.data, self.splits, self.trainer, overfit=overfit)
+        self.batches = RunData(self.data, self.trainer, overfit=overfit)
         self.module = TrainingModule(self.model, self._options())
         if not validates and is_primary():
             report.say("no validation rows: the last weights are kept, not the best")
@@ -101,9 +100,7 @@ class _Run:
         return data
 
     def _options(self) -> TrainingOptions:
-        loader = self.batches.train()
-        batches = len(loader) if isinstance(loader, SizedTrainBatches) else None
-        total, per_epoch = run_length(self.spec, batches)
+        total, per_epoch = run_length(self.spec, len(self.batches.train()))
         kept = (self.spec.get("callbacks") or {}).get("checkpoint") or {}
         device = self.trainer.strategy.root_device.type
         scaled = str(self.spec["trainer"].get("precision")).startswith("16")
@@ -218,8 +215,7 @@ class _Run:
         )
 
     def _baseline(self) -> dict[str, Any]:
-        rows = {split: self.data.rows(split) for split in ("train", "test") if split in self.splits}
-        if len(rows) < 2 or not all(hasattr(part, "__len__") for part in rows.values()):
+        if "test" not in self.data.splits:
             return {}
-        names = self.data.processor.info.target.names
-        return baseline(self.data.spec, rows["train"], rows["test"], names)
+        train, test = self.data.rows("train"), self.data.rows("test")
+        return baseline(self.data.spec, train, test, self.data.info.target.names)

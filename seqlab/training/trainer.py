@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
 
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.heads.base import Head
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.folder import RunFolder, is_primary
@@ -155,26 +155,27 @@ def make_strategy(name: str) -> Any:
     return DDPStrategy(broadcast_buffers=False) if name == "ddp" else name
 
 
-def run_length(spec: Mapping[str, Any], batches: int | None) -> tuple[int | None, int | None]:
-    """Optimiser steps in the whole run and in an epoch, as far as known.
+def run_length(spec: Mapping[str, Any], batches: int) -> tuple[int | None, int]:
+    """Optimiser steps in the whole run (None: only time ends it) and in an epoch.
 
     Args:
         spec: the run's spec.
-        batches: training batches an epoch of one process; None when the data streams.
+        batches: training batches an epoch of one process.
+
+    Raises:
+        DataError: there are none, because there are more processes than batches.
     """
+    if batches < 1:
+        raise DataError("the training rows make fewer batches than there are processes")
     trainer = spec["trainer"]
     limit = trainer.get("limit_train_batches")
     if isinstance(limit, int) and not isinstance(limit, bool):
-        batches = limit if batches is None else min(limit, batches)
-    elif limit is not None and batches is not None:
+        batches = min(limit, batches)
+    elif limit is not None:
         batches = int(batches * limit)
-    if trainer.get("overfit_batches"):
-        batches = min(trainer["overfit_batches"], batches or trainer["overfit_batches"])
-    per_epoch = None
-    if batches is not None:
-        per_epoch = math.ceil(batches / trainer.get("accumulate_grad_batches", 1))
+    per_epoch = max(1, math.ceil(batches / trainer.get("accumulate_grad_batches", 1)))
     limits = []
-    if trainer.get("max_epochs") is not None and per_epoch is not None:
+    if trainer.get("max_epochs") is not None:
         limits.append(trainer["max_epochs"] * per_epoch)
     if trainer.get("max_steps", -1) >= 0:
         limits.append(trainer["max_steps"])

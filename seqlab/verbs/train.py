@@ -1,0 +1,26 @@
+"""``seqlab train``: one run, from its spec to its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def run(spec: dict[str, Any], run_dir: Path) -> float:
+    """Train, test, and write the run's folder.
+
+    Args:
+        spec: the resolved spec.
+        run_dir: the run's folder; ``spec["resume"]`` may name another.
+
+    Returns:
+        The monitored validation metric of the best weights, for sweeps; NaN without
+        validation rows.
+
+    Raises:
+        SeqlabError: bad input, in one line.
+    """
+    # Lightning takes seconds to import, so mistakes found before come at once
+    from seqlab.training.run import train
+
+    return train(spec, run_dir).objective
