@@ -136,7 +136,6 @@ class _Beam(NamedTuple):
 
     score: Tensor  # [B, K]
     tokens: Tensor  # [B, K, L]
-    closed: Tensor  # [B] hypotheses closed so far
     best: Tensor  # [B] log p / penalty
     best_score: Tensor  # [B] log p
     best_tokens: Tensor  # [B, L]
@@ -149,8 +148,8 @@ class BeamDecoder(Decoder):
     The answer has the largest ``log p / ((5 + n) / 6) ** length_penalty`` for n tokens (``eos``
     not counted) among the hypotheses that were closed. At each step the ``width`` best
     extensions count: those by ``eos`` are closed, and the ``width`` best others stay open. A row
-    is finished when ``width`` of its hypotheses are closed, or when no open one can win any more.
-    Width 1 is greedy search.
+    is finished when no open hypothesis can win any more, however long it gets; so a bad one that
+    is closed early never hides a good one. Without penalty, width 1 is greedy search.
 
     Args:
         width: hypotheses a row.
@@ -195,7 +194,7 @@ class BeamDecoder(Decoder):
         never = log_p.new_full((rows,), NEVER)
         none = torch.zeros(rows, dtype=torch.long, device=device)
         tokens = torch.full((rows, self.width, longest), eos, device=device)
-        return _Beam(score, tokens, none, never, never, tokens[:, 0], none)
+        return _Beam(score, tokens, never, never, tokens[:, 0], none)
 
     def _advance(
         self, beam: _Beam, log_p: Tensor, position: int, eos: int
@@ -215,11 +214,8 @@ class BeamDecoder(Decoder):
         return beam._replace(score=score, tokens=tokens), token, origin
 
     def _close(self, beam: _Beam, score: Tensor, origin: Tensor, length: int) -> _Beam:
-        """Count the extensions by ``eos`` among the ``width`` best and keep the best of all."""
-        score = score[:, : self.width]
-        open_rows = beam.closed < self.width
-        score = score.masked_fill(~open_rows.unsqueeze(1), NEVER)
-        top, rank = score.max(1)
+        """Take the extensions by ``eos`` among the ``width`` best; the best of all is kept."""
+        top, rank = score[:, : self.width].max(1)
         value = top / self._penalty(torch.full_like(top, length))
         better = value > beam.best
         parent = origin.gather(1, rank.unsqueeze(1))
@@ -227,7 +223,6 @@ class BeamDecoder(Decoder):
             1, parent.unsqueeze(2).expand(-1, 1, beam.tokens.shape[2])
         ).squeeze(1)
         return beam._replace(
-            closed=beam.closed + (score > NEVER).sum(1),
             best=torch.where(better, value, beam.best),
             best_score=torch.where(better, top, beam.best_score),
             best_tokens=torch.where(better.unsqueeze(1), parent_tokens, beam.best_tokens),
@@ -235,9 +230,9 @@ class BeamDecoder(Decoder):
         )
 
     def _finished(self, beam: _Beam, limit_B: Tensor) -> Tensor:
-        """Rows where enough is closed, or whose open hypotheses cannot beat the best closed."""
+        """Rows whose open hypotheses cannot beat the best closed one."""
         hope = beam.score[:, 0] / self._penalty(limit_B.to(beam.score.dtype))
-        return (beam.closed >= self.width) | (hope <= beam.best)
+        return hope <= beam.best
 
     def _penalty(self, length: Tensor) -> Tensor:
         return ((5.0 + length) / 6.0) ** self.length_penalty

@@ -1,0 +1,380 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+import seqlab
+import torch
+from heads_helpers import fit, gradients, info_of, make_inputs, make_model, random_encoded
+from seqlab.errors import DataError, OptionError
+from seqlab.heads.encoder_decoder import EncoderDecoderHead
+from seqlab.heads.states import leaves
+from seqlab.types import Batch, TargetInfo
+
+TARGET = TargetInfo("tokens", 7, bos=5, eos=2)
+CELL = {"name": "lstm", "hidden_size": 6}
+OPTIONS = [
+    {},
+    {"attention": "none", "decoder": {"cell": {"name": "rnn", "hidden_size": 6}}},
+    {
+        "attention": "additive",
+        "decoder": {"cell": {"name": "gru", "hidden_size": 6}, "num_layers": 2},
+        "tied_embedding": True,
+    },
+    {"attention": {"name": "dot"}, "decoder": {"cell": {"name": "gru", "hidden_size": 10}}},
+    {"input_feeding": True, "bridge": False},
+    {"input_feeding": True, "attention": "additive", "tied_embedding": True},
+]
+
+
+def spec(**options):
+    return {
+        "name": "encoder_decoder",
+        "decoder": {"cell": CELL},
+        "embedding_size": 3,
+        "max_length": 6,
+        **options,
+    }
+
+
+def make_batch(*, poison=False, lengths=(4, 2, 0), **more):
+    inputs, sizes = make_inputs(list(lengths), poison=poison)
+    target = torch.tensor([[3, 4, 0, 6, 3], [6, 3, 1, 1, 1], [1, 1, 1, 1, 1]])
+    target_lengths = torch.tensor([5, 2, 0])
+    if poison:
+        target = target.masked_fill(torch.arange(5) >= target_lengths.unsqueeze(1), -(10**9))
+    return Batch(inputs, sizes, target, target_lengths, **more)
+
+
+def build(asymmetric, layer=None, **options):
+    return asymmetric(make_model(spec(**options), TARGET, layer)).double().eval()
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_what_stands_in_the_padding_never_matters(asymmetric, options):
+    model = build(asymmetric, **options)
+    results = []
+    for poison in (False, True):
+        batch = make_batch(poison=poison)
+        loss = model.loss(batch)
+        results.append((loss.detach(), gradients(model, loss)))
+        results[-1] += (model.predict(batch, search={"name": "beam", "width": 3}),)
+    assert results[0][0].isfinite()
+    torch.testing.assert_close(results[0][:2], results[1][:2], rtol=0, atol=0)
+    assert results[0][2] == results[1][2]
+    json.dumps(results[0][2])
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_more_padding_changes_nothing(asymmetric, options):
+    model, batch = build(asymmetric, **options), make_batch()
+    wide = Batch(
+        {
+            name: torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, 3), value=4)
+            for name, x in batch.inputs.items()
+        },
+        batch.lengths,
+        torch.nn.functional.pad(batch.target, (0, 2), value=4),
+        batch.target_lengths,
+    )
+    torch.testing.assert_close(model.loss(wide), model.loss(batch))
+    for one, two in zip(model.predict(wide), model.predict(batch), strict=True):
+        assert one["tokens"] == two["tokens"]
+        assert one["score"] == pytest.approx(two["score"])
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("options", [o for o in OPTIONS if "input_feeding" not in o])
+def test_one_call_over_the_target_equals_step_by_step(asymmetric, options, training):
+    model, batch = build(asymmetric, **options).train(training), make_batch()
+    found = []
+    for by_step in (False, True):
+        model.head.decoder.input_feeding = False
+        memory, state = model.head.decoder.start(model.encode(batch))
+        inputs = torch.tensor([[5, 3, 4, 0, 6, 3], [5, 6, 3, 0, 0, 0], [5, 0, 0, 0, 0, 0]])
+        mask = torch.arange(6) < (batch.target_lengths + 1).unsqueeze(1)
+        call = model.head._scores_by_step if by_step else model.head.decoder.run
+        scores = call(inputs, mask, memory, state)[mask]
+        weight = torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).view_as(scores)
+        found.append((scores.detach(), gradients(model, (scores * weight).sum())))
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("options", [o for o in OPTIONS if "input_feeding" not in o])
+def test_scheduled_sampling_that_never_samples_equals_teacher_forcing(asymmetric, options):
+    batch = make_batch()
+    plain = build(asymmetric, **options).train()
+    schedule = {"name": "linear", "steps": 5, "floor": 1.0}
+    sampled = build(asymmetric, schedule=schedule, **options).train()
+    one, two = plain.loss(batch), sampled.loss(batch)
+    torch.testing.assert_close(one, two)
+    torch.testing.assert_close(gradients(plain, one), gradients(sampled, two))
+    assert sampled.head.forcing.count == 1
+    sampled.eval().loss(batch)
+    assert sampled.head.forcing.count == 1
+
+
+def test_without_teacher_forcing_the_decoder_never_sees_the_target(asymmetric):
+    model = build(asymmetric, teacher_forcing=0.0).train()
+    head = model.head
+    memory, state = head.decoder.start(model.encode(make_batch()))
+    mask, found = torch.ones(3, 6).bool(), []
+    for token in (0, 6):
+        inputs = torch.full((3, 6), token)
+        inputs[:, 0] = 5
+        torch.manual_seed(4)
+        found.append(head._scores_by_step(inputs, mask, memory, state))
+    assert found[0].equal(found[1])
+    head.eval()
+    assert not head.decoder.run(inputs, mask, memory, state).equal(found[0])
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_scores_of_answers_are_their_log_probabilities(asymmetric, options):
+    model, batch = build(asymmetric, **options), make_batch()
+    for search in ("greedy", "sample", {"name": "beam", "width": 3, "length_penalty": 1.0}):
+        torch.manual_seed(1)
+        answers = model.predict(batch, search=search)
+        for row, answer in enumerate(answers):
+            tokens = torch.tensor([answer["tokens"]], dtype=torch.long)
+            alone = Batch(
+                {name: x[row : row + 1] for name, x in batch.inputs.items()},
+                batch.lengths[row : row + 1],
+                tokens,
+                torch.tensor([tokens.shape[1]]),
+            )
+            expected = -float(model.loss(alone).detach()) * (tokens.shape[1] + 1)
+            assert answer["score"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"input_feeding": True}])
+def test_a_wide_beam_finds_the_best_of_all_answers(asymmetric, options):
+    model, batch = build(asymmetric, **options), make_batch()
+    found = model.predict(batch, search={"name": "beam", "width": 200}, max_length=2)
+    tokens = [t for t in range(7) if t not in (5, 2)]
+    every = [list(a) for n in range(3) for a in itertools.product(tokens, repeat=n)]
+    for row, answer in enumerate(found):
+        scores = []
+        for candidate in every:
+            alone = Batch(
+                {name: x[row : row + 1] for name, x in batch.inputs.items()},
+                batch.lengths[row : row + 1],
+                torch.tensor([candidate], dtype=torch.long),
+                torch.tensor([len(candidate)]),
+            )
+            scores.append(-float(model.loss(alone).detach()) * (len(candidate) + 1))
+        assert answer["score"] == pytest.approx(max(scores))
+        assert answer["tokens"] == every[scores.index(max(scores))]
+
+
+def test_loss_is_the_mean_over_tokens_and_end_marks(asymmetric):
+    model, batch = build(asymmetric, label_smoothing=0.1), make_batch()
+    memory, state = model.head.decoder.start(model.encode(batch))
+    total, count = 0.0, 0
+    for row, tokens in enumerate([[3, 4, 0, 6, 3], [6, 3], []]):
+        inputs = torch.tensor([[5, *tokens]] * 3)
+        scores = model.head.decoder.run(inputs, inputs.ge(0), memory, state)[row]
+        goal = torch.tensor([*tokens, 2])
+        total += torch.nn.functional.cross_entropy(
+            scores, goal, reduction="sum", label_smoothing=0.1
+        )
+        count += len(goal)
+    torch.testing.assert_close(model.loss(batch), total / count)
+
+
+def test_gradients_of_the_loss(asymmetric):
+    mask = make_batch().lengths.unsqueeze(1) > torch.arange(4)
+    encoded = random_encoded(mask, dtype=torch.float64)
+    for options in OPTIONS[:1] + OPTIONS[4:]:
+        chosen = {key: value for key, value in spec(**options).items() if key != "name"}
+        head = asymmetric(EncoderDecoderHead(info_of(encoded), TARGET, **chosen)).double().eval()
+        output, final = encoded.output.nan_to_num(0.0).requires_grad_(), encoded.final.clone()
+
+        def run(output, final, head=head):
+            return head.loss(encoded._replace(output=output, final=final), make_batch())
+
+        assert torch.autograd.gradcheck(run, (output, final.requires_grad_()))
+
+
+def test_metrics_use_the_nearest_reference(asymmetric):
+    names = {"token_name": "phoneme", "sequence_name": "word"}
+    model = build(asymmetric, **names)
+    assert model.head.monitor == ("phoneme_error_rate", "min")
+    own = [answer["tokens"] for answer in model.predict(make_batch())]
+    wrong = [[*tokens, 3] for tokens in own]
+    references = [[[0] * 9, own[0]], [wrong[1]], [own[2], wrong[2]]]
+    metrics = model.metrics()
+    batch = make_batch(references=references)
+    loss = model.measure(metrics, batch)
+    torch.testing.assert_close(loss, model.loss(batch))
+    length = len(own[0]) + len(wrong[1]) + len(own[2])
+    assert float(metrics["phoneme_error_rate"].compute()) == pytest.approx(1 / length)
+    assert float(metrics["word_error_rate"].compute()) == pytest.approx(1 / 3)
+    assert float(metrics["word_accuracy"].compute()) == pytest.approx(2 / 3)
+    plain = model.metrics()
+    model.measure(plain, make_batch())  # against the targets, of 7 tokens together
+    expected = sum(
+        seqlab.heads.metrics.edit_distance(a, b)
+        for a, b in zip(own, [[3, 4, 0, 6, 3], [6, 3], []], strict=True)
+    )
+    assert float(plain["phoneme_error_rate"].compute()) == pytest.approx(expected / 7)
+
+
+def test_final_measurements_use_the_search_of_predict(asymmetric):
+    model = build(asymmetric, search={"name": "beam", "width": 4}, validation_search="greedy")
+    with torch.no_grad():  # no end in sight, so that the searches differ
+        model.head.decoder.output.bias[2] -= 3
+    batch = make_batch()
+    greedy = [a["tokens"] for a in model.predict(batch, search="greedy")]
+    beam = [a["tokens"] for a in model.predict(batch)]
+    assert greedy != beam
+    for final, own in ((False, greedy), (True, beam)):
+        metrics = model.metrics()
+        model.measure(metrics, make_batch(references=[[row] for row in own]), final=final)
+        assert float(metrics["sequence_accuracy"].compute()) == 1
+
+
+def test_limits_of_length(asymmetric):
+    model, batch = build(asymmetric, max_length=3), make_batch()
+    with torch.no_grad():
+        model.head.decoder.output.bias[2] = -50.0  # never ends by itself
+    assert [len(a["tokens"]) for a in model.predict(batch)] == [3, 3, 3]
+    assert [len(a["tokens"]) for a in model.predict(batch, max_length=5)] == [5, 5, 5]
+    found = model.predict(batch, max_length=5, max_ratio=0.7)
+    assert [len(a["tokens"]) for a in found] == [3, 2, 0]
+    with pytest.raises(OptionError, match="has no option 'width'"):
+        model.predict(batch, width=3)
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_sources_and_targets_without_steps(asymmetric, options):
+    model = build(asymmetric, **options)
+    lengths = torch.zeros(2, dtype=torch.long)
+    inputs = {"text": torch.zeros(2, 0, dtype=torch.long), "pitch": torch.zeros(2, 0, 2)}
+    batch = Batch(inputs, lengths, torch.zeros(2, 0, dtype=torch.long), lengths)
+    assert model.loss(batch).isfinite()
+    one, two = model.predict(batch)
+    assert one == two
+    # equal to a row of no real steps beside others
+    row = make_batch(lengths=(4, 2, 0))
+    assert model.predict(row)[2]["tokens"] == one["tokens"]
+
+
+def test_the_bridge_fills_every_field_of_the_state(asymmetric):
+    model = build(asymmetric, decoder={"cell": CELL, "num_layers": 2})
+    encoded = model.encode(make_batch())
+    _, state = model.head.decoder.start(encoded)
+    fields = leaves(state.layer)
+    assert len(fields) == 4
+    for field, part in zip(fields, model.head.decoder.bridge.maps, strict=True):
+        expected = torch.tanh(encoded.final @ part.weight.T + part.bias)
+        torch.testing.assert_close(field, expected)
+
+
+def test_tied_embedding_is_one_parameter(asymmetric):
+    decoder = build(asymmetric, tied_embedding=True).head.decoder
+    assert decoder.output.weight is decoder.embedding.weight
+
+
+def test_dropout_is_for_training_only(asymmetric):
+    model, batch = build(asymmetric, dropout=0.5), make_batch()
+    assert model.loss(batch).equal(model.loss(batch))
+    model.train()
+    assert not model.loss(batch).equal(model.loss(batch))
+
+
+def test_cell_dropout_also_acts_step_by_step(asymmetric):
+    cell = {**CELL, "recurrent_dropout": 0.5}
+    model = build(asymmetric, decoder={"cell": cell}, input_feeding=True)
+    batch = make_batch()
+    assert model.loss(batch).equal(model.loss(batch))
+    model.train()
+    assert not model.loss(batch).equal(model.loss(batch))
+
+
+def test_regularization_of_the_decoder_reaches_the_loss(asymmetric):
+    cell = {**CELL, "kernel_regularizer": {"name": "l2", "l2": 0.5}}
+    batch = make_batch()
+    plain, regular = build(asymmetric), build(asymmetric, decoder={"cell": cell})
+    penalty = regular.head.decoder.layer.regularization_loss()
+    assert penalty > 0
+    torch.testing.assert_close(regular.loss(batch), plain.loss(batch) + penalty)
+    measured = regular.measure(regular.metrics(), batch)
+    torch.testing.assert_close(measured, plain.loss(batch))
+
+
+def test_activity_penalties_of_the_decoder_do_not_count_padding(asymmetric):
+    cell = {**CELL, "activity_regularizer": {"name": "l2", "l2": 0.5}}
+    model, batch = build(asymmetric, decoder={"cell": cell}).train(), make_batch()
+    wide = Batch(
+        batch.inputs,
+        batch.lengths,
+        torch.nn.functional.pad(batch.target, (0, 9)),
+        batch.target_lengths,
+    )
+    torch.testing.assert_close(model.loss(wide), model.loss(batch))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_autocast(asymmetric, options):
+    model = build(asymmetric, **options).float().train()
+    batch = make_batch()
+    full = model.loss(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = model.loss(batch)
+        model.eval().predict(batch, search={"name": "beam", "width": 2})
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full, rtol=0.05, atol=0.02)
+    half.backward()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"input_feeding": True, "attention": "additive"},
+        {"teacher_forcing": 0.7, "attention": "none"},
+    ],
+)
+def test_a_tiny_set_is_learned_by_heart(options):
+    torch.manual_seed(3)
+    decoder = {"cell": {"name": "gru", "hidden_size": 16}}
+    model = make_model(
+        spec(**{"decoder": decoder, "embedding_size": 8, **options}),
+        TARGET,
+        lambda size: seqlab.Bidirectional(seqlab.GRU(size, 8)),
+    )
+    batch = make_batch()
+    assert fit(model, batch, steps=120, lr=0.03) < 0.1
+    expected = [[3, 4, 0, 6, 3], [6, 3], []]
+    assert [a["tokens"] for a in model.predict(batch)] == expected
+    beam = model.predict(batch, search={"name": "beam", "width": 3})
+    assert [a["tokens"] for a in beam] == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "message"),
+    [
+        (TargetInfo("tokens", 7), {}, "needs bos and eos"),
+        (TargetInfo("tokens", 7, bos=1, eos=7), {}, "eos is 7, outside of the 7 target tokens"),
+        (TARGET, {"decoder": {"cells": CELL}}, "head.decoder has no key 'cells': did you mean"),
+        (TARGET, {"decoder": {"cell": "gru"}}, "head.decoder.cell: cell 'gru' needs hidden_size"),
+        (TARGET, {"decoder": {"num_layers": 0}}, "head.decoder.num_layers must be an int"),
+        (TARGET, {"attention": "dot"}, "head.attention: dot attention needs"),
+        (TARGET, {"search": {"name": "beam", "width": 0}}, "head.search: width must be"),
+        (TARGET, {"max_length": 0}, "max_length must be an int of at least 1, got 0"),
+        (TARGET, {"max_ratio": 0.0}, "max_ratio must be a number above 0, got 0.0"),
+        (TARGET, {"input_feeding": 1}, "input_feeding"),
+    ],
+)
+def test_wrong_options(target, options, message):
+    encoded = random_encoded(torch.ones(1, 1).bool())
+    with pytest.raises(OptionError, match=message):
+        EncoderDecoderHead(info_of(encoded), target, **options)
+
+
+def test_a_loss_needs_a_target(asymmetric):
+    model, batch = build(asymmetric), make_batch()
+    with pytest.raises(DataError, match="the batch has no target"):
+        model.loss(Batch(batch.inputs, batch.lengths))
