@@ -12,11 +12,16 @@ from seqlab.errors import ConfigError, DataError
 _IOB = re.compile(r"O|[BIES]-\S+")
 _CONLLU_COLUMNS = 10
 _CONLLU_TAGS = {"upos": 3, "xpos": 4}
-_BROWN_SUFFIX = re.compile(r"-(tl|hl|nc)\b.*$")
+_BROWN_MARKS = re.compile(r"(?<=.)-(tl|hl|nc|n)\b.*$")
+_PUNCTUATION_TAGS = ("--", "``", "''")
 
 
 def read_conll(
-    stream: BinaryIO, file: str, *, columns: Mapping[str, int] | None = None
+    stream: BinaryIO,
+    file: str,
+    *,
+    columns: Mapping[str, int] | None = None,
+    ragged: bool = False,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """A token a line, a blank line between sentences; ``-DOCSTART-`` lines are passed over.
 
@@ -25,6 +30,7 @@ def read_conll(
         file: its name, for errors.
         columns: name to position (negative: from the right), by default
             ``{tokens: 0, tags: -1}``. A line is split at tabs if it has any, else at spaces.
+        ragged: accept lines with different numbers of columns.
 
     Yields:
         The first line of a sentence, and a list of strings for each column.
@@ -46,7 +52,7 @@ def read_conll(
             sentence = []
             continue
         cells = text.split("\t") if "\t" in text else text.split()
-        if width is None:
+        if width is None or (ragged and len(cells) != width):
             width = len(cells)
             _check_places(places, width, f"{file} line {line}")
         if len(cells) != width:
@@ -72,14 +78,18 @@ def _transpose(sentence: list[list[str]], places: Mapping[str, int]) -> dict[str
 
 
 def read_iob(
-    stream: BinaryIO, file: str, *, columns: Mapping[str, int] | None = None
+    stream: BinaryIO,
+    file: str,
+    *,
+    columns: Mapping[str, int] | None = None,
+    ragged: bool = False,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """As ``conll``, and every tag is ``O`` or one of ``B- I- E- S-`` with a type.
 
     Raises:
         DataError: as ``conll``, or a tag is none of these.
     """
-    for line, row in read_conll(stream, file, columns=columns):
+    for line, row in read_conll(stream, file, columns=columns, ragged=ragged):
         for step, tag in enumerate(row.get("tags", [])):
             if not _IOB.fullmatch(tag):
                 raise DataError(
@@ -156,27 +166,37 @@ class _Sentence:
 
 
 def read_slash_tags(
-    stream: BinaryIO, file: str, *, suffixes: bool = True
+    stream: BinaryIO, file: str, *, tags: str = "full"
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """A sentence a line, written ``word/tag word/tag``; the last slash counts.
 
     Args:
         stream: the open file.
         file: its name, for errors.
-        suffixes: keep the Brown corpus' marks of headlines, titles and cited words
-            (``-hl``, ``-tl``, ``-nc``) and of foreign words (``fw-``) in the tags.
+        tags: ``full``, or ``base``: the Brown corpus' tags without the marks of headlines,
+            titles, cited and foreign words (``-hl -tl -nc fw-``), and for a contraction such
+            as ``ppss+ber`` (they're) the tag of its first word.
 
     Raises:
         DataError: a word has no tag.
+        ConfigError: ``tags`` is neither.
     """
+    if tags not in ("full", "base"):
+        raise ConfigError(f"source.format.tags: expected full or base, got {tags!r}")
     for line, text in stripped_lines(stream, file):
         if not text:
             continue
-        tokens, tags = [], []
+        row: dict[str, list[str]] = {"tokens": [], "tags": []}
         for item in text.split():
             token, slash, tag = item.rpartition("/")
             if not (token and slash and tag):
                 raise DataError(f"{file} line {line}: {item!r} is not written word/tag")
-            tokens.append(token)
-            tags.append(tag if suffixes else _BROWN_SUFFIX.sub("", tag.removeprefix("fw-")))
-        yield line, {"tokens": tokens, "tags": tags}
+            row["tokens"].append(token)
+            row["tags"].append(tag if tags == "full" else _base_tag(tag))
+        yield line, row
+
+
+def _base_tag(tag: str) -> str:
+    if len(tag) == 1 or tag in _PUNCTUATION_TAGS:
+        return tag
+    return _BROWN_MARKS.sub("", tag.removeprefix("fw-").partition("+")[0]) or tag

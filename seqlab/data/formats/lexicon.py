@@ -10,7 +10,7 @@ from seqlab.data.formats.lines import stripped_lines
 from seqlab.errors import DataError
 
 _VARIANT = re.compile(r"\(\d+\)$")
-_STRESS = re.compile(r"(?<=[A-Z])[0-2]\b")
+_STRESS = str.maketrans("", "", "012")
 
 
 def read_cmudict(
@@ -38,8 +38,10 @@ def read_cmudict(
         spoken = " ".join(phonemes.split())
         if not spoken:
             raise DataError(f"{file} line {line}: {word!r} has no pronunciation")
-        spoken = spoken if stress else _STRESS.sub("", spoken)
-        _, known = words.setdefault(_VARIANT.sub("", word), (line, []))
+        spoken = spoken if stress else spoken.translate(_STRESS)
+        if word.endswith(")"):
+            word = _VARIANT.sub("", word)
+        _, known = words.setdefault(word, (line, []))
         if spoken not in known:
             known.append(spoken)
     for word, (line, references) in words.items():

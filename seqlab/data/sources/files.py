@@ -16,9 +16,9 @@ from seqlab.data.sources.tables import (
     Table,
     digest,
     file_part,
-    split_columns,
     split_rows,
     stream_rows,
+    take,
     to_dataset,
 )
 from seqlab.errors import ConfigError
@@ -109,16 +109,13 @@ class FilesSource(Source):
         if self._rule is not None:
             columns, files = tables["all"].read()
             self._indices = split_rows(self._rule, columns, files)
-            loaded = split_columns(columns, self._indices, ", ".join(self._paths["all"]))
+            splits = {name: take(columns, rows) for name, rows in self._indices.items()}
         else:
-            loaded = datasets.DatasetDict(
-                {
-                    "train" if split == "all" else split: to_dataset(
-                        table.read()[0], ", ".join(self._paths[split])
-                    )
-                    for split, table in tables.items()
-                }
-            )
+            splits = {"train" if n == "all" else n: t.read()[0] for n, t in tables.items()}
+        where = self._identity["name"]
+        loaded = datasets.DatasetDict(
+            {name: to_dataset(columns, where) for name, columns in splits.items()}
+        )
         self._rows = {split: data.num_rows for split, data in loaded.items()}
         return loaded
 

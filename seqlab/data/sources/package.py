@@ -16,7 +16,7 @@ from seqlab.data.sources.archives import matches, read_members
 from seqlab.data.sources.base import SPLITS, Source, row_counts
 from seqlab.data.sources.registries import Release, fetch
 from seqlab.data.sources.splits import Indices, check_split
-from seqlab.data.sources.tables import Part, Table, split_columns, split_rows, to_dataset
+from seqlab.data.sources.tables import Part, Table, split_rows, take, to_dataset
 from seqlab.errors import ConfigError, DataError, did_you_mean
 
 _PLAIN = {
@@ -99,21 +99,19 @@ class PackageSource(Source):
         """The members' rows, divided into splits."""
         archive = fetch(self._release)
         self._tables = self._open(archive)
+        parts = {name: table.read() for name, table in self._tables.items()}
         if self._rule is not None:
-            columns, files = self._tables["all"].read()
+            columns, files = parts["all"]
             self._indices = split_rows(self._rule, columns, files)
-            loaded = split_columns(columns, self._indices, str(self._release))
+            splits = {name: take(columns, rows) for name, rows in self._indices.items()}
         else:
-            loaded = datasets.DatasetDict(
-                {
-                    "train" if split == "all" else split: to_dataset(
-                        table.read()[0], str(self._release)
-                    )
-                    for split, table in self._tables.items()
-                }
-            )
+            splits = {"train" if n == "all" else n: columns for n, (columns, _) in parts.items()}
         for column, source in self._expand.items():
-            loaded["train"] = self._expanded(loaded["train"], column, source)
+            splits["train"] = _expanded(splits["train"], column, source)
+        label = str(self._release)
+        loaded = datasets.DatasetDict(
+            {name: to_dataset(columns, label) for name, columns in splits.items()}
+        )
         self._rows = row_counts(loaded)
         return loaded
 
@@ -150,19 +148,18 @@ class PackageSource(Source):
             tables[split] = Table(parts, self._format, self._options, self._columns)
         return tables
 
-    def _expanded(self, train: datasets.Dataset, column: str, source: str) -> datasets.Dataset:
-        for name in (column, source):
-            if name not in train.column_names:
-                raise DataError(
-                    f"source.expand: column '{name}' is missing: "
-                    f"{did_you_mean(name, train.column_names)}"
-                )
-        lists = train[source][:]
-        repeated = [row for row, entries in enumerate(lists) for _ in entries]
-        columns = {name: train[name][:] for name in train.column_names}
-        wide = {name: [values[row] for row in repeated] for name, values in columns.items()}
-        wide[column] = [entry for entries in lists for entry in entries]
-        return to_dataset(wide, str(self._release))
+
+def _expanded(columns: Mapping[str, list[Any]], column: str, source: str) -> dict[str, list[Any]]:
+    """A row for each entry of a list column, the entry put into another column."""
+    for name in (column, source):
+        if name not in columns:
+            raise DataError(
+                f"source.expand: column '{name}' is missing: {did_you_mean(name, columns)}"
+            )
+    lists = columns[source]
+    repeated = [row for row, entries in enumerate(lists) for _ in entries]
+    wide = {name: [values[row] for row in repeated] for name, values in columns.items()}
+    return {**wide, column: [entry for entries in lists for entry in entries]}
 
 
 def _stream(content: bytes) -> BinaryIO:

@@ -171,19 +171,10 @@ def to_dataset(columns: Mapping[str, list[Any]], where: str) -> datasets.Dataset
         raise DataError(f"{where}: a column mixes types: {reason}") from error
 
 
-def split_columns(
-    columns: Mapping[str, list[Any]], splits: Mapping[str, Indices], where: str
-) -> datasets.DatasetDict:
-    """Columns as one data set for each split."""
-    return datasets.DatasetDict(
-        {
-            name: to_dataset(
-                {column: [values[row] for row in rows] for column, values in columns.items()},
-                where,
-            )
-            for name, rows in ((name, indices.tolist()) for name, indices in splits.items())
-        }
-    )
+def take(columns: Mapping[str, list[Any]], rows: Indices) -> dict[str, list[Any]]:
+    """Some rows of columns."""
+    chosen = rows.tolist()
+    return {name: [values[row] for row in chosen] for name, values in columns.items()}
 
 
 def stream_rows(table: Table, chosen: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
