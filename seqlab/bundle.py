@@ -8,17 +8,18 @@ True
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from seqlab.build import build_model
+from seqlab.data.encoded import Example
 from seqlab.data.processor import Processor
-from seqlab.errors import BundleError, SeqlabError
+from seqlab.errors import BundleError, OptionError, SeqlabError
 from seqlab.files import atomic_folder, write_json
 from seqlab.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
 from seqlab.model import SequenceModel
@@ -77,6 +78,14 @@ class TrainedModel:
             inputs = [inputs]
         encode = self.processor.encode_input
         examples = [encode(value, where=f"input {i}") for i, value in enumerate(inputs, 1)]
+        return self.predict_examples(examples, batch_size=batch_size, **options)
+
+    def predict_examples(
+        self, examples: Sequence[Example], *, batch_size: int = 64, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Answer encoded inputs, as ``predict`` does."""
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise OptionError(f"batch_size must be an int of at least 1, got {batch_size!r}")
         order = sorted(range(len(examples)), key=lambda i: examples[i].length)
         answers: list[dict[str, Any]] = [{} for _ in examples]
         self.model.eval()
@@ -122,7 +131,7 @@ def save_bundle(
     config = {"format": 1, **parts, "info": dataclasses.asdict(processor.info)}
     with atomic_folder(folder) as new:
         write_json(new / "config.json", config)
-        save_file(_tensors(model), new / WEIGHTS, metadata={"format": "pt"})
+        (new / WEIGHTS).write_bytes(save(_tensors(model), metadata={"format": "pt"}))
         processor.save(new)
         card = model_card(config, metrics or {}, data_identity or {}, _size(model))
         (new / "README.md").write_text(card, encoding="utf-8")

@@ -30,8 +30,15 @@ def engines_used(model: SequenceModel) -> str:
 
 
 def plain_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Metrics for JSON, which has no NaN: such a value becomes null."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    """Metrics for JSON, to seven digits; JSON has no NaN, so such a value becomes null.
+
+    >>> plain_numbers({"accuracy": 0.95333331823349, "f1": float("nan")})
+    {'accuracy': 0.9533333, 'f1': None}
+    """
+    return {
+        name: float(f"{value:.7g}") if math.isfinite(value) else None
+        for name, value in values.items()
+    }
 
 
 def spread(rows: Any, count: int) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric
 
 from seqlab.model import SequenceModel
+from seqlab.training.metrics import read_metrics
 from seqlab.training.optimizers import build_optimizer, build_schedule
 from seqlab.training.randomness import reseed
 from seqlab.types import Batch
@@ -180,12 +181,3 @@ def validation_results(module: pl.LightningModule) -> dict[str, float]:
 
 def _with_loss(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     return {**metrics, "loss": MeanMetric()}
-
-
-def read_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The values of metrics as plain floats, after which the metrics start anew."""
-    values = {}
-    for name, metric in metrics.items():
-        values[name] = float(metric.compute())
-        metric.reset()
-    return values

@@ -1,0 +1,132 @@
+"""``seqlab evaluate``: the metrics of a bundle on a data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from seqlab.errors import ConfigError, OptionError, RunError
+
+RESULT = "result.json"
+
+
+def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Measure a bundle, print a table, write ``result.json``.
+
+    Args:
+        spec: ``bundle``, ``source`` (None: the one the bundle was trained on), ``split``,
+            ``output`` (a file ending in ``.json``, or a folder; None: ``run_dir``),
+            ``batch_size``, ``limit``, ``device``, ``num_threads``, ``search``.
+        run_dir: where ``result.json`` goes unless ``output`` says otherwise.
+
+    Returns:
+        What was written: ``{split: {metric: value}, "bundle": ..., "rows": ..., ...}``.
+
+    Raises:
+        SeqlabError: the bundle, the data or the output is not as it should be; a label that the
+            bundle does not know is a DataError that names the row.
+    """
+    from seqlab.bundle import load
+    from seqlab.files import write_json
+    from seqlab.manifest import versions
+    from seqlab.training.devices import global_settings, pick_device
+    from seqlab.training.finish import plain_numbers
+    from seqlab.training.report import metric_table, say
+
+    target = output_file(spec.get("output"), run_dir)
+    with global_settings(spec.get("num_threads")):
+        trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
+        data = _data(spec, trained)
+        begin = time.monotonic()
+        values = measure(trained.model, data, spec["split"], spec.get("search"))
+    result = {
+        spec["split"]: plain_numbers(values),
+        "bundle": str(spec["bundle"]),
+        "rows": data.sizes[spec["split"]],
+        "seconds": round(time.monotonic() - begin, 3),
+        "data": data.source.describe(),
+        "versions": versions(),
+    }
+    metric_table(f"{spec['bundle']} on {result['rows']} rows", {spec["split"]: values})
+    write_json(target, result)
+    say(f"result  {target}")
+    return result
+
+
+def output_file(output: str | None, run_dir: Path) -> Path:
+    """The file to write; a training run's own result is never replaced.
+
+    Raises:
+        RunError: the place is taken by the result of a training run.
+    """
+    path = Path(run_dir) if output is None else Path(output)
+    file = path if path.suffix == ".json" else path / RESULT
+    if file.is_file():
+        try:
+            known = "bundle" in json.loads(file.read_text("utf-8"))
+        except ValueError:
+            known = False
+        if not known:
+            raise RunError(
+                f"{file} exists and is not the result of an evaluation; choose another output"
+            )
+    return file
+
+
+def _data(spec: dict[str, Any], trained: Any) -> Any:
+    """The rows to measure on, through the bundle's own processor."""
+    from seqlab.construct import construct
+    from seqlab.data.module import DataModule
+
+    source = spec.get("source") or trained.config.get("source")
+    if source is None:
+        raise ConfigError("source: the bundle names no source of its own; give source=NAME")
+    split = spec["split"]
+    changes = {} if spec.get("limit") is None else {f"limit_{split}": spec["limit"]}
+    if spec.get("batch_size") is not None:
+        changes |= {"batch_size": spec["batch_size"], "eval_batch_size": spec["batch_size"]}
+    known = {field.name for field in dataclasses.fields(trained.processor.spec)}
+    if unknown := sorted(set(changes) - known):
+        raise ConfigError(f"split: no split '{split}' ({unknown[0]}); train, validation or test")
+    data_spec = dataclasses.replace(trained.processor.spec, **changes)
+    data = DataModule(
+        construct("source", source, where="source"), data_spec, 0, processor=trained.processor
+    )
+    data.prepare([split])
+    return data
+
+
+def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, float]:
+    """A model's metrics and loss on all rows of a split, decoded as ``predict`` does.
+
+    Args:
+        model: the ``SequenceModel``.
+        data: the prepared ``DataModule``.
+        split: which split.
+        search: another way to decode than the head's own, for heads that search.
+
+    Raises:
+        OptionError: the head does not search.
+    """
+    import torch
+    from torchmetrics import MeanMetric
+
+    from seqlab.construct import construct
+    from seqlab.training.metrics import read_metrics
+
+    if search is not None:
+        if not hasattr(model.head, "search"):
+            raise OptionError(f"search: {type(model.head).__name__} does not search")
+        model.head.search = construct("decoder", search, where="search")
+    device = next(model.parameters()).device
+    metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
+    loss = MeanMetric().to(device)
+    model.eval()
+    with torch.inference_mode():
+        for batch in data.loader(split):
+            moved = batch.to(device)
+            loss.update(model.measure(metrics, moved, final=True), batch.size)
+    return read_metrics({**metrics, "loss": loss})

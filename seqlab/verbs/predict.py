@@ -1,0 +1,119 @@
+"""``seqlab predict``: one JSON object for each row of a file, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from seqlab.errors import ConfigError
+from seqlab.verbs.rows import read_rows, rows_format
+
+#: Batches that are sorted by length together.
+_WINDOW = 16
+
+
+def run(spec: dict[str, Any], run_dir: Path) -> None:
+    """Read rows, predict, write ``{"input": ..., <answer>}`` a line.
+
+    ``input`` is the line of a text file, and all fields of a CSV or JSONL row. A file is written
+    whole or not at all; standard output is written as rows arrive.
+
+    Args:
+        spec: ``bundle``, ``input``, ``output``, ``format``, ``column``, ``batch_size``,
+            ``device``, ``num_threads``, ``search``.
+        run_dir: not used; the output goes where ``output`` says.
+
+    Raises:
+        SeqlabError: the bundle or a row is not as it should be; the message names file and line.
+    """
+    del run_dir
+    source, output = str(spec.get("input", "-")), str(spec.get("output", "-"))
+    form = rows_format(source, spec.get("format"))
+    with _opened(source) as stream:
+        from seqlab.bundle import load
+        from seqlab.training.devices import global_settings, pick_device
+
+        with global_settings(spec.get("num_threads")):
+            trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
+            column = _column(trained, spec.get("column"))
+            name = "standard input" if source == "-" else source
+            rows = read_rows(stream, name, form)
+            options = {} if spec.get("search") is None else {"search": spec["search"]}
+            size = spec.get("batch_size") or 64
+            window = 1 if stream.isatty() else size * _WINDOW
+            with _written(output) as out:
+                while part := list(islice(rows, window)):
+                    answers = _answers(trained, part, column, size, options)
+                    for (_, row), answer in zip(part, answers, strict=True):
+                        line = json.dumps({"input": row, **answer}, ensure_ascii=False)
+                        out.write(line.encode() + b"\n")
+                    out.flush()
+
+
+def _answers(
+    trained: Any,
+    part: list[tuple[str, Any]],
+    column: str | None,
+    batch_size: int,
+    options: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The answers to some rows, each ``(where, row)``."""
+    from seqlab.errors import DataError
+
+    examples = []
+    for where, row in part:
+        value = row
+        if column is not None and isinstance(row, dict):
+            if column not in row:
+                raise DataError(
+                    f"{where}: column '{column}' is missing; there are {', '.join(row)}"
+                )
+            value = row[column]
+        examples.append(trained.processor.encode_input(value, where=where))
+    answers: list[dict[str, Any]] = trained.predict_examples(
+        examples, batch_size=batch_size, **options
+    )
+    return answers
+
+
+def _column(trained: Any, column: str | None) -> str | None:
+    """The column given, if the bundle reads just one.
+
+    Raises:
+        ConfigError: it reads several.
+    """
+    needed = trained.processor.spec.input_columns
+    if column is not None and len(needed) > 1:
+        raise ConfigError(
+            f"column: the bundle reads the columns {', '.join(needed)}; they cannot be one column"
+        )
+    return column
+
+
+@contextlib.contextmanager
+def _opened(source: str) -> Iterator[BinaryIO]:
+    if source == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(source).open("rb")  # noqa: SIM115 - closed below; only opening may fail here
+    except OSError as error:
+        raise ConfigError(f"input: cannot read {source}: {error.strerror or error}") from error
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _written(output: str) -> Iterator[IO[bytes]]:
+    from seqlab.files import atomic_writer
+
+    if output == "-":
+        yield sys.stdout.buffer
+        return
+    with atomic_writer(output) as stream:
+        yield stream
