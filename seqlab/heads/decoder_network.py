@@ -18,15 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.base import map_state
-from seqlab.construct import construct
+from seqlab.construct import construct, split_spec
 from seqlab.heads.attention import Attention, Memory
 from seqlab.heads.checks import check_count, check_keys
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.heads.states import leaves
 from seqlab.layers.base import Layer
-from seqlab.layers.recurrent import Recurrent
 from seqlab.types import Encoded, EncoderInfo, State
-from seqlab.wrappers.stacked import Stacked
+from seqlab.wrappers.base import LayerFactory, Wrapper
 
 #: What ``decoder: {...}`` of an encoder-decoder holds, with its defaults.
 DEFAULT_DECODER: Mapping[str, Any] = {
@@ -86,16 +85,15 @@ def build_layer(spec: Mapping[str, Any] | None, input_size: int) -> Layer:
     """
     options = check_keys("head.decoder", spec, DEFAULT_DECODER)
     count = check_count("head.decoder.num_layers", options["num_layers"])
-    built: list[Layer] = []
-    for _ in range(count):
-        cell = construct("cell", options["cell"], input_size, where="head.decoder.cell")
-        built.append(Recurrent(cell, engine=options["engine"]))
-        input_size = built[-1].output_size
-    return (
-        built[0]
-        if count == 1
-        else Stacked(built, residual=options["residual"], dropout=options["dropout"])
+    name, cell_options = split_spec("cell", options["cell"], "head.decoder.cell")
+    make_layer = LayerFactory(
+        {"name": name, **cell_options}, engine=options["engine"], where="head.decoder.cell"
     )
+    if count == 1:
+        return make_layer(input_size)
+    stack = {key: options[key] for key in ("num_layers", "residual", "dropout")}
+    stacked: Wrapper = construct("wrapper", {"name": "stacked", **stack}, where="head.decoder")
+    return stacked.build(make_layer, input_size)
 
 
 class DecoderNetwork(nn.Module):
