@@ -12,10 +12,10 @@ from typing import Any
 
 from seqlab.build import build_model
 from seqlab.bundle import TrainedModel, save_bundle
+from seqlab.bundle.manifest import versions
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.files import write_json
-from seqlab.manifest import versions
 from seqlab.training import finish, report
 from seqlab.training.baseline import baseline
 from seqlab.training.checkpoint_io import AtomicCheckpointIO

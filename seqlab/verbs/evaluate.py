@@ -30,8 +30,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
             bundle does not know is a DataError that names the row.
     """
     from seqlab.bundle import load
+    from seqlab.bundle.manifest import versions
     from seqlab.files import write_json
-    from seqlab.manifest import versions
     from seqlab.training.devices import global_settings, pick_device
     from seqlab.training.finish import plain_numbers
     from seqlab.training.report import metric_table, say

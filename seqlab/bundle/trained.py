@@ -17,13 +17,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from seqlab.build import build_model
+from seqlab.bundle.card import model_card
+from seqlab.bundle.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
 from seqlab.data.encoded import Example
 from seqlab.data.processor import Processor
 from seqlab.errors import BundleError, OptionError, SeqlabError
 from seqlab.files import atomic_folder, write_json
-from seqlab.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
 from seqlab.model import SequenceModel
-from seqlab.model_card import model_card
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo
 
 WEIGHTS = "model.safetensors"

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import seqlab
+from seqlab import plugins
 
 _USE = """## Use
 
 ```python
-import seqlab
+from seqlab import plugins
 
 model = seqlab.load("path/to/this/folder")
 print(model.predict([...]))
@@ -37,7 +37,7 @@ def model_card(
     head = _name(config["head"])
     encoder = config["encoder"]
     wrappers = ", ".join(_name(w) for w in encoder.get("wrappers") or ()) or "none"
-    made = f"Made with seqlab {seqlab.__version__}. {parameters:,} parameters; cell "
+    made = f"Made with seqlab {plugins.version_of('seqlab')}. {parameters:,} parameters; cell "
     parts = [
         f"---\nlibrary_name: seqlab\ntags:\n- seqlab\n- recurrent\n- {head}\n---",
         f"# {head} with {_name(encoder['cell'])}",
