@@ -1,0 +1,96 @@
+"""Runs of a cell by an engine, held against the loop: the core of two kinds' checks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from seqlab import registry
+from seqlab.engines.plan import engine as engine_by_name
+from seqlab.layers.base import Layer
+from seqlab.testing.check import Check, Table
+from seqlab.testing.case import BATCH, CellCase
+from seqlab.testing.compare import close, close_all, close_states
+from seqlab.testing.result import Numbers, Skip
+from seqlab.testing.sample import holey_mask, normal, padded_mask, random_state, run_with_gradients
+
+REFERENCE = "loop"
+#: Engines that call a compiler, which takes seconds.
+SLOW_ENGINES = ("compiled",)
+STEPS = 11
+
+
+def refusal(name: str, case: CellCase) -> str | None:
+    """Why an engine does not run the case's cell, or None."""
+    cell = case.cell()
+    x = torch.zeros(1, 2, case.width, dtype=torch.float64)
+    reason: str | None = engine_by_name(name).refusal(cell, x, None)
+    return reason
+
+
+def against_the_loop(
+    make: Callable[[str, bool], Layer], name: str, *, tolerance: float = 1e-8
+) -> Numbers:
+    """Outputs, final states and all gradients of an engine and of the loop, in float64.
+
+    Args:
+        make: a layer by engine and direction, with the same weights whenever it is called.
+        name: the engine.
+        tolerance: the largest difference allowed.
+
+    Raises:
+        Failure: they differ; the message says in which run.
+    """
+    worst = {"output": 0.0, "state": 0.0, "gradient": 0.0}
+    masks = {
+        "no mask": None,
+        "padding": padded_mask([STEPS, 0, 1, 6], STEPS),
+        "holes": holey_mask(BATCH, STEPS),
+    }
+    for reverse in (False, True):
+        loop, fast = make(REFERENCE, reverse), make(name, reverse)
+        x = normal(BATCH, STEPS, loop.input_size, seed=17)
+        state = random_state(loop, BATCH)
+        for label, mask in masks.items():
+            what = f"{name}, {'reversed' if reverse else 'forward'}, {label}"
+            expected = run_with_gradients(loop, x, state, mask)
+            actual = run_with_gradients(fast, x, state, mask)
+            found = {
+                "output": close(actual.output, expected.output, f"{what}: output", tolerance=tolerance),
+                "state": close_states(
+                    actual.state, expected.state, f"{what}: final state", tolerance=tolerance
+                ),
+                "gradient": close_all(
+                    actual.gradients, expected.gradients, f"{what}: gradient", tolerance=tolerance
+                ),
+            }
+            worst = {key: max(worst[key], found[key]) for key in worst}
+    return worst
+
+
+def _equals_loop(case: CellCase, *, name: str) -> Numbers:
+    reason = refusal(name, case)
+    if reason is not None:
+        raise Skip(f"the engine refuses this cell: {reason}")
+    return against_the_loop(
+        lambda engine, reverse: case.layer(engine=engine, reverse=reverse), name
+    )
+
+
+def engine_checks() -> Table:
+    """One check a registered engine other than the reference."""
+    table = Table()
+    for name in registry.available("engine"):
+        if name == REFERENCE:
+            continue
+        text = (
+            f"The engine '{name}' gives the loop's outputs, final states and gradients.\n\n"
+            "Catches: swapped gates, a vendor kernel claimed for other equations, lost gradients."
+        )
+        needs = ("rows_do_not_mix", "gradients_are_exact", "small_batches_run")
+        function = functools.partial(_equals_loop, name=name)
+        slow = name in SLOW_ENGINES
+        table.add(Check(f"engine_{name}", function, needs, slow=slow, text=text))
+    return table

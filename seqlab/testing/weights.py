@@ -1,0 +1,265 @@
+"""Checks of a layer's parameters, numbers and random draws; the second half of every layer's."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from seqlab.cells.base import map_state
+from seqlab.cells.gated import GatedCell
+from seqlab.heads.states import leaves
+from seqlab.testing.case import BATCH, LayerCase
+from seqlab.testing.check import Table
+from seqlab.testing.compare import largest_change, close, require
+from seqlab.testing.layers import one
+from seqlab.testing.modules import (
+    load_strictly,
+    require_gate_gradients,
+    require_gradients,
+    require_independent_copy,
+    require_registered,
+    through_safetensors,
+)
+from seqlab.testing.result import Numbers, Skip
+from seqlab.testing.sample import random_state, run_with_gradients, seeded, weighted_sum
+
+WEIGHT_CHECKS = Table()
+
+
+@WEIGHT_CHECKS.check()
+def dtypes_are_kept(case: LayerCase) -> Numbers:
+    """float32 gives float32, float64 gives float64, and both agree to float32's digits.
+
+    Catches: a fixed dtype inside, float64 results with float32's digits.
+    """
+    single, double = case.layer(dtype=torch.float32), case.layer(dtype=torch.float64)
+    x = case.data()
+    outputs = {}
+    for layer, dtype in ((single, torch.float32), (double, torch.float64)):
+        output, state = layer(x.to(dtype))
+        found = {str(t.dtype) for t in (one(output), layer.final_output(state))}
+        require(found == {str(dtype)}, f"a layer in {dtype} gives {', '.join(sorted(found))}")
+        outputs[dtype] = one(output)
+    difference = close(
+        outputs[torch.float32], outputs[torch.float64], "float32 against float64", tolerance=1e-4
+    )
+    nudged = one(double(x + 1e-11)[0])
+    moved = largest_change(nudged, outputs[torch.float64])
+    require(
+        0 < moved < 1e-8,
+        f"in float64 an input moved by 1e-11 moves the output by {moved:.2g}: digits are lost",
+        moved=moved,
+    )
+    return {"difference": difference}
+
+
+@WEIGHT_CHECKS.check(needs=("dtypes_are_kept",))
+def bfloat16_autocast_runs(case: LayerCase) -> Numbers:
+    """Under bfloat16 autocast the run is finite and near the float32 run.
+
+    Catches: operations that refuse mixed precision, sums that overflow.
+    """
+    layer, x = case.layer(dtype=torch.float32), case.data().float()
+    expected = one(layer(x)[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = one(layer(x)[0])
+    require(bool(torch.isfinite(output).all()), "the output under bfloat16 autocast is not finite")
+    scale = max(1.0, float(expected.detach().abs().max()))
+    difference = largest_change(output.float(), expected) / scale
+    require(
+        difference < 0.15,
+        f"bfloat16 autocast moves the output by {difference:.2g} of its size (allowed 0.15)",
+        difference=difference,
+    )
+    return {"difference": difference}
+
+
+@WEIGHT_CHECKS.check()
+def runs_on_cuda(case: LayerCase) -> Numbers:
+    """On a CUDA device the layer gives what it gives on the CPU.
+
+    Catches: tensors made on the wrong device, results that depend on the device.
+    """
+    if not torch.cuda.is_available():
+        raise Skip("no CUDA device here")
+    layer, x = case.layer(), case.data()
+    expected = one(layer(x)[0])
+    output = one(layer.to("cuda")(x.to("cuda"))[0])
+    return {"difference": close(output, expected, "on CUDA against CPU", tolerance=1e-6)}
+
+
+@WEIGHT_CHECKS.check()
+def parameters_are_registered(case: LayerCase) -> None:
+    """Every tensor and module inside is a parameter, a buffer or a submodule.
+
+    Catches: parameters in plain lists, which no optimiser moves and no state dict saves.
+    """
+    layer = case.layer()
+    require_registered(layer)
+
+
+@WEIGHT_CHECKS.check(needs=("parameters_are_registered", "the_given_state_is_used"))
+def parameters_get_gradients(case: LayerCase) -> Numbers:
+    """Every parameter, and every declared gate, gets a gradient that is not zero.
+
+    Catches: ``detach`` or ``.data`` on a weight, parameters and gates that are never used.
+    """
+    layer = case.layer()
+    ran = run_with_gradients(layer, case.data(), random_state(layer, BATCH))
+    count = require_gradients(layer, ran.gradients)
+    for path, part in layer.named_modules():
+        if isinstance(part, GatedCell):
+            own = {
+                name: ran.gradients[f"{path}.{name}" if path else name]
+                for name, _ in part.named_parameters()
+            }
+            require_gate_gradients(part, own, tuple(part.gates))
+    return {"parameters": count}
+
+
+@WEIGHT_CHECKS.check(needs=("dtypes_are_kept", "parameters_get_gradients"))
+def gradients_are_exact(case: LayerCase) -> Numbers:
+    """In float64 the gradients of input, state and parameters equal finite differences.
+
+    Catches: a wrong backward formula, a path cut by ``detach``.
+    """
+    layer, x = case.layer(), case.data(batch=2, steps=3)
+    state = random_state(layer, 2)
+    ran = run_with_gradients(layer, x, state)
+    names = [name for name, gradient in ran.gradients.items() if gradient is not None]
+    directions = {name: torch.randn_like(ran.gradients[name]) for name in names}  # type: ignore[arg-type]
+    largest = 0.0
+    for name in names:
+        gradient = ran.gradients[name]
+        slope = float((gradient * directions[name]).sum().detach())  # type: ignore[operator]
+        measured = _measured_slope(layer, x, state, name, directions[name])
+        difference = abs(slope - measured) / max(1.0, abs(measured))
+        require(
+            difference < 1e-6,
+            f"gradient of {name}: along a random direction backward gives {slope:.6g}, finite "
+            f"differences give {measured:.6g}",
+            backward=slope,
+            measured=measured,
+        )
+        largest = max(largest, difference)
+    return {"difference": largest}
+
+
+def _measured_slope(
+    layer: torch.nn.Module, x: torch.Tensor, state: object, name: str, direction: torch.Tensor
+) -> float:
+    """The slope of the weighted sum along a direction of one tensor, by central differences."""
+    step, values = 1e-5, []
+    parameters = dict(layer.named_parameters())
+    for sign in (step, -step):
+        moved_x, moved_state = x, state
+        if name == "input":
+            moved_x = x + sign * direction
+        elif name.startswith("state["):
+            moved_state = _moved(state, int(name[6:-1]), sign * direction)
+        with torch.no_grad():
+            if name in parameters:
+                parameters[name].add_(sign * direction)
+            output, final = layer(moved_x, moved_state)
+            if name in parameters:
+                parameters[name].sub_(sign * direction)
+            values.append(float(weighted_sum([one(output), *leaves(final)])))
+    return (values[0] - values[1]) / (2 * step)
+
+
+def _moved(state: object, index: int, change: torch.Tensor) -> object:
+    counter = iter(range(1_000_000))
+    return map_state(lambda part: part + change if next(counter) == index else part, state)
+
+
+@WEIGHT_CHECKS.check(needs=("parameters_are_registered",))
+def same_seed_same_weights(case: LayerCase) -> None:
+    """Built twice under one seed, the layer has the same weights; under another, others.
+
+    Catches: random numbers that torch's seed does not rule, constant initial weights.
+    """
+    states = []
+    for seed in (3, 3, 4):
+        with seeded(seed):
+            states.append(case.make().state_dict())
+    for name, value in states[0].items():
+        require(
+            torch.equal(value, states[1][name]),
+            f"'{name}' differs between two builds under torch.manual_seed(3)",
+        )
+    if states[0]:
+        same = [name for name, value in states[0].items() if torch.equal(value, states[2][name])]
+        require(len(same) < len(states[0]), f"all {len(same)} tensors are the same under any seed")
+
+
+@WEIGHT_CHECKS.check(needs=("same_seed_same_weights",))
+def fresh_has_new_weights(case: LayerCase) -> Numbers:
+    """``fresh()`` gives a layer of the same form with other weights, and leaves the first alone.
+
+    Catches: a missing ``reset_parameters``, so that both directions start as twins.
+    """
+    layers = []
+    for seed in (3, 4):
+        with seeded(seed):
+            layers.append(case.make())
+    layer, other = layers[0], layers[1].state_dict()
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    twin = layer.fresh().state_dict()
+    require(list(twin) == list(before), "fresh() has other parameters than its original")
+    moved = [name for name, value in layer.state_dict().items() if not value.equal(before[name])]
+    require(not moved, f"fresh() changed {', '.join(moved[:3])} of the original")
+    drawn = [name for name, value in before.items() if not value.equal(other[name])]
+    kept = [name for name in drawn if before[name].equal(twin[name])]
+    require(
+        not kept,
+        f"{len(kept)} of {len(drawn)} random tensors are the same in fresh(): "
+        f"{', '.join(kept[:3])}; reset_parameters must draw them anew",
+        kept=len(kept),
+    )
+    return {"drawn": len(drawn)}
+
+
+@WEIGHT_CHECKS.check(needs=("parameters_are_registered",))
+def state_dict_round_trip(case: LayerCase) -> Numbers:
+    """Another instance with this one's state dict, through safetensors, gives the same numbers.
+
+    Catches: numbers that matter and are not in the state dict.
+    """
+    first, second = case.layer(seed=0), case.layer(seed=50)
+    load_strictly(second, through_safetensors(first))
+    x = case.data()
+    return {"difference": close(one(second(x)[0]), one(first(x)[0]), "after the state dict")}
+
+
+@WEIGHT_CHECKS.check(needs=("parameters_are_registered",))
+def copies_are_independent(case: LayerCase) -> Numbers:
+    """A deep copy gives the same numbers and has parameters of its own.
+
+    Catches: weights shared through closures or class attributes.
+    """
+    layer, x = case.layer(), case.data()
+    expected = one(layer(x)[0])
+    twin = require_independent_copy(layer)
+    difference = close(one(twin(x)[0]), expected, "deep copy")
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    return {"difference": max(difference, close(one(layer(x)[0]), expected, "original"))}
+
+
+@WEIGHT_CHECKS.check()
+def constraints_and_penalties_run(case: LayerCase) -> Numbers:
+    """``regularization_loss`` is a finite scalar and ``apply_constraints`` keeps finite weights.
+
+    Catches: penalties of another shape, constraints that divide by zero.
+    """
+    layer = case.layer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        penalty = layer.regularization_loss()
+        layer.apply_constraints()
+    require(penalty.dim() == 0, f"regularization_loss is {list(penalty.shape)}, not a scalar")
+    finite = all(bool(torch.isfinite(p).all()) for p in layer.parameters())
+    require(finite and bool(torch.isfinite(penalty)), "a penalty or constrained weight is not finite")
+    return {"penalty": float(penalty.detach())}

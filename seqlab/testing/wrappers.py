@@ -1,0 +1,256 @@
+"""The checks of a wrapper, beside those of every layer."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch import Tensor
+
+from seqlab.errors import EngineError, OptionError
+from seqlab.layers.base import Layer
+from seqlab.testing.case import BATCH, STEPS, WrapperCase
+from seqlab.testing.check import Table
+from seqlab.testing.compare import close, largest_change, refused, require
+from seqlab.testing.layers import one
+from seqlab.testing.result import Numbers, Skip
+from seqlab.testing.sample import seeded
+from seqlab.wrappers.base import Wrapper
+
+CONTRACT = Table()
+WRAPPER_CHECKS = Table()
+
+
+@CONTRACT.check(gate=True)
+def constructor(case: WrapperCase) -> None:
+    """It is a ``Wrapper`` built from keyword options that builds a ``Layer``, and refuses others.
+
+    Catches: options that are swallowed without effect, a ``build`` that gives something else.
+    """
+    require(
+        inspect.isclass(case.part) and issubclass(case.part, Wrapper),
+        f"{case.part!r} is not a subclass of seqlab.Wrapper",
+    )
+    layer = case.make()
+    require(isinstance(layer, Layer), f"build gives a {type(layer).__name__}, not a seqlab.Layer")
+    require(
+        layer.input_size == case.width,
+        f"built for {case.width} features, the layer's input_size is {layer.input_size}",
+    )
+    unknown = {**case.options, "no_such_option": 1}
+    refused(lambda: case.part(**unknown), (OptionError, TypeError), "the option no_such_option=1")
+
+
+@CONTRACT.check(gate=True)
+def documented(case: WrapperCase) -> None:
+    """The class has a docstring of its own.
+
+    Catches: a part that nobody can look up.
+    """
+    text = vars(case.part).get("__doc__")
+    require(bool(text and text.strip()), f"{case.part.__name__} has no docstring of its own")
+
+
+@CONTRACT.check(gate=True)
+def inference_is_deterministic(case: WrapperCase) -> Numbers:
+    """In inference mode two runs give the same numbers, whatever torch's seed.
+
+    Catches: dropout that is active at inference, state kept between calls.
+    """
+    layer, x = case.layer(), case.data()
+    outputs = []
+    for seed in (5, 6):
+        with seeded(seed):
+            outputs.append(one(layer(x)[0]))
+    return {"difference": close(outputs[1], outputs[0], "the second of two runs at inference")}
+
+
+@CONTRACT.check(gate=True)
+def layers_are_distinct(case: WrapperCase) -> Numbers:
+    """Each inner layer has weights of its own, drawn anew.
+
+    Catches: one layer used twice, directions that begin as twins.
+    """
+    with seeded(9):
+        layer = case.make()
+    cells = layer.cells()
+    require(len({id(cell) for cell in cells}) == len(cells), "one cell stands in several places")
+    for index, cell in enumerate(cells):
+        for other, second in list(enumerate(cells))[index + 1 :]:
+            pairs = zip(cell.named_parameters(), second.parameters(), strict=False)
+            same = [
+                name
+                for (name, p), q in pairs
+                if p.dim() > 1 and p.shape == q.shape and torch.equal(p, q)
+            ]
+            require(
+                not same,
+                f"cells {index} and {other} of {len(cells)} begin with the same {', '.join(same)}",
+                cells=len(cells),
+            )
+    return {"cells": len(cells)}
+
+
+def _seen(layer: Layer, x: Tensor, changed_step: int, read_step: int) -> Tensor:
+    """How far each output feature at one step moves when another step's input changes."""
+    other = x.clone()
+    other[:, changed_step] += 1.5
+    before, after = one(layer(x)[0]), one(layer(other)[0])
+    moved = (after[:, read_step] - before[:, read_step]).detach().abs().amax(0)
+    return moved
+
+
+@WRAPPER_CHECKS.check()
+def directions_are_true(case: WrapperCase) -> Numbers:
+    """What it calls forward sees the past, what it calls backward sees the future.
+
+    Catches: a bidirectional layer that never reverses, or reverses both.
+    """
+    layer, x = case.layer(), case.data()
+    future, past = _seen(layer, x, STEPS - 1, 0), _seen(layer, x, 0, STEPS - 1)
+    halves = layer.directions
+    forward = past[: halves[0]] if not layer.reverse else future[: halves[0]]
+    require(
+        float(forward.max()) > 1e-9,
+        f"the forward half ({halves[0]} wide) does not see the other end of the sequence: a change "
+        f"there moves it by {float(forward.max()):.1g}",
+    )
+    moved = {"forward": float(forward.max())}
+    if len(halves) == 2:
+        backward = future[halves[0] :]
+        moved["backward"] = float(backward.max())
+        require(
+            moved["backward"] > 1e-9,
+            f"the backward half ({halves[1]} wide) at t = 0 does not see the last step: a change "
+            f"there moves it by {moved['backward']:.1g}",
+            **moved,
+        )
+    return moved
+
+
+@WRAPPER_CHECKS.check(needs=("directions_are_true",))
+def streaming_is_refused_where_impossible(case: WrapperCase) -> Numbers:
+    """A layer that can be streamed does not see the future; one that does refuses to be streamed.
+
+    Catches: a step that answers before it can know, a refusal without a reason.
+    """
+    layer, x = case.layer(), case.data()
+    future = float(_seen(layer, x, STEPS - 1, 0).max())
+    try:
+        layer.step(x[:, 0], layer.initial_state(BATCH))
+    except EngineError as error:
+        require(
+            future > 1e-9 or layer.reverse,
+            f"streaming is refused ({error}), and the output at t = 0 does not depend on the last "
+            f"step (a change there moves it by {future:.1g})",
+            future=future,
+        )
+        return {"future": future}
+    require(
+        future < 1e-9,
+        f"it can be streamed, and its output at t = 0 depends on the last step: a change there "
+        f"moves it by {future:.3g}",
+        future=future,
+    )
+    return {"future": future}
+
+
+@WRAPPER_CHECKS.check(needs=("directions_are_true", "batch_equals_single_rows"))
+def final_output_sees_everything(case: WrapperCase) -> Numbers:
+    """The final output depends on the first and on the last real step of a padded row.
+
+    Catches: a last step taken at T - 1, a backward direction read at its first step.
+    """
+    layer, x = case.layer(), case.data()
+    lengths = torch.full((BATCH,), STEPS - 2)
+    moved = {}
+    for name, step in (("first", 0), ("last", STEPS - 3)):
+        other = x.clone()
+        other[:, step] += 1.5
+        before, after = (layer.final_output(layer(v, lengths=lengths)[1]) for v in (x, other))
+        moved[name] = largest_change(after, before)
+        require(
+            moved[name] > 1e-9,
+            f"a change of the {name} real step moves the final output by {moved[name]:.1g}",
+            **moved,
+        )
+    if len(layer.directions) == 2 and layer.final_size == layer.output_size:
+        output, state = layer(x, lengths=lengths)
+        moved["against_output"] = _final_against_output(layer, output, layer.final_output(state))
+    return moved
+
+
+def _final_against_output(layer: Layer, output: Tensor, final: Tensor) -> float:
+    """For a pair of plain directions, the final output is each half's output at its last step."""
+    forward, backward = one(output)[:, STEPS - 3], one(output)[:, 0]
+    half = layer.directions[0]
+    expected = torch.cat([forward[:, :half], backward[:, half:]], -1)
+    if largest_change(final[:, :half], expected[:, :half]) > 1e-9:
+        return 0.0  # the output is not the hidden state itself, as in a residual layer
+    return close(final, expected, "final output against each direction's last output")
+
+
+@WRAPPER_CHECKS.check(needs=("parameters_are_registered",))
+def penalties_are_collected(case: WrapperCase) -> Numbers:
+    """``regularization_loss`` is the sum over all cells inside; constraints reach them all.
+
+    Catches: inner layers that are left out.
+    """
+    layer = case.layer(kernel_regularizer="l2", kernel_constraint="non_neg")
+    expected = sum(float(cell.regularization_loss().detach()) for cell in layer.cells())
+    found = float(layer.regularization_loss().detach())
+    require(
+        abs(found - expected) < 1e-9 * max(1.0, expected) and expected > 0,
+        f"regularization_loss is {found:.6g}, the cells inside add up to {expected:.6g}",
+        found=found,
+        expected=expected,
+    )
+    layer.apply_constraints()
+    least = min(float(cell.weight_ih.detach().min()) for cell in layer.cells())  # type: ignore[operator,union-attr]
+    require(least >= 0, f"after apply_constraints an input matrix has the entry {least:.3g}")
+    return {"penalty": found}
+
+
+@WRAPPER_CHECKS.check()
+def any_cell_fits(case: WrapperCase) -> Numbers:
+    """It wraps LSTM, GRU and RNN alike.
+
+    Catches: wrappers that know the state of one cell.
+    """
+    widths = {}
+    for name in ("lstm", "gru", "rnn"):
+        with seeded(0):
+            layer = case.make(name=name).double().eval()
+        output, state = layer(case.data())
+        final = layer.final_output(state)
+        require(
+            one(output).shape[-1] == layer.output_size and final.shape == (BATCH, layer.final_size),
+            f"around {name}: output {list(one(output).shape)}, final {list(final.shape)}",
+        )
+        widths[name] = layer.output_size
+    return widths
+
+
+@WRAPPER_CHECKS.check()
+def dropout_is_off_at_inference(case: WrapperCase) -> Numbers:
+    """With dropout on, training runs differ and inference runs do not.
+
+    Catches: dropout that is stored and never used, or never switched off.
+    """
+    try:
+        wrapper = case.part(**{**case.options, "dropout": 0.5})
+    except (OptionError, TypeError) as error:
+        raise Skip("the wrapper has no option dropout") from error
+    dropped = WrapperCase(type(wrapper), {**case.options, "dropout": 0.5})
+    layer, x = dropped.layer(), case.data()
+    outputs = {}
+    for training in (True, False):
+        layer.train(training)
+        runs = []
+        for seed in (1, 2):
+            with seeded(seed):
+                runs.append(one(layer(x)[0]))
+        outputs[training] = largest_change(runs[1], runs[0])
+    require(outputs[True] > 1e-6, f"training runs differ by {outputs[True]:.1g} only")
+    require(outputs[False] == 0, f"inference runs differ by {outputs[False]:.3g}")
+    return {"training": outputs[True], "inference": outputs[False]}
