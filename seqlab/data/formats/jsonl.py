@@ -9,14 +9,15 @@ from typing import Any, BinaryIO
 from seqlab.data.formats.lines import stripped_lines
 from seqlab.errors import DataError
 
-_NOUNS = {
+_NOUNS: dict[type, str | None] = {
     str: "text",
     int: "a number",
     float: "a number",
     bool: "true or false",
     dict: "an object",
-    type(None): "null",
+    type(None): None,
 }
+_PLURALS = {"a number": "numbers", "true or false": "truth values", "an object": "objects"}
 
 
 def read_jsonl(stream: BinaryIO, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -50,11 +51,16 @@ def read_json(stream: BinaryIO, file: str) -> Iterator[tuple[int, dict[str, Any]
     except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: not JSON: {error}") from error
     if not isinstance(rows, list):
-        raise DataError(f"{file}: expected a list of objects, found {_noun(rows)}")
+        raise DataError(f"{file}: expected a list of objects, found {_describe(_kind(rows))}")
     types = _Types(file)
     for number, row in enumerate(rows, start=1):
         types.check(row, f"{file} row {number}")
         yield number, row
+
+
+#: How deep lists are nested, and what is inside them; None where nothing tells.
+Kind = tuple[int, str | None]
+_UNKNOWN: Kind = (0, None)
 
 
 class _Types:
@@ -62,56 +68,63 @@ class _Types:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._seen: dict[str, str] | None = None
+        self._seen: dict[str, Kind] | None = None
 
     def check(self, row: Any, where: str) -> None:
         if not isinstance(row, dict):
-            raise DataError(f"{where}: expected an object with columns as keys, found {_noun(row)}")
+            found = _describe(_kind(row))
+            raise DataError(f"{where}: expected an object with columns as keys, found {found}")
         if self._seen is None:
-            self._seen = dict.fromkeys(row, "null")
+            self._seen = dict.fromkeys(row, _UNKNOWN)
         for column in self._seen.keys() ^ row.keys():
             problem = "is missing" if column in self._seen else "is in no row before"
             known = ", ".join(self._seen)
             raise DataError(f"{where}: column '{column}' {problem}; the first row has {known}")
         for column, value in row.items():
-            noun = _noun(value, f"{where}: column '{column}'")
-            known = self._seen[column]
-            joined = _join(known, noun)
+            kind = _kind(value)
+            if kind is None:
+                raise DataError(f"{where}: column '{column}' holds a list of mixed types")
+            seen = self._seen[column]
+            joined = _join(seen, kind)
             if joined is None:
                 raise DataError(
-                    f"{where}: column '{column}' holds {noun}, the rows before hold {known}; "
-                    "give every row the same type"
+                    f"{where}: column '{column}' holds {_describe(kind)}, the rows before hold "
+                    f"{_describe(seen)}; give every row the same type"
                 )
             self._seen[column] = joined
 
 
-def _noun(value: Any, where: str = "") -> str:
-    """What a value is, in words that are the same for values of the same type."""
+def _kind(value: Any) -> Kind | None:
+    """What a value is, or None for a list of mixed types."""
     if not isinstance(value, list):
-        return _NOUNS[type(value)]
-    kinds = set(map(type, value))
-    if kinds <= {int, float}:
-        return "a list of numbers" if kinds else "a list"
-    if len(kinds) == 1 and list not in kinds:
-        return f"a list of {_NOUNS[kinds.pop()].removeprefix('a ').removeprefix('an ')}"
-    nouns = {_noun(entry, where) for entry in value}
-    joined = "a list" if "a list" in nouns else min(nouns)
-    for noun in nouns:
-        merged = _join(joined, noun)
-        if merged is None:
-            raise DataError(f"{where}: a list of mixed types, {' and '.join(sorted(nouns))}")
-        joined = merged
-    return f"a list of ({joined})"
+        return 0, _NOUNS[type(value)]
+    types = set(map(type, value))
+    if list not in types:
+        nouns = [noun for noun in {_NOUNS[kind] for kind in types} if noun]
+        return (1, nouns[0] if nouns else None) if len(nouns) < 2 else None
+    joined: Kind | None = _UNKNOWN
+    for entry in value:
+        kind = _kind(entry)
+        joined = None if kind is None or joined is None else _join(joined, kind)
+    return None if joined is None else (joined[0] + 1, joined[1])
 
 
-def _join(first: str, second: str) -> str | None:
-    """The common type: null joins everything, an empty list every list."""
-    if second in (first, "null"):
-        return first
-    if first == "null":
+def _join(first: Kind, second: Kind) -> Kind | None:
+    """The common type: null and empty lists join whatever is nested at least as deep."""
+    (depth, noun), (other_depth, other_noun) = first, second
+    if noun is None and depth <= other_depth:
         return second
-    if first == "a list" and second.startswith("a list"):
-        return second
-    if second == "a list" and first.startswith("a list"):
+    if other_noun is None and other_depth <= depth:
         return first
-    return None
+    return first if first == second else None
+
+
+def _describe(kind: Kind | None) -> str:
+    """A kind in words."""
+    if kind is None:
+        return "a list of mixed types"
+    depth, noun = kind
+    if depth == 0:
+        return noun or "null"
+    inner = f" of {_PLURALS.get(noun, noun)}" if noun else ""
+    return "a list" + " of lists" * (depth - 1) + inner

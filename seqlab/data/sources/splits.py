@@ -54,6 +54,8 @@ def check_split(split: Any, where: str = "source.split") -> dict[str, Any]:
         raise ConfigError(f"{where}: give validation, test, or both")
     for name in _HELD_OUT:
         _check_share(rule, name, where)
+    if rule["by"] in ("fraction", "tail") and sum(rule.get(n) or 0 for n in _HELD_OUT) >= 1:
+        raise ConfigError(f"{where}: validation and test leave nothing to train on")
     for key in _RULES[rule["by"]]:
         _check_key(rule, key, where)
     return rule
