@@ -79,10 +79,10 @@ class App:
         if hydra.mode == RunMode.MULTIRUN:
             _refuse_processes(spec)
         folder = Path(hydra.runtime.output_dir)
-        if self.verb == "train" and (folder / "result.json").exists() and not spec["resume"]:
+        if self.verb == "train" and (folder / "result.json").exists():
             raise RunError(
-                f"{folder}: this run directory already holds a finished run (result.json); "
-                "choose another hydra.run.dir, or resume=true to go on with that run"
+                f"run folder {folder} already holds a finished run (result.json); "
+                "choose another with hydra.run.dir=FOLDER"
             )
         return spec
 
@@ -166,14 +166,17 @@ def _refuse_processes(spec: Mapping[str, Any]) -> None:
 
 
 def _discard_if_empty(folder: Path, verb: str) -> None:
-    """Remove the directory of a run that never began: it holds only what Hydra wrote."""
+    """Remove the directory of a run that never began: it holds no result, only its own config."""
     hydra = [folder / ".hydra" / f"{name}.yaml" for name in ("config", "hydra", "overrides")]
-    ours = {*hydra, folder / ".hydra", folder / f"{verb}.log"}
-    if set(folder.rglob("*")) != ours or folder == Path.cwd():
+    files = {*hydra, folder / f"{verb}.log", folder / "spec.json", folder / ".lock"}
+    folders = {folder / ".hydra", folder / "checkpoints"}
+    found = set(folder.rglob("*"))
+    if folder == Path.cwd() or not found or not found <= files | folders:
         return
-    for path in sorted(ours, reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
+    with contextlib.suppress(OSError):  # another process of the same run may be at it too
+        for path in sorted(found, reverse=True):
+            path.rmdir() if path in folders else path.unlink()
+        folder.rmdir()
 
 
 def _runs(arguments: argparse.Namespace) -> bool:

@@ -67,7 +67,7 @@ def describe(hint: Any) -> str:
     """
     origin = typing.get_origin(hint)
     if origin in {Union, types.UnionType}:
-        return " or ".join(describe(part) for part in typing.get_args(hint))
+        return " or ".join(dict.fromkeys(describe(part) for part in typing.get_args(hint)))
     if origin is Literal:
         return " or ".join(_spell(choice) for choice in typing.get_args(hint))
     if hint is None or hint is type(None):
@@ -111,7 +111,8 @@ def _tag(hint: Any) -> tuple[str, ...]:
     """The names that choose this dataclass in a union: those of its field ``name``."""
     if not dataclasses.is_dataclass(hint):
         return ()
-    return typing.get_args(typing.get_type_hints(hint).get("name"))
+    name = typing.get_type_hints(hint).get("name")
+    return typing.get_args(name) if typing.get_origin(name) is Literal else ()
 
 
 def _check_literal(value: Any, hint: Any, key: str) -> Any:

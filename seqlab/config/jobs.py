@@ -19,6 +19,7 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -50,16 +51,26 @@ def composed_jobs(arguments: argparse.Namespace, config_name: str) -> Iterator[D
 
 def _jobs(hydra: Hydra, name: str, arguments: argparse.Namespace) -> Iterator[DictConfig]:
     overrides = list(arguments.overrides)
-    mode = RunMode.MULTIRUN if arguments.multirun else hydra.get_mode(name, overrides)
-    if mode == RunMode.MULTIRUN:
+    config = None if arguments.multirun else _single(hydra, name, overrides)
+    if config is None:
         master = hydra.compose_config(name, overrides, run_mode=RunMode.MULTIRUN)
         master.hydra.mode = RunMode.MULTIRUN
         for number, job in enumerate(_sweep(master, hydra.config_loader)):
             config = hydra.config_loader.load_sweep_config(master, job)
             yield _placed(config, str(master.hydra.sweep.dir), number)
     else:
-        config = hydra.compose_config(name, overrides, run_mode=RunMode.RUN)
         yield _placed(config, str(config.hydra.run.dir), None)
+
+
+def _single(hydra: Hydra, name: str, overrides: list[str]) -> DictConfig | None:
+    """The config of a single run; None where the config itself asks for a sweep."""
+    try:
+        config = hydra.compose_config(name, overrides, run_mode=RunMode.RUN)
+    except ConfigCompositionException:
+        if hydra.get_mode(name, overrides) == RunMode.MULTIRUN:
+            return None
+        raise
+    return None if config.hydra.mode == RunMode.MULTIRUN else config
 
 
 def _sweep(master: DictConfig, loader: ConfigLoader) -> list[list[str]]:

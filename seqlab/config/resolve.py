@@ -52,6 +52,9 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
         spec["data"] = _check_data(spec["data"])
     if spec.get("source"):
         spec["source"] = check_part("source", spec["source"], "source")
+    for optional in ("source", "search"):
+        if optional in spec:
+            spec[optional] = spec[optional] or None
     return spec
 
 

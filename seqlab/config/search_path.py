@@ -18,28 +18,31 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab import registry
 from seqlab.config import folders
 
-OPEN_CONFIG = "open"
 #: groups whose choices are registered parts, and where each goes in the config
 PARTS = {"cell": "encoder.cell", "wrapper": "encoder", "head": "head", "source": "source"}
-_OPEN_NODES = (
-    "source",
-    "data",
-    "encoder",
-    "head",
-    "optimizer",
-    "scheduler",
-    "trainer",
-    "callbacks",
-    "logger",
-)
+_OPEN_NODES = {
+    "open_train": (
+        "source",
+        "data",
+        "encoder",
+        "head",
+        "optimizer",
+        "scheduler",
+        "trainer",
+        "callbacks",
+        "logger",
+    ),
+    "open_evaluate": ("source", "search"),
+    "open_predict": ("search",),
+}
 
 
 class RegistrySource(ConfigSource):
-    """Configs made from the registry: ``GROUP/NAME`` for each part, and ``open``.
+    """Configs made from the registry: ``GROUP/NAME`` for each part, and ``open_VERB``.
 
-    ``open`` goes first in a primary config's defaults list. It makes the nodes of the spec open,
-    so that an option that no YAML lists can be given without ``+``; ``seqlab.config.resolve``
-    checks all keys afterwards.
+    ``open_VERB`` goes first in a primary config's defaults list. It makes the nodes of the verb's
+    spec open, so that an option that no YAML lists can be given without ``+``;
+    ``seqlab.config.resolve`` checks all keys afterwards.
     """
 
     @staticmethod
@@ -48,12 +51,12 @@ class RegistrySource(ConfigSource):
         return "seqlab-registry"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The config of ``open`` or of ``GROUP/NAME``."""
+        """The config of ``open_VERB`` or of ``GROUP/NAME``."""
         if not self.is_config(config_path):
             raise ConfigLoadError(f"no registered part for config '{config_path}'")
         group, _, name = _plain(config_path).rpartition("/")
         return ConfigResult(
-            config=_part(group, name) if group else _open_nodes(),
+            config=_part(group, name) if group else _open_nodes(name),
             path=f"{self.scheme()}://{self.path}",
             provider=self.provider,
             header={"package": PARTS.get(group)},
@@ -68,10 +71,10 @@ class RegistrySource(ConfigSource):
         return config_path.strip("/") in {"", *PARTS}
 
     def is_config(self, config_path: str) -> bool:
-        """Whether the path is ``open`` or names a registered part."""
+        """Whether the path is an ``open_VERB`` or names a registered part."""
         group, _, name = _plain(config_path).rpartition("/")
         if not group:
-            return name == OPEN_CONFIG
+            return name in _OPEN_NODES
         return group in PARTS and name in registry.available(group)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -108,8 +111,8 @@ def _part(group: str, name: str) -> DictConfig:
     return OmegaConf.create({"wrappers": [spec]} if group == "wrapper" else spec)
 
 
-def _open_nodes() -> DictConfig:
-    config = OmegaConf.create({name: {} for name in _OPEN_NODES})
-    for name in _OPEN_NODES:
-        OmegaConf.set_struct(config[name], value=False)
+def _open_nodes(name: str) -> DictConfig:
+    config = OmegaConf.create({node: {} for node in _OPEN_NODES[name]})
+    for node in _OPEN_NODES[name]:
+        OmegaConf.set_struct(config[node], value=False)
     return config

@@ -1,0 +1,80 @@
+"""Every choice of every config group composes and passes the checks."""
+
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from seqlab.config import folders, search_path
+from seqlab.config.overrides import expand
+from seqlab.config.resolve import resolve
+
+CHECKED = ("cell", "wrapper", "data", "optimizer", "scheduler", "trainer", "callbacks", "logger")
+CHOICES = [
+    (group, name)
+    for group in CHECKED
+    for name in folders.group_options(group)
+    if (group, name) != ("data", "default")  # which has no features
+]
+
+
+@pytest.fixture
+def composed():
+    search_path.install()
+    OmegaConf.register_new_resolver("first_of", lambda *_: "x", replace=True)
+    with initialize_config_dir(str(folders.main_folder()), version_base="1.3"):
+        yield lambda *words: compose("config", [expand(word) for word in words])
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_the_choice_gives_a_valid_spec(composed, toy_words, group, name):
+    spec = resolve(composed(*toy_words, f"{group}={name}"))
+    node = spec["encoder"]["cell"] if group == "cell" else spec.get(group)
+    if group in {"cell", "optimizer", "scheduler"}:
+        assert node["name"] == name
+    if group == "wrapper":
+        assert bool(spec["encoder"]["wrappers"]) == (name != "none")
+
+
+def test_the_yaml_of_a_group_lists_the_defaults_of_the_spec(composed, toy_words):
+    plain = resolve(composed(*toy_words))
+    bare = {key: plain[key] for key in ("source", "data", "head")}
+    bare["encoder"] = {"cell": {"name": "lstm", "hidden_size": 128}}
+    bare["optimizer"], bare["scheduler"] = {"name": "adamw"}, {"name": "none"}
+    bare["trainer"] = {"accelerator": "cpu"}
+    bare["callbacks"] = {"early_stopping": {}}
+    assert resolve(bare) == plain
+
+
+@pytest.mark.parametrize("name", folders.group_options("optimizer"))
+def test_optimizers_build(composed, toy_words, name):
+    import torch
+    from seqlab.training.optimizers import build_optimizer
+
+    spec = resolve(composed(*toy_words, f"optimizer={name}"))["optimizer"]
+    optimizer = build_optimizer(spec, torch.nn.Linear(2, 3))
+    assert optimizer.param_groups[0]["lr"] == spec["lr"]
+
+
+@pytest.mark.parametrize("name", folders.group_options("scheduler"))
+def test_schedulers_build(composed, toy_words, name):
+    import torch
+    from seqlab.training.optimizers import build_schedule
+
+    spec = resolve(composed(*toy_words, f"scheduler={name}"))["scheduler"]
+    optimizer = torch.optim.SGD(torch.nn.Linear(2, 3).parameters(), lr=0.1)
+    built = build_schedule(spec, optimizer, total_steps=9, steps_per_epoch=3, mode="min")
+    assert (built is None) == (name == "none")
+
+
+PARTS = [(g, n) for g in ("source", "head", "experiment") for n in folders.group_options(g)]
+
+
+@pytest.mark.parametrize(("group", "name"), PARTS)
+def test_the_source_head_or_experiment_composes(composed, group, name):
+    config = composed(f"{group}={name}")
+    if group != "experiment":
+        assert isinstance(config[group].name, str)
+        return
+    spec = resolve(config)
+    assert {"source", "data", "encoder", "head"} <= set(spec)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from importlib import metadata
+
+import pytest
+from seqlab import plugins
+from seqlab.config import folders
+from seqlab.registry import KINDS, available
+from seqlab.verbs import doctor
+
+
+class Distribution:
+    def __init__(self, name, version="2.0"):
+        self.name, self.version = name, version
+
+
+@pytest.fixture
+def declare(monkeypatch):
+    """Add entry points of distributions that are not installed."""
+
+    def add(*entries):
+        found = metadata.entry_points()
+        points = [point for kind in KINDS for point in found.select(group=f"seqlab.{kind}")]
+        for kind, name, target, distribution in entries:
+            point = metadata.EntryPoint(name, target, f"seqlab.{kind}")
+            vars(point)["dist"] = Distribution(distribution)
+            points.append(point)
+        monkeypatch.setattr(plugins, "_all_points", lambda: metadata.EntryPoints(points))
+        plugins.declared.cache_clear()
+
+    yield add
+    plugins.declared.cache_clear()
+
+
+def test_list_shows_every_kind_with_its_origin(command):
+    outcome = command("list")
+    assert (outcome.code, outcome.err) == (0, "")
+    blocks = {block.splitlines()[0]: block.splitlines()[1:] for block in outcome.out.split("\n\n")}
+    assert list(blocks) == list(KINDS)
+    lstm = next(line.split() for line in blocks["cell"] if line.split()[0] == "lstm")
+    assert lstm == ["lstm", "seqlab", plugins.version_of("seqlab"), "seqlab.cells.lstm:LSTMCell"]
+
+
+def test_list_of_one_kind_as_json(command):
+    outcome = command("list", "kind=wrapper", "format=json")
+    listed = json.loads(outcome.out)
+    assert list(listed) == ["wrapper"]
+    usable = [part["name"] for part in listed["wrapper"] if part["problem"] is None]
+    assert sorted(usable) == available("wrapper")
+    stacked = next(part for part in listed["wrapper"] if part["name"] == "stacked")
+    assert stacked == {
+        "name": "stacked",
+        "distribution": "seqlab",
+        "version": plugins.version_of("seqlab"),
+        "target": "seqlab.wrappers.stacked:StackedWrapper",
+        "problem": None,
+    }
+
+
+def test_broken_parts_take_a_line_with_the_reason_and_break_nothing(command, declare):
+    declare(
+        ("cell", "twin", "one:Twin", "dist-one"),
+        ("cell", "twin", "two:Twin", "dist-two"),
+        ("cell", "lstm", "mine:LSTM", "dist-three"),
+        ("cell", "fine", "fine:Fine", "dist-four"),
+    )
+    outcome = command("list", "kind=cell")
+    assert outcome.code == 0
+    lines = {tuple(line.split()[:2]): line for line in outcome.out.splitlines()[1:]}
+    assert lines["twin", "dist-one"].endswith(
+        "BROKEN: both dist-one and dist-two declare a cell named 'twin'; uninstall one, or "
+        "switch one off with SEQLAB_DISABLE_PLUGINS"
+    )
+    assert "BROKEN: 'lstm' is the name of a built-in cell" in lines["lstm", "dist-three"]
+    assert lines["fine", "dist-four"].split()[2:] == ["2.0", "fine:Fine"]
+    assert "seqlab.cells.lstm:LSTMCell" in lines["lstm", "seqlab"]
+    checked = command("doctor")
+    assert checked.code == 1
+    assert checked.out.count("error    plugin") == 2
+
+
+MISTAKES = [
+    (["list", "kind=cel"], "kind: unknown value 'cel', did you mean 'cell'? (known: "),
+    (["list", "kindd=cell"], "kindd: unknown key, did you mean 'kind'? (known: format, kind)"),
+    (
+        ["list", "cell"],
+        "'cell' is not understood: expected kind=cell|wrapper|head, format=text|json",
+    ),
+    (["list", "format=json", "format=text"], "format: given twice"),
+    (["doctor", "device=yes"], "device: unknown value 'yes', known: false, true"),
+]
+
+
+@pytest.mark.parametrize(("words", "start"), MISTAKES)
+def test_wrong_words(command, words, start):
+    outcome = command(*words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"error: {start}")
+    assert outcome.err.count("\n") == 1
+
+
+def test_doctor_finds_this_installation_in_order(command):
+    outcome = command("doctor", "format=json")
+    findings = json.loads(outcome.out)
+    assert outcome.code == 0
+    assert not [finding for finding in findings if finding["level"] == "error"]
+    texts = {finding["topic"]: finding["text"] for finding in findings}
+    assert texts["seqlab"] == plugins.version_of("seqlab")
+    assert texts["torch"] == metadata.version("torch")
+    assert texts["hydra-core"] == metadata.version("hydra-core")
+
+
+def test_doctor_warns_of_shadowed_yaml_and_still_exits_with_0(command, monkeypatch):
+    monkeypatch.setattr(
+        folders, "shadowed", lambda: [("cell/lstm.yaml", ["seqlab", "plug-a", "plug-b"])]
+    )
+    outcome = command("doctor")
+    assert outcome.code == 0
+    line = next(line for line in outcome.out.splitlines() if line.startswith("warning"))
+    assert line.endswith("cell/lstm.yaml of plug-a and plug-b is hidden by that of seqlab")
+
+
+def test_doctor_finds_missing_and_unfit_distributions(command, monkeypatch):
+    needs = ["torch>=999", "no-such-distribution>=1", "only-elsewhere; python_version < '3'"]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: needs)
+    outcome = command("doctor")
+    assert outcome.code == 1
+    assert f"{metadata.version('torch')}, and seqlab needs >=999" in outcome.out
+    assert "not installed: pip install 'no-such-distribution>=1'" in outcome.out
+    assert "only-elsewhere" not in outcome.out
+
+
+def test_doctor_finds_missing_folders_compilers_and_caches(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(plugins, "config_packages", lambda: [("gone", "gone_plugin.conf")])
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "access", lambda path, _: str(path) != str(tmp_path))
+    outcome = command("doctor")
+    assert outcome.code == 1
+    assert "gone: there is no folder for package 'gone_plugin.conf'" in outcome.out
+    assert "no C++ compiler found (no-such-compiler); cells run uncompiled" in outcome.out
+    assert f"{tmp_path / 'cache'} cannot be written" in outcome.out
+
+
+def test_doctor_asks_torch_only_when_told(command):
+    assert "threads" not in command("doctor").out
+    assert "cpu, 1 threads" in command("doctor", "device=true").out
+
+
+HEAVY = ("torch", "hydra", "omegaconf", "datasets", "pytorch_lightning", "numpy", "seqlab_mgu")
+PROBE = f"""
+import sys
+from seqlab.cli import main
+code = main(sys.argv[1:])
+print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("verb", ["list", "doctor", "--help", "--version"])
+def test_light_verbs_import_nothing_heavy_and_start_within_a_second(verb):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", PROBE, verb], capture_output=True, text=True, check=True
+        )
+        seconds.append(time.perf_counter() - start)
+        assert done.stderr == "[]\n"
+    assert min(seconds) < 1.0

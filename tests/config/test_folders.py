@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hydra.core.object_type import ObjectType
+from seqlab import plugins, registry
+from seqlab.config import folders
+from seqlab.config.search_path import RegistrySource
+from seqlab.errors import ConfigError
+
+
+@pytest.fixture
+def declare(tmp_path, monkeypatch):
+    """Make config packages of other distributions, on the import path but never imported."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(pairs):
+        for name, files in pairs.items():
+            package = tmp_path / name
+            (package / "conf").mkdir(parents=True)
+            (package / "__init__.py").write_text("raise SystemExit('imported')\n")
+            for file in files:
+                (package / "conf" / file).parent.mkdir(exist_ok=True)
+                (package / "conf" / file).write_text("name: x\n")
+        declared = [(name.replace("_", "-"), f"{name}.conf") for name in pairs]
+        monkeypatch.setattr(plugins, "config_packages", lambda: declared)
+
+    return make
+
+
+def test_plugin_folders_are_found_without_importing_the_plugin(declare, tmp_path):
+    declare({"plug_one": ["cell/one.yaml"]})
+    assert folders.plugin_folders() == [
+        folders.Folder("plug-one", tmp_path / "plug_one" / "conf", None)
+    ]
+    assert "plug_one" not in sys.modules
+    assert "one" in folders.group_options("cell")
+    assert "lstm" in folders.group_options("cell")
+
+
+def test_a_declared_folder_that_is_not_there_is_a_problem_and_no_crash(monkeypatch):
+    monkeypatch.setattr(plugins, "config_packages", lambda: [("gone", "gone_plugin.conf")])
+    (folder,) = folders.plugin_folders()
+    assert folder.problem == "there is no folder for package 'gone_plugin.conf'"
+    assert folders.group_options("cell")
+
+
+def test_shadowed_files_are_named_in_search_order(declare):
+    declare({"plug_a": ["cell/lstm.yaml", "cell/own.yaml"], "plug_b": ["cell/own.yaml"]})
+    assert folders.shadowed() == [
+        ("cell/lstm.yaml", ["seqlab", "plug-a"]),
+        ("cell/own.yaml", ["plug-a", "plug-b"]),
+    ]
+
+
+def test_nothing_built_in_is_shadowed_by_installed_plugins():
+    assert folders.shadowed() == []
+
+
+def test_an_incomplete_installation_is_said_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(folders, "__file__", str(tmp_path / "seqlab" / "config" / "folders.py"))
+    with pytest.raises(ConfigError, match="the built-in configs are missing; reinstall seqlab"):
+        folders.main_folder()
+
+
+@pytest.fixture
+def source():
+    return RegistrySource("seqlab registry", "seqlab-registry://")
+
+
+@pytest.mark.parametrize(
+    ("group", "package"),
+    [("cell", "encoder.cell"), ("wrapper", "encoder"), ("head", "head"), ("source", "source")],
+)
+def test_every_registered_part_is_a_config(source, group, package):
+    assert source.list(group, ObjectType.CONFIG) == registry.available(group)
+    for name in registry.available(group):
+        assert source.is_config(f"{group}/{name}")
+        loaded = source.load_config(f"{group}/{name}")
+        assert loaded.header["package"] == package
+        spec = {"name": name}
+        assert loaded.config == ({"wrappers": [spec]} if group == "wrapper" else spec)
+
+
+def test_what_the_registry_does_not_have_is_no_config(source):
+    assert not source.is_config("cell/lsmt")
+    assert not source.is_config("optimizer/adam")
+    assert not source.is_group("optimizer")
+    assert source.list("", ObjectType.CONFIG) == []
+    assert source.list("", ObjectType.GROUP) == ["cell", "head", "source", "wrapper"]
+    assert source.list("cell", ObjectType.GROUP) == []
+    with pytest.raises(OSError, match="no registered part for config 'cell/lsmt'"):
+        source.load_config("cell/lsmt")
