@@ -1,0 +1,141 @@
+"""Tiny data sets in files, and specs of runs that take a second on them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+SIZES = {"train": 46, "validation": 14, "test": 11}
+
+
+def write_words(folder: Path) -> dict[str, Any]:
+    """Words with a label that depends on their letters, as CSV; returns the source's spec."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(5)
+    paths = {}
+    for split, size in SIZES.items():
+        words = ["".join(draw.choices("abcdef", k=draw.randint(1, 7))) for _ in range(size)]
+        rows = [f"{word},{'few' if word.count('a') < 1 else 'many'}" for word in words]
+        path = folder / f"{split}.csv"
+        path.write_text("word,kind\n" + "\n".join(rows) + "\n", "utf-8")
+        paths[split] = str(path)
+    return {"name": "files", **paths}
+
+
+def write_sentences(folder: Path) -> dict[str, Any]:
+    """Sentences with a chunk label for each word, as JSONL."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(6)
+    labels = {"the": "O", "ann": "B-PER", "lee": "I-PER", "runs": "O", "rome": "B-LOC"}
+    paths = {}
+    for split, size in SIZES.items():
+        lines = []
+        for _ in range(size):
+            words = draw.choices(list(labels), k=draw.randint(1, 6))
+            lines.append(json.dumps({"words": words, "marks": [labels[w] for w in words]}))
+        path = folder / f"{split}.jsonl"
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        paths[split] = str(path)
+    return {"name": "files", **paths}
+
+
+def write_pairs(folder: Path) -> dict[str, Any]:
+    """Strings and their reversals, as TSV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = random.Random(7)
+    paths = {}
+    for split, size in SIZES.items():
+        words = ["".join(draw.choices("xyz", k=draw.randint(1, 5))) for _ in range(size)]
+        rows = [f"{word}\t{word[::-1].upper()}" for word in words]
+        path = folder / f"{split}.tsv"
+        path.write_text("there\tback\n" + "\n".join(rows) + "\n", "utf-8")
+        paths[split] = str(path)
+    return {"name": "files", **paths}
+
+
+def _spec(source: dict[str, Any], data: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "seed": 3,
+        "source": source,
+        "data": {**data, "batch_size": 5},
+        "encoder": {
+            "cell": {"name": "gru", "hidden_size": 6, "recurrent_dropout": 0.2},
+            "wrappers": [{"name": "bidirectional"}],
+            "embedding": {"size": 4, "dropout": 0.3},
+            "dropout": 0.1,
+            "engine": "auto",
+        },
+        "head": head,
+        "optimizer": {"name": "adamw", "lr": 0.02, "weight_decay": 0.01},
+        "scheduler": {"name": "none"},
+        "trainer": {
+            "accelerator": "cpu",
+            "devices": 1,
+            "strategy": "auto",
+            "precision": "32-true",
+            "max_epochs": 3,
+            "max_steps": -1,
+            "max_seconds": None,
+            "gradient_clip_val": 1.0,
+            "gradient_clip_algorithm": "norm",
+            "accumulate_grad_batches": 1,
+            "deterministic": True,
+            "num_threads": 1,
+            "log_every_n_steps": 4,
+            "enable_progress_bar": True,
+        },
+        "callbacks": {
+            "early_stopping": None,
+            "checkpoint": {"monitor": None, "mode": None, "every_n_steps": 4},
+            "progress": {"refresh_rate": 10},
+        },
+        "logger": {"tensorboard": False},
+        "resume": None,
+        "samples": 2,
+    }
+
+
+def words_spec(folder: Path) -> dict[str, Any]:
+    """A classification of words by their letters."""
+    text = {"column": "word", "kind": "text", "tokenizer": {"name": "chars"}}
+    data = {"features": {"text": text}, "target": {"column": "kind", "kind": "label"}}
+    return _spec(write_words(folder / "words"), data, {"name": "classification"})
+
+
+def sentences_spec(folder: Path) -> dict[str, Any]:
+    """A tagging of sentences with chunk labels."""
+    words = {"column": "words", "kind": "tokens"}
+    data = {"features": {"words": words}, "target": {"column": "marks", "kind": "tags"}}
+    return _spec(write_sentences(folder / "sentences"), data, {"name": "tagging"})
+
+
+def pairs_spec(folder: Path) -> dict[str, Any]:
+    """An encoder-decoder from strings to strings."""
+    chars = {"tokenizer": {"name": "chars"}, "kind": "text"}
+    data = {
+        "features": {"text": {"column": "there", **chars}},
+        "target": {"column": "back", **chars},
+    }
+    head = {
+        "name": "encoder_decoder",
+        "decoder": {"cell": {"name": "gru", "hidden_size": 6}},
+        "embedding_size": 4,
+        "dropout": 0.2,
+        "max_length": 8,
+    }
+    return _spec(write_pairs(folder / "pairs"), data, head)
+
+
+def changed(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A copy with changes by key path, dots written as two underscores."""
+    new = copy.deepcopy(spec)
+    for path, value in changes.items():
+        *folders, key = path.split("__")
+        node = new
+        for name in folders:
+            node = node[name]
+        node[key] = value
+    return new

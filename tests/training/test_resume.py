@@ -1,0 +1,197 @@
+"""A run killed at any moment and resumed ends bit-identical, in weights, logs and choices."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from small_runs import changed, pairs_spec, words_spec
+
+from seqlab.errors import RunError
+from seqlab.training import run as run_module
+from seqlab.training.run import train
+
+
+class KilledError(Exception):
+    """Stands for SIGKILL: nothing of the run's own code runs after it."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Make a run die at the n-th call of a hook of the recorder, before or after its work."""
+
+    def arm(hook: str, count: int, *, before: bool = False):
+        made = run_module.make_callbacks
+
+        def armed(*args, **kwargs):
+            recorder, keeper, callbacks = made(*args, **kwargs)
+            real, calls = getattr(recorder, hook), []
+
+            def dying(*hook_args, **hook_kwargs):
+                calls.append(hook)
+                if before and len(calls) == count:
+                    raise KilledError
+                real(*hook_args, **hook_kwargs)
+                if len(calls) == count:
+                    raise KilledError
+
+            setattr(recorder, hook, dying)
+            return recorder, keeper, callbacks
+
+        monkeypatch.setattr(run_module, "make_callbacks", armed)
+        return lambda: monkeypatch.setattr(run_module, "make_callbacks", made)
+
+    return arm
+
+
+def state_of(folder):
+    checkpoint = torch.load(folder / "checkpoints" / "resume.ckpt", weights_only=True)
+    rows = [line.rpartition(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
+    result = json.loads((folder / "result.json").read_text())
+    for key in ("seconds", "test_seconds"):
+        del result[key]
+    return checkpoint["state_dict"], checkpoint["optimizer_states"], rows, result
+
+
+def assert_same(folder, reference):
+    weights, optimizer, rows, result = state_of(folder)
+    expected_weights, expected_optimizer, expected_rows, expected_result = reference
+    assert weights.keys() == expected_weights.keys()
+    for name, value in expected_weights.items():
+        assert torch.equal(weights[name], value), name
+    for mine, theirs in zip(
+        optimizer[0]["state"].values(), expected_optimizer[0]["state"].values(), strict=True
+    ):
+        assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+    assert rows == expected_rows
+    assert result == expected_result
+
+
+VARIANTS = {
+    "plain": {},
+    "accumulated": {"trainer__accumulate_grad_batches": 3},
+    "validated inside the epoch": {"trainer__val_check_interval": 4},
+    "plateau": {"scheduler": {"name": "plateau", "patience": 0, "factor": 0.5}},
+    "cosine and a limit of steps": {
+        "scheduler": {"name": "cosine", "warmup_steps": 3},
+        "trainer__max_steps": 17,
+    },
+    "stopped early": {
+        "callbacks__early_stopping": {"patience": 1, "monitor": "macro_f1"},
+        "trainer__max_epochs": 6,
+    },
+}
+# epochs have 10 batches: at the start, in the middle, at the end of one, and inside its end
+MOMENTS = [
+    ("on_train_batch_end", 5, False),
+    ("on_train_batch_end", 10, False),
+    ("on_train_batch_end", 16, True),
+    ("on_validation_end", 1, True),
+    ("on_validation_end", 2, False),
+    ("on_train_epoch_end", 2, False),
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resumed_run_ends_bit_identical(tmp_path, killed_at, variant):
+    spec = changed(words_spec(tmp_path), **VARIANTS[variant])
+    train(spec, tmp_path / "whole")
+    reference = state_of(tmp_path / "whole")
+    for hook, count, before in MOMENTS:
+        folder = tmp_path / f"{hook}-{count}-{before}"
+        release = killed_at(hook, count, before=before)
+        with pytest.raises(KilledError):
+            train(spec, folder)
+        release()
+        assert not (folder / "result.json").exists()
+        train(changed(spec, resume=True), folder)
+        assert_same(folder, reference)
+
+
+def test_run_killed_twice_and_resumed_by_path(tmp_path, killed_at):
+    spec = pairs_spec(tmp_path)
+    train(spec, tmp_path / "whole")
+    folder = tmp_path / "killed"
+    resumed = changed(spec, resume=str(folder))
+    for turn, count in enumerate([13, 9]):
+        release = killed_at("on_train_batch_end", count)
+        with pytest.raises(KilledError):
+            train(resumed if turn else spec, tmp_path / "elsewhere" if turn else folder)
+        release()
+    train(resumed, tmp_path / "elsewhere")
+    assert_same(folder, state_of(tmp_path / "whole"))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_run_killed_after_training_only_tests(tmp_path, monkeypatch, capsys):
+    spec = words_spec(tmp_path)
+    train(spec, tmp_path / "whole")
+
+    def dying(*_args, **_kwargs):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "save_bundle", dying)
+        with pytest.raises(KilledError):
+            train(spec, tmp_path / "killed")
+    capsys.readouterr()
+    train(changed(spec, resume=True), tmp_path / "killed")
+    assert "epoch" not in capsys.readouterr().out.replace("epochs", "")
+    assert_same(tmp_path / "killed", state_of(tmp_path / "whole"))
+
+
+def test_nothing_to_resume_begins_anew(tmp_path, capsys):
+    spec = changed(words_spec(tmp_path), trainer__max_epochs=1)
+    train(changed(spec, resume=True), tmp_path / "run")
+    assert "nothing to resume yet" in capsys.readouterr().out
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+def test_resuming_with_another_spec_is_refused(tmp_path, killed_at):
+    spec = words_spec(tmp_path)
+    release = killed_at("on_train_batch_end", 12)
+    with pytest.raises(KilledError):
+        train(spec, tmp_path / "run")
+    release()
+    other = changed(spec, resume=True, encoder__cell__hidden_size=7)
+    with pytest.raises(RunError, match=r"resume: encoder\.cell\.hidden_size is 7 now, .* with 6"):
+        train(other, tmp_path / "run")
+    other = changed(spec, resume=True, trainer__precision="64-true")
+    with pytest.raises(RunError, match=r"resume: trainer\.precision is '64-true' now"):
+        train(other, tmp_path / "run")
+    # more epochs and other log intervals are no other run
+    longer = changed(spec, resume=True, trainer__max_epochs=4, trainer__log_every_n_steps=2)
+    assert train(longer, tmp_path / "run").values["steps"] == 40
+
+
+def test_sigkill_of_a_real_process(tmp_path):
+    spec = changed(words_spec(tmp_path), trainer__max_epochs=20, trainer__log_every_n_steps=1)
+    train(spec, tmp_path / "whole")
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    folder = tmp_path / "killed"
+    script = (
+        "import json, sys; from seqlab.training.run import train; "
+        "train(json.load(open(sys.argv[1])), sys.argv[2])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "spec.json"), str(folder)],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    checkpoint = folder / "checkpoints" / "resume.ckpt"
+    while not checkpoint.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.15)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    torch.load(checkpoint, weights_only=True)
+    train(changed(spec, resume=True), folder)
+    assert_same(folder, state_of(tmp_path / "whole"))
