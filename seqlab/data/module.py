@@ -80,7 +80,9 @@ class DataModule:
         if self._processor is None:
             if "train" not in views:
                 raise DataError("the source has no split 'train' to learn from")
-            self._processor = fit_columns(self.spec, views["train"].column)
+            # which classes there are is no secret of the rows that were held out or left out
+            names = views["train"].whole().column(self.spec.target.column)
+            self._processor = fit_columns(self.spec, views["train"].column, names)
         for split, view in views.items():
             self._check_and_keep(split, view, self._processor)
         self._views = views

@@ -310,12 +310,16 @@ def _train_row(start: int, index: int) -> str:
     return f"train row {start + index + 1}"
 
 
-def fit_columns(spec: DataSpec, column_of: Callable[[str], Column]) -> Processor:
+def fit_columns(
+    spec: DataSpec, column_of: Callable[[str], Column], names: Column | None = None
+) -> Processor:
     """Fit on the columns of training rows, in chunks that may be gone through several times.
 
     Args:
         spec: the data spec.
         column_of: for a column's name, begins a pass over its values.
+        names: the target column of all rows that may say which classes or tags there are, for
+            a target that has such; by default the training rows.
 
     Raises:
         DataError: there are no rows, or a value does not fit its column.
@@ -326,4 +330,7 @@ def fit_columns(spec: DataSpec, column_of: Callable[[str], Column]) -> Processor
     for name, feature in spec.features.items():
         fit = NumericInput.fit if feature.kind == "numeric" else IdsInput.fit
         inputs.append(fit(name, feature, column_of(feature.column)))
-    return Processor(spec, inputs, fit_target(spec.target, column_of(spec.target.column)))
+    column = column_of(spec.target.column)
+    if names is not None and spec.target.kind in ("label", "labels", "tags"):
+        column = names
+    return Processor(spec, inputs, fit_target(spec.target, column))

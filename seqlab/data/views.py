@@ -51,6 +51,10 @@ class View(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
+    def whole(self) -> View:
+        """All rows of the source's split; of a stream with a limit no more than that."""
+
+    @abstractmethod
     def divide(self, fraction: float, seed: int) -> tuple[View, View]:
         """These rows as training and validation rows."""
 
@@ -111,6 +115,10 @@ class MemoryView(View):
 
     def __len__(self) -> int:
         return len(self._chosen)
+
+    def whole(self) -> MemoryView:
+        """See the base class."""
+        return MemoryView(self.data, self.locate)
 
     def divide(self, fraction: float, seed: int) -> tuple[MemoryView, MemoryView]:
         """These rows as training and validation rows."""
@@ -196,6 +204,10 @@ class StreamView(View):
         if self._count is None:
             self._count = sum(1 for _ in self._placed())
         return self._count
+
+    def whole(self) -> StreamView:
+        """See the base class."""
+        return self if self._first is not None else StreamView(self.data, self.locate)
 
     def divide(self, fraction: float, seed: int) -> tuple[StreamView, StreamView]:
         """These rows as training and validation rows; counts them, which is one more pass."""
