@@ -176,7 +176,9 @@ def _discard_if_empty(folder: Path, verb: str) -> None:
     with contextlib.suppress(OSError):  # another process of the same run may be at it too
         for path in sorted(found, reverse=True):
             path.rmdir() if path in folders else path.unlink()
-        folder.rmdir()
+        for emptied in (folder, *folder.parents):
+            if Path.cwd() in emptied.parents or emptied == folder:
+                emptied.rmdir()
 
 
 def _runs(arguments: argparse.Namespace) -> bool:

@@ -175,6 +175,29 @@ def test_a_mistake_in_data_does_not_stop_the_other_jobs_and_leaves_no_empty_fold
     assert [path.exists() for path in dirs] == [True, False, True]
 
 
+def test_a_mistake_in_data_leaves_nothing_of_a_single_run(train, monkeypatch, tmp_path):
+    def run(spec, run_dir):
+        (run_dir / "spec.json").write_text("{}")
+        (run_dir / "checkpoints").mkdir()
+        raise DataError("x.csv row 3: bad")
+
+    monkeypatch.setattr(sys.modules["seqlab.verbs.train"], "run", run)
+    assert train().err == "error: x.csv row 3: bad\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_after_training_began_keeps_the_run(train, monkeypatch, tmp_path):
+    def run(spec, run_dir):
+        (run_dir / "checkpoints").mkdir()
+        (run_dir / "checkpoints" / "resume.ckpt").write_text("weights")
+        raise DataError("x.csv row 3: bad")
+
+    monkeypatch.setattr(sys.modules["seqlab.verbs.train"], "run", run)
+    assert train("hydra.run.dir=run").code == 2
+    assert (tmp_path / "run" / "checkpoints" / "resume.ckpt").read_text() == "weights"
+    assert (tmp_path / "run" / ".hydra" / "config.yaml").exists()
+
+
 def test_a_fault_of_the_program_is_no_mistake_of_the_user(train, monkeypatch):
     def run(spec, run_dir):
         raise ZeroDivisionError
