@@ -42,7 +42,7 @@ class App:
         self.config_name = config_name
         self.process = os.getpid()
         self.composing = True
-        self.failures: list[SeqlabError] = []
+        self.failures: list[SeqlabError | BrokenPipeError] = []
 
     def main(self, words: list[str]) -> None:
         """Run with these command-line words.
@@ -100,6 +100,9 @@ class App:
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
             return None
+        except BrokenPipeError as error:  # Hydra would print a line about it
+            self.failures.append(error)
+            return None
         self.composing = True
         return result.get("objective") if isinstance(result, Mapping) else result
 
@@ -147,6 +150,8 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
             raise
         reason = said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
         raise ConfigError(f"{reason}; see `seqlab --help`") from None
+    if arguments.config_path is not None and "://" not in arguments.config_path:
+        arguments.config_path = str(Path(arguments.config_path).absolute())
     if arguments.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun reads a pickle file, which could run any code")
     return arguments
@@ -168,7 +173,7 @@ def _refuse_processes(spec: Mapping[str, Any]) -> None:
 def _discard_if_empty(folder: Path, verb: str) -> None:
     """Remove the directory of a run that never began: it holds no result, only its own config."""
     hydra = [folder / ".hydra" / f"{name}.yaml" for name in ("config", "hydra", "overrides")]
-    files = {*hydra, folder / f"{verb}.log", folder / "spec.json", folder / ".lock"}
+    files = {*hydra, *folder.glob(f"{verb}*.log"), folder / "spec.json", folder / ".lock"}
     folders = {folder / ".hydra", folder / "checkpoints"}
     found = set(folder.rglob("*"))
     if folder == Path.cwd() or not found or not found <= files | folders:

@@ -89,7 +89,13 @@ class SeqlabSearchPath(SearchPathPlugin):
     """Appends the plugins' config folders and the registry to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Called by Hydra once per command."""
+        """Called by Hydra once per command.
+
+        With ``--config-path`` the built-in configs are not the main folder; they stay in reach.
+        """
+        built_in = folders.main_folder()
+        if all(place.path != str(built_in) for place in search_path.get_path()):
+            search_path.append("seqlab", f"file://{built_in}")
         for folder in folders.plugin_folders():
             if folder.problem is None:
                 search_path.append(folder.owner, f"file://{folder.path}")

@@ -137,6 +137,24 @@ def test_a_closed_pipe_is_quiet():
     assert done.stdout in {"141\n", "0\n"}  # 0 when all was written before the pipe closed
 
 
+@pytest.mark.skipif(BASH is None, reason="there is no bash here")
+def test_a_pipe_that_closes_during_predict_is_quiet(tmp_path):
+    program = """
+import sys, types
+from seqlab.cli import main
+verb = types.ModuleType("seqlab.verbs.predict")
+verb.run = lambda spec, run_dir: [print("x" * 1000) for _ in range(1000)]
+sys.modules["seqlab.verbs.predict"] = verb
+sys.exit(main(["predict", "bundle=b"]))
+"""
+    (tmp_path / "program.py").write_text(program)
+    piped = f"{sys.executable} program.py | head -c 10; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        [BASH, "-c", piped], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("x" * 10 + "141\n", "")
+
+
 def test_the_installed_command_and_the_module_are_one():
     mistake = ["train", "trainer.max_epoch=3"]
     command = [os.path.join(os.path.dirname(sys.executable), "seqlab")]  # noqa: PTH118, PTH120

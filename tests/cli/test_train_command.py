@@ -115,6 +115,19 @@ def test_the_users_own_config_folder(train, tmp_path):
     assert train.calls[-1][1].parent.name == "tiny"
 
 
+def test_a_primary_config_of_ones_own(train, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text(
+        "defaults:\n  - open_train\n  - source: null\n  - data: null\n  - head: null\n"
+        "  - cell: gru\n  - optimizer: sgd\n  - scheduler: none\n  - _self_\nseed: 9\n"
+        "hydra: {run: {dir: out}}\n"
+    )
+    spec = spec_of(train, "--config-path", "mine", "cell.zoneout=0.1")
+    assert spec["encoder"]["cell"] == {"name": "gru", "hidden_size": 128, "zoneout": 0.1}
+    assert (spec["seed"], spec["trainer"]["accelerator"]) == (9, "auto")
+    assert train.calls[-1][1] == tmp_path / "out"
+
+
 def test_an_experiment_gives_way_to_the_command_line(train, tmp_path):
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "wide.yaml").write_text(
