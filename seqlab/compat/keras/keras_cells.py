@@ -1,0 +1,270 @@
+"""Keras's three cells: the arguments of one time step, from which a seqlab cell is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from typing_extensions import Self
+
+from seqlab import registry
+from seqlab.cells.base import Cell, positive_int, state_fields
+from seqlab.compat.keras.cells import CellLike
+from seqlab.compat.keras.names import snake_case, to_keras, to_seqlab
+from seqlab.errors import OptionError, ShapeError
+from seqlab.layers.base import Layer
+from seqlab.layers.recurrent import Recurrent
+from seqlab.options.resolve import check_flag, check_fraction
+
+# ruff: noqa: PLR0917  # the signatures are Keras's
+
+_KINDS = {
+    "activation": "activation",
+    "recurrent_activation": "activation",
+    "kernel_initializer": "initializer",
+    "recurrent_initializer": "initializer",
+    "bias_initializer": "initializer",
+    "kernel_regularizer": "regularizer",
+    "recurrent_regularizer": "regularizer",
+    "bias_regularizer": "regularizer",
+    "kernel_constraint": "constraint",
+    "recurrent_constraint": "constraint",
+    "bias_constraint": "constraint",
+}
+
+
+class _KerasCell(CellLike):
+    """One of Keras's three cells: arguments, and the seqlab cell once it is built."""
+
+    seqlab_name: str
+
+    def __init__(self, units: int, seed: int | None, implementation: int, **given: Any) -> None:
+        extra = given.pop("keywords")
+        for key in extra:
+            if key not in {"name", "dtype", "trainable"}:
+                raise OptionError(f"{type(self).__name__} has no argument '{key}'")
+        self.units = positive_int("units", units)
+        if implementation not in (1, 2):
+            raise OptionError(f"implementation must be 1 or 2, got {implementation!r}")
+        if seed is not None and type(seed) is not int:
+            raise OptionError(f"seed must be an int or None, got {seed!r}")
+        self.name = extra.get("name") or snake_case(type(self).__name__)
+        self.seed, self.implementation = seed, implementation
+        self.options = given
+        self.dropout = check_fraction("dropout", given["dropout"])
+        self.recurrent_dropout = check_fraction("recurrent_dropout", given["recurrent_dropout"])
+        self.core: Cell | None = None
+        with torch.random.fork_rng(devices=[]):
+            self._make(1, 1)  # refuses wrong options now, not at the first call
+
+    def _make(self, input_size: int, units: int) -> Cell:
+        options = {
+            key: to_seqlab(_KINDS[key], key, value) if key in _KINDS else value
+            for key, value in self.options.items()
+        }
+        # Keras draws a mask for each gate with implementation 1, and takes 1 for this dropout
+        untied = self.implementation == 1 or self.recurrent_dropout > 0
+        cell: Cell = registry.get("cell", self.seqlab_name)(
+            input_size, units, untied_dropout=untied, **options
+        )
+        return cell
+
+    def __getattr__(self, name: str) -> Any:
+        """The arguments are attributes, as in Keras."""
+        options = self.__dict__.get("options", {})
+        if name in options:
+            return options[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+
+    @property
+    def output_size(self) -> int:
+        """``units``."""
+        return self.units
+
+    @property
+    def state_size(self) -> Any:
+        """``units``, or a list of as many as there are state tensors."""
+        fields = len(state_fields(registry.get("cell", self.seqlab_name).State))
+        return self.units if fields == 1 else [self.units] * fields
+
+    def build(self, input_size: int) -> Cell:
+        """The seqlab cell with weights for inputs of this width.
+
+        Raises:
+            ShapeError: it has weights for another width.
+        """
+        if self.core is None:
+            self.core = self._make(input_size, self.units)
+        if self.core.input_size != input_size:
+            raise ShapeError(
+                f"{type(self).__name__}: the cell's weights take {self.core.input_size} "
+                f"features, the input has {input_size}"
+            )
+        return self.core
+
+    def make_layer(self, input_size: int, *, reverse: bool, masked_output: str) -> Layer:
+        """``Recurrent`` over the seqlab cell."""
+        return Recurrent(self.build(input_size), reverse=reverse, masked_output=masked_output)
+
+    def forget_weights(self) -> None:
+        """Drop the seqlab cell."""
+        self.core = None
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as Keras writes them."""
+        config: dict[str, Any] = {"name": self.name, "units": self.units}
+        for key, value in self.options.items():
+            config[key] = to_keras(_KINDS[key], key, value) if key in _KINDS else value
+        config["seed"] = self.seed
+        if self.implementation != 2:
+            config["implementation"] = self.implementation
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The cell of a config; names only, never import paths."""
+        return cls(**config)
+
+
+class SimpleRNNCell(_KerasCell):
+    """``keras.layers.SimpleRNNCell``: see ``SimpleRNN``."""
+
+    seqlab_name = "rnn"
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            seed,
+            kwargs.pop("implementation", 2),
+            activation=activation,
+            use_bias=check_flag("use_bias", use_bias),
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            keywords=kwargs,
+        )
+
+
+class LSTMCell(_KerasCell):
+    """``keras.layers.LSTMCell``: see ``LSTM``."""
+
+    seqlab_name = "lstm"
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            seed,
+            kwargs.pop("implementation", 2),
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=check_flag("use_bias", use_bias),
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            unit_forget_bias=check_flag("unit_forget_bias", unit_forget_bias),
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            keywords=kwargs,
+        )
+
+
+class GRUCell(_KerasCell):
+    """``keras.layers.GRUCell``: see ``GRU``."""
+
+    seqlab_name = "gru"
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        reset_after: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            seed,
+            kwargs.pop("implementation", 2),
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            use_bias=check_flag("use_bias", use_bias),
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            recurrent_regularizer=recurrent_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            recurrent_constraint=recurrent_constraint,
+            bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            reset_after=check_flag("reset_after", reset_after),
+            keywords=kwargs,
+        )
