@@ -160,7 +160,10 @@ def test_files_of_one_split_need_the_same_columns(tmp_path):
         ({"path": "a.csv", "split": {"seed": 1}}, "give validation, test, or both"),
         ({"path": "a.csv", "split": {"test": 2}}, "source.split.test: expected a fraction, got 2"),
         ({"path": "a.csv", "split": {"test": 0.1, "seed": "x"}}, "source.split.seed: expected a"),
-        ({"path": "a.csv", "split": {"by": "x", "test": 0.1}}, "source.split.by: known: column"),
+        (
+            {"path": "a.csv", "split": {"by": "x", "test": 0.1}},
+            "source.split.by: unknown 'x': known: column",
+        ),
         ({"path": "a.csv", "split": {"by": "member", "test": "x"}}, "split.test: expected a list"),
         ({"path": "a.csv", "split": {"by": "column", "test": ["x"]}}, "split.column: expected a"),
         ({"path": "a.csv", "split": {"by": "modulus", "test": [1]}}, "split.modulus: expected a"),

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -303,6 +305,18 @@ def test_training_rows_are_named_when_fitting():
         fit_processor(TAGGING, [SENTENCES[0], {"tokens": 3, "tags": ["N"]}])
     with pytest.raises(DataError, match="the training split has no rows"):
         fit_processor(TAGGING, [])
+
+
+def test_a_processor_needs_neither_datasets_nor_lightning_nor_hydra():
+    script = (
+        "import sys, seqlab.data.processor\n"
+        "print([m for m in ('datasets', 'pytorch_lightning', 'hydra', 'pyarrow') "
+        "if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
 
 
 LETTERS = st.text(alphabet="abcß Ωx\n", min_size=1, max_size=8)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TypeAlias
 
 import datasets
+
+from seqlab.errors import ConfigError, did_you_mean
 
 Splits: TypeAlias = "datasets.DatasetDict | datasets.IterableDatasetDict"
 
@@ -56,6 +59,11 @@ class Source(ABC):
         A source that reads files names file and line.
         """
         return f"{split} row {row + 1}"
+
+
+def unknown(key: str, value: object, known: Iterable[str]) -> ConfigError:
+    """The error for an option that must be one of some names."""
+    return ConfigError(f"{key}: unknown {value!r}: {did_you_mean(str(value), known)}")
 
 
 def row_counts(splits: Splits) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-from seqlab.data.sources.base import SPLITS, Source, Splits, row_counts
+from seqlab.data.sources.base import SPLITS, Source, Splits, row_counts, unknown
 from seqlab.errors import ConfigError, DataError, did_you_mean
 
 _TIMEOUT_S = 10
@@ -47,7 +47,7 @@ class HubSource(Source):
             raise ConfigError(f"source.path: expected a data set's name, got {path!r}")
         for split in splits or ():
             if split not in SPLITS:
-                raise ConfigError(f"source.splits: {did_you_mean(str(split), SPLITS)}")
+                raise unknown("source.splits", split, SPLITS)
         self._path = path
         self._config = config
         self._revision = revision

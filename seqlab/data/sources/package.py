@@ -13,7 +13,7 @@ import datasets
 
 from seqlab.data import formats
 from seqlab.data.sources.archives import matches, read_members
-from seqlab.data.sources.base import SPLITS, Source, row_counts
+from seqlab.data.sources.base import SPLITS, Source, row_counts, unknown
 from seqlab.data.sources.registries import Release, fetch
 from seqlab.data.sources.splits import Indices, check_split
 from seqlab.data.sources.tables import Part, Table, split_rows, take, to_dataset
@@ -78,7 +78,7 @@ class PackageSource(Source):
             ("kind", kind, ("wheel", "sdist")),
         ):
             if value not in known:
-                raise ConfigError(f"source.{key}: {did_you_mean(str(value), known)}")
+                raise unknown(f"source.{key}", value, known)
         self._release = Release(index, package, str(version), kind, sha256)
         self._members = _by_split(members)
         if split is not None and "all" not in self._members:
@@ -129,11 +129,10 @@ class PackageSource(Source):
         """File and line; for expanded training rows the row alone."""
         if split == "train" and self._expand:
             return super().locate(split, row)
-        if split in self._tables:
-            return self._tables[split].locate(row)
         if split in self._indices:
             return self._tables["all"].locate(int(self._indices[split][row]))
-        return super().locate(split, row)
+        table = self._tables.get(split) or self._tables.get("all")
+        return super().locate(split, row) if table is None else table.locate(row)
 
     def _open(self, archive: Path) -> dict[str, Table]:
         every = [pattern for patterns in self._members.values() for pattern in patterns]
@@ -172,7 +171,7 @@ def _by_split(members: Any) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for split, patterns in given.items():
         if split != "all" and split not in SPLITS:
-            raise ConfigError(f"source.members: {did_you_mean(str(split), SPLITS)}")
+            raise unknown("source.members", split, SPLITS)
         listed = [patterns] if isinstance(patterns, str) else patterns
         good = isinstance(listed, Sequence) and all(isinstance(entry, str) for entry in listed)
         if not good or not listed:

@@ -120,10 +120,12 @@ def _download_pypi(release: Release, folder: Path) -> Path:
     requirement.write_text(
         f"{release.package}=={release.version} --hash=sha256:{pinned}\n", encoding="utf-8"
     )
-    only = "--only-binary" if release.kind == "wheel" else "--no-binary"
+    only = ["--only-binary", ":all:"]
+    if release.kind == "sdist":
+        only = ["--no-binary", release.package]
     target = folder / "file"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
-    command += ["--quiet", "--no-deps", "--retries", "2", only, ":all:"]
+    command += ["--quiet", "--no-deps", "--retries", "2", *only]
     command += ["--dest", str(target), "--requirement", str(requirement)]
     result = _run(command, release)
     if result.returncode and "No module named pip" in result.stderr:

@@ -8,8 +8,8 @@ from itertools import product
 import datasets
 import numpy as np
 
-from seqlab.data.sources.base import Source, row_counts
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab.data.sources.base import Source, row_counts, unknown
+from seqlab.errors import ConfigError
 
 _SPLITS = ("simple", "length", "jump", "turn_left")
 _VERBS = {"walk": "I_WALK", "look": "I_LOOK", "run": "I_RUN", "jump": "I_JUMP"}
@@ -44,7 +44,7 @@ class ScanSource(Source):
         self, *, split: str = "simple", repeat_primitive: bool = True, seed: int = 0
     ) -> None:
         if split not in _SPLITS:
-            raise ConfigError(f"source.split: {did_you_mean(str(split), _SPLITS)}")
+            raise unknown("source.split", split, _SPLITS)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ConfigError(f"source.seed: expected a whole number, got {seed!r}")
         self._split = split

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqlab.data.sources.base import SPLITS
+from seqlab.data.sources.base import SPLITS, unknown
 from seqlab.errors import ConfigError, DataError, did_you_mean
 
 Indices = npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ def check_split(split: Any, where: str = "source.split") -> dict[str, Any]:
         raise ConfigError(f"{where}: expected a mapping such as {{test: 0.1}}, got {split!r}")
     rule = {"by": "fraction", **split}
     if rule["by"] not in _RULES:
-        raise ConfigError(f"{where}.by: {did_you_mean(str(rule['by']), _RULES)}")
+        raise unknown(f"{where}.by", rule["by"], _RULES)
     allowed = ("by", *_HELD_OUT, *_RULES[rule["by"]])
     for key in rule:
         if key not in allowed:
