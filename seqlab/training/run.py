@@ -68,13 +68,13 @@ def train(spec: Mapping[str, Any], run_dir: str | Path) -> Result:
         global_settings(options.get("num_threads")),
         open_folder(Path(run_dir), spec) as folder,
     ):
-        run = _Run(spec, folder)
+        run = Run(spec, folder)
         run.fit()
         return run.finish()
 
 
-class _Run:
-    """The objects of one run."""
+class Run:
+    """The objects of one run: data, model, trainer; made, then ``fit``, then ``finish``."""
 
     def __init__(self, spec: Mapping[str, Any], folder: RunFolder) -> None:
         self.spec, self.folder = spec, folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.heads.base import Head
@@ -152,7 +154,12 @@ def make_trainer(
 
 def make_strategy(name: str) -> Any:
     """The strategy of that name; DDP leaves buffers alone, as each process evaluates its share."""
-    return DDPStrategy(broadcast_buffers=False) if name == "ddp" else name
+    if name != "ddp":
+        return name
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    # the newer name, where torch has it
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return DDPStrategy(**{buffers: False})  # type: ignore[arg-type]
 
 
 def run_length(spec: Mapping[str, Any], batches: int) -> tuple[int | None, int]:
