@@ -67,14 +67,22 @@ def test_schedulers_build(composed, toy_words, name):
     assert (built is None) == (name == "none")
 
 
-PARTS = [(g, n) for g in ("source", "head", "experiment") for n in folders.group_options(g)]
+PARTS = [(group, name) for group in ("source", "head") for name in folders.group_options(group)]
 
 
 @pytest.mark.parametrize(("group", "name"), PARTS)
-def test_the_source_head_or_experiment_composes(composed, group, name):
-    config = composed(f"{group}={name}")
-    if group != "experiment":
-        assert isinstance(config[group].name, str)
-        return
-    spec = resolve(config)
-    assert {"source", "data", "encoder", "head"} <= set(spec)
+def test_the_source_or_head_composes(composed, group, name):
+    assert isinstance(composed(f"{group}={name}")[group].name, str)
+
+
+@pytest.mark.parametrize("name", folders.group_options("experiment"))
+def test_the_experiment_is_valid_and_gives_way_to_the_command_line(composed, name):
+    words = ("cell=gru", "cell.hidden_size=7", "wrapper=bidirectional_stacked", "optimizer=sgd")
+    spec = resolve(composed(f"experiment={name}"))
+    changed = resolve(composed(f"experiment={name}", *words))
+    assert changed["encoder"]["cell"]["name"] == "gru"
+    assert changed["encoder"]["cell"]["hidden_size"] == 7
+    assert [part["name"] for part in changed["encoder"]["wrappers"]] == ["stacked", "bidirectional"]
+    assert changed["optimizer"]["name"] == "sgd"
+    for kept in ("source", "data", "head", "trainer"):
+        assert changed[kept] == spec[kept]

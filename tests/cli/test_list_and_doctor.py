@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from importlib import metadata
 
 import pytest
@@ -166,10 +165,16 @@ sys.exit(code)
 def test_light_verbs_import_nothing_heavy_and_start_within_a_second(verb):
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = os.times()
         done = subprocess.run(
             [sys.executable, "-c", PROBE, verb], capture_output=True, text=True, check=True
         )
-        seconds.append(time.perf_counter() - start)
+        after = os.times()  # computing time, so that a busy machine does not fail the test
+        seconds.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
         assert done.stderr == "[]\n"
-    assert min(seconds) < 1.0
+    assert 0 < min(seconds) < 1.0
