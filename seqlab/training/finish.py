@@ -61,15 +61,14 @@ def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: D
     """Decode rows and print each beside what was expected."""
     if not rows:
         return
-    column = next(iter(spec.features.values())).column
-    predictions = model.predict(rows)
-    report.samples(
-        "samples (test)",
-        [
-            (row[column], row[spec.target.column], answer_of(prediction))
-            for row, prediction in zip(rows, predictions, strict=True)
-        ],
-    )
+    column, target = next(iter(spec.features.values())).column, spec.target
+    shown = []
+    for row, prediction in zip(rows, model.predict(rows), strict=True):
+        answer, expected = answer_of(prediction), row[target.column]
+        accepted = [expected, *(row.get(target.references or "") or [])]
+        right = report.shorten(answer) in map(report.shorten, accepted)
+        shown.append((row[column], expected, answer, right))
+    report.samples("samples (test)", shown)
 
 
 def show_result(result: Mapping[str, Any]) -> None:

@@ -150,13 +150,13 @@ def onecycle_factor(
 ) -> Callable[[int], float]:
     """One rise to ``max_lr`` and one fall, both half cosines (Smith, 2018).
 
-    >>> [round(onecycle_factor(1.0, 5, pct_start=0.5)(step), 2) for step in range(5)]
-    [0.04, 0.52, 1.0, 0.5, 0.0]
+    >>> [round(onecycle_factor(1.0, 6, pct_start=0.5)(step), 2) for step in range(6)]
+    [0.04, 0.52, 1.0, 0.75, 0.25, 0.0]
     """
     peak = (max_lr if max_lr is not None else lr) / lr
     start, end = peak / div_factor, peak / div_factor / final_div_factor
     last = max(1, total_steps - 1)
-    top = pct_start * last
+    top = pct_start * total_steps - 1
 
     def factor(step: int) -> float:
         if step < top:

@@ -75,11 +75,11 @@ def shorten(value: Any) -> str:
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
-def samples(title: str, triples: Iterable[tuple[Any, Any, Any]]) -> None:
-    """Print decoded samples: input, what was expected, what was predicted."""
+def samples(title: str, rows: Iterable[tuple[Any, Any, Any, bool]]) -> None:
+    """Print decoded samples: input, what was expected, what was predicted, whether it is right."""
     say(title)
-    for given, expected, predicted in triples:
-        mark = "=" if shorten(expected) == shorten(predicted) else "x"
+    for given, expected, predicted, right in rows:
+        mark = "=" if right else "x"
         say(f"  input      {shorten(given)}")
         say(f"  expected   {shorten(expected)}")
         say(f"  predicted  {shorten(predicted)}  {mark}")

@@ -11,11 +11,11 @@ import time
 
 import pytest
 import torch
-from small_runs import changed, pairs_spec, words_spec
-
 from seqlab.errors import RunError
 from seqlab.training import run as run_module
 from seqlab.training.run import train
+
+from small_runs import changed, pairs_spec, words_spec
 
 
 class KilledError(Exception):
