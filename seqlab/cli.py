@@ -35,6 +35,7 @@ VERBS = {
     "evaluate": Verb("measure a bundle: bundle=DIR [source=NAME] [split=test]", "evaluate"),
     "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
     "list": Verb("list what is installed: [kind=cell] [format=text|json]"),
+    "certify": Verb("run the conformance kit: cell=NAME [format=text|json|html] [output=FILE]"),
     "doctor": Verb("check this installation: [device=true] [format=text|json]"),
 }
 

@@ -76,7 +76,12 @@ class LayerCase(Case):
         return {} if self.width == INPUT_WIDTH else {"input_layer": {"size": self.width}}
 
     def layer(
-        self, seed: int = 0, *, dtype: torch.dtype = torch.float64, scale: float = 0.3, **changes: Any
+        self,
+        seed: int = 0,
+        *,
+        dtype: torch.dtype = torch.float64,
+        scale: float = 0.3,
+        **changes: Any,
     ) -> Layer:
         """A layer in inference mode whose parameters were shaken."""
         with seeded(seed):
@@ -90,7 +95,7 @@ class LayerCase(Case):
 
 @dataclass(frozen=True)
 class CellCase(LayerCase):
-    """A cell class with its options; ``input_size`` and ``hidden_size`` among them set the sizes."""
+    """A cell class with its options, among which may be ``input_size`` and ``hidden_size``."""
 
     kind = "cell"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import functools
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +11,12 @@ from seqlab.cells.base import Cell, map_state
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.weights import gate_tuple
 from seqlab.engines.loop import at_time
-from seqlab.errors import OptionError, ShapeError
+from seqlab.errors import ShapeError
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, STEPS, CellCase
 from seqlab.testing.check import Table
 from seqlab.testing.compare import close, close_states, refused, require, same_shape
+from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
 from seqlab.testing.result import Failure, Numbers, Skip
 from seqlab.testing.sample import normal, random_state, seeded
 
@@ -29,10 +30,7 @@ def constructor(case: CellCase) -> None:
 
     Catches: missing attributes, options that are swallowed without effect.
     """
-    require(
-        inspect.isclass(case.part) and issubclass(case.part, Cell),
-        f"{case.part!r} is not a subclass of seqlab.Cell",
-    )
+    require_subclass(case.part, Cell)
     cell = case.new()
     sizes = {"input_size": case.width, "hidden_size": case.hidden}
     for name, value in sizes.items():
@@ -43,9 +41,9 @@ def constructor(case: CellCase) -> None:
         isinstance(output_size, int) and output_size > 0,
         f"output_size must be an int above 0, it is {output_size!r}",
     )
-    errors = (OptionError, ShapeError, TypeError)
-    refused(lambda: case.part(0, case.hidden, **case.cell_options), errors, "input_size=0")
-    refused(lambda: case.new(no_such_option=1), errors, "the unknown option no_such_option=1")
+    no_width = functools.partial(case.part, 0, case.hidden, **case.cell_options)
+    refused(no_width, (*REFUSALS, ShapeError), "input_size=0")
+    refused(lambda: case.new(no_such_option=1), REFUSALS, "the unknown option no_such_option=1")
 
 
 @CONTRACT.check(gate=True)
@@ -54,8 +52,7 @@ def documented(case: CellCase) -> None:
 
     Catches: a part that nobody can look up.
     """
-    text = vars(case.part).get("__doc__")
-    require(bool(text and text.strip()), f"{case.part.__name__} has no docstring of its own")
+    require_docstring(case.part)
 
 
 @CONTRACT.check(gate=True)
@@ -238,7 +235,9 @@ def update_is_elementwise(case: CellCase) -> Numbers:
     try:
         before = cell.update(x, h, state)
         moved_state = map_state(lambda part: part + unit[: part.shape[-1]], state)
-        after = cell.update(names(*(g + unit for g in x)), names(*(g + unit for g in h)), moved_state)
+        after = cell.update(
+            names(*(g + unit for g in x)), names(*(g + unit for g in h)), moved_state
+        )
     except RuntimeError as error:
         raise Skip(f"update takes gates of another form here: {error}") from error
     others = [k for k in range(width) if k != 1]
@@ -260,7 +259,7 @@ class ExportedStep(nn.Module):
     def forward(self, x_B1D: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """``[B, 1, D]`` and the state's tensors, to the output and the next state's."""
         parts = iter(state)
-        before = map_state(lambda part: next(parts), self.cell.initial_state(x_B1D.shape[0]))
+        before = map_state(lambda _: next(parts), self.cell.initial_state(x_B1D.shape[0]))
         output, after = self.cell.step(at_time(self.cell.project(x_B1D), 0), before)
         return (output, *leaves(after))
 

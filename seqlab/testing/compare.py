@@ -43,17 +43,17 @@ def close(actual: Tensor, expected: Tensor, what: str, *, tolerance: float = EXA
     a, e = actual.detach().double().cpu(), expected.detach().double().cpu()
     strange = torch.isfinite(a) != torch.isfinite(e)
     if strange.any():
-        place = strange.nonzero()[0].tolist()
+        first = tuple(int(i) for i in strange.nonzero()[0])
         raise Failure(
             f"{what}: {int(strange.sum())} of {a.numel()} values are not finite on one side, "
-            f"first at {place}: got {a[tuple(place)]:.6g}, expected {e[tuple(place)]:.6g}"
+            f"first at {list(first)}: got {a[first]:.6g}, expected {e[first]:.6g}"
         )
     apart = torch.nan_to_num((a - e).abs())
     largest = float(apart.max())
     allowed = tolerance * max(1.0, float(torch.nan_to_num(e, posinf=0.0, neginf=0.0).abs().max()))
     if largest > allowed:
-        place = torch.unravel_index(apart.argmax(), apart.shape)
-        index = [int(i) for i in place]
+        place = tuple(int(i) for i in torch.unravel_index(apart.argmax(), apart.shape))
+        index = list(place)
         raise Failure(
             f"{what}: the largest difference is {largest:.3g} (allowed {allowed:.1g}), at {index}: "
             f"got {float(a[place]):.6g}, expected {float(e[place]):.6g}",
@@ -72,9 +72,7 @@ def largest_change(after: Tensor, before: Tensor) -> float:
 def close_states(actual: Any, expected: Any, what: str, *, tolerance: float = EXACT) -> float:
     """As ``close``, for two recurrent states of one structure."""
     ours, theirs = leaves(actual), leaves(expected)
-    require(
-        len(ours) == len(theirs), f"{what}: {len(ours)} state tensors, expected {len(theirs)}"
-    )
+    require(len(ours) == len(theirs), f"{what}: {len(ours)} state tensors, expected {len(theirs)}")
     found = [
         close(a, e, f"{what}, state tensor {index}", tolerance=tolerance)
         for index, (a, e) in enumerate(zip(ours, theirs, strict=True))
@@ -93,13 +91,11 @@ def close_all(
     largest = 0.0
     for name, value in expected.items():
         other = actual.get(name)
-        if value is None and other is None:
+        like = other if value is None else value
+        if like is None:
             continue
-        if value is None or other is None:
-            like = value if value is not None else other
-            zeros = torch.zeros_like(like)  # type: ignore[arg-type]
-            value, other = (zeros if v is None else v for v in (value, other))
-        largest = max(largest, close(other, value, f"{what} of {name}", tolerance=tolerance))
+        ours, theirs = (torch.zeros_like(like) if v is None else v for v in (other, value))
+        largest = max(largest, close(ours, theirs, f"{what} of {name}", tolerance=tolerance))
     return largest
 
 

@@ -10,8 +10,8 @@ import torch
 from seqlab import registry
 from seqlab.engines.plan import engine as engine_by_name
 from seqlab.layers.base import Layer
-from seqlab.testing.check import Check, Table
 from seqlab.testing.case import BATCH, CellCase
+from seqlab.testing.check import Check, Table
 from seqlab.testing.compare import close, close_all, close_states
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import holey_mask, normal, padded_mask, random_state, run_with_gradients
@@ -58,7 +58,9 @@ def against_the_loop(
             expected = run_with_gradients(loop, x, state, mask)
             actual = run_with_gradients(fast, x, state, mask)
             found = {
-                "output": close(actual.output, expected.output, f"{what}: output", tolerance=tolerance),
+                "output": close(
+                    actual.output, expected.output, f"{what}: output", tolerance=tolerance
+                ),
                 "state": close_states(
                     actual.state, expected.state, f"{what}: final state", tolerance=tolerance
                 ),

@@ -14,7 +14,14 @@ from seqlab.layers.base import Layer
 from seqlab.layers.stream import stream
 from seqlab.testing.case import BATCH, STEPS, LayerCase
 from seqlab.testing.check import Table
-from seqlab.testing.compare import largest_change, close, close_all, close_states, require, same_shape
+from seqlab.testing.compare import (
+    close,
+    close_all,
+    close_states,
+    largest_change,
+    require,
+    same_shape,
+)
 from seqlab.testing.result import Failure, Numbers, Skip
 from seqlab.testing.sample import (
     Ran,
@@ -188,7 +195,9 @@ def the_given_state_is_used(case: LayerCase) -> Numbers:
     largest = close(one(given), one(plain), "output from initial_state() passed in")
     other, _ = layer(x, random_state(layer, BATCH))
     change = largest_change(one(other)[:, 0], one(plain)[:, 0])
-    require(change > 1e-6, f"another initial state changes the output by {change:.1g}", change=change)
+    require(
+        change > 1e-6, f"another initial state changes the output by {change:.1g}", change=change
+    )
     return {"difference": largest, "change": change}
 
 

@@ -1,4 +1,4 @@
-"""Checks of a cell or wrapper inside others: in wrappers, under heads, in a bundle, and its speed."""
+"""Checks of a cell or wrapper inside others: wrappers, heads, a bundle; and its speed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from seqlab.testing.layers import LENGTHS, one
 from seqlab.testing.modules import require_gradients
 from seqlab.testing.result import Failure, Numbers, Skip
 from seqlab.testing.sample import normal, padded_mask, run_with_gradients, seeded, shaken
-from seqlab.testing.tasks import first_kind, learn, make_model, make_task, small_head, through_a_bundle
+from seqlab.testing.tasks import (
+    first_kind,
+    learn,
+    make_model,
+    make_task,
+    small_head,
+    through_a_bundle,
+)
 from seqlab.wrappers.base import LayerFactory
 
 _LAYER_NEEDS = ("padding_is_ignored", "small_batches_run", "parameters_get_gradients")
@@ -76,7 +83,9 @@ def wrapper_checks() -> Table:
             "Catches: cells that only work alone."
         )
         function = functools.partial(_in_wrapper, name=name)
-        table.add(Check(f"wrapper_{name}", function, (*_LAYER_NEEDS, "fresh_has_new_weights"), text=text))
+        table.add(
+            Check(f"wrapper_{name}", function, (*_LAYER_NEEDS, "fresh_has_new_weights"), text=text)
+        )
     return table
 
 
@@ -99,7 +108,9 @@ def head_checks(names: tuple[str, ...] = ()) -> Table:
             "Catches: gradients that point elsewhere, states that carry nothing."
         )
         function = functools.partial(_under_head, name=name)
-        table.add(Check(f"head_{name}", function, (*_LAYER_NEEDS, "gradients_are_exact"), text=text))
+        table.add(
+            Check(f"head_{name}", function, (*_LAYER_NEEDS, "gradients_are_exact"), text=text)
+        )
     return table
 
 
@@ -114,12 +125,11 @@ def bundle_round_trip(case: LayerCase) -> Numbers:
     """
     with registered(case.kind, case.part) as name:
         return through_a_bundle(
-            case.kind,
+            case,
             name,
-            case.part,
             make_task("label"),
-            case.encoder_spec(name),
-            {"name": "classification"},
+            encoder=case.encoder_spec(name),
+            head={"name": "classification"},
         )
 
 
@@ -128,22 +138,26 @@ SPEED_CHECKS = Table()
 
 @SPEED_CHECKS.check()
 def speed(case: CellCase) -> Numbers:
-    """Time of a forward and backward run, beside ``torch.nn.LSTM`` of the same sizes; a number only.
+    """Forward and backward are timed beside ``torch.nn.LSTM`` of the same sizes; never fails.
 
     Catches: nothing; the ratio is for the report.
     """
     batch, steps, width = 16, 20, 32
     options = {**case.cell_options}
     try:
-        layer = type(case)(
-            case.part, {**options, "input_size": width, "hidden_size": width}
-        ).make(engine="auto")
+        layer = type(case)(case.part, {**options, "input_size": width, "hidden_size": width}).make(
+            engine="auto"
+        )
     except SeqlabError as error:
         raise Skip(f"not built at width {width}: {error}") from error
     x = normal(batch, steps, width, seed=23, dtype=torch.float32)
     vendor = nn.LSTM(width, width, batch_first=True)
     ours, theirs = _paired(lambda: layer(x)[0], lambda: vendor(x)[0])
-    return {"milliseconds": 1e3 * ours, "nn_lstm_milliseconds": 1e3 * theirs, "ratio": ours / theirs}
+    return {
+        "milliseconds": 1e3 * ours,
+        "nn_lstm_milliseconds": 1e3 * theirs,
+        "ratio": ours / theirs,
+    }
 
 
 def _paired(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
 from seqlab.testing.cells import stepped
 from seqlab.testing.check import Check, Table
-from seqlab.testing.compare import largest_change, close, refused, require
+from seqlab.testing.compare import close, largest_change, refused, require
 from seqlab.testing.layers import one
 from seqlab.testing.modules import require_gradients
 from seqlab.testing.result import Numbers, Skip
@@ -64,9 +64,7 @@ class _Seen(TorchFunctionMode):
         self.counts: dict[str, int] = {}
         self.paused = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if not self.paused:
             self.counts[name] = self.counts.get(name, 0) + 1
@@ -167,7 +165,9 @@ def _unit_forget_bias(case: CellCase, option: str, value: Any) -> Numbers:
     sums = []
     for flag in (True, False):
         made = case.new(**{option: flag})
-        sums.append(sum(float(p.detach().sum()) for n, p in made.named_parameters() if n.endswith("bias")))
+        sums.append(
+            sum(float(p.detach().sum()) for n, p in made.named_parameters() if n.endswith("bias"))
+        )
     require(
         abs(sums[0] - sums[1] - case.hidden) < 1e-4,
         f"unit_forget_bias=True adds {sums[0] - sums[1]:.3g} to the biases, not {case.hidden}",
@@ -235,7 +235,7 @@ def _dropout(case: CellCase, option: str, value: Any) -> Numbers:
             close(projected[:, 2], projected[:, 0], "dropout's mask at step 2 against step 0")
     for name in ("input_mask", "recurrent_mask", "weight_mask"):
         masks = [getattr(noise.at(t), name, None) for t in (0, 2)]
-        same = masks[0] is None or torch.equal(masks[0], masks[1])
+        same = masks[0] is None or bool((masks[0] == masks[1]).all())
         require(same, f"the noise's {name} differs between step 0 and step 2")
     return {"difference": difference}
 
@@ -358,5 +358,3 @@ def option_checks(part: Any) -> Table:
             flag = functools.partial(_try_flag, option=option, default=parameter.default)
             table.add(Check(f"option_{option}", flag, needs, text=text))
     return table
-
-

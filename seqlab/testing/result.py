@@ -12,7 +12,7 @@ PASSED, FAILED, SKIPPED, EXPECTED = "passed", "failed", "skipped", "expected fai
 Numbers = Mapping[str, float]
 
 
-class Failure(AssertionError):
+class Failure(AssertionError):  # noqa: N818  # it is an outcome, not an error
     """A check found what it looks for; the message says what, with numbers.
 
     Args:

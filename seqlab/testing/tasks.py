@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from seqlab import plugins
 from seqlab.build import build_model
-from seqlab.bundle import save_bundle
+from seqlab.bundle import TrainedModel, save_bundle
 from seqlab.data.processor import Processor, fit_processor
 from seqlab.model import SequenceModel
-from seqlab.testing.case import INPUT_WIDTH
+from seqlab.testing.case import INPUT_WIDTH, Case
 from seqlab.testing.compare import require
 from seqlab.testing.result import Failure, Numbers, Skip
 from seqlab.testing.sample import normal, seeded
@@ -92,7 +93,11 @@ def small_head(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The spec of a head, with a small decoder where it has one."""
     spec = {"name": name, **options}
     if name == "encoder_decoder":
-        return {"decoder": {"cell": {"name": "gru", "hidden_size": 12}}, "embedding_size": 6, **spec}
+        return {
+            "decoder": {"cell": {"name": "gru", "hidden_size": 12}},
+            "embedding_size": 6,
+            **spec,
+        }
     return spec
 
 
@@ -102,8 +107,10 @@ def make_model(task: Task, encoder: Mapping[str, Any], head: Mapping[str, Any]) 
         return build_model({"encoder": encoder, "head": head}, task.processor.info)
 
 
-def learn(model: SequenceModel, task: Task, *, steps: int = 250, rate: float = 0.03) -> Numbers:
-    """Train on the task's rows until the loss has fallen to a tenth, which it must.
+def learn(
+    model: SequenceModel, task: Task, *, steps: int = 250, rate: float = 0.03, goal: float = 0.1
+) -> Numbers:
+    """Train on the task's rows until the loss has fallen to ``goal`` times the first.
 
     Returns:
         The first and the last loss, and the steps taken.
@@ -119,18 +126,18 @@ def learn(model: SequenceModel, task: Task, *, steps: int = 250, rate: float = 0
         loss = model.loss(batch)
         losses.append(float(loss.detach()))
         require(losses[-1] == losses[-1], f"the loss is not a number after {len(losses)} steps")
-        if losses[-1] < 0.1 * abs(losses[0]):
+        if losses[-1] < goal * abs(losses[0]):
             break
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         model.apply_constraints()
     model.eval()
     require(
         losses[-1] < 0.25 * abs(losses[0]),
-        f"{len(losses)} steps on {ROWS} rows take the loss from {losses[0]:.3g} to {losses[-1]:.3g}, "
-        "not to a quarter: it does not learn them",
+        f"{len(losses)} steps on {ROWS} rows take the loss from {losses[0]:.3g} to "
+        f"{losses[-1]:.3g}, not to a quarter: it does not learn them",
         first=losses[0],
         last=losses[-1],
     )
@@ -151,19 +158,13 @@ print(json.dumps(seqlab.load(folder).predict(json.load(sys.stdin))))
 
 
 def through_a_bundle(
-    kind: str,
-    name: str,
-    part: Any,
-    task: Task,
-    encoder: Mapping[str, Any],
-    head: Mapping[str, Any],
+    case: Case, name: str, task: Task, *, encoder: Mapping[str, Any], head: Mapping[str, Any]
 ) -> Numbers:
     """Save a model, load it in a fresh process, and compare all predictions.
 
     Args:
-        kind: of the part under test.
+        case: of the part under test; the fresh process registers it if no distribution declares it.
         name: under which it is registered here.
-        part: the class; the fresh process registers it if no distribution declares it.
         task: the rows.
         encoder: the encoder's spec.
         head: the head's spec.
@@ -172,8 +173,7 @@ def through_a_bundle(
         Skip: the class cannot be imported by name.
         Failure: the process fails, or predicts something else.
     """
-    from seqlab import plugins
-
+    kind, part = case.kind, case.part
     declared = name in plugins.declared(kind)
     if not declared and ("<locals>" in part.__qualname__ or part.__module__ == "__main__"):
         raise Skip("the class is defined inside a function or script; no other process has it")
@@ -207,8 +207,6 @@ def through_a_bundle(
 
 
 def _predictions(model: SequenceModel, task: Task) -> list[dict[str, Any]]:
-    from seqlab.bundle import TrainedModel
-
     return TrainedModel(model, task.processor, {}).predict([row["series"] for row in task.rows])
 
 

@@ -11,7 +11,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, LayerCase
 from seqlab.testing.check import Table
-from seqlab.testing.compare import largest_change, close, require
+from seqlab.testing.compare import close, largest_change, require
 from seqlab.testing.layers import one
 from seqlab.testing.modules import (
     load_strictly,
@@ -261,5 +261,7 @@ def constraints_and_penalties_run(case: LayerCase) -> Numbers:
         layer.apply_constraints()
     require(penalty.dim() == 0, f"regularization_loss is {list(penalty.shape)}, not a scalar")
     finite = all(bool(torch.isfinite(p).all()) for p in layer.parameters())
-    require(finite and bool(torch.isfinite(penalty)), "a penalty or constrained weight is not finite")
+    require(
+        finite and bool(torch.isfinite(penalty)), "a penalty or constrained weight is not finite"
+    )
     return {"penalty": float(penalty.detach())}

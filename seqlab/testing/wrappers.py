@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,8 @@ from seqlab.errors import EngineError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, STEPS, WrapperCase
 from seqlab.testing.check import Table
-from seqlab.testing.compare import close, largest_change, refused, require
+from seqlab.testing.compare import close, largest_change, require
+from seqlab.testing.contract import require_docstring, require_refusal, require_subclass
 from seqlab.testing.layers import one
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import seeded
@@ -27,18 +26,14 @@ def constructor(case: WrapperCase) -> None:
 
     Catches: options that are swallowed without effect, a ``build`` that gives something else.
     """
-    require(
-        inspect.isclass(case.part) and issubclass(case.part, Wrapper),
-        f"{case.part!r} is not a subclass of seqlab.Wrapper",
-    )
+    require_subclass(case.part, Wrapper)
     layer = case.make()
     require(isinstance(layer, Layer), f"build gives a {type(layer).__name__}, not a seqlab.Layer")
     require(
         layer.input_size == case.width,
         f"built for {case.width} features, the layer's input_size is {layer.input_size}",
     )
-    unknown = {**case.options, "no_such_option": 1}
-    refused(lambda: case.part(**unknown), (OptionError, TypeError), "the option no_such_option=1")
+    require_refusal(case)
 
 
 @CONTRACT.check(gate=True)
@@ -47,8 +42,7 @@ def documented(case: WrapperCase) -> None:
 
     Catches: a part that nobody can look up.
     """
-    text = vars(case.part).get("__doc__")
-    require(bool(text and text.strip()), f"{case.part.__name__} has no docstring of its own")
+    require_docstring(case.part)
 
 
 @CONTRACT.check(gate=True)
@@ -96,8 +90,7 @@ def _seen(layer: Layer, x: Tensor, changed_step: int, read_step: int) -> Tensor:
     other = x.clone()
     other[:, changed_step] += 1.5
     before, after = one(layer(x)[0]), one(layer(other)[0])
-    moved = (after[:, read_step] - before[:, read_step]).detach().abs().amax(0)
-    return moved
+    return (after[:, read_step] - before[:, read_step]).detach().abs().amax(0)
 
 
 @WRAPPER_CHECKS.check()
@@ -206,7 +199,7 @@ def penalties_are_collected(case: WrapperCase) -> Numbers:
         expected=expected,
     )
     layer.apply_constraints()
-    least = min(float(cell.weight_ih.detach().min()) for cell in layer.cells())  # type: ignore[operator,union-attr]
+    least = min(float(cell.weight_ih.detach().min()) for cell in layer.cells())  # type: ignore[operator]
     require(least >= 0, f"after apply_constraints an input matrix has the entry {least:.3g}")
     return {"penalty": found}
 

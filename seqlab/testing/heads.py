@@ -1,0 +1,476 @@
+"""The checks of a head."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import seqlab
+from seqlab.construct import accepted_options
+from seqlab.errors import DataError, OptionError
+from seqlab.heads.base import Head
+from seqlab.model import Encoder, SequenceModel
+from seqlab.testing.case import Case, registered
+from seqlab.testing.check import Table
+from seqlab.testing.compare import close, close_all, refused, require
+from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
+from seqlab.testing.modules import (
+    load_strictly,
+    require_gradients,
+    require_independent_copy,
+    require_registered,
+    through_safetensors,
+)
+from seqlab.testing.result import Failure, Numbers, Skip
+from seqlab.testing.sample import normal, seeded, shaken
+from seqlab.testing.tasks import TARGETS, Task, apart, learn, make_task, through_a_bundle
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+
+#: Options that keep a head with a decoder small.
+_SMALL = {"decoder": {"cell": {"name": "gru", "hidden_size": 12}}, "embedding_size": 6}
+_GARBAGE = 77
+
+
+@dataclass(frozen=True)
+class HeadCase(Case):
+    """A head class with its options, on top of a small bidirectional encoder."""
+
+    kind = "head"
+
+    @property
+    def head_options(self) -> dict[str, Any]:
+        """The options, with a small decoder where the head has one and none is given."""
+        accepted = accepted_options(self.part)
+        small = {key: value for key, value in _SMALL.items() if key in accepted}
+        return {**small, **self.options}
+
+    def tasks(self) -> list[Task]:
+        """A task for each kind of target that the head serves and the kit has rows for.
+
+        Raises:
+            Skip: there is none.
+        """
+        known = [kind for kind in self.part.needs if kind in TARGETS]
+        if not known:
+            raise Skip(f"the kit has no rows for targets of kind {', '.join(self.part.needs)}")
+        return [make_task(kind) for kind in known]
+
+    def new(self, encoder: EncoderInfo, target: TargetInfo, **changes: Any) -> Head:
+        """A new head."""
+        head: Head = self.part(encoder, target, **{**self.head_options, **changes})
+        return head
+
+    def model(self, task: Task, seed: int = 0, *, shake: bool = True) -> SequenceModel:
+        """A model in float64 and inference mode, with the head on a bidirectional GRU."""
+        info = task.processor.info
+        with seeded(seed):
+            encoder = Encoder(info.features, lambda size: seqlab.Bidirectional(seqlab.GRU(size, 4)))
+            made = SequenceModel(info, encoder, self.new(encoder.info, info.target))
+        return (shaken(made, seed=seed + 1) if shake else made).double().eval()
+
+    def each(self) -> Iterator[tuple[Task, SequenceModel]]:
+        """Every task with a model."""
+        for task in self.tasks():
+            yield task, self.model(task)
+
+
+HEAD_CHECKS = Table()
+
+
+@HEAD_CHECKS.check(gate=True)
+def constructor(case: HeadCase) -> None:
+    """It is a ``Head`` that says which targets it serves, and refuses others and unknown options.
+
+    Catches: a missing ``needs``, options that are swallowed without effect.
+    """
+    require_subclass(case.part, Head)
+    needs = getattr(case.part, "needs", ())
+    require(
+        isinstance(needs, tuple) and needs and all(isinstance(kind, str) for kind in needs),
+        f"needs must be a tuple of kinds of target, it is {needs!r}",
+    )
+    task, encoder = case.tasks()[0], EncoderInfo(6, 6, (3, 3))
+    target = task.processor.info.target
+    case.new(encoder, target)
+    other = dataclasses.replace(target, kind="no such kind")
+    refused(lambda: case.new(encoder, other), (OptionError,), "a target of another kind")
+    unknown = functools.partial(case.new, encoder, target, no_such_option=1)
+    refused(unknown, REFUSALS, "the unknown option no_such_option=1")
+
+
+@HEAD_CHECKS.check(gate=True)
+def documented(case: HeadCase) -> None:
+    """The class has a docstring of its own.
+
+    Catches: a part that nobody can look up.
+    """
+    require_docstring(case.part)
+
+
+@HEAD_CHECKS.check(gate=True)
+def monitor_is_a_metric(case: HeadCase) -> None:
+    """``monitor`` names one of the head's metrics and ``min`` or ``max``.
+
+    Catches: runs that cannot be selected, a metric renamed in one place.
+    """
+    for _, model in case.each():
+        name, mode = model.head.monitor
+        known = sorted(model.metrics())
+        require(name in known, f"monitor is '{name}', the metrics are {', '.join(known)}")
+        require(mode in ("min", "max"), f"monitor's mode is {mode!r}, not 'min' or 'max'")
+
+
+@HEAD_CHECKS.check(gate=True)
+def loss_is_a_scalar(case: HeadCase) -> Numbers:
+    """The loss is one finite number of at least float32 with a gradient, also in mixed precision.
+
+    Catches: a loss for each row, a loss in bfloat16, a detached loss.
+    """
+    sizes = {}
+    for task, model in case.each():
+        single = model.float()
+        for autocast in (False, True):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+                loss = single.head.loss(single.encode(task.batch), task.batch)
+            what = f"{task.kind}: the loss" + (" under bfloat16 autocast" if autocast else "")
+            require(loss.dim() == 0, f"{what} is {list(loss.shape)}, not a scalar")
+            require(loss.dtype in (torch.float32, torch.float64), f"{what} is {loss.dtype}")
+            require(bool(torch.isfinite(loss)), f"{what} is {float(loss.detach())}")
+            require(loss.requires_grad, f"{what} has no gradient")
+            sizes[task.kind] = float(loss.detach())
+    return sizes
+
+
+@HEAD_CHECKS.check(gate=True)
+def predictions_are_json(case: HeadCase) -> None:
+    """``predict`` gives one JSON-able mapping a row.
+
+    Catches: tensors and numpy numbers in answers, NaN, a missing or an extra row.
+    """
+    for task, model in case.each():
+        answers = model.predict(task.batch)
+        require(
+            isinstance(answers, list) and len(answers) == task.batch.size,
+            f"{task.kind}: {len(answers)} answers for {task.batch.size} rows",
+        )
+        for row, answer in enumerate(answers):
+            require(isinstance(answer, dict), f"{task.kind}: answer {row} is {answer!r:.80}")
+            try:
+                json.dumps(answer, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                what = f"{task.kind}: answer {row} is no JSON: {error}; {answer!r:.120}"
+                raise Failure(what) from error
+
+
+def _answers_apart(ours: Any, theirs: Any, what: str, *, tolerance: float = 1e-8) -> float:
+    difference = apart(ours, theirs)
+    require(
+        difference is not None and difference <= tolerance,
+        f"{what}: {ours!r:.160} against {theirs!r:.160}"
+        + ("" if difference is None else f", {difference:.3g} apart"),
+    )
+    return difference or 0.0
+
+
+@HEAD_CHECKS.check(gate=True)
+def inference_is_deterministic(case: HeadCase) -> Numbers:
+    """In inference mode loss and answers are the same under any seed, and change no weight.
+
+    Catches: dropout that is active at inference, weights moved by predicting.
+    """
+    largest = 0.0
+    for task, model in case.each():
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        losses, answers = [], []
+        for seed in (5, 6):
+            with seeded(seed):
+                losses.append(model.loss(task.batch).detach())
+                answers.append(model.predict(task.batch))
+        largest = max(largest, close(losses[1], losses[0], f"{task.kind}: loss under two seeds"))
+        _answers_apart(answers[1], answers[0], f"{task.kind}: answers under two seeds")
+        moved = [n for n, value in model.state_dict().items() if not value.equal(before[n])]
+        require(not moved, f"{task.kind}: predicting changed {', '.join(moved[:3])}")
+        require(not model.training, f"{task.kind}: predicting switched the model to training mode")
+    return {"difference": largest}
+
+
+def _widened(encoded: Encoded, batch: Batch, kind: str) -> tuple[Encoded, Batch]:
+    """NaN at padded steps, three more padded steps, and garbage in the target's padding."""
+    mask = torch.cat([encoded.mask, encoded.mask.new_zeros(batch.size, 3)], 1)
+    output = torch.cat(
+        [encoded.output, encoded.output.new_zeros(batch.size, 3, encoded.output.shape[2])], 1
+    )
+    output = output.masked_fill(~mask.unsqueeze(-1), float("nan"))
+    target, lengths = batch.target, batch.target_lengths
+    if target is not None and kind in ("tags", "tokens"):
+        real = encoded.mask if kind == "tags" else _real_tokens(target, lengths)
+        garbage = target.new_full((batch.size, 3), _GARBAGE)
+        target = torch.cat([target.masked_fill(~real, _GARBAGE), garbage], 1)
+    return encoded._replace(output=output, mask=mask), dataclasses.replace(batch, target=target)
+
+
+def _real_tokens(target: Tensor, lengths: Tensor | None) -> Tensor:
+    if lengths is None:
+        return torch.ones_like(target, dtype=torch.bool)
+    return torch.arange(target.shape[1]) < lengths.unsqueeze(1)
+
+
+def _measured(
+    model: SequenceModel, encoded: Encoded, batch: Batch
+) -> tuple[Tensor, dict[str, float]]:
+    metrics = model.metrics()
+    loss = model.head.measure(metrics, encoded, batch, final=True)
+    return loss, {name: float(metric.compute()) for name, metric in metrics.items()}
+
+
+@HEAD_CHECKS.check()
+def padding_is_ignored(case: HeadCase) -> Numbers:
+    """NaN in the padding, more of it, and garbage in the target's padding change nothing.
+
+    Catches: losses and metrics that count padded steps, poolings that read them.
+    """
+    largest = 0.0
+    for task, model in case.each():
+        encoded, batch = model.encode(task.batch), task.batch
+        wide, wide_batch = _widened(encoded, batch, task.kind)
+        (loss, values), (wide_loss, wide_values) = (
+            _measured(model, e, b) for e, b in ((encoded, batch), (wide, wide_batch))
+        )
+        head = model.head
+        largest = max(
+            largest,
+            close(head.loss(wide, wide_batch), head.loss(encoded, batch), f"{task.kind}: loss"),
+            close(wide_loss, loss, f"{task.kind}: loss of measure"),
+            _answers_apart(head.predict(wide), head.predict(encoded), f"{task.kind}: answers"),
+            _answers_apart(wide_values, values, f"{task.kind}: metrics"),
+        )
+    return {"difference": largest}
+
+
+@HEAD_CHECKS.check(needs=("padding_is_ignored",))
+def rows_do_not_mix(case: HeadCase) -> Numbers:
+    """A row is answered alone as it is in a batch.
+
+    Catches: norms over the batch, answers that depend on the longest row.
+    """
+    largest = 0.0
+    for task, model in case.each():
+        together = model.predict(task.batch)
+        for index, row in enumerate(task.rows):
+            alone = task.processor.collate([task.processor.encode(row)])
+            what = f"{task.kind}: row {index} alone and in the batch"
+            answer = model.predict(alone)[0]
+            largest = max(largest, _answers_apart(answer, together[index], what, tolerance=1e-6))
+    return {"difference": largest}
+
+
+@HEAD_CHECKS.check(needs=("padding_is_ignored",))
+def empty_rows_are_fine(case: HeadCase) -> None:
+    """A row without steps gives a finite loss, finite gradients and an answer.
+
+    Catches: means over nothing, poolings of the step before the first.
+    """
+    for task, model in case.each():
+        batch = dataclasses.replace(task.batch, lengths=task.batch.lengths.clone())
+        batch.lengths[1] = 0
+        loss = model.loss(batch)
+        require(
+            bool(torch.isfinite(loss)),
+            f"{task.kind}: with an empty row the loss is {float(loss.detach())}",
+        )
+        gradients = torch.autograd.grad(loss, list(model.head.parameters()), allow_unused=True)
+        finite = all(g is None or bool(torch.isfinite(g).all()) for g in gradients)
+        require(finite, f"{task.kind}: with an empty row a gradient is not finite")
+        json.dumps(model.predict(batch), allow_nan=False)
+
+
+@HEAD_CHECKS.check()
+def measure_gives_the_loss(case: HeadCase) -> Numbers:
+    """``measure`` returns what ``loss`` gives, and every metric then has a finite value.
+
+    Catches: two losses that drift apart, metrics that were never updated.
+    """
+    found: dict[str, float] = {}
+    for task, model in case.each():
+        encoded = model.encode(task.batch)
+        loss, values = _measured(model, encoded, task.batch)
+        close(
+            loss, model.head.loss(encoded, task.batch), f"{task.kind}: loss of measure and of loss"
+        )
+        for name, value in values.items():
+            require(math.isfinite(value), f"{task.kind}: {name} is {value}")
+        found.update(values)
+    return found
+
+
+@HEAD_CHECKS.check(needs=("measure_gives_the_loss", "rows_do_not_mix"))
+def metrics_add_up(case: HeadCase) -> Numbers:
+    """Two halves of the rows, one after the other, give the metrics of all rows; sets are separate.
+
+    Catches: metrics that keep the last batch alone, one metric object handed out twice.
+    """
+    largest = 0.0
+    for task, model in case.each():
+        metrics, other = model.metrics(), model.metrics()
+        shared = {id(m) for m in metrics.values()} & {id(m) for m in other.values()}
+        require(not shared, f"{task.kind}: metrics() hands out {len(shared)} metrics twice")
+        examples = [task.processor.encode(row) for row in task.rows]
+        for part in (examples[:2], examples[2:]):
+            model.measure(metrics, task.processor.collate(part), final=True)
+        model.measure(other, task.batch, final=True)
+        halves, whole = (
+            {name: float(m.compute()) for name, m in group.items()} for group in (metrics, other)
+        )
+        what = f"{task.kind}: metrics of two halves and of the whole"
+        largest = max(largest, _answers_apart(halves, whole, what, tolerance=1e-6))
+    return {"difference": largest}
+
+
+@HEAD_CHECKS.check()
+def a_missing_target_is_refused(case: HeadCase) -> None:
+    """``loss`` of a batch without target is a DataError, and ``predict`` needs none.
+
+    Catches: crashes in the middle of a computation.
+    """
+    for task, model in case.each():
+        batch = dataclasses.replace(task.batch, target=None, target_lengths=None, references=None)
+        encoded = model.encode(batch)
+        what = f"{task.kind}: the loss of a batch without target"
+        refused(functools.partial(model.head.loss, encoded, batch), (DataError,), what)
+        model.predict(batch)
+
+
+@HEAD_CHECKS.check()
+def parameters_are_registered(case: HeadCase) -> None:
+    """Every tensor and module inside is a parameter, a buffer or a submodule.
+
+    Catches: parameters in plain lists, which no optimiser moves and no state dict saves.
+    """
+    for _, model in case.each():
+        require_registered(model.head)
+
+
+@HEAD_CHECKS.check(needs=("parameters_are_registered",))
+def parameters_get_gradients(case: HeadCase) -> Numbers:
+    """The loss has a gradient for every parameter of the head and for the encoder's output.
+
+    Catches: layers that are never used, a loss taken from detached scores.
+    """
+    counts = {}
+    for task, model in case.each():
+        encoded = model.encode(task.batch)
+        output = encoded.output.detach().requires_grad_()
+        final = encoded.final.detach().requires_grad_()
+        loss = model.head.loss(encoded._replace(output=output, final=final), task.batch)
+        names = [name for name, _ in model.head.named_parameters()]
+        found = torch.autograd.grad(
+            loss, [output, final, *model.head.parameters()], allow_unused=True
+        )
+        counts[task.kind] = require_gradients(model.head, dict(zip(names, found[2:], strict=True)))
+        reached = [g is not None and bool(g.count_nonzero()) for g in found[:2]]
+        require(any(reached), f"{task.kind}: the loss has no gradient for what the encoder gives")
+    return counts
+
+
+@HEAD_CHECKS.check(needs=("parameters_get_gradients",))
+def gradients_are_exact(case: HeadCase) -> Numbers:
+    """In float64 the loss's gradient of the encoder's output equals finite differences.
+
+    Catches: a loss that differs from its gradient, scores cut by ``detach``.
+    """
+    largest = 0.0
+    for task, model in case.each():
+        encoded = model.encode(task.batch)
+        direction = normal(*encoded.output.shape, seed=41) * encoded.mask.unsqueeze(-1)
+        output = encoded.output.detach().requires_grad_()
+        loss = model.head.loss(encoded._replace(output=output), task.batch)
+        (gradient,) = torch.autograd.grad(loss, [output], allow_unused=True)
+        slope = 0.0 if gradient is None else float((gradient * direction).sum())
+        values = []
+        for step in (1e-5, -1e-5):
+            moved = encoded._replace(output=encoded.output.detach() + step * direction)
+            values.append(float(model.head.loss(moved, task.batch).detach()))
+        measured = (values[0] - values[1]) / 2e-5
+        difference = abs(slope - measured) / max(1.0, abs(measured))
+        require(
+            difference < 1e-6,
+            f"{task.kind}: backward gives the slope {slope:.6g}, finite differences {measured:.6g}",
+            backward=slope,
+            measured=measured,
+        )
+        largest = max(largest, difference)
+    return {"difference": largest}
+
+
+@HEAD_CHECKS.check(needs=("parameters_get_gradients", "measure_gives_the_loss"))
+def learns_by_heart(case: HeadCase) -> Numbers:
+    """Trained on five rows, the loss falls and the monitored metric becomes as good as can be.
+
+    Catches: losses that do not lead to the answers, metrics that count something else.
+    """
+    found: dict[str, float] = {}
+    for task in case.tasks():
+        model = case.model(task, shake=False).float()
+        name, mode = model.head.monitor
+        encoded = model.encode(task.batch)
+        before = _measured(model, encoded, task.batch)[1][name]
+        numbers = learn(model, task, goal=0.03)
+        after = _measured(model, model.encode(task.batch), task.batch)[1][name]
+        best = 1.0 if mode == "max" else 0.0
+        require(
+            abs(after - best) < 0.05 or abs(after - best) < 0.25 * abs(before - best),
+            f"{task.kind}: the loss fell from {numbers['first']:.3g} to {numbers['last']:.3g}, and "
+            f"{name} went from {before:.3g} to {after:.3g} ({mode} is better)",
+            before=before,
+            after=after,
+        )
+        found[name] = after
+    return found
+
+
+@HEAD_CHECKS.check(needs=("parameters_are_registered",))
+def state_dict_round_trip(case: HeadCase) -> Numbers:
+    """Another instance with this one's state dict gives the same loss; a copy has its own weights.
+
+    Catches: numbers that matter and are not in the state dict.
+    """
+    largest = 0.0
+    for task in case.tasks():
+        first, second = case.model(task, seed=0), case.model(task, seed=50)
+        second.encoder.load_state_dict(first.encoder.state_dict())
+        load_strictly(second.head, through_safetensors(first.head))
+        losses = [model.loss(task.batch).detach() for model in (first, second)]
+        largest = max(largest, close(losses[1], losses[0], f"{task.kind}: after the state dict"))
+        require_independent_copy(first.head)
+    return {"difference": largest}
+
+
+@HEAD_CHECKS.check(needs=("parameters_are_registered",))
+def same_seed_same_weights(case: HeadCase) -> None:
+    """Built twice under one seed, the head has the same weights.
+
+    Catches: random numbers that torch's seed does not rule.
+    """
+    for task in case.tasks():
+        states = [case.model(task, seed=3, shake=False).state_dict() for _ in range(2)]
+        close_all(states[1], states[0], f"{task.kind}: two builds under one seed,", tolerance=0.0)
+
+
+@HEAD_CHECKS.check(needs=("state_dict_round_trip", "learns_by_heart"), slow=True)
+def bundle_round_trip(case: HeadCase) -> Numbers:
+    """A model with the head, saved as a bundle and loaded in a fresh process, predicts the same.
+
+    Catches: options that do not survive, heads that need what the author imported.
+    """
+    encoder = {"cell": {"name": "gru", "hidden_size": 4}, "wrappers": [{"name": "bidirectional"}]}
+    with registered("head", case.part) as name:
+        spec = {"name": name, **case.head_options}
+        return through_a_bundle(case, name, case.tasks()[0], encoder=encoder, head=spec)
