@@ -17,6 +17,10 @@ class Engine(ABC):
     #: The registered name.
     name: ClassVar[str]
 
+    def unavailable(self) -> str | None:
+        """Why this engine cannot work on this machine at all; None if it can."""
+        return None
+
     @abstractmethod
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
         """Why this engine cannot run this cell on this input, in a few words; None if it can."""

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, map_state
 from seqlab.engines.base import Engine
+from seqlab.engines.stepping import at_time, select
 from seqlab.types import State
+
+__all__ = ["LoopEngine", "at_time", "select"]
 
 
 class LoopEngine(Engine):
@@ -51,16 +54,3 @@ class LoopEngine(Engine):
         if reverse:
             outputs.reverse()
         return torch.stack(outputs, 1), state
-
-
-def at_time(projected: Any, t: int) -> Any:
-    """Step ``t`` of what ``project`` returned: a tensor ``[B, T, ...]`` or a tuple of them."""
-    if isinstance(projected, Tensor):
-        return projected[:, t]
-    parts = [at_time(part, t) for part in projected]
-    return type(projected)(*parts) if hasattr(projected, "_fields") else tuple(parts)
-
-
-def select(real_B: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Rows of ``new`` where real, else of ``old``."""
-    return torch.where(real_B.view(-1, *[1] * (new.dim() - 1)), new, old)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -10,14 +14,17 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell
 from seqlab.engines.base import Engine
+from seqlab.engines.cost import worth_compiling
 from seqlab.errors import EngineError, UnknownNameError, did_you_mean
 
-#: Engines that `auto` may choose, fastest first; all give the same numbers.
-AUTO = ("fused", "loop")
+#: Engines that `auto` may choose, in the order of asking; all give the same numbers.
+AUTO = ("fused", "scan", "loop")
+
+_expected: ContextVar[int | None] = ContextVar("seqlab_expected_calls", default=None)
 
 
 class Plan(NamedTuple):
-    """The engine chosen, and why the faster ones were not."""
+    """The engine chosen, and why the others were not."""
 
     engine: Engine
     refused: dict[str, str]
@@ -26,6 +33,30 @@ class Plan(NamedTuple):
         """One line: the choice and the refusals."""
         reasons = "; ".join(f"not {name}: {why}" for name, why in self.refused.items())
         return f"engine {self.engine.name}" + (f" ({reasons})" if reasons else "")
+
+
+@contextmanager
+def expected_calls(count: int) -> Iterator[None]:
+    """Tell the planner how often layers will be called inside, so that compiling can pay.
+
+    The choice depends on this number and the input's shape alone, so a run that is repeated or
+    resumed chooses as it did before.
+
+    Args:
+        count: calls with gradients of each layer in the whole run, such as the training steps.
+
+    Example:
+        >>> import torch, seqlab
+        >>> layer = seqlab.LSTM(3, 4, recurrent_dropout=0.5)
+        >>> with expected_calls(10):
+        ...     layer.explain(torch.zeros(2, 5, 3)).engine.name
+        'loop'
+    """
+    token = _expected.set(count)
+    try:
+        yield
+    finally:
+        _expected.reset(token)
 
 
 @functools.cache
@@ -46,22 +77,53 @@ def check_engine_name(name: Any) -> str:
 def choose(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     """The engine for one run of a layer.
 
+    An engine that cannot work on this machine at all is replaced by the loop, with one warning.
+
     Raises:
         EngineError: an engine was asked for by name and refuses; the message says why.
     """
-    if name != "auto":
-        asked = engine(name)
-        reason = asked.refusal(cell, x_BTD, noise)
-        if reason is not None:
-            raise EngineError(
-                f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "
-                "engine='auto' picks one that can"
-            )
-        return Plan(asked, {})
+    return _automatic(cell, x_BTD, noise) if name == "auto" else _named(name, cell, x_BTD, noise)
+
+
+def _named(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
+    asked = engine(name)
+    missing = asked.unavailable()
+    if missing is not None:
+        _warn_once(name, missing)
+        return Plan(engine("loop"), {name: missing})
+    reason = asked.refusal(cell, x_BTD, noise)
+    if reason is not None:
+        raise EngineError(
+            f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "
+            "engine='auto' picks one that can"
+        )
+    return Plan(asked, {})
+
+
+@functools.cache
+def _warn_once(name: str, missing: str) -> None:
+    warnings.warn(f"engine '{name}' is replaced by 'loop': {missing}", stacklevel=2)
+
+
+def _automatic(cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     refused: dict[str, str] = {}
     for candidate in AUTO:
         reason = engine(candidate).refusal(cell, x_BTD, noise)
         if reason is None:
-            return Plan(engine(candidate), refused)
+            return _faster(candidate, refused, cell, x_BTD, noise)
         refused[candidate] = reason
     raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
+
+
+def _faster(chosen: str, refused: dict[str, str], cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
+    """The chosen engine, or compiled code where it pays to make it."""
+    if chosen == "scan":
+        return Plan(engine(chosen), refused)
+    compiled = engine("compiled")
+    reason = worth_compiling(chosen, cell, x_BTD, _expected.get())
+    reason = reason or compiled.unavailable() or compiled.refusal(cell, x_BTD, noise)
+    if reason is None:
+        if chosen != "loop":
+            refused[chosen] = "compiled code is expected to be faster over the whole run"
+        return Plan(compiled, refused)
+    return Plan(engine(chosen), {**refused, "compiled": reason})

@@ -1,0 +1,192 @@
+"""Runs any gated cell as C++ made from its own equations.
+
+``update`` is traced into elementwise expressions, differentiated by autograd's own rules, and
+written as C++ around a loop over time that is the same for all cells (``native/recurrence.h``).
+The input projection is one matrix product before the loop; the gradients of the recurrent matrix
+and of the biases are one product after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from seqlab.cells.base import Cell
+from seqlab.cells.gated import GatedCell
+from seqlab.cells.noise import Noise
+from seqlab.engines.base import Engine
+from seqlab.engines.kernel import REALS, Call, Kernel, kernel_of
+from seqlab.engines.replay import replay
+from seqlab.engines.toolchain import CompilerError, find_compiler
+from seqlab.types import State
+
+#: The base class's own methods that the compiled loop stands for.
+_REPLACED = ("step", "_product", "_finish", "_zone_out", "_normalise")
+
+
+class CompiledEngine(Engine):
+    """Runs gated cells, all options included, on the CPU."""
+
+    name = "compiled"
+
+    def unavailable(self) -> str | None:
+        """Why nothing can be compiled on this machine."""
+        try:
+            find_compiler()
+        except CompilerError as error:
+            return str(error)
+        return None
+
+    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
+        """Not a gated cell, not on a CPU, or equations that are not elementwise maths."""
+        if not isinstance(cell, GatedCell):
+            return f"{type(cell).__name__} is not a GatedCell"
+        reason = _structure(cell, noise)
+        if reason is None and {x_BTD.device.type, cell.weight_hh.device.type} != {"cpu"}:
+            reason = f"it generates code for CPUs, the input is on {x_BTD.device.type}"
+        if reason is not None:
+            return reason
+        kernel = _kernel(cell, noise)
+        return kernel if isinstance(kernel, str) else None
+
+    def run(
+        self,
+        cell: Cell,
+        x_BTD: Tensor,
+        state: State,
+        mask: Tensor | None,
+        *,
+        reverse: bool,
+        noise: Any,
+    ) -> tuple[Tensor, State]:
+        """All steps; see ``Engine.run``."""
+        gated = cast("GatedCell", cell)
+        half = torch.is_autocast_enabled("cpu")
+        shown = torch.get_autocast_dtype("cpu") if half else gated.weight_hh.dtype
+        if not half:
+            return _run(gated, x_BTD, state, mask, reverse=reverse, noise=noise, shown=shown)
+        with torch.autocast("cpu", enabled=False):
+            x_BTD = x_BTD.to(gated.weight_ih.dtype)
+            return _run(gated, x_BTD, state, mask, reverse=reverse, noise=noise, shown=shown)
+
+
+def _structure(cell: GatedCell, noise: Noise | None) -> str | None:
+    """What the cell computes around its equations that this engine does not, or None."""
+    for name in _REPLACED:
+        if getattr(type(cell), name) is not getattr(GatedCell, name):
+            return f"{type(cell).__name__} has its own {name}"
+    if cell.weight_hr is not None:
+        return "proj_size puts a matrix product behind the equations"
+    if set(cell.state_sizes) != {cell.hidden_size} or cell.output_size != cell.hidden_size:
+        return "its states or output are not all of the hidden size"
+    mask = None if noise is None else noise.recurrent_mask
+    if mask is not None and mask.dim() > 2:
+        return "untied_dropout multiplies a vector of its own for each gate"
+    return None
+
+
+def _kernel(cell: GatedCell, noise: Noise | None) -> Kernel | str:
+    masks = noise is not None and noise.zoneout is not None
+    return kernel_of(cell, _real(cell.weight_hh.dtype), zoneout_masks=masks)
+
+
+def _real(dtype: torch.dtype) -> torch.dtype:
+    """The type of the computation: half-precision values are computed in float32."""
+    return dtype if dtype in REALS else torch.float32
+
+
+def _run(
+    cell: GatedCell,
+    x_BTD: Tensor,
+    state: State,
+    mask: Tensor | None,
+    *,
+    reverse: bool,
+    noise: Noise | None,
+    shown: torch.dtype,
+) -> tuple[Tensor, State]:
+    kernel = cast("Kernel", _kernel(cell, noise))
+    real = _real(cell.weight_hh.dtype)
+    # without masks the projection is the same at all times and rows, and may run time-major
+    plain = type(cell).project is GatedCell.project and (noise is None or noise.input_mask is None)
+    source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
+    weight: Tensor = cell.weight_hh
+    if noise is not None and noise.weight_mask is not None:
+        weight = weight * noise.weight_mask
+    own = [_row(cell, name) for name in (*kernel.equations.parameters, *kernel.equations.buffers)]
+    tensors = [weight, cell.recurrent_bias, cell.norm_hh, *state, *own]
+    inputs = [None if t is None else t.to(real) for t in tensors]
+    call = Call(
+        kernel,
+        cell.hidden_size,
+        reverse,
+        torch.is_grad_enabled()
+        and any(t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())),
+        None if mask is None else mask.T,
+        None if noise is None or noise.recurrent_mask is None else noise.recurrent_mask.to(real),
+        () if noise is None or noise.zoneout is None
+        else [z.to(real) for z in noise.zoneout if z is not None],
+    )  # fmt: skip
+
+    def project() -> Tensor:
+        projected = cell.project(source, noise).to(real)
+        return projected if plain else projected.transpose(0, 1)
+
+    again = replay(cell, noise, mask, reverse=reverse, names=kernel.equations.parameters)
+    output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
+        call, (project, again), project(), *inputs
+    )
+    shown_output = output.transpose(0, 1)
+    finals = [final.to(part.dtype) for final, part in zip(finals, state, strict=True)]
+    return shown_output.to(shown), cell.State(*finals)
+
+
+def _row(cell: GatedCell, name: str) -> Tensor:
+    """A cell's elementwise parameter or buffer as ``[H]``."""
+    found: Tensor = dict([*cell.named_parameters(), *cell.named_buffers()])[name]
+    return found.expand(cell.hidden_size).contiguous()
+
+
+class _Recurrence(torch.autograd.Function):
+    """The compiled loop as one differentiable operation, differentiable again through the loop."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: Call,
+        again: tuple[Callable[[], Tensor], Callable[..., Sequence[Tensor]]],
+        x_TBG: Tensor,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        output, finals = call.forward(x_TBG, tensors)
+        ctx.call, ctx.again = call, again
+        ctx.set_materialize_grads(False)
+        if call.keep:
+            # the output may lie in the memory that backward reads: autograd watches over it
+            ctx.save_for_backward(output, *tensors)
+        return (output, *finals)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        _, *tensors = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            project, repeat = ctx.again
+            return (None, None, *_differentiable(repeat, [project(), *tensors], grads))
+        with torch.autocast("cpu", enabled=False):
+            return (None, None, *ctx.call.backward(grads, ctx.needs_input_grad[3:]))
+
+
+def _differentiable(
+    repeat: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor | None],
+    grads: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """Gradients that can be differentiated again: those of the reference loop."""
+    pairs = [(v, g) for v, g in zip(repeat(*inputs), grads, strict=True) if g is not None]
+    wanted = [t for t in inputs if t is not None and t.requires_grad]
+    values, given = [v for v, _ in pairs], [g for _, g in pairs]
+    found = iter(torch.autograd.grad(values, wanted, given, create_graph=True, allow_unused=True))
+    return [next(found) if t is not None and t.requires_grad else None for t in inputs]

@@ -1,0 +1,55 @@
+"""When compiling pays: seconds to compile against seconds saved over a run.
+
+The numbers were measured on two cores (docs/benchmarks.md). They need not be exact: they decide
+between engines that give the same results.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from seqlab.cells.base import Cell
+
+#: Seconds to trace and compile one cell, rounded up.
+COMPILE_SECONDS = 4.0
+
+
+class Cost(NamedTuple):
+    """Of one time step, forward and backward: seconds of its own, and floating-point rate."""
+
+    step: float
+    rate: float
+
+    def seconds(self, steps: int, work: float) -> float:
+        """The time of a call of ``steps`` steps that needs ``work`` operations."""
+        return steps * self.step + work / self.rate
+
+
+COMPILED = Cost(5e-6, 1.6e11)
+LOOP = Cost(3e-4, 8e10)
+#: By vendor kernel.
+FUSED = {"lstm": Cost(3e-5, 1.4e11), "gru": Cost(6e-5, 7e10)}
+_OTHER = Cost(4e-5, 1.2e11)
+
+
+def worth_compiling(instead: str, cell: Cell, x_BTD: Tensor, calls: int | None) -> str | None:
+    """Why compiling does not pay; None if it does.
+
+    Args:
+        instead: the engine that would run otherwise, ``loop`` or ``fused``.
+        cell: the cell.
+        x_BTD: the input.
+        calls: how often the layer will be called in this run; None when nobody said.
+    """
+    if calls is None:
+        return "compiling takes seconds and the run's length is unknown (see expected_calls)"
+    batch, steps, features = x_BTD.shape
+    gates = len(getattr(cell, "gates", "x"))
+    work = 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)
+    other = LOOP if instead == "loop" else FUSED.get(str(cell.vendor_kernel().name), _OTHER)
+    saved = calls * (other.seconds(steps, work) - COMPILED.seconds(steps, work))
+    if saved < 2 * COMPILE_SECONDS:
+        return f"it would save {max(saved, 0.0):.1f} s in this run; compiling takes seconds"
+    return None

@@ -1,0 +1,93 @@
+// Products with a matrix that is packed once and used at every time step.
+#pragma once
+#include <cstdlib>
+#include <memory>
+
+#include "vector.h"
+
+constexpr int PANEL = 2 * LANES;  // columns that one pass of `block` computes
+
+struct Free {
+  void operator()(real* memory) const { std::free(memory); }
+};
+typedef std::unique_ptr<real[], Free> Buffer;
+
+static inline Buffer make_buffer(int64_t count) {
+  const size_t bytes = (size_t(count) * sizeof(real) + 64 + 127) / 128 * 128;
+  return Buffer(static_cast<real*>(std::aligned_alloc(128, bytes)));
+}
+
+static inline int64_t padded(int64_t columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
+
+// A [depth, columns] matrix as panels of PANEL columns, each contiguous, padded with zeros.
+struct Packed {
+  int64_t depth = 0, columns = 0;
+  Buffer data;
+
+  void allocate(int64_t depth_, int64_t columns_) {
+    depth = depth_;
+    columns = columns_;
+    data = make_buffer(depth * padded(columns));
+  }
+  int64_t panels() const { return padded(columns) / PANEL; }
+  real* panel(int64_t p) const { return data.get() + p * PANEL * depth; }
+
+  // element (k, n) of the matrix is from[k * step_k + n * step_n]
+  void fill_panel(int64_t p, const real* from, int64_t step_k, int64_t step_n) const {
+    real* to = panel(p);
+    const int64_t first = p * PANEL;
+    const int64_t count = std::min<int64_t>(PANEL, columns - first);
+    for (int64_t n = 0; n < PANEL; ++n) {
+      const real* source = from + (first + n) * step_n;
+      for (int64_t k = 0; k < depth; ++k)
+        to[k * PANEL + n] = n < count ? source[k * step_k] : real(0);
+    }
+  }
+};
+
+// ROWS rows of left [., depth] times one panel, plus the panel's bias, into result.
+template <int ROWS>
+static inline void block(const real* left, int64_t left_step, const real* panel, int64_t depth,
+                         const real* bias, real* result, int64_t result_step) {
+  V low[ROWS], high[ROWS];
+  const V start_low = bias ? load<true>(bias, 0) : V{};
+  const V start_high = bias ? load<true>(bias + LANES, 0) : V{};
+  for (int r = 0; r < ROWS; ++r) {
+    low[r] = start_low;
+    high[r] = start_high;
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    const V a = load<true>(panel + k * PANEL, 0), b = load<true>(panel + k * PANEL + LANES, 0);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) {
+      const real value = left[r * left_step + k];
+      low[r] += a * value;
+      high[r] += b * value;
+    }
+  }
+  for (int r = 0; r < ROWS; ++r) {
+    store<true>(result + r * result_step, low[r], 0);
+    store<true>(result + r * result_step + LANES, high[r], 0);
+  }
+}
+
+template <int ROWS>
+static inline void some_rows(int64_t rows, const real* left, int64_t left_step, const real* panel,
+                             int64_t depth, const real* bias, real* result, int64_t result_step) {
+  if (rows == ROWS)
+    block<ROWS>(left, left_step, panel, depth, bias, result, result_step);
+  else if constexpr (ROWS > 1)
+    some_rows<ROWS - 1>(rows, left, left_step, panel, depth, bias, result, result_step);
+}
+
+// result [rows, padded columns] = left [rows, depth] times the packed matrix, plus bias or nothing.
+static inline void product(const real* left, int64_t left_step, int64_t rows, const Packed& right,
+                           const real* bias, real* result, int64_t result_step) {
+  for (int64_t p = 0; p < right.panels(); ++p) {
+    const real* part = bias ? bias + p * PANEL : nullptr;
+    for (int64_t r = 0; r < rows; r += BLOCK_ROWS)
+      some_rows<BLOCK_ROWS>(std::min<int64_t>(BLOCK_ROWS, rows - r), left + r * left_step,
+                            left_step, right.panel(p), right.depth, part,
+                            result + r * result_step + p * PANEL, result_step);
+  }
+}

@@ -1,0 +1,120 @@
+// Vectors of the widest kind the machine has, and elementwise functions of them.
+// REAL is float or double, given on the compiler's command line.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+typedef REAL real;
+typedef std::conditional<sizeof(real) == 4, int32_t, int64_t>::type whole;
+
+#if defined(__AVX512F__)
+constexpr int BYTES = 64, BLOCK_ROWS = 8;
+#elif defined(__AVX__)
+constexpr int BYTES = 32, BLOCK_ROWS = 4;
+#else
+constexpr int BYTES = 16, BLOCK_ROWS = 8;
+#endif
+constexpr int LANES = BYTES / sizeof(real);
+
+typedef real V __attribute__((vector_size(BYTES)));
+typedef whole M __attribute__((vector_size(BYTES)));
+typedef real UnalignedV __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
+
+static inline V all(real value) { return V{} + value; }
+static inline M all_of(bool value) { return M{} - whole(value); }
+
+// FULL: a whole vector; otherwise only the first n lanes are real.
+template <bool FULL>
+static inline V load(const real* from, int n) {
+  if (FULL) return *reinterpret_cast<const UnalignedV*>(from);
+  V value = {};
+  std::memcpy(&value, from, n * sizeof(real));
+  return value;
+}
+
+template <bool FULL>
+static inline void store(real* to, V value, int n) {
+  if (FULL)
+    *reinterpret_cast<UnalignedV*>(to) = value;
+  else
+    std::memcpy(to, &value, n * sizeof(real));
+}
+
+static inline V choose(M condition, V yes, V no) { return condition ? yes : no; }
+
+#define LANEWISE(name, expression)                  \
+  static inline V name(V x) {                       \
+    V y;                                            \
+    for (int i = 0; i < LANES; ++i) {               \
+      const real a = x[i];                          \
+      y[i] = expression;                            \
+    }                                               \
+    return y;                                       \
+  }
+LANEWISE(v_log, std::log(a))
+LANEWISE(v_log1p, std::log1p(a))
+LANEWISE(v_sqrt, std::sqrt(a))
+LANEWISE(v_rsqrt, real(1) / std::sqrt(a))
+LANEWISE(v_sin, std::sin(a))
+LANEWISE(v_cos, std::cos(a))
+LANEWISE(v_atan, std::atan(a))
+LANEWISE(v_erf, std::erf(a))
+LANEWISE(v_floor, std::floor(a))
+LANEWISE(v_exp_exact, std::exp(a))
+LANEWISE(v_expm1, std::expm1(a))
+LANEWISE(v_tanh_exact, std::tanh(a))
+
+static inline V v_pow(V x, V exponent) {
+  V y;
+  for (int i = 0; i < LANES; ++i) y[i] = std::pow(real(x[i]), real(exponent[i]));
+  return y;
+}
+
+static inline V v_abs(V x) { return x < 0 ? -x : x; }
+static inline V v_sign(V x) { return (x > 0 ? all(1) : all(0)) - (x < 0 ? all(1) : all(0)); }
+// the comparison is true for NaN, which then passes, as in torch
+static inline V v_max(V x, V y) { return (x >= y) | (x != x) ? x : y; }
+static inline V v_min(V x, V y) { return (x <= y) | (x != x) ? x : y; }
+
+// exp for float: x = n ln 2 + r, a polynomial for e^r (Cephes), n added to the exponent's bits.
+static inline V v_exp(V x) {
+  if (sizeof(real) == 8) return v_exp_exact(x);
+  const V round = all(real(12582912.0));
+  V bounded = x > real(88.3762626647949) ? all(real(88.3762626647949)) : x;
+  bounded = bounded < real(-87.3365478515625) ? all(real(-87.3365478515625)) : bounded;
+  const V n = (bounded * real(1.44269504088896341) + round) - round;
+  V r = bounded - n * real(0.693359375);
+  r = r + n * real(2.12194440e-4);
+  V y = all(real(1.9875691500e-4));
+  y = y * r + real(1.3981999507e-3);
+  y = y * r + real(8.3334519073e-3);
+  y = y * r + real(4.1665795894e-2);
+  y = y * r + real(1.6666665459e-1);
+  y = y * r + real(5.0000001201e-1);
+  y = y * (r * r) + r + real(1);
+  const M exponent = (__builtin_convertvector(n, M) + whole(127)) << whole(sizeof(real) == 4 ? 23 : 52);
+  V scale;
+  std::memcpy(&scale, &exponent, sizeof(V));
+  y = y * scale;
+  y = x > real(88.72283) ? all(std::numeric_limits<real>::infinity()) : y;
+  return x < real(-103.97) ? all(0) : y;
+}
+
+static inline V v_sigmoid(V x) { return real(1) / (real(1) + v_exp(-x)); }
+
+// tanh for float: an odd polynomial near zero (Cephes), 1 - 2 / (e^2a + 1) elsewhere.
+static inline V v_tanh(V x) {
+  if (sizeof(real) == 8) return v_tanh_exact(x);
+  const V a = v_abs(x), square = x * x;
+  V near = all(real(-5.70498872745e-3));
+  near = near * square + real(2.06390887954e-2);
+  near = near * square + real(-5.37397155531e-2);
+  near = near * square + real(1.33314422036e-1);
+  near = near * square + real(-3.33332819422e-1);
+  near = near * square * x + x;
+  const V far = real(1) - real(2) / (v_exp(a + a) + real(1));
+  return a < real(0.625) ? near : (x < 0 ? -far : far);
+}
