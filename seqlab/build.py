@@ -84,10 +84,11 @@ def build_model(spec: Mapping[str, Any], info: DataInfo) -> SequenceModel:
         SeqlabError: a part is unknown, refuses an option, or does not fit the data or the other
             parts, such as merge mode ``none`` under a head.
     """
-    for key in ("encoder", "head"):
-        if not isinstance(spec.get(key), (Mapping, str)):
-            raise ConfigError(f"{key}: expected a mapping, got {spec.get(key)!r}")
-    options = spec["encoder"]
+    options = spec.get("encoder")
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"encoder: expected a mapping, got {options!r}")
+    if not isinstance(spec.get("head"), (Mapping, str)):
+        raise ConfigError(f"head: expected a mapping, got {spec.get('head')!r}")
     encoder = Encoder(
         info.features,
         lambda input_size: build_layer(options, input_size),

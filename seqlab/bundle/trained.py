@@ -8,7 +8,8 @@ True
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from seqlab.types import DataInfo, FeatureInfo, TargetInfo
 
 WEIGHTS = "model.safetensors"
 _HUB_PATTERNS = ("*.json", WEIGHTS, "README.md")
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+#: Numbers in a config that are no danger as sizes, such as the longest answer of a decoder.
+_ALWAYS_FINE = 10_000
 
 
 class TrainedModel:
@@ -178,6 +180,10 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedMode
     except SeqlabError as error:
         reason = missing_part(manifest, error) or f"cannot be rebuilt: {error}"
         raise BundleError(f"bundle {folder} {reason}") from error
+    except (RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
+        # values of wrong types or sizes, which the parts of a spec are not made to expect
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise BundleError(f"bundle {folder} cannot be rebuilt: {reason}") from error
     if processor.info != info:
         raise BundleError(f"{folder}: config.json and the tokenizer files do not belong together")
     _load_weights(model, folder / WEIGHTS)
@@ -185,20 +191,43 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedMode
 
 
 def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> None:
-    """Compare the shapes a config asks for with those stored, before memory is taken for them."""
-    with torch.device("meta"):
-        wanted = {n: tuple(t.shape) for n, t in build_model(config, info).state_dict().items()}
+    """Compare the shapes a config asks for with those stored, before memory is taken for them.
+
+    A part that cannot be built without memory is bounded by the numbers in the config instead:
+    no size can be larger than all weights together.
+    """
     try:
         with safe_open(weights, framework="pt") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
         raise BundleError(f"{weights} cannot be read: {error}") from error
+    try:
+        with torch.device("meta"):
+            wanted = {n: tuple(t.shape) for n, t in build_model(config, info).state_dict().items()}
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise
+        total = sum(math.prod(shape) for shape in stored.values())
+        largest = max(_whole_numbers([config["encoder"], config["head"]]), default=0)
+        if largest > max(total, _ALWAYS_FINE):
+            raise BundleError(
+                f"{weights}: config.json has the number {largest}, and there are {total} weights"
+            ) from error
+        return
     for name in sorted({*wanted, *stored}):
         if wanted.get(name) != stored.get(name):
             raise BundleError(
                 f"{weights}: tensor '{name}' is {stored.get(name, 'missing')}, "
                 f"and config.json asks for {wanted.get(name, 'none')}"
             )
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (Mapping, list)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _whole_numbers(part)
 
 
 def _load_weights(model: SequenceModel, path: Path) -> None:
