@@ -23,7 +23,8 @@ class Verb(NamedTuple):
     """What a verb does, in a line, and its primary Hydra config (None: it takes key=value only).
 
     The verb itself is ``run`` in ``seqlab/verbs/<name>.py``: ``run(spec, run_dir)`` for a verb
-    with a config, ``run(words) -> int | None`` for one without.
+    with a config, ``run(words) -> int | None`` for one without,
+    which may publish its keys and values as ``CHOICES`` for completion.
     """
 
     help: str

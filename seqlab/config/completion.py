@@ -7,22 +7,16 @@ verb is taken out of that line before Hydra sees it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from seqlab.config.overrides import expand, is_short
 from seqlab.errors import ConfigError, did_you_mean
-from seqlab.registry import KINDS
 
 SHELLS = ("bash", "zsh", "fish")
-_FORMATS = ("json", "text")
-#: the words of verbs without a Hydra config
-_PLAIN = {
-    "list": [*(f"kind={kind}" for kind in KINDS), *(f"format={f}" for f in _FORMATS)],
-    "doctor": ["device=false", "device=true", *(f"format={f}" for f in _FORMATS)],
-}
 
 
 def complete(words: list[str], verbs: Mapping[str, str | None]) -> None:
@@ -68,10 +62,19 @@ def candidates(line: str, verbs: Mapping[str, str | None]) -> list[str]:
     verb, last = words[0], "" if new_word else words[-1]
     config = verbs.get(verb)
     if config is None:
-        return [word for word in _PLAIN.get(verb, []) if word.startswith(last)]
+        return [word for word in _plain_words(verb, verbs) if word.startswith(last)]
     expanded = [expand(word) for word in words[1:]]
     found = _ask_hydra(verb, config, "query=bash", " ".join(expanded) + " " * new_word).split()
     return [_shorten(word, last) for word in found]
+
+
+def _plain_words(verb: str, verbs: Mapping[str, str | None]) -> list[str]:
+    """The words of a verb without a Hydra config: its module's ``CHOICES``, key to values."""
+    if verb not in verbs:
+        return []
+    module = importlib.import_module(f"seqlab.verbs.{verb.replace('-', '_')}")
+    choices: Mapping[str, Sequence[str]] = getattr(module, "CHOICES", {})
+    return [f"{key}={value}" for key, values in choices.items() for value in values]
 
 
 def _shorten(word: str, typed: str) -> str:

@@ -35,8 +35,8 @@ def test_version(command):
 @pytest.mark.parametrize(
     ("verb", "tail"),
     [
-        ("trian", "did you mean 'train'? (known: doctor, evaluate, list, predict, train)"),
-        ("experiment=g2p", "known: doctor, evaluate, list, predict, train"),
+        ("trian", f"did you mean 'train'? (known: {', '.join(sorted(VERBS))})"),
+        ("experiment=g2p", f"known: {', '.join(sorted(VERBS))}"),
     ],
 )
 def test_an_unknown_verb(command, verb, tail):
