@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.cells.base import state_fields
+from seqlab.cells.chrono import memory_gates, reset_chrono
 from seqlab.cells.noise import Noise, dropout_mask, masked_product
 from seqlab.cells.weights import GatedWeights
 from seqlab.errors import OptionError
@@ -37,8 +38,6 @@ class GatedCell(GatedWeights):
         default_unit_forget_bias: the default of ``unit_forget_bias``.
         vectors: parameters ``[H]`` that ``update`` may use elementwise, as ``self.<name>``; a
             mapping from name to initializer.
-        keep_gate, write_gate: the gates that multiply the old state and the new candidate, for
-            ``chrono``; ``forget`` and ``input`` unless a subclass says otherwise.
         projects_state: True if the first state field serves the recurrent product alone, so that
             ``proj_size`` may narrow it.
 
@@ -74,9 +73,10 @@ class GatedCell(GatedWeights):
         zoneout: probability that a unit keeps its old state (Krueger et al., 2017): a number,
             or one per state field; its expectation is used outside training.
         weight_dropout: rate on the recurrent matrix, one mask a sequence (Merity et al., 2018).
-        chrono: T, the longest dependence expected, in steps: the keep gate's bias starts at
-            ``log u``, u uniform in [1, T - 1], the write gate's at ``-log u`` (Tallec and
-            Ollivier, 2018).
+        chrono: T, the longest dependence expected, in steps: the bias of a gate that keeps the
+            memory starts at ``log u``, u uniform in [1, T - 1], that of a gate that overwrites
+            it, or is called ``input``, at ``-log u`` (Tallec and Ollivier, 2018). Which gates
+            those are is read off ``update``.
         proj_size: P; the output, and what the recurrent matrix multiplies, is ``W_hr h [B, P]``
             (Sak et al., 2014).
 
@@ -109,6 +109,15 @@ class GatedCell(GatedWeights):
         self.untied_dropout = check_flag("untied_dropout", untied_dropout)
         self.weight_dropout = check_fraction("weight_dropout", weight_dropout)
         self.zoneout = self._check_zoneout(zoneout)
+        if self.chrono is not None and not memory_gates(self):
+            raise OptionError(f"chrono: {type(self).__name__} has no gate that keeps its memory")
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew with the initializers, in the order of declaration."""
+        super().reset_parameters()
+        if self.chrono is not None and self.bias is not None:
+            reset_chrono(self, self.bias, self.chrono)
 
     # -- what an author writes ---------------------------------------------------------------
 

@@ -41,7 +41,6 @@ class GRUCell(GatedCell):
 
     gates = ("reset", "update", "candidate")
     State = HiddenState
-    keep_gate = "update"
 
     def __init__(
         self, input_size: int, hidden_size: int, *, reset_after: bool = True, **options: Any

@@ -29,8 +29,6 @@ class GatedWeights(Cell):
     recurrent_bias_gates: bool = False
     default_unit_forget_bias: bool = False
     vectors: Mapping[str, Any] = {}
-    keep_gate: ClassVar[str] = "forget"
-    write_gate: ClassVar[str] = "input"
     projects_state: ClassVar[bool] = False
 
     def __init__(
@@ -74,7 +72,6 @@ class GatedWeights(Cell):
         self.chrono = self._check_chrono(chrono, unit_forget_bias)
         self.unit_forget_bias = self._check_forget_bias(unit_forget_bias)
         self._make_parameters()
-        self.reset_parameters()
 
     # -- construction ------------------------------------------------------------------------
 
@@ -99,8 +96,6 @@ class GatedWeights(Cell):
             raise OptionError("chrono sets biases, so it contradicts use_bias=False")
         if unit_forget_bias:
             raise OptionError("chrono contradicts unit_forget_bias=True: both set one bias")
-        if not {self.keep_gate, self.write_gate} & set(self.gates):
-            raise OptionError(f"chrono: {type(self).__name__} has no gate that keeps the state")
         return value
 
     def _check_forget_bias(self, value: bool | None) -> bool:
@@ -154,12 +149,12 @@ class GatedWeights(Cell):
         self._fill(self.recurrent_initializer, self.weight_hh)
         if self.weight_hr is not None:
             self._fill(self.kernel_initializer, self.weight_hr)
+        for name, initializer in self.vectors.items():
+            resolve_initializer(name, initializer)(getattr(self, name))
         self._reset_biases()
         for gain in (self.norm_ih, self.norm_hh):
             if gain is not None:
                 gain.fill_(1.0)
-        for name, initializer in self.vectors.items():
-            resolve_initializer(name, initializer)(getattr(self, name))
 
     @staticmethod
     def _fill(initializer: Any, weight: Tensor) -> None:
@@ -185,16 +180,6 @@ class GatedWeights(Cell):
             self.bias_initializer(self.bias)
         if self.unit_forget_bias:
             self.gate_rows(self.bias, "forget").fill_(1.0)
-        if self.chrono is not None:
-            self._reset_chrono(self.bias, self.chrono)
-
-    def _reset_chrono(self, bias: Tensor, longest: int) -> None:
-        start = bias.new_empty(self.hidden_size).uniform_(1.0, max(1.0, longest - 1.0)).log_()
-        for gate, sign in ((self.keep_gate, 1.0), (self.write_gate, -1.0)):
-            if gate in self.gates:
-                self.gate_rows(bias, gate).copy_(sign * start)
-                if self.recurrent_bias is not None:
-                    self.gate_rows(self.recurrent_bias, gate).zero_()
 
     def gate_rows(self, parameter: Tensor, gate: str) -> Tensor:
         """The rows of a ``[G*H, ...]`` parameter that belong to a gate, as a view."""

@@ -7,6 +7,7 @@ import math
 import pytest
 import seqlab
 import torch
+from seqlab.cells.base import HiddenState
 from seqlab.cells.lstm import LSTMState
 from seqlab.cells.noise import Noise
 from seqlab.errors import OptionError
@@ -38,7 +39,7 @@ def test_chrono_biases(name):
         ("lstm", {"chrono": 9.0}, "chrono must be an int"),
         ("lstm", {"chrono": 9, "use_bias": False}, "chrono .* contradicts use_bias=False"),
         ("lstm", {"chrono": 9, "unit_forget_bias": True}, "contradicts unit_forget_bias=True"),
-        ("rnn", {"chrono": 9}, "chrono: RNNCell has no gate that keeps the state"),
+        ("rnn", {"chrono": 9}, "chrono: RNNCell has no gate that keeps its memory"),
         ("gru", {"unit_forget_bias": True}, "unit_forget_bias: GRUCell has no forget gate"),
         ("lstm", {"coupled": True, "unit_forget_bias": True}, "LSTMCell has no forget gate"),
         ("lstm", {"proj_size": 0}, "proj_size must be an int of at least 1, got 0"),
@@ -50,6 +51,26 @@ def test_chrono_biases(name):
 def test_contradictions_are_refused(name, options, message):
     with pytest.raises(OptionError, match=message):
         MAKERS[name](3, 4, **options)
+
+
+def test_chrono_reads_the_gates_off_the_equations():
+    coupled = seqlab.LSTM(3, 50, coupled=True, chrono=20).cell
+    assert (coupled.gate_rows(coupled.bias, "input") < 0).all()
+
+    class Minimal(seqlab.GatedCell):
+        gates = ("forget", "candidate")
+        State = HiddenState
+
+        def update(self, x, h, state):
+            forget = self.recurrent_activation(x.forget + h.forget)
+            new = self.activation(x.candidate + h.candidate)
+            hidden = (1 - forget) * state.hidden + forget * new
+            return hidden, HiddenState(hidden)
+
+    cell = Minimal(3, 50, chrono=20)
+    bias = cell.gate_rows(cell.bias, "forget")
+    assert (bias < 0).all()  # its forget gate overwrites
+    assert (-bias).exp().max() <= 19
 
 
 def peephole_reference(cell, x, h, c):
