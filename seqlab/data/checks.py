@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from seqlab.errors import DataError
 
@@ -69,3 +72,43 @@ def label_names(values: Sequence[Any], column: str, where: Where) -> list[str]:
         else:
             raise refuse(where(index), column, "a label (text or a whole number)", value)
     return names
+
+
+def label_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
+    """Lists of labels; a string is split at whitespace."""
+    lists: list[list[str]] = []
+    for row, value in enumerate(values):
+        entries = value.split() if isinstance(value, str) else value
+        if not isinstance(entries, (list, tuple)):
+            raise refuse(where(row), column, "a list of labels", value)
+        lists.append(label_names(entries, column, partial(_same_row, where, row)))
+    return lists
+
+
+def _same_row(where: Where, row: int, _entry: int) -> str:
+    return where(row)
+
+
+def tag_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
+    """Lists of tags: strings, or whole numbers as strings; a string is split at whitespace."""
+    if any(isinstance(value, (list, tuple)) and set(map(type, value)) - {str} for value in values):
+        return label_lists(values, column, where)
+    return token_lists(values, column, where)
+
+
+def numbers(value: Any, size: int | None, column: str, where: Where, row: int) -> list[float]:
+    """One number, or as many as wanted."""
+    entries = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(entries, (list, tuple)):
+        entries = [entries]
+    try:
+        found = [float(entry) for entry in entries if not isinstance(entry, bool)]
+    except (TypeError, ValueError):
+        found = []
+    if len(found) != len(entries):
+        raise refuse(where(row), column, "a number or a list of numbers", value)
+    if not found or not np.isfinite(found).all():
+        raise refuse(where(row), column, "finite numbers", value)
+    if size is not None and len(found) != size:
+        raise refuse(where(row), column, f"{size} numbers", value)
+    return found

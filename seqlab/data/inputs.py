@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from seqlab.data import checks
 from seqlab.data.checks import Where
+from seqlab.data.numbers import Moments, all_series
 from seqlab.data.ragged import Ragged
 from seqlab.data.spec import FeatureSpec, TokenizerSpec
 from seqlab.data.vocabulary import Vocabulary, fit_vocabulary
@@ -149,26 +148,21 @@ class NumericInput(Input):
 
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[T, D]`` float32 for each row."""
-        rows = [
-            series(value, len(self.mean), self.spec.column, where, index)
-            for index, value in enumerate(values)
-        ]
-        flat = np.concatenate(rows) if rows else np.zeros((0, len(self.mean)), dtype=np.float64)
+        flat, lengths = all_series(values, len(self.mean), self.spec.column, where)
         scaled = ((flat - self.mean) / self.std).astype(np.float32)
-        return Ragged.from_flat(scaled, [len(row) for row in rows])
+        return Ragged.from_flat(scaled.reshape(-1, len(self.mean)), lengths)
 
     @classmethod
     def fit(cls, name: str, spec: FeatureSpec, column: Column) -> NumericInput:
         """With mean and standard deviation of each channel over all training steps."""
-        moments: _Moments | None = None
+        moments: Moments | None = None
         for values, where in column():
-            for index, value in enumerate(values):
-                channels = None if moments is None else len(moments.mean)
-                row = series(value, channels, spec.column, where, index)
-                if moments is None and len(row):
-                    moments = _Moments(row.shape[1])
-                if moments is not None:
-                    moments.add(row)
+            channels = None if moments is None else len(moments.mean)
+            flat, _ = all_series(values, channels, spec.column, where)
+            if moments is None and len(flat):
+                moments = Moments(flat.shape[1])
+            if moments is not None:
+                moments.add(flat)
         if moments is None:
             return cls(name, spec, [0.0], [1.0])
         if not spec.standardize:
@@ -176,86 +170,22 @@ class NumericInput(Input):
             return cls(name, spec, [0.0] * channels, [1.0] * channels)
         return cls(name, spec, moments.mean.tolist(), moments.std.tolist())
 
+    @classmethod
+    def load(cls, name: str, spec: FeatureSpec, statistics: Any, path: Path) -> NumericInput:
+        """With the mean and standard deviation that a file holds.
 
-class _Moments:
-    """Running mean and variance, joined part by part (Chan, Golub and LeVeque, 1983)."""
-
-    def __init__(self, channels: int) -> None:
-        self.count = 0
-        self.mean = np.zeros(channels)
-        self.squares = np.zeros(channels)
-
-    def add(self, row_TD: npt.NDArray[np.float64]) -> None:
-        if not len(row_TD):
-            return
-        mean = row_TD.mean(axis=0)
-        total = self.count + len(row_TD)
-        shift = mean - self.mean
-        self.squares += ((row_TD - mean) ** 2).sum(axis=0)
-        self.squares += shift**2 * (self.count * len(row_TD) / total)
-        self.mean = self.mean + shift * (len(row_TD) / total)
-        self.count = total
+        Raises:
+            BundleError: they are missing or no finite numbers.
+        """
+        entry = statistics.get(name) if isinstance(statistics, dict) else None
+        lists = [entry.get(key) for key in ("mean", "std")] if isinstance(entry, dict) else [None]
+        for numbers in lists:
+            good = isinstance(numbers, list) and not {type(n) for n in numbers} - {int, float}
+            if not good:
+                raise BundleError(f"{path}: feature '{name}' needs lists of numbers 'mean', 'std'")
+        return cls(name, spec, *lists)
 
     @property
-    def std(self) -> npt.NDArray[np.float64]:
-        """Of the whole population; 1 for a channel that never varies."""
-        std = np.sqrt(self.squares / max(self.count, 1))
-        return np.where(std > 1e-12 * np.maximum(1.0, np.abs(self.mean)), std, 1.0)
-
-
-def series(
-    value: Any, channels: int | None, column: str, where: Where, index: int
-) -> npt.NDArray[np.float64]:
-    """One row's numbers as ``[T, D]``.
-
-    Args:
-        value: a list of numbers (D = 1), a list of rows of D numbers, an array, or a string
-            of numbers (``0.5 1 2`` or ``[0.5, 1, 2]``), as a CSV file has them.
-        channels: D, or None when any will do.
-        column: for the error.
-        where: for the error.
-        index: which value of the column it is.
-
-    Raises:
-        DataError: not numbers, rows of different lengths, another D, or not finite.
-    """
-    array = _as_array(value)
-    if array is None:
-        raise checks.refuse(
-            where(index), column, "a series of numbers, or of equally long rows of them", value
-        )
-    if array.size == 0:
-        return np.zeros((0, channels or 1))
-    if array.ndim == 1:
-        array = array[:, None]
-    if channels is not None and array.shape[1] != channels:
-        expected = f"{channels} channels as in the training rows"
-        raise checks.refuse(where(index), column, expected, f"{array.shape[1]} channels")
-    if not np.isfinite(array).all():
-        step = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise checks.refuse(
-            where(index), column, "finite numbers only", f"{array[step].tolist()} at step {step}"
-        )
-    return array
-
-
-def _as_array(value: Any) -> npt.NDArray[np.float64] | None:
-    """One or two dimensions of numbers, or None."""
-    try:
-        if isinstance(value, str):
-            value = _parse_numbers(value)
-        array = np.asarray(value)
-        if array.size == 0:
-            array = array.astype(np.float64)
-        if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
-            return None
-        return array.astype(np.float64)
-    except (ValueError, TypeError, OverflowError, RecursionError):
-        return None
-
-
-def _parse_numbers(text: str) -> Any:
-    stripped = text.strip()
-    if stripped.startswith("["):
-        return json.loads(stripped)
-    return [float(part) for part in stripped.replace(",", " ").split()]
+    def statistics(self) -> dict[str, list[float]]:
+        """What ``load`` reads."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}

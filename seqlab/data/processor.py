@@ -26,7 +26,7 @@ from seqlab.types import Batch, DataInfo
 PROCESSOR_FILE = "processor.json"
 _MAX_PROCESSOR_BYTES = 64 * 2**20
 _FORMAT = 1
-_CHUNK = 1000
+_CHUNK = 4096
 
 #: Columns of some rows, and where each of the rows stands.
 Columns = Mapping[str, Sequence[Any]]
@@ -207,30 +207,15 @@ class Processor:
         """Write ``processor.json``, tokenizers and labels into an existing folder."""
         folder = Path(folder)
         statistics = {}
-        for name, feature in zip(self._file_names(self.inputs), self.inputs, strict=True):
+        names = _file_names(self.spec)
+        for feature in self.inputs:
             if isinstance(feature, IdsInput):
-                feature.vocabulary.save(folder / name)
+                feature.vocabulary.save(folder / names[feature.name])
             elif isinstance(feature, NumericInput):
-                mean, std = feature.mean.tolist(), feature.std.tolist()
-                statistics[feature.name] = {"mean": mean, "std": std}
+                statistics[feature.name] = feature.statistics
         self.target.save(folder)
         content = {"format": _FORMAT, "data": self.spec.to_dict(), "statistics": statistics}
         write_json(folder / PROCESSOR_FILE, content)
-
-    @staticmethod
-    def _file_names(features: Sequence[Any]) -> list[str]:
-        """``tokenizer.json`` for the first feature with ids, then one name a feature."""
-        names: list[str] = []
-        for feature in features:
-            spec = feature.spec if isinstance(feature, Input) else feature[1]
-            name = feature.name if isinstance(feature, Input) else feature[0]
-            if spec.kind == "numeric":
-                names.append("")
-            elif "tokenizer.json" in names:
-                names.append(f"tokenizer.{name}.json")
-            else:
-                names.append("tokenizer.json")
-        return names
 
     @classmethod
     def load(cls, folder: str | Path) -> Processor:
@@ -248,31 +233,25 @@ class Processor:
             spec = DataSpec.from_mapping(content.get("data"))
         except ConfigError as error:
             raise BundleError(f"{path}: {error}") from error
+        names = _file_names(spec)
         inputs: list[Input] = []
-        items = list(spec.features.items())
-        for file_name, (name, feature) in zip(cls._file_names(items), items, strict=True):
+        for name, feature in spec.features.items():
             if feature.kind == "numeric":
-                inputs.append(NumericInput(name, feature, *_statistics(content, name, path)))
+                inputs.append(NumericInput.load(name, feature, content.get("statistics"), path))
             else:
-                inputs.append(IdsInput.load(name, feature, folder / file_name))
+                inputs.append(IdsInput.load(name, feature, folder / names[name]))
         return cls(spec, inputs, load_target(spec.target, folder))
+
+
+def _file_names(spec: DataSpec) -> dict[str, str]:
+    """``tokenizer.json`` for the first feature with ids, then one name a feature."""
+    with_ids = [name for name, feature in spec.features.items() if feature.kind != "numeric"]
+    names = {name: f"tokenizer.{name}.json" for name in with_ids}
+    return {**names, with_ids[0]: "tokenizer.json"} if with_ids else names
 
 
 def _missing(where: str, column: str, row: Mapping[str, Any]) -> DataError:
     return DataError(f"{where}: column '{column}' is missing; there are {', '.join(map(str, row))}")
-
-
-def _statistics(content: Mapping[str, Any], name: str, path: Path) -> list[list[float]]:
-    statistics = content.get("statistics")
-    entry = statistics.get(name) if isinstance(statistics, dict) else None
-    lists = [entry.get(key) for key in ("mean", "std")] if isinstance(entry, dict) else [None]
-    for numbers in lists:
-        good = isinstance(numbers, list) and all(
-            isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers
-        )
-        if not good:
-            raise BundleError(f"{path}: feature '{name}' needs lists of numbers 'mean' and 'std'")
-    return lists  # type: ignore[return-value]
 
 
 def fit_processor(

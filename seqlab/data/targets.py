@@ -118,7 +118,7 @@ class LabelsTarget(NamedTarget):
     def encode(self, values: Sequence[Any], where: Where) -> Array:
         """``[R, C]`` uint8, 1 = the class applies."""
         flags = np.zeros((len(values), len(self.names)), dtype=np.uint8)
-        for row, names in enumerate(_label_lists(values, self.spec.column, where)):
+        for row, names in enumerate(checks.label_lists(values, self.spec.column, where)):
             flags[row, [self._id(name, where, row) for name in names]] = 1
         return flags
 
@@ -132,7 +132,7 @@ class TagsTarget(NamedTarget):
 
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[T]`` int32 for each row."""
-        rows = _tag_lists(values, self.spec.column, where)
+        rows = checks.tag_lists(values, self.spec.column, where)
         flat = list(map(self._ids.get, chain.from_iterable(rows)))
         if None in flat:
             for row, tags in enumerate(rows):
@@ -143,25 +143,6 @@ class TagsTarget(NamedTarget):
     def decode(self, prediction: Any) -> list[str]:
         """The tags' names; a prediction is a list of ids."""
         return [self._name(index) for index in prediction]
-
-
-def _label_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
-    """Lists of labels; a string is split at whitespace."""
-    lists: list[list[str]] = []
-    for row, value in enumerate(values):
-        entries = value.split() if isinstance(value, str) else value
-        if not isinstance(entries, (list, tuple)):
-            raise checks.refuse(where(row), column, "a list of labels", value)
-        place = where(row) if entries else ""
-        lists.append(checks.label_names(entries, column, lambda _, place=place: place))  # type: ignore[misc]
-    return lists
-
-
-def _tag_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
-    """Lists of tags: strings, or whole numbers as strings; a string is split at whitespace."""
-    if any(isinstance(value, (list, tuple)) and set(map(type, value)) - {str} for value in values):
-        return _label_lists(values, column, where)
-    return checks.token_lists(values, column, where)
 
 
 class TextTarget(Target):
@@ -228,7 +209,7 @@ class ValuesTarget(Target):
     def encode(self, values: Sequence[Any], where: Where) -> Array:
         """``[R, C]`` float32."""
         rows = [
-            _numbers(value, self.size, self.spec.column, where, row)
+            checks.numbers(value, self.size, self.spec.column, where, row)
             for row, value in enumerate(values)
         ]
         return np.array(rows, dtype=np.float32).reshape(len(rows), self.size)
@@ -243,21 +224,6 @@ class ValuesTarget(Target):
         write_json(folder / LABELS_FILE, {"kind": "values", "size": self.size})
 
 
-def _numbers(value: Any, size: int | None, column: str, where: Where, row: int) -> list[float]:
-    entries = value if isinstance(value, (list, tuple)) else [value]
-    try:
-        numbers = [float(entry) for entry in entries if not isinstance(entry, bool)]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != len(entries):
-        raise checks.refuse(where(row), column, "a number or a list of numbers", value)
-    if not numbers or not np.isfinite(numbers).all():
-        raise checks.refuse(where(row), column, "finite numbers", value)
-    if size is not None and len(numbers) != size:
-        raise checks.refuse(where(row), column, f"{size} numbers", value)
-    return numbers
-
-
 def fit_target(spec: TargetSpec, column: Column) -> Target:
     """A target of the training rows."""
     if spec.kind == "text":
@@ -269,13 +235,13 @@ def fit_target(spec: TargetSpec, column: Column) -> Target:
         return TextTarget(spec, fit_vocabulary(spec.tokenizer, checked, TARGET_SPECIALS))
     if spec.kind == "values":
         values, where = next(iter(column()))
-        return ValuesTarget(spec, len(_numbers(values[0], None, spec.column, where, 0)))
+        return ValuesTarget(spec, len(checks.numbers(values[0], None, spec.column, where, 0)))
     names: set[str] = set()
     for values, where in column():
         if spec.kind == "label":
             names.update(checks.label_names(values, spec.column, where))
         else:
-            read = _tag_lists if spec.kind == "tags" else _label_lists
+            read = checks.tag_lists if spec.kind == "tags" else checks.label_lists
             names.update(chain.from_iterable(read(values, spec.column, where)))
     if not names:
         raise DataError(f"column '{spec.column}': the training rows have no {spec.kind} at all")

@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import numpy as np
 
+from seqlab.data.arrow import rows_of
 from seqlab.data.checks import Where
 from seqlab.data.inputs import Column
 from seqlab.data.order import Indices, held_out, subset
@@ -20,6 +21,9 @@ CHUNK = 4096
 
 #: A row and its number in the view.
 NumberedRow = tuple[int, dict[str, Any]]
+
+#: Column to values, one a row.
+Columns = dict[str, list[Any]]
 
 
 class View(ABC):
@@ -36,7 +40,7 @@ class View(ABC):
         self._names = _label_names(data.features)
 
     @abstractmethod
-    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, list[Any]], Where]]:
+    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
         """All rows, column by column, some thousand at a time; where each of them stands."""
 
     @abstractmethod
@@ -73,7 +77,7 @@ class View(ABC):
             for key, value in row.items()
         }
 
-    def _named_columns(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    def _named_columns(self, columns: Columns) -> Columns:
         return {
             key: [self._names[key](value) for value in values] if key in self._names else values
             for key, values in columns.items()
@@ -96,11 +100,13 @@ class MemoryView(View):
         self._numbers = numbers
         self._chosen = data if numbers is None else data.select(numbers)
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, list[Any]], Where]]:
+    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
         """See the base class."""
         start = 0
-        for chunk in self._chosen.select_columns(list(columns)).iter(CHUNK):
-            yield self._named_columns(chunk), partial(self._where, start)
+        tables = self._chosen.select_columns(list(columns)).with_format("arrow")
+        for table in tables.iter(CHUNK):
+            values = {name: rows_of(table.column(name)) for name in table.column_names}
+            yield self._named_columns(values), partial(self._where, start)
             start += CHUNK
 
     def _where(self, start: int, index: int) -> str:
@@ -167,7 +173,7 @@ class StreamView(View):
             rows = ((place, row) for place, row in rows if chosen[place])
         return islice(rows, self._first)
 
-    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[dict[str, list[Any]], Where]]:
+    def chunks(self, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
         """See the base class."""
         rows = self._placed()
         count = 0

@@ -1,0 +1,148 @@
+"""Series of numbers: from lists, arrays or the cells of a CSV file to ``[T, D]``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seqlab.data import checks
+from seqlab.data.checks import Where
+
+Floats = npt.NDArray[np.float64]
+
+
+def all_series(
+    values: Sequence[Any], channels: int | None, column: str, where: Where
+) -> tuple[Floats, list[int]]:
+    """All rows' numbers end to end, ``[N, D]``, and each row's number of steps.
+
+    Args:
+        values: what ``series`` reads, one a row.
+        channels: D, or None when any will do.
+        column: for the error.
+        where: for the error.
+
+    Raises:
+        DataError: as ``series``, for the first bad row.
+    """
+    flat = _joined(values)
+    if flat is not None and channels in (None, flat.shape[1]) and np.isfinite(flat).all():
+        return flat, [len(value) for value in values]
+    rows: list[Floats] = []
+    for index, value in enumerate(values):
+        rows.append(series(value, channels, column, where, index))
+        if channels is None and len(rows[-1]):
+            channels = rows[-1].shape[1]
+    lengths = [len(row) for row in rows]
+    filled = [row for row in rows if len(row)]
+    return np.concatenate(filled) if filled else np.zeros((0, channels or 1)), lengths
+
+
+def _joined(values: Sequence[Any]) -> Floats | None:
+    """The usual case in one step: all rows lists, or all rows arrays, of the same form."""
+    types = set(map(type, values))
+    try:
+        if types == {list}:
+            flat = np.asarray(list(chain.from_iterable(values)))
+        elif types == {np.ndarray}:
+            flat = np.concatenate(values)
+        else:
+            return None
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if flat.dtype.kind not in "fiu" or flat.ndim not in (1, 2) or not flat.size:
+        return None
+    wide = flat.astype(np.float64)
+    return wide[:, None] if wide.ndim == 1 else wide
+
+
+def series(value: Any, channels: int | None, column: str, where: Where, index: int) -> Floats:
+    """One row's numbers as ``[T, D]``.
+
+    Args:
+        value: a list of numbers (D = 1), a list of rows of D numbers, an array, or a string
+            of numbers (``0.5 1 2`` or ``[0.5, 1, 2]``), as a CSV file has them.
+        channels: D, or None when any will do.
+        column: for the error.
+        where: for the error.
+        index: which value of the column it is.
+
+    Raises:
+        DataError: not numbers, rows of different lengths, another D, or not finite.
+    """
+    array = _as_array(value)
+    if array is None:
+        raise checks.refuse(
+            where(index), column, "a series of numbers, or of equally long rows of them", value
+        )
+    if array.size == 0:
+        return np.zeros((0, channels or 1))
+    if array.ndim == 1:
+        array = array[:, None]
+    if channels is not None and array.shape[1] != channels:
+        expected = f"{channels} channels as in the training rows"
+        raise checks.refuse(where(index), column, expected, f"{array.shape[1]} channels")
+    if not np.isfinite(array).all():
+        step = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise checks.refuse(
+            where(index), column, "finite numbers only", f"{array[step].tolist()} at step {step}"
+        )
+    return array
+
+
+def _as_array(value: Any) -> Floats | None:
+    """One or two dimensions of numbers, or None."""
+    try:
+        if isinstance(value, str):
+            value = _parse_numbers(value)
+        array = np.asarray(value)
+        if array.size == 0:
+            array = array.astype(np.float64)
+        if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
+            return None
+        return array.astype(np.float64)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _parse_numbers(text: str) -> Any:
+    stripped = text.strip()
+    if stripped.startswith("["):
+        return json.loads(stripped)
+    return [float(part) for part in stripped.replace(",", " ").split()]
+
+
+class Moments:
+    """Running mean and variance, joined part by part (Chan, Golub and LeVeque, 1983).
+
+    Args:
+        channels: D.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(channels)
+        self.squares = np.zeros(channels)
+
+    def add(self, x_ND: Floats) -> None:
+        """Take in more steps, ``[N, D]``."""
+        if not len(x_ND):
+            return
+        mean = x_ND.mean(axis=0)
+        total = self.count + len(x_ND)
+        shift = mean - self.mean
+        self.squares += ((x_ND - mean) ** 2).sum(axis=0)
+        self.squares += shift**2 * (self.count * len(x_ND) / total)
+        self.mean = self.mean + shift * (len(x_ND) / total)
+        self.count = total
+
+    @property
+    def std(self) -> Floats:
+        """Of the whole population; 1 for a channel that never varies."""
+        std = np.sqrt(self.squares / max(self.count, 1))
+        return np.where(std > 1e-12 * np.maximum(1.0, np.abs(self.mean)), std, 1.0)
