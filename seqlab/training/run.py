@@ -103,7 +103,7 @@ class Run:
         total, per_epoch = run_length(self.spec, len(self.batches.train()))
         kept = (self.spec.get("callbacks") or {}).get("checkpoint") or {}
         device = self.trainer.strategy.root_device.type
-        scaled = str(self.spec["trainer"].get("precision")).startswith("16")
+        mixed = str(self.spec["trainer"].get("precision")) in ("16-mixed", "bf16-mixed", "16")
         return TrainingOptions(
             seed=self.spec["seed"],
             optimizer=self.spec["optimizer"],
@@ -111,8 +111,8 @@ class Run:
             total_steps=total,
             steps_per_epoch=per_epoch,
             monitor=monitor_of(kept, self.model.head, "callbacks.checkpoint"),
-            # a gradient scaler and a fused optimiser do not go together with clipping
-            fused=device in ("cpu", "cuda") and not scaled,
+            # Lightning does not clip the gradients of a fused optimiser in mixed precision
+            fused=device in ("cpu", "cuda") and not mixed,
         )
 
     def fit(self) -> None:

@@ -54,10 +54,16 @@ def check_length(trainer: Mapping[str, Any]) -> None:
     """Refuse a run without an end.
 
     Raises:
-        ConfigError: none of ``max_epochs``, ``max_steps``, ``max_seconds`` is given.
+        ConfigError: none of ``max_epochs``, ``max_steps``, ``max_seconds`` is given, or one of
+            them is 0.
     """
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    if epochs is None and steps < 0 and trainer.get("max_seconds") is None:
+    for name, value, none in (("max_epochs", epochs, "null"), ("max_steps", steps, "-1")):
+        if value is not None and (value == 0 or value < -1):
+            raise ConfigError(
+                f"trainer.{name}: expected at least 1, or {none} for no such limit, got {value}"
+            )
+    if epochs in (None, -1) and steps < 0 and trainer.get("max_seconds") is None:
         raise ConfigError(
             "trainer: give one of max_epochs, max_steps or max_seconds, or training has no end"
         )
@@ -138,7 +144,7 @@ def make_trainer(
     own = {key: options.get(key) for key in _OWN}
     own = {key: _OWN[key] if value is None else value for key, value in own.items()}
     epochs = options.get("max_epochs")
-    return pl.Trainer(
+    trainer = pl.Trainer(
         **own,
         strategy=make_strategy(options.get("strategy", "auto")),
         max_epochs=-1 if epochs is None else epochs,
@@ -150,6 +156,14 @@ def make_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    # the encoder brings features to the type of the weights; batches are frozen
+    precision: Any = trainer.strategy.precision_plugin
+    precision.convert_input = _unchanged
+    return trainer
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
 
 
 def make_strategy(name: str) -> Any:
