@@ -1,0 +1,1 @@
+"""What parts say of themselves: their docstrings, sizes, equations and diagrams."""

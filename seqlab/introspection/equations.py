@@ -1,0 +1,176 @@
+"""Names for the values of a traced step, so that it reads as a paper writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from seqlab.cells.base import Cell
+from seqlab.introspection.expressions import ARITHMETIC, Equation, Equations, Node, Pool, Symbol
+from seqlab.introspection.tracing import Step, trace_step
+
+#: Letters that the field uses; other names take their first free letter.
+LETTERS = {"hidden": "h", "cell": "c", "input": "i", "forget": "f", "output": "o",
+           "candidate": "g", "reset": "r", "update": "z"}  # fmt: skip
+_GREEK = frozenset({"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa",
+                    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "psi",
+                    "omega"})  # fmt: skip
+_TAKEN = frozenset("xyWUbtBDHT")
+_FREE = "uvwqpms"
+
+
+def equations_of(cell: Cell) -> Equations:
+    """The equations of a cell, traced from its code.
+
+    Each gate's activated value, each field of the state and the output have a name; so has any
+    other value that is used twice.
+
+    Raises:
+        UntraceableError: the code cannot be recorded.
+
+    Example:
+        >>> from seqlab.cells.rnn import RNNCell
+        >>> [equation.name for equation in equations_of(RNNCell(2, 3)).equations]
+        ['h_t']
+    """
+    pool = Pool()
+    step = trace_step(cell, pool)
+    gates = tuple(getattr(cell, "gates", ()))
+    letters = _letters(gates, step)
+    names = _names(step, gates, letters)
+    equations = _ordered(step, names, gates, letters)
+    fields = list(step.state)
+    if names.get(step.output) is None or step.output.op == "symbol":
+        equations.append(Equation("y_t", step.output))
+    made = {equation.name for equation in equations}
+    for field, node in step.state.items():
+        name = f"{letters[Symbol('state', field)]}_t"
+        if name not in made and not _is_old(node, field):
+            equations.append(Equation(name, node))
+    return Equations(
+        tuple(equations),
+        names,
+        letters,
+        step.second,
+        tuple(getattr(cell, "second_gates", ())),
+        bool(getattr(cell, "use_bias", getattr(cell, "bias", None) is not None)),
+        getattr(cell, "recurrent_bias", None) is not None,
+        letters[Symbol("state", fields[0])],
+    )
+
+
+def _letters(gates: Sequence[str], step: Step) -> dict[Symbol, str]:
+    found: dict[Symbol, str] = {}
+    taken = set(_TAKEN)
+
+    def choose(kind: str, name: str) -> None:
+        options = [LETTERS.get(name, ""), *(c for c in name.lower() if c.isalpha() and c != "h")]
+        letter = next((o for o in options if o and o not in taken), name)
+        taken.add(letter)
+        found[Symbol(kind, name)] = letter
+
+    for field in step.state:
+        choose("state", field)
+    for gate in gates:
+        choose("input", gate)
+    for root in _roots(step):
+        for node in root.walk():
+            if node.op == "symbol" and node.value.kind == "parameter":
+                found[node.value] = _parameter(node.value.name, gates, found)
+    return found
+
+
+def _parameter(name: str, gates: Iterable[str], letters: dict[Symbol, str]) -> str:
+    """``peephole_input`` as ``p_i``, ``nu`` as ``nu``, ``weight_skip`` as ``W_skip``."""
+    head, _, tail = name.rpartition("_")
+    if head and tail in gates:
+        return f"{head[0]}_{letters[Symbol('input', tail)]}"
+    if name.startswith("weight_"):
+        return f"W_{name.removeprefix('weight_')}"
+    return name if name in _GREEK or len(name) == 1 else name.replace("_", "-")
+
+
+def _roots(step: Step) -> list[Node]:
+    second = [] if step.second is None else [step.second]
+    return [*second, *step.state.values(), step.output]
+
+
+def _names(step: Step, gates: Sequence[str], letters: dict[Symbol, str]) -> dict[Node, str]:
+    """The nodes that get a name of their own."""
+    names: dict[Node, str] = {}
+    for field, node in step.state.items():
+        if node.op not in {"symbol", "number"}:
+            names.setdefault(node, f"{letters[Symbol('state', field)]}_t")
+    nodes = list(dict.fromkeys(node for root in _roots(step) for node in root.walk()))
+    wanted = list(gates)
+    stops = frozenset(names)
+    for node in nodes:
+        seen = _gates_seen(node, stops) if node.op == "call" else []
+        gate = next((gate for gate in wanted if seen[:1] == [gate]), None)
+        if gate is not None and node not in names:
+            names[node] = f"{letters[Symbol('input', gate)]}_t"
+            wanted.remove(gate)
+    _name_shared(nodes, names, wanted, letters)
+    if step.output not in names and step.output.op not in {"symbol", "number"}:
+        names[step.output] = "y_t"
+    return names
+
+
+def _gates_seen(node: Node, stops: frozenset[Node] = frozenset()) -> list[str]:
+    """The gates that a function's arguments are linear in, in order of appearance."""
+    found: dict[str, None] = {}
+
+    def visit(part: Node) -> None:
+        if part.op == "symbol" and part.value.kind in {"input", "recurrent"}:
+            found[part.value.name] = None
+        elif part.op in ARITHMETIC and part not in stops:
+            for argument in part.args:
+                visit(argument)
+
+    for argument in node.args:
+        visit(argument)
+    return list(found)
+
+
+def _name_shared(
+    nodes: Sequence[Node], names: dict[Node, str], wanted: list[str], letters: dict[Symbol, str]
+) -> None:
+    """Name the values that are used more than once."""
+    uses: dict[Node, int] = {}
+    for node in nodes:
+        for argument in node.args:
+            uses[argument] = uses.get(argument, 0) + 1
+    taken = {name[0] for name in (*names.values(), *letters.values())}
+    free = iter(letter for letter in _FREE if letter not in taken)
+    for node in nodes:
+        plain = node.op in {"symbol", "number"} or all(a.op == "number" for a in node.args)
+        one_less = node.op == "sub" and node.args[0].op == "number"
+        if uses.get(node, 0) > 1 and node not in names and not plain and not one_less:
+            gate = next((g for g in wanted if g in _gates_seen(Node("", (node,)))), None)
+            if gate is not None:
+                names[node] = f"{letters[Symbol('input', gate)]}_t"
+                wanted.remove(gate)
+            else:
+                letter = next(free, None)
+                if letter is not None:
+                    names[node] = f"{letter}_t"
+
+
+def _ordered(
+    step: Step, names: dict[Node, str], gates: Sequence[str], letters: dict[Symbol, str]
+) -> list[Equation]:
+    """One equation a name, gates in their order, and arguments before what uses them."""
+    by_name = {name: node for node, name in names.items()}
+    order = [f"{letters[Symbol('input', gate)]}_t" for gate in gates]
+    found: dict[Node, str] = {}
+    roots = [by_name[name] for name in order if name in by_name]
+    if step.second is not None:
+        roots.append(step.second)
+    for root in [*roots, *step.state.values(), step.output]:
+        for node in root.walk():
+            if node in names:
+                found.setdefault(node, names[node])
+    return [Equation(name, node) for node, name in found.items()]
+
+
+def _is_old(node: Node, field: str) -> bool:
+    return node.op == "symbol" and node.value == Symbol("state", field)

@@ -1,0 +1,262 @@
+"""From the code of a cell to its equations: torch.fx records ``update``, nothing is written twice.
+
+Gated cells are traced through ``update`` and ``second_input``, linear recurrent cells through
+``coefficients`` and ``readout``. What stands around the equations (dropout, layer norm, zoneout,
+projection) is the base class's and not part of them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, fx
+
+from seqlab.cells.base import Cell, state_fields
+from seqlab.cells.gated import GatedCell
+from seqlab.cells.linear import GatedLinearCell, LinearRecurrentCell
+from seqlab.introspection.expressions import Node, Pool
+
+
+class UntraceableError(Exception):
+    """The code holds something that cannot be recorded; the message says what."""
+
+
+class Step(NamedTuple):
+    """What one step computes, as nodes: the output, the next state by field, and helpers.
+
+    ``coefficients`` are a and b of a linear recurrence, else None.
+    """
+
+    output: Node
+    state: dict[str, Node]
+    second: Node | None = None
+    coefficients: tuple[Node, Node] | None = None
+
+
+class _Function:
+    """A function of which only the name matters."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __call__(self, *args: Any) -> Any:
+        raise UntraceableError(f"{self.__name__} was called with {args!r} outside a trace")
+
+
+class _Tracer(fx.proxy.GraphAppendingTracer):
+    """Records calls on proxies; single numbers in tensors become numbers."""
+
+    def create_arg(self, a: Any) -> Any:
+        """An argument as the graph keeps it."""
+        if isinstance(a, Tensor):
+            if a.numel() != 1:
+                raise UntraceableError(f"a constant tensor of shape {tuple(a.shape)}")
+            return float(a)
+        return super().create_arg(a)
+
+
+def trace_step(cell: Cell, pool: Pool) -> Step:
+    """The equations of a cell.
+
+    Args:
+        cell: a gated or a linear recurrent cell.
+        pool: makes the nodes.
+
+    Raises:
+        UntraceableError: its code cannot be recorded, or it is a cell of another form.
+
+    Example:
+        >>> from seqlab.cells.rnn import RNNCell
+        >>> trace_step(RNNCell(2, 3), Pool()).output.value
+        'tanh'
+    """
+    try:
+        if isinstance(cell, GatedCell):
+            return _trace_gated(cell, pool)
+        if isinstance(cell, LinearRecurrentCell):
+            return _trace_linear(cell, pool)
+    except UntraceableError:
+        raise
+    except Exception as error:  # whatever Python an author wrote may refuse to be recorded
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise UntraceableError(f"{type(error).__name__}: {reason}") from error
+    raise UntraceableError("it is neither a gated nor a linear recurrent cell")
+
+
+class _Recording:
+    """One graph with its inputs, and a copy of the cell whose parameters are inputs too."""
+
+    def __init__(self, cell: Cell, pool: Pool) -> None:
+        self.pool, self.graph = pool, fx.Graph()
+        self.tracer = _Tracer(self.graph)
+        self.values: dict[fx.Node, Any] = {}
+        self.cell = self._stripped(cell)
+
+    def symbol(self, kind: str, name: str) -> fx.Proxy:
+        """An input of the graph that stands for a symbol."""
+        node = self.graph.placeholder(f"{kind}_{name}")
+        self.values[node] = self.pool.symbol(kind, name)
+        return fx.Proxy(node, self.tracer)
+
+    def _stripped(self, cell: Cell) -> Any:
+        twin: Any = copy.copy(cell)
+        vars(twin)["_parameters"] = {}
+        vars(twin)["_buffers"] = {}
+        for name, value in (*cell.named_parameters(recurse=False), *cell.named_buffers()):
+            if value.numel() == 1:
+                vars(twin)[name] = value
+            else:
+                vars(twin)[name] = self.symbol("parameter", name)
+        for name, value in vars(cell)["_parameters"].items():
+            if value is None:
+                vars(twin)[name] = None
+        for name in ("activation", "recurrent_activation"):
+            spec = getattr(cell, f"{name}_spec", None)
+            if spec is not None:
+                vars(twin)[name] = self._named(spec if isinstance(spec, str) else spec["name"])
+        return twin
+
+    def _named(self, name: str) -> Callable[[Any], Any]:
+        if name == "linear":
+            return lambda value: value
+        function = _Function(name)
+        return lambda value: self.tracer.create_proxy("call_function", function, (value,), {})
+
+    def node_of(self, value: Any) -> Node:
+        """The node of what the code returned."""
+        translated = self._argument(value.node if isinstance(value, fx.Proxy) else value)
+        if not isinstance(translated, Node):
+            raise UntraceableError(f"it returned {type(translated).__name__}, not a tensor")
+        return translated
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, fx.Node):
+            if value not in self.values:
+                self.values[value] = self._translate(value)
+            return self.values[value]
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = float(value)
+        if isinstance(value, bool | int | float):
+            return self.pool.number(value)
+        return value
+
+    def _translate(self, node: fx.Node) -> Any:
+        target: Any = node.target
+        name = target if isinstance(target, str) else target.__name__
+        if target is getattr:
+            raise UntraceableError(f"the equations ask for .{node.args[1]} of a tensor")
+        arguments = [self._argument(argument) for argument in node.args]
+        options = {key: self._argument(value) for key, value in node.kwargs.items()}
+        if name == "linear":
+            return _product(self.pool, arguments, options)
+        handler = _HANDLERS.get(name)
+        if handler is not None:
+            return handler(self.pool, *arguments, **options)
+        nodes = [a for a in (*arguments, *options.values()) if isinstance(a, Node)]
+        if name == "sigmoid" and nodes[0].op == "neg":
+            opposite = self.pool.make("call", nodes[0].args[0], value=name)
+            return self.pool.make("sub", self.pool.number(1), opposite)
+        return self.pool.make("call", *nodes, value=name)
+
+
+def _trace_gated(cell: GatedCell, pool: Pool) -> Step:
+    record = _Recording(cell, pool)
+    fields = state_fields(cell.State)
+    state = cell.State(*(record.symbol("state", field) for field in fields))
+    split = len(cell.gates) - len(cell.second_gates)
+    x = {gate: record.symbol("input", gate) for gate in cell.gates}
+    h = {gate: record.symbol("recurrent", gate) for gate in cell.gates}
+    gates = cell._gate_type  # noqa: SLF001  # the base class's own type of x and h
+    second = None
+    if cell.second_gates:
+        first = cell._first_type(*list(h.values())[:split])  # noqa: SLF001  # as above
+        second = record.node_of(record.cell.second_input(gates(*x.values()), first, state))
+    output, new = record.cell.update(gates(*x.values()), gates(*h.values()), state)
+    nodes = {field: record.node_of(value) for field, value in zip(fields, new, strict=True)}
+    return Step(record.node_of(output), nodes, second)
+
+
+def _trace_linear(cell: LinearRecurrentCell, pool: Pool) -> Step:
+    record = _Recording(cell, pool)
+    twin = record.cell
+    x = record.symbol("x", "x")
+    if isinstance(cell, GatedLinearCell):
+        inputs = {gate: record.symbol("input", gate) for gate in cell.gates}
+        vars(twin)["gate"] = lambda _, first, last=None: _between(inputs, first, last)
+    field = state_fields(cell.State)[0]
+    state = record.symbol("state", field)
+    pair = tuple(record.node_of(value) for value in twin.coefficients(x))
+    a, b = pair
+    hidden = pool.make("add", pool.make("mul", a, record.node_of(state)), b)
+    node = record.graph.placeholder("hidden")
+    record.values[node] = hidden
+    output = record.node_of(twin.readout(x, fx.Proxy(node, record.tracer)))
+    return Step(output, {field: hidden}, coefficients=(a, b))
+
+
+def _between(values: dict[str, Any], first: str, last: str | None) -> tuple[Any, ...]:
+    names = list(values)
+    stop = names.index(first if last is None else last) + 1
+    return tuple(values[name] for name in names[names.index(first) : stop])
+
+
+def _product(pool: Pool, arguments: Sequence[Any], options: dict[str, Any]) -> Node:
+    """``F.linear``: a matrix times a vector, maybe with a bias."""
+    value, weight, *bias = [*arguments, *([options["bias"]] if "bias" in options else [])]
+    if weight.op != "symbol":
+        raise UntraceableError("a matrix that is computed, not a parameter of its own")
+    made = pool.make("product", weight, value)
+    return pool.make("add", made, bias[0]) if bias and bias[0] is not None else made
+
+
+Handler = Callable[..., Any]
+
+
+def _binary(op: str) -> Handler:
+    return lambda pool, a, b: pool.make(op, a, b)
+
+
+def _scaled(op: str) -> Handler:
+    """``torch.add`` and ``torch.sub``, which take a factor ``alpha``."""
+
+    def handle(pool: Pool, a: Node, b: Node, alpha: Node | None = None) -> Node:
+        return pool.make(op, a, b if alpha is None else pool.make("mul", alpha, b))
+
+    return handle
+
+
+def _lerp(pool: Pool, start: Node, end: Node, weight: Node) -> Node:
+    return pool.make("add", start, pool.make("mul", weight, pool.make("sub", end, start)))
+
+
+def _addcmul(pool: Pool, start: Node, a: Node, b: Node, value: Node | None = None) -> Node:
+    product = pool.make("mul", a, b)
+    return pool.make("add", start, product if value is None else pool.make("mul", value, product))
+
+
+def _where(pool: Pool, condition: Node, yes: Node, no: Node) -> Node:
+    return pool.make("where", condition, yes, no)
+
+
+def _same(pool: Pool, value: Node, *rest: Any, **options: Any) -> Node:
+    del pool, rest, options
+    return value
+
+
+_HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(("add", "__add__"), _scaled("add")),
+    **dict.fromkeys(("sub", "subtract"), _scaled("sub")),
+    **dict.fromkeys(("mul", "multiply"), _binary("mul")),
+    **dict.fromkeys(("truediv", "div", "divide"), _binary("div")),
+    "rsub": lambda pool, a, b: pool.make("sub", b, a),
+    **dict.fromkeys(("neg", "negative"), lambda pool, a: pool.make("neg", a)),
+    **dict.fromkeys(("pow", "square"), lambda pool, a, b=None: pool.make(
+        "pow", a, b or pool.number(2))),
+    **{name: _binary(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
+    "lerp": _lerp,
+    "addcmul": _addcmul,
+    "where": _where,
+    **dict.fromkeys(("clone", "contiguous", "to", "expand_as", "detach", "type_as"), _same),
+}  # fmt: skip

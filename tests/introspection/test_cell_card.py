@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+import seqlab
+from seqlab.errors import OptionError, UnknownNameError
+from seqlab.introspection.card import cell_card
+from seqlab.introspection.diagram import Diagram, as_mermaid, as_text
+from seqlab.introspection.sizes import Polynomial, parameter_formulas, total
+from seqlab.introspection.svg import as_svg
+
+
+@pytest.mark.parametrize("name", seqlab.available("cell"))
+def test_formulas_count_the_parameters_of_every_cell(name):
+    card, cell = cell_card(name), seqlab.get("cell", name)(6, 4)
+    assert card.size(6, 4) == sum(p.numel() for p in cell.parameters())
+    widths = [size.shape[1] for size in cell.initial_state(2)]
+    assert [w.replace("2H", "8").replace("H", "4") for w in card.state.values()] == [
+        str(width) for width in widths
+    ]
+
+
+def test_a_formula_that_does_not_exist_is_refused():
+    def square(input_size, hidden_size):
+        return seqlab.get("cell", "rnn")(input_size, hidden_size * hidden_size)
+
+    with pytest.raises(ValueError, match=r"weight_ih has sizes .* which is no formula"):
+        parameter_formulas(square)
+
+
+def test_polynomials():
+    one, two = Polynomial({(1, 0): 4}), Polynomial({(1, 0): 1, (0, 1): 1, (0, 0): -2})
+    assert str(one.times(two)) == "4H² + 4HD - 8H"
+    assert one.times(two)(3, 5) == 20 * (5 + 3 - 2)
+    assert str(Polynomial({})) == "0"
+    lstm = parameter_formulas(seqlab.get("cell", "lstm"))
+    assert str(total(lstm, dimensions=2)) == "4H² + 4HD"
+
+
+def test_the_cost_of_a_step():
+    card = cell_card("lstm")
+    assert card.cost(3, 5) == 2 * (4 * 25 + 4 * 15) + 13 * 5
+    assert card.as_dict()["numbers"]["128"] == {"parameters": 131584, "operations": 263808}
+    text = card.as_text()
+    assert "  128    131,584     263,808" in text
+    assert "elementwise, a unit: 5 add, 3 mul, 3 sigmoid, 2 tanh" in text
+
+
+def test_a_cell_that_cannot_be_traced_still_shows_its_sizes():
+    card = cell_card("lru")
+    assert card.diagram is None
+    assert "not traced from the code: the equations ask for .dtype of a tensor" in card.as_text()
+    assert str(card.size) == "2H² + 3HD + 2H"
+
+
+def test_wrong_names_and_options():
+    with pytest.raises(UnknownNameError, match="did you mean 'lstm'"):
+        cell_card("ltsm")
+    with pytest.raises(OptionError, match="cell 'gru' has no option 'peephole'"):
+        cell_card("gru", {"peephole": True})
+
+
+def test_the_diagram_has_every_gate_and_flows_one_way():
+    card = cell_card("gru", {"reset_after": False})
+    labels = [box.label for box in card.diagram.boxes]
+    assert [label for label in labels if label.startswith("W_")] == [
+        "W_r x + U_r h + b_r",
+        "W_z x + U_z h + b_z",
+        "W_g x + U_g · + b_g",
+    ]
+    reached = {i for i, box in enumerate(card.diagram.boxes) if box.kind == "input"}
+    for _ in labels:
+        for end in range(len(labels)):
+            sources = card.diagram.sources(end)
+            if sources and all(start in reached for start, _ in sources):
+                reached.add(end)
+    assert len(reached) == len(labels)
+    assert len(set(labels) & {"x_t", "h_{t-1}"}) == 2
+    tree = as_text(card.diagram)
+    assert "g_t = tanh\n  └─ W_g x + U_g · + b_g" in tree
+    mermaid = as_mermaid(card.diagram)
+    assert mermaid.startswith("flowchart LR\n")
+    assert mermaid.count("-->") == len(card.diagram.arrows)
+
+
+def test_svg_is_whole_and_draws_every_box_and_arrow():
+    for name in ("lstm", "rg_lru"):
+        diagram = cell_card(name).diagram
+        root = ET.fromstring(as_svg(diagram, f"{name} <one> & step"))  # noqa: S314  its own text
+        space = "{http://www.w3.org/2000/svg}"
+        assert root.find(f"{space}title").text == f"{name} <one> & step"
+        assert len(root.findall(f"{space}path")) == len(diagram.arrows)
+        assert len(root.findall(f"{space}rect")) == len(diagram.boxes) + 1
+        width = float(root.get("width"))
+        for rect in root.findall(f"{space}rect"):
+            assert float(rect.get("x", 0)) >= 0
+            assert float(rect.get("x", 0)) + float(rect.get("width")) <= width
+
+
+def test_an_empty_diagram_is_empty_text():
+    assert as_text(Diagram()) == ""
