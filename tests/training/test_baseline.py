@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from seqlab.data.spec import DataSpec
+from seqlab.training.baseline import baseline, majority_class, most_frequent_tags
+
+
+def test_majority_ties_are_broken_by_the_alphabet():
+    rows = [{"y": "b"}, {"y": "a"}]
+    assert majority_class(rows, [{"y": "a"}], "y") == {"accuracy": 1.0}
+    assert majority_class(rows[::-1], [{"y": "a"}], "y") == {"accuracy": 1.0}
+    assert majority_class(rows, [], "y") == {}
+
+
+def test_tags_of_known_and_unknown_words():
+    train = [
+        {"w": ["run", "the", "run"], "t": ["V", "D", "N"]},
+        {"w": ["run", "dog", "cat"], "t": ["V", "N", "N"]},
+    ]
+    test = [{"w": ["run", "the", "bird"], "t": ["V", "N", "N"]}]
+    # run: V, the: D (wrong), bird: never seen, so the commonest tag N
+    assert most_frequent_tags(train, test, "w", "t") == {"accuracy": pytest.approx(2 / 3)}
+
+
+def test_spans_are_measured_where_the_tags_are_chunk_labels():
+    names = ("O", "B-X", "I-X")
+    train = [{"w": "a b c", "t": "B-X I-X O"}]
+    test = [{"w": "a b c a", "t": "B-X I-X O O"}]
+    values = most_frequent_tags(train, test, "w", "t", names)
+    assert values == {"accuracy": 0.75, "span_f1": pytest.approx(2 / 3)}
+
+
+def spec(kind, feature):
+    features = {"f": {"column": "w", "kind": feature}}
+    return DataSpec.from_mapping({"features": features, "target": {"column": "t", "kind": kind}})
+
+
+def test_the_baseline_follows_from_the_task():
+    rows = [{"w": "a", "t": "x"}]
+    assert baseline(spec("label", "text"), rows, rows, ("x",))["name"] == "most frequent class"
+    found = baseline(spec("tags", "tokens"), rows, rows, ("x",))
+    assert found == {"name": "most frequent tag of each word", "accuracy": 1.0}
+    assert baseline(spec("tags", "text"), rows, rows, ("x",)) == {}
+    assert baseline(spec("text", "text"), rows, rows, ()) == {}
