@@ -64,13 +64,10 @@ class CompiledEngine(Engine):
     ) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         gated = cast("GatedCell", cell)
-        half = torch.is_autocast_enabled("cpu")
-        shown = torch.get_autocast_dtype("cpu") if half else gated.weight_hh.dtype
-        if not half:
-            return _run(gated, x_BTD, state, mask, reverse=reverse, noise=noise, shown=shown)
-        with torch.autocast("cpu", enabled=False):
+        if torch.is_autocast_enabled("cpu"):
             x_BTD = x_BTD.to(gated.weight_ih.dtype)
-            return _run(gated, x_BTD, state, mask, reverse=reverse, noise=noise, shown=shown)
+        with torch.autocast("cpu", enabled=False):
+            return _run(gated, x_BTD, state, mask, reverse=reverse, noise=noise)
 
 
 def _structure(cell: GatedCell, noise: Noise | None) -> str | None:
@@ -106,7 +103,6 @@ def _run(
     *,
     reverse: bool,
     noise: Noise | None,
-    shown: torch.dtype,
 ) -> tuple[Tensor, State]:
     kernel = cast("Kernel", _kernel(cell, noise))
     real = _real(cell.weight_hh.dtype)
@@ -139,9 +135,8 @@ def _run(
     output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
         call, (project, again), project(), *inputs
     )
-    shown_output = output.transpose(0, 1)
     finals = [final.to(part.dtype) for final, part in zip(finals, state, strict=True)]
-    return shown_output.to(shown), cell.State(*finals)
+    return output.transpose(0, 1).to(cell.weight_hh.dtype), cell.State(*finals)
 
 
 def _row(cell: GatedCell, name: str) -> Tensor:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.gated import GatedCell
+from seqlab.engines.aten_maths import NotElementwiseError
 from seqlab.engines.cpp_source import Layout, generate
 from seqlab.engines.toolchain import CompilerError, load_library
-from seqlab.engines.tracing import Equations, NotElementwiseError, trace
+from seqlab.engines.tracing import Equations, trace
 
 MOST = 16  # as in native/recurrence.h
 REALS = {torch.float32: "float", torch.float64: "double"}
@@ -173,7 +174,11 @@ class Call:
                 self._set("scale", x_TBG.new_empty(steps, batch, 2))
 
     def _after(self, history: Tensor) -> Tensor:
-        return history[:-1] if self.reverse else history[1:]
+        """The states after each step: the history's own memory, but no view to autograd."""
+        part = history[:-1] if self.reverse else history[1:]
+        return history.new_empty(0).set_(
+            part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
+        )
 
     def backward(
         self, grads: Sequence[Tensor | None], needed: Sequence[bool]

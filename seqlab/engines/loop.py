@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, map_state
 from seqlab.engines.base import Engine
-from seqlab.engines.stepping import at_time, select
+from seqlab.engines.stepping import at_time, each_time, select
 from seqlab.types import State
 
 __all__ = ["LoopEngine", "at_time", "select"]
@@ -37,14 +37,13 @@ class LoopEngine(Engine):
     ) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         steps = x_BTD.shape[1]
-        projected = cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise)
+        projected = each_time(cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise))
         outputs: list[Tensor] = []
         for t in reversed(range(steps)) if reverse else range(steps):
-            projected_t = at_time(projected, t)
             if noise is None:
-                output, new = cell.step(projected_t, state)
+                output, new = cell.step(projected[t], state)
             else:
-                output, new = cell.step(projected_t, state, noise.at(t))
+                output, new = cell.step(projected[t], state, noise.at(t))
             if mask is not None:
                 real = mask[:, t]
                 new = map_state(lambda n, o, real=real: select(real, n, o), new, state)

@@ -16,6 +16,16 @@ def at_time(projected: Any, t: int) -> Any:
     return type(projected)(*parts) if hasattr(projected, "_fields") else tuple(parts)
 
 
+def each_time(projected: Any) -> list[Any]:
+    """All steps of what ``project`` returned; its gradient is one operation, not one a step."""
+    if isinstance(projected, Tensor):
+        return list(projected.unbind(1))
+    parts = zip(*(each_time(part) for part in projected), strict=True)
+    if hasattr(projected, "_fields"):
+        return [type(projected)(*part) for part in parts]
+    return list(parts)
+
+
 def select(real_B: Tensor, new: Tensor, old: Tensor) -> Tensor:
     """Rows of ``new`` where real, else of ``old``."""
     return torch.where(real_B.view(-1, *[1] * (new.dim() - 1)), new, old)
