@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-from seqlab.errors import ConfigError, OptionError, RunError
+from seqlab.errors import ConfigError, OptionError, RunError, did_you_mean
 
 RESULT = "result.json"
 
@@ -80,6 +79,8 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     """The rows to measure on, through the bundle's own processor."""
     from seqlab.construct import construct
     from seqlab.data.module import DataModule
+    from seqlab.data.sources.base import SPLITS
+    from seqlab.data.spec import DataSpec
 
     source = spec.get("source") or trained.config.get("source")
     if source is None:
@@ -88,10 +89,9 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     changes = {} if spec.get("limit") is None else {f"limit_{split}": spec["limit"]}
     if spec.get("batch_size") is not None:
         changes |= {"batch_size": spec["batch_size"], "eval_batch_size": spec["batch_size"]}
-    known = {field.name for field in dataclasses.fields(trained.processor.spec)}
-    if unknown := sorted(set(changes) - known):
-        raise ConfigError(f"split: no split '{split}' ({unknown[0]}); train, validation or test")
-    data_spec = dataclasses.replace(trained.processor.spec, **changes)
+    if split not in SPLITS:
+        raise ConfigError(f"split: no split '{split}': {did_you_mean(split, SPLITS)}")
+    data_spec = DataSpec.from_mapping({**trained.processor.spec.to_dict(), **changes})
     data = DataModule(
         construct("source", source, where="source"), data_spec, 0, processor=trained.processor
     )
