@@ -121,12 +121,10 @@ def equation_block(text: str) -> list[str]:
     """The first indented block of equations of a docstring, one a line."""
     block: list[str] = []
     for line in inspect.cleandoc(text).splitlines():
-        if line.strip() in _SECTIONS:
+        if line.strip() in _SECTIONS or (block and not line.startswith("    ")):
             break
         if line.startswith("    ") and _is_equation(line):
             block.append(line.strip())
-        elif block and line.strip():
-            break
     return block
 
 

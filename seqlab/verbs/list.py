@@ -1,4 +1,7 @@
-"""``seqlab list [kind=cell] [format=json]``: what is installed, without importing any of it."""
+"""``seqlab list [kind=cell]`` and ``seqlab list cell=lstm``: what is installed, and one part of it.
+
+The list imports nothing that it lists: descriptions come from source files, read as text.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +9,80 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from seqlab import plugins
+from seqlab.introspection.docstrings import describe
 from seqlab.registry import KINDS
+from seqlab.testing.certificate import certificate_status, read_certificate
 from seqlab.verbs.words import read_words
 
 CHOICES = {"kind": KINDS, "format": ("text", "json")}
 HELP = """usage: seqlab list [kind=KIND] [format=text|json]
+       seqlab list KIND=NAME [KIND.OPTION=VALUE ...] [format=FORMAT] [output=FILE]
 
-Lists the registered parts by kind, with the distribution that provides each. A part that cannot
-be used is listed with the reason.
+The first form lists the registered parts by kind, with the distribution that provides each, its
+certificate if it ships one, a description and an equation. A part that cannot be used is listed
+with the reason. Nothing is imported.
+
+The second form shows one part: its documentation and options. Of a cell it also shows gates,
+parameters by size, the cost of a step, the equations and a diagram, all traced from its code with
+the options given. FORMAT is text or json; of a cell also latex, mermaid or svg.
 """
 
 
 def run(words: Sequence[str]) -> int:
-    """Print the list; always 0.
+    """Print the list, or the page of one part; always 0.
 
     Raises:
         ConfigError: a word is not understood.
+        SeqlabError: the part that is asked for cannot be used.
     """
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
+    if any(word.startswith(f"{kind}=") for word in words for kind in KINDS):
+        from seqlab.verbs.part_page import show
+
+        show(words)
+        return 0
     given = read_words(words, CHOICES)
     kinds = [given["kind"]] if "kind" in given else list(KINDS)
-    found = {kind: list(plugins.declared(kind).values()) for kind in kinds}
+    found = {kind: described(kind) for kind in kinds}
     if given.get("format") == "json":
-        plain = {kind: [_plain(part) for part in parts] for kind, parts in found.items()}
-        sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
         sys.stdout.write("\n".join(_block(kind, parts) for kind, parts in found.items()))
     return 0
 
 
-def _plain(part: plugins.Declaration) -> dict[str, str | None]:
-    return {key: value for key, value in asdict(part).items() if key != "kind"}
+def described(kind: str) -> list[dict[str, Any]]:
+    """Every declared part of a kind: name, origin, certificate, description, and its problem."""
+    certificates: dict[str, Any] = {}
+    rows = []
+    for part in plugins.declared(kind).values():
+        owner = part.distribution
+        if owner not in certificates:
+            certificates[owner] = read_certificate(owner)
+        row = {key: value for key, value in asdict(part).items() if key != "kind"}
+        row["certificate"] = certificate_status(kind, part.name, certificates[owner])
+        rows.append({**row, **describe(part.target)._asdict()})
+    return rows
 
 
-def _block(kind: str, parts: Sequence[plugins.Declaration]) -> str:
-    usable = sorted((p for p in parts if p.problem is None), key=lambda p: p.name)
-    broken = sorted((p for p in parts if p.problem is not None), key=lambda p: p.name)
-    width = max((len(part.name) for part in parts), default=0)
-    owners = [f"{part.distribution} {part.version}" for part in parts]
-    owner_width = max(map(len, owners), default=0)
-    lines = [f"{kind}"]
-    for part in usable:
-        owner = f"{part.distribution} {part.version}"
-        lines.append(f"  {part.name:<{width}}  {owner:<{owner_width}}  {part.target}")
-    for part in broken:
-        owner = f"{part.distribution} {part.version}"
-        lines.append(f"  {part.name:<{width}}  {owner:<{owner_width}}  BROKEN: {part.problem}")
+def _block(kind: str, parts: Sequence[dict[str, Any]]) -> str:
+    ordered = sorted(parts, key=lambda part: (part["problem"] is not None, part["name"]))
+    width = max((len(part["name"]) for part in parts), default=0)
+    owners = {id(part): f"{part['distribution']} {part['version']}" for part in parts}
+    owner_width = max(map(len, owners.values()), default=0)
+    lines = [kind]
+    for part in ordered:
+        start = f"  {part['name']:<{width}}  {owners[id(part)]:<{owner_width}}  "
+        if part["problem"] is not None:
+            lines.append(f"{start}BROKEN: {part['problem']}")
+            continue
+        status = f"  [{part['certificate']}]" if part["certificate"] else ""
+        lines.append(f"{start}{part['target']}{status}")
+        texts = dict.fromkeys(text for text in (part["summary"], part["equation"]) if text)
+        lines += [f"    {' ' * width}{text}" for text in texts]
     return "\n".join(lines if parts else [*lines, "  (none)"]) + "\n"

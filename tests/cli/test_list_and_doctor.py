@@ -52,12 +52,15 @@ def test_list_of_one_kind_as_json(command):
     usable = [part["name"] for part in listed["wrapper"] if part["problem"] is None]
     assert sorted(usable) == available("wrapper")
     stacked = next(part for part in listed["wrapper"] if part["name"] == "stacked")
+    assert stacked.pop("summary").startswith("Config: ``{name: stacked")
     assert stacked == {
         "name": "stacked",
         "distribution": "seqlab",
         "version": plugins.version_of("seqlab"),
         "target": "seqlab.wrappers.stacked:StackedWrapper",
         "problem": None,
+        "certificate": "",
+        "equation": "",
     }
 
 
