@@ -37,6 +37,7 @@ VERBS = {
     "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
     "list": Verb("list what is installed: [kind=cell] [format=text|json]"),
     "certify": Verb("run the conformance kit: cell=NAME [format=text|json|html] [output=FILE]"),
+    "convert": Verb("weights of Keras and torch: input=FILE output=PATH [layer=NAME]"),
     "doctor": Verb("check this installation: [device=true] [format=text|json]"),
 }
 

@@ -19,7 +19,7 @@ from seqlab.options.resolve import check_flag, check_fraction
 
 # ruff: noqa: PLR0917  # the signatures are Keras's
 
-_KINDS = {
+KINDS = {
     "activation": "activation",
     "recurrent_activation": "activation",
     "kernel_initializer": "initializer",
@@ -34,7 +34,7 @@ _KINDS = {
 }
 
 
-class _KerasCell(CellLike):
+class KerasCell(CellLike):
     """One of Keras's three cells: arguments, and the seqlab cell once it is built."""
 
     seqlab_name: str
@@ -60,7 +60,7 @@ class _KerasCell(CellLike):
 
     def _make(self, input_size: int, units: int) -> Cell:
         options = {
-            key: to_seqlab(_KINDS[key], key, value) if key in _KINDS else value
+            key: to_seqlab(KINDS[key], key, value) if key in KINDS else value
             for key, value in self.options.items()
         }
         # Keras draws a mask for each gate with implementation 1, and takes 1 for this dropout
@@ -115,7 +115,7 @@ class _KerasCell(CellLike):
         """The arguments, as Keras writes them."""
         config: dict[str, Any] = {"name": self.name, "units": self.units}
         for key, value in self.options.items():
-            config[key] = to_keras(_KINDS[key], key, value) if key in _KINDS else value
+            config[key] = to_keras(KINDS[key], key, value) if key in KINDS else value
         config["seed"] = self.seed
         if self.implementation != 2:
             config["implementation"] = self.implementation
@@ -127,7 +127,7 @@ class _KerasCell(CellLike):
         return cls(**config)
 
 
-class SimpleRNNCell(_KerasCell):
+class SimpleRNNCell(KerasCell):
     """``keras.layers.SimpleRNNCell``: see ``SimpleRNN``."""
 
     seqlab_name = "rnn"
@@ -172,7 +172,7 @@ class SimpleRNNCell(_KerasCell):
         )
 
 
-class LSTMCell(_KerasCell):
+class LSTMCell(KerasCell):
     """``keras.layers.LSTMCell``: see ``LSTM``."""
 
     seqlab_name = "lstm"
@@ -221,7 +221,7 @@ class LSTMCell(_KerasCell):
         )
 
 
-class GRUCell(_KerasCell):
+class GRUCell(KerasCell):
     """``keras.layers.GRUCell``: see ``GRU``."""
 
     seqlab_name = "gru"

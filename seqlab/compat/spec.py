@@ -1,0 +1,76 @@
+"""A recurrent layer as a plain spec: registered names and options only, so that it can be stored.
+
+{"type": "recurrent", "input_size": 3, "cell": {"name": "lstm", "hidden_size": 4}}
+{"type": "bidirectional", "forward": spec, "backward": spec, "merge_mode": "concat"}
+{"type": "stacked", "layers": [spec, ...], "dropout": 0.0}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from seqlab.construct import construct
+from seqlab.errors import ConfigError
+from seqlab.layers.base import Layer
+from seqlab.layers.recurrent import Recurrent
+from seqlab.wrappers.bidirectional import Bidirectional
+from seqlab.wrappers.stacked import Stacked
+
+#: The keys of each type beside ``type``; those that must be there.
+_KEYS: dict[str, tuple[set[str], set[str]]] = {
+    "recurrent": ({"input_size", "cell", "reverse", "masked_output"}, {"input_size", "cell"}),
+    "bidirectional": ({"forward", "backward", "merge_mode"}, {"forward", "backward"}),
+    "stacked": ({"layers", "dropout"}, {"layers"}),
+}
+
+#: How deep a spec may nest.
+DEPTH = 16
+
+
+def build_layer(spec: Any, where: str = "layer", depth: int = DEPTH) -> Layer:
+    """The layer of a spec, with new weights.
+
+    >>> cell = {"name": "gru", "hidden_size": 4}
+    >>> build_layer({"type": "recurrent", "input_size": 3, "cell": cell}).output_size
+    4
+
+    Raises:
+        ConfigError: the spec has another form; the message says where.
+    """
+    if not isinstance(spec, Mapping) or spec.get("type") not in _KEYS or depth < 1:
+        raise ConfigError(
+            f"{where}: expected a mapping with type {', '.join(_KEYS)}, nested at most {DEPTH} "
+            f"deep, got {spec!r:.80}"
+        )
+    kind = spec["type"]
+    allowed, needed = _KEYS[kind]
+    given = set(spec) - {"type"}
+    if given - allowed or needed - given:
+        wrong = ", ".join(sorted(map(str, (given - allowed) | (needed - given))))
+        raise ConfigError(f"{where}: type {kind} has keys {sorted(allowed)}; wrong: {wrong}")
+    if kind == "recurrent":
+        cell = construct("cell", spec["cell"], spec["input_size"], where=f"{where}.cell")
+        return Recurrent(
+            cell,
+            reverse=spec.get("reverse", False),
+            masked_output=spec.get("masked_output", "zeros"),
+        )
+    if kind == "bidirectional":
+        forward = build_layer(spec["forward"], f"{where}.forward", depth - 1)
+        backward = build_layer(spec["backward"], f"{where}.backward", depth - 1)
+        return Bidirectional(forward, spec.get("merge_mode", "concat"), backward)
+    if not isinstance(spec["layers"], list):
+        raise ConfigError(f"{where}.layers: expected a list, got {spec['layers']!r:.80}")
+    layers = [
+        build_layer(part, f"{where}.layers[{index}]", depth - 1)
+        for index, part in enumerate(spec["layers"])
+    ]
+    return Stacked(layers, dropout=spec.get("dropout", 0.0))
+
+
+def leaves(layer: Layer) -> Iterator[Recurrent]:
+    """The recurrent layers of one cell inside a layer, in order."""
+    for part in layer.modules():
+        if isinstance(part, Recurrent):
+            yield part

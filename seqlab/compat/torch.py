@@ -1,0 +1,296 @@
+"""Between seqlab's layers and ``torch.nn.RNN``, ``LSTM`` and ``GRU``: all layers, both directions.
+
+torch has two biases everywhere. seqlab's LSTM and RNN have one, the sum; on the way back the second
+one is zero. GRU has both. Gate orders and matrices are the same, so nothing else is computed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqlab.cells.gated import GatedCell
+from seqlab.compat.spec import build_layer
+from seqlab.errors import OptionError, ShapeError
+from seqlab.layers.base import Layer
+from seqlab.layers.recurrent import Recurrent
+from seqlab.wrappers.bidirectional import Bidirectional
+from seqlab.wrappers.stacked import Stacked
+
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+_MODULES = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
+_KERNELS = {
+    "lstm": ("LSTM", ""),
+    "gru": ("GRU", ""),
+    "rnn_tanh": ("RNN", "tanh"),
+    "rnn_relu": ("RNN", "relu"),
+}
+_NAME = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+
+
+class TorchForm(NamedTuple):
+    """What a ``torch.nn`` recurrent module is: its class and arguments."""
+
+    kind: str
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    bias: bool = True
+    proj_size: int = 0
+    nonlinearity: str = "tanh"
+    dropout: float = 0.0
+
+    def module(self) -> nn.RNNBase:
+        """A new module of this form, batch-first."""
+        options: dict[str, Any] = {"nonlinearity": self.nonlinearity} if self.kind == "RNN" else {}
+        if self.proj_size:
+            options["proj_size"] = self.proj_size
+        module: nn.RNNBase = _MODULES[self.kind](
+            self.input_size,
+            self.hidden_size,
+            num_layers=self.num_layers,
+            bidirectional=self.bidirectional,
+            bias=self.bias,
+            dropout=self.dropout,
+            batch_first=True,
+            **options,
+        )
+        return module
+
+    def spec(self) -> dict[str, Any]:
+        """The spec of the same layer in seqlab."""
+        cell: dict[str, Any] = {"name": self.kind.lower(), "hidden_size": self.hidden_size}
+        if not self.bias:
+            cell["use_bias"] = False
+        if self.proj_size:
+            cell["proj_size"] = self.proj_size
+        if self.kind == "RNN" and self.nonlinearity != "tanh":
+            cell["activation"] = self.nonlinearity
+        levels: list[dict[str, Any]] = []
+        width = self.input_size
+        for _ in range(self.num_layers):
+            one = {"type": "recurrent", "input_size": width, "cell": cell}
+            both = {"type": "bidirectional", "forward": one, "backward": {**one, "reverse": True}}
+            levels.append(both if self.bidirectional else one)
+            width = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+        if len(levels) == 1:
+            return levels[0]
+        return {"type": "stacked", "layers": levels, "dropout": self.dropout}
+
+
+def form_of(source: nn.RNNBase | Mapping[str, Tensor], nonlinearity: str = "tanh") -> TorchForm:
+    """The form of a module, or of a state dict by its names and shapes.
+
+    Args:
+        source: the module or its state dict, without a prefix.
+        nonlinearity: ``tanh`` or ``relu``: what a state dict of ``nn.RNN`` does not say.
+
+    Raises:
+        ShapeError: the state dict is not that of a recurrent module.
+    """
+    if isinstance(source, nn.RNNBase):
+        kind = type(source).__name__
+        if kind not in _MODULES:
+            raise OptionError(f"expected torch.nn.RNN, LSTM or GRU, got {kind}")
+        return TorchForm(
+            kind,
+            source.input_size,
+            source.hidden_size,
+            source.num_layers,
+            source.bidirectional,
+            source.bias,
+            source.proj_size,
+            getattr(source, "nonlinearity", "tanh"),
+            float(source.dropout),
+        )
+    if nonlinearity not in ("tanh", "relu"):
+        raise OptionError(f"nonlinearity must be tanh or relu, got {nonlinearity!r}")
+    return _form_of_state(source, nonlinearity)
+
+
+def _form_of_state(state: Mapping[str, Tensor], nonlinearity: str) -> TorchForm:
+    matches = [_NAME.fullmatch(name) for name in state]
+    strange = [name for name, match in zip(state, matches, strict=True) if match is None]
+    if strange or "weight_ih_l0" not in state or "weight_hh_l0" not in state:
+        named = strange[0] if strange else "weight_ih_l0 or weight_hh_l0 is missing"
+        raise ShapeError(f"not the state dict of a recurrent torch module: {named}")
+    first, second = state["weight_ih_l0"], state["weight_hh_l0"]
+    projected = state.get("weight_hr_l0")
+    hidden = second.shape[1] if projected is None else projected.shape[1]
+    gates = {count: kind for kind, count in _GATES.items()}
+    kind = gates.get(first.shape[0] // hidden if hidden else 0)
+    if kind is None or first.shape[0] % hidden:
+        raise ShapeError(
+            f"weight_ih_l0 {tuple(first.shape)} has not 1, 3 or 4 gates of the width {hidden}"
+        )
+    form = TorchForm(
+        kind,
+        first.shape[1],
+        hidden,
+        1 + max(int(match[2]) for match in matches if match),
+        any(match[3] for match in matches if match),
+        "bias_ih_l0" in state,
+        0 if projected is None else projected.shape[0],
+        nonlinearity,
+    )
+    _check_shapes(form, state)
+    return form
+
+
+def _check_shapes(form: TorchForm, state: Mapping[str, Tensor]) -> None:
+    with torch.device("meta"):
+        expected = form.module().state_dict()
+    if set(expected) != set(state):
+        wrong = ", ".join(sorted(set(expected) ^ set(state)))
+        raise ShapeError(f"the state dict does not fit {form}: {wrong}")
+    for name, wanted in expected.items():
+        if wanted.shape != state[name].shape:
+            raise ShapeError(
+                f"{name} must be {tuple(wanted.shape)}, got {tuple(state[name].shape)}"
+            )
+
+
+def from_torch(source: nn.RNNBase | Mapping[str, Tensor], nonlinearity: str = "tanh") -> Layer:
+    """The seqlab layer with the form and the weights of a module or a state dict.
+
+    Args:
+        source: the module or its state dict, without a prefix.
+        nonlinearity: ``tanh`` or ``relu``, for a state dict of ``nn.RNN``.
+
+    Raises:
+        ShapeError: the state dict is not that of a recurrent module.
+
+    Example:
+        >>> layer = from_torch(nn.LSTM(3, 4, num_layers=2, bidirectional=True))
+        >>> layer(torch.zeros(2, 5, 3))[0].shape
+        torch.Size([2, 5, 8])
+    """
+    form = form_of(source, nonlinearity)
+    state = source.state_dict() if isinstance(source, nn.RNNBase) else source
+    like = state["weight_ih_l0"]
+    layer = build_layer(form.spec()).to(device=like.device, dtype=like.dtype)
+    load_torch_state(layer, state)
+    return layer
+
+
+@torch.no_grad()
+def load_torch_state(layer: Layer, state: Mapping[str, Tensor]) -> None:
+    """Copy torch's weights into a layer of the same form.
+
+    Raises:
+        OptionError: torch has no module of the layer's form.
+        ShapeError: the weights are those of another form.
+    """
+    _check_shapes(torch_form(layer), state)
+    for suffix, cell in _cells(layer):
+        cell.weight_ih.copy_(state[f"weight_ih{suffix}"])
+        cell.weight_hh.copy_(state[f"weight_hh{suffix}"])
+        if cell.weight_hr is not None:
+            cell.weight_hr.copy_(state[f"weight_hr{suffix}"])
+        if cell.bias is not None:
+            first, second = state[f"bias_ih{suffix}"], state[f"bias_hh{suffix}"]
+            if cell.recurrent_bias is None:
+                cell.bias.copy_(first + second)
+            else:
+                cell.bias.copy_(first)
+                cell.recurrent_bias.copy_(second)
+
+
+def torch_state(layer: Layer) -> dict[str, Tensor]:
+    """A layer's weights under torch's names, as copies.
+
+    Raises:
+        OptionError: torch has no module of the layer's form.
+    """
+    torch_form(layer)
+    state: dict[str, Tensor] = {}
+    for suffix, cell in _cells(layer):
+        state[f"weight_ih{suffix}"] = cell.weight_ih
+        state[f"weight_hh{suffix}"] = cell.weight_hh
+        if cell.bias is not None:
+            second = cell.recurrent_bias
+            state[f"bias_ih{suffix}"] = cell.bias
+            state[f"bias_hh{suffix}"] = torch.zeros_like(cell.bias) if second is None else second
+        if cell.weight_hr is not None:
+            state[f"weight_hr{suffix}"] = cell.weight_hr
+    return {name: value.detach().clone() for name, value in state.items()}
+
+
+def to_torch(layer: Layer) -> nn.RNNBase:
+    """The ``torch.nn`` module, batch-first, with the form and the weights of a layer.
+
+    Raises:
+        OptionError: torch has no module of the layer's form; the message says why.
+    """
+    form = torch_form(layer)
+    state = torch_state(layer)
+    like = state["weight_ih_l0"]
+    module = form.module().to(device=like.device, dtype=like.dtype)
+    module.load_state_dict(state)
+    return module
+
+
+def _levels(layer: Layer) -> list[Layer]:
+    if not isinstance(layer, Stacked):
+        return [layer]
+    if layer.residual:
+        raise OptionError("torch's modules have no residual connections")
+    return [part for part in layer.layers if isinstance(part, Layer)]
+
+
+def _directions(level: Layer) -> list[Layer]:
+    if not isinstance(level, Bidirectional):
+        return [level]
+    if type(level.merge).__name__ != "Concat":
+        raise OptionError("torch's bidirectional modules merge by concat only")
+    return [level.forward_layer, level.backward_layer]
+
+
+def _cells(layer: Layer) -> Iterator[tuple[str, GatedCell]]:
+    """The cells with torch's suffixes, such as ``_l1_reverse``."""
+    for index, level in enumerate(_levels(layer)):
+        for part, reverse in zip(_directions(level), ("", "_reverse"), strict=False):
+            if not isinstance(part, Recurrent) or not isinstance(part.cell, GatedCell):
+                raise OptionError(f"torch has no module like {type(part).__name__} here")
+            if part.reverse != bool(reverse):
+                raise OptionError("torch's modules run forward, or in both directions")
+            yield f"_l{index}{reverse}", part.cell
+
+
+def torch_form(layer: Layer) -> TorchForm:
+    """The form of the torch module that equals a layer.
+
+    Raises:
+        OptionError: there is none; the message says why.
+    """
+    cells = [cell for _, cell in _cells(layer)]
+    first = cells[0]
+    names = set()
+    for cell in cells:
+        for option in ("dropout", "recurrent_dropout", "weight_dropout"):
+            if getattr(cell, option):
+                raise OptionError(f"torch's modules have no {option} inside a cell")
+        kernel = cell.vendor_kernel()
+        if kernel.name is None:
+            raise OptionError(f"torch has no module with this cell: {kernel.reason}")
+        names.add((kernel.name, cell.hidden_size, cell.use_bias, cell.proj_size))
+    widths = {len(_directions(level)) for level in _levels(layer)}
+    if len(names) > 1 or len(widths) > 1:
+        raise OptionError("torch's modules have the same cell, width and directions in all layers")
+    kind, nonlinearity = _KERNELS[str(first.vendor_kernel().name)]
+    return TorchForm(
+        kind,
+        layer.input_size,
+        first.hidden_size,
+        len(_levels(layer)),
+        widths == {2},
+        first.use_bias,
+        first.proj_size or 0,
+        nonlinearity or "tanh",
+        float(layer.dropout) if isinstance(layer, Stacked) else 0.0,
+    )

@@ -1,0 +1,113 @@
+"""``seqlab convert input=FILE output=PATH``: weights of Keras and torch to seqlab, and back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab.errors import ConfigError, did_you_mean
+
+KEYS = ("input", "output", "layer", "nonlinearity", "format")
+HELP = """usage: seqlab convert input=FILE output=PATH [layer=NAME] [nonlinearity=tanh|relu]
+                      [format=text|json]
+
+Reads the recurrent layers of a file, checks each against an independent computation on the file's
+weights, and writes them in the form of the output's ending.
+
+  input=    .keras or .weights.h5 (Keras); .safetensors, .pt, .pth, .bin (torch state dict, read
+            without pickled objects); a folder that this verb wrote
+  output=   a folder (layers.json, model.safetensors); .keras or .weights.h5; .safetensors, .pt
+  layer=    one layer by name; all layers without it
+  nonlinearity=  of a torch nn.RNN, which its state dict does not name (tanh)
+
+The report gives for each layer the largest difference of its weights, converted there and back,
+and of its outputs in float64, and at last that of the weights read back from the output.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Convert, and print the report; always 0.
+
+    Raises:
+        ConfigError: a word is not understood.
+        DataError: the input cannot be read as described.
+        OptionError: the output's library has no such layer.
+    """
+    if {"--help", "-h"} & set(words):
+        sys.stdout.write(HELP)
+        return 0
+    given = _read(words)
+    from seqlab.compat.convert import read_layers, write_layers
+
+    nonlinearity = given.get("nonlinearity", "tanh")
+    layers, others = read_layers(given["input"], nonlinearity)
+    if "layer" in given:
+        names = [part.name for part in layers]
+        if given["layer"] not in names:
+            raise ConfigError(f"layer={given['layer']}: {did_you_mean(given['layer'], names)}")
+        layers = [part for part in layers if part.name == given["layer"]]
+    written = write_layers(given["output"], layers)
+    rows = [_row(part) for part in layers]
+    report = {"layers": rows, "left_out": others, "output": given["output"], "written": written}
+    text = json.dumps(report, indent=2) if given.get("format") == "json" else _text(report)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _read(words: Sequence[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise ConfigError(f"'{word}' is not understood: expected input=FILE output=PATH")
+        if key not in KEYS:
+            raise ConfigError(f"{key}: unknown key, {did_you_mean(key, KEYS)}")
+        if key in given:
+            raise ConfigError(f"{key}: given twice")
+        given[key] = value
+    for key in ("input", "output"):
+        if key not in given:
+            raise ConfigError(f"{key}= is missing: seqlab convert input=FILE output=PATH")
+    if given.get("format", "text") not in ("text", "json"):
+        raise ConfigError(f"format: unknown value '{given['format']}', known: json, text")
+    if Path(given["output"]).resolve() == Path(given["input"]).resolve():
+        raise ConfigError("output= is the input itself; give another path")
+    return given
+
+
+def _row(part: Any) -> dict[str, Any]:
+    cells = part.layer.cells()
+    return {
+        "name": part.name,
+        "type": part.spec["type"],
+        "cells": [type(cell).__name__ for cell in cells],
+        "input_size": part.layer.input_size,
+        "output_size": part.layer.output_size,
+        "parameters": sum(p.numel() for p in part.layer.parameters()),
+        "difference_weights": part.weights,
+        "difference_outputs": part.outputs,
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    head = ("layer", "type", "cells", "in", "out", "weights", "largest difference")
+    table = [head]
+    for row in report["layers"]:
+        cells = sorted(set(row["cells"]))
+        count = len(row["cells"])
+        outputs = row["difference_outputs"]
+        shown = "not checked" if outputs is None else f"{outputs:.1e}"
+        differences = f"weights {row['difference_weights']:.1e}, outputs {shown}"
+        sizes = (str(row["input_size"]), str(row["output_size"]), f"{row['parameters']:,}")
+        table.append((row["name"], row["type"], f"{count} {'/'.join(cells)}", *sizes, differences))
+    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in table]
+    if report["left_out"]:
+        lines.append("left out, not recurrent: " + ", ".join(report["left_out"]))
+    lines.append(
+        f"wrote {report['output']} (read back: largest difference {report['written']:.1e})"
+    )
+    return "\n".join(line.rstrip() for line in lines)
