@@ -8,7 +8,7 @@ import torch
 
 from seqlab.heads.attention import Attention
 from seqlab.testing.case import Case
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require, same_shape
 from seqlab.testing.contract import class_contract
 from seqlab.testing.modules import require_gradients, require_registered

@@ -29,6 +29,12 @@ def same_shape(actual: Any, shape: tuple[int, ...], what: str) -> None:
         raise Failure(f"{what}: expected the shape {list(shape)}, got {list(actual.shape)}")
 
 
+def as_real(tensor: Tensor) -> Tensor:
+    """A copy in float64 on the CPU; of complex numbers, both parts along a last dimension."""
+    plain = tensor.detach().cpu()
+    return torch.view_as_real(plain).double() if plain.is_complex() else plain.double()
+
+
 def close(actual: Tensor, expected: Tensor, what: str, *, tolerance: float = EXACT) -> float:
     """The largest difference of two tensors, which must be at most ``tolerance``.
 
@@ -40,7 +46,7 @@ def close(actual: Tensor, expected: Tensor, what: str, *, tolerance: float = EXA
     same_shape(actual, tuple(expected.shape), what)
     if actual.numel() == 0:
         return 0.0
-    a, e = actual.detach().double().cpu(), expected.detach().double().cpu()
+    a, e = as_real(actual), as_real(expected)
     strange = torch.isfinite(a) != torch.isfinite(e)
     if strange.any():
         first = tuple(int(i) for i in strange.nonzero()[0])

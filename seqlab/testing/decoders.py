@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqlab.heads.decoding import Answers, Decoder
 from seqlab.testing.case import Case
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require
 from seqlab.testing.contract import class_contract
 from seqlab.testing.result import Numbers

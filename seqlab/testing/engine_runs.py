@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from seqlab import registry
 from seqlab.engines.plan import engine as engine_by_name
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
-from seqlab.testing.check import Check, Table
+from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, close_all, close_states
 from seqlab.testing.result import Numbers, Skip
-from seqlab.testing.sample import holey_mask, normal, padded_mask, random_state, run_with_gradients
+from seqlab.testing.sample import (
+    Ran,
+    holey_mask,
+    normal,
+    padded_mask,
+    random_state,
+    run_with_gradients,
+)
 
 REFERENCE = "loop"
-#: Engines that call a compiler, which takes seconds.
-SLOW_ENGINES = ("compiled",)
+#: Engines that call a compiler or trace a graph, which takes seconds.
+SLOW_ENGINES = ("compiled", "export")
+#: Engines whose graphs are for inference: their gradients are not compared.
+INFERENCE_ENGINES = ("export",)
 STEPS = 11
 
 
@@ -31,45 +43,64 @@ def refusal(name: str, case: CellCase) -> str | None:
 
 
 def against_the_loop(
-    make: Callable[[str, bool], Layer], name: str, *, tolerance: float = 1e-8
+    make: Callable[[str, bool], Layer],
+    name: str,
+    *,
+    gradients: bool = True,
+    tolerance: float = 1e-8,
 ) -> Numbers:
     """Outputs, final states and all gradients of an engine and of the loop, in float64.
 
     Args:
         make: a layer by engine and direction, with the same weights whenever it is called.
         name: the engine.
+        gradients: whether gradients are compared.
         tolerance: the largest difference allowed.
 
     Raises:
         Failure: they differ; the message says in which run.
     """
-    worst = {"output": 0.0, "state": 0.0, "gradient": 0.0}
-    masks = {
+    worst = {"output": 0.0, "state": 0.0}
+    if gradients:
+        worst["gradient"] = 0.0
+    for reverse, (label, mask) in itertools.product((False, True), _masks().items()):
+        what = f"{name}, {'reversed' if reverse else 'forward'}, {label}"
+        loop = make(REFERENCE, reverse)
+        x, state = normal(BATCH, STEPS, loop.input_size, seed=17), random_state(loop, BATCH)
+        expected, actual = (
+            _run(layer, x, state, mask, gradients) for layer in (loop, make(name, reverse))
+        )
+        found = _apart(actual, expected, what, tolerance)
+        worst = {key: max(worst[key], found[key]) for key in worst}
+    return worst
+
+
+def _masks() -> dict[str, Tensor | None]:
+    return {
         "no mask": None,
         "padding": padded_mask([STEPS, 0, 1, 6], STEPS),
         "holes": holey_mask(BATCH, STEPS),
     }
-    for reverse in (False, True):
-        loop, fast = make(REFERENCE, reverse), make(name, reverse)
-        x = normal(BATCH, STEPS, loop.input_size, seed=17)
-        state = random_state(loop, BATCH)
-        for label, mask in masks.items():
-            what = f"{name}, {'reversed' if reverse else 'forward'}, {label}"
-            expected = run_with_gradients(loop, x, state, mask)
-            actual = run_with_gradients(fast, x, state, mask)
-            found = {
-                "output": close(
-                    actual.output, expected.output, f"{what}: output", tolerance=tolerance
-                ),
-                "state": close_states(
-                    actual.state, expected.state, f"{what}: final state", tolerance=tolerance
-                ),
-                "gradient": close_all(
-                    actual.gradients, expected.gradients, f"{what}: gradient", tolerance=tolerance
-                ),
-            }
-            worst = {key: max(worst[key], found[key]) for key in worst}
-    return worst
+
+
+def _run(layer: Layer, x: Tensor, state: Any, mask: Tensor | None, gradients: bool) -> Ran:
+    if gradients:
+        return run_with_gradients(layer, x, state, mask)
+    with torch.no_grad():
+        output, final = layer(x, state, mask=mask)
+    return Ran(output, final, {})
+
+
+def _apart(actual: Ran, expected: Ran, what: str, tolerance: float) -> dict[str, float]:
+    return {
+        "output": close(actual.output, expected.output, f"{what}: output", tolerance=tolerance),
+        "state": close_states(
+            actual.state, expected.state, f"{what}: final state", tolerance=tolerance
+        ),
+        "gradient": close_all(
+            actual.gradients, expected.gradients, f"{what}: gradient", tolerance=tolerance
+        ),
+    }
 
 
 def _equals_loop(case: CellCase, *, name: str) -> Numbers:
@@ -77,7 +108,9 @@ def _equals_loop(case: CellCase, *, name: str) -> Numbers:
     if reason is not None:
         raise Skip(f"the engine refuses this cell: {reason}")
     return against_the_loop(
-        lambda engine, reverse: case.layer(engine=engine, reverse=reverse), name
+        lambda engine, reverse: case.layer(engine=engine, reverse=reverse),
+        name,
+        gradients=name not in INFERENCE_ENGINES,
     )
 
 

@@ -19,10 +19,10 @@ from seqlab.engines.plan import engine as engine_by_name
 from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.recurrent import Recurrent
 from seqlab.testing.case import BATCH, Case, CellCase, registered
-from seqlab.testing.check import Check, Table
+from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, close_states, require
 from seqlab.testing.contract import class_contract
-from seqlab.testing.engine_runs import SLOW_ENGINES, STEPS, against_the_loop
+from seqlab.testing.engine_runs import INFERENCE_ENGINES, SLOW_ENGINES, STEPS, against_the_loop
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import holey_mask, normal, random_state, seeded
 
@@ -160,6 +160,21 @@ def masks_and_directions_hold(case: EngineCase) -> Numbers:
 
 
 @ENGINE_CHECKS.check(gate=True)
+def gradients_reach_everything(case: EngineCase) -> Numbers:
+    """Input, initial state and every parameter get the loop's gradients.
+
+    Catches: a state that is detached at the start, weights copied without their gradient.
+    """
+    cell = case.any_cell()
+    if case.engine().name in INFERENCE_ENGINES:
+        raise Skip("the engine is for inference")
+    with case.named() as name:
+        return against_the_loop(
+            lambda engine, reverse: cell.layer(engine=engine, reverse=reverse), name
+        )
+
+
+@ENGINE_CHECKS.check(gate=True)
 def nothing_is_kept_or_changed(case: EngineCase) -> Numbers:
     """A second run gives the same, and input, state and mask are as they were.
 
@@ -219,7 +234,8 @@ def one_step_and_one_row_run(case: EngineCase) -> None:
     for batch, steps in ((1, 1), (1, 5), (3, 1)):
         x = normal(batch, steps, cell.input_size, seed=74)
         state = cell.initial_state(batch)
-        output, final = case.engine().run(cell, x, state, None, reverse=False, noise=None)
+        with torch.no_grad():
+            output, final = case.engine().run(cell, x, state, None, reverse=False, noise=None)
         shapes = [list(output.shape), *(list(part.shape) for part in leaves(final))]
         expected = [[batch, steps, cell.output_size], *(list(p.shape) for p in leaves(state))]
         require(shapes == expected, f"B={batch}, T={steps}: shapes {shapes}, expected {expected}")
@@ -229,7 +245,9 @@ def _runs(case: EngineCase, *, name: str) -> Numbers:
     cell = case.cell(name)
     with case.named() as engine:
         return against_the_loop(
-            lambda chosen, reverse: cell.layer(engine=chosen, reverse=reverse), engine
+            lambda chosen, reverse: cell.layer(engine=chosen, reverse=reverse),
+            engine,
+            gradients=case.engine().name not in INFERENCE_ENGINES,
         )
 
 

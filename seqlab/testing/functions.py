@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from seqlab.errors import OptionError
 from seqlab.testing.case import Case
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require, same_shape
 from seqlab.testing.contract import (
     require_docstring,

@@ -19,7 +19,7 @@ from seqlab.errors import DataError, OptionError
 from seqlab.heads.base import Head
 from seqlab.model import Encoder, SequenceModel
 from seqlab.testing.case import Case, registered
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, close_all, refused, require
 from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
 from seqlab.testing.modules import (
@@ -410,7 +410,7 @@ def gradients_are_exact(case: HeadCase) -> Numbers:
     return {"difference": largest}
 
 
-@HEAD_CHECKS.check(needs=("parameters_get_gradients", "measure_gives_the_loss"))
+@HEAD_CHECKS.check(needs=("parameters_get_gradients", "metrics_add_up"))
 def learns_by_heart(case: HeadCase) -> Numbers:
     """Trained on five rows, the loss falls and the monitored metric becomes as good as can be.
 

@@ -9,7 +9,7 @@ from typing import Any
 from seqlab import registry
 from seqlab.errors import OptionError
 from seqlab.testing.case import Case, CellCase, WrapperCase
-from seqlab.testing.check import Run, Table
+from seqlab.testing.checks import Run, Table
 from seqlab.testing.result import CheckResult, Settings
 
 MakeTable = Callable[[Any], Table]
@@ -28,10 +28,12 @@ def _cells() -> Kind:
     from seqlab.testing.engine_runs import engine_checks
     from seqlab.testing.layers import LAYER_CHECKS
     from seqlab.testing.options import option_checks
-    from seqlab.testing.weights import WEIGHT_CHECKS
+    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         return Table(
+            cells.FIRST,
+            REGISTERED,
             cells.CONTRACT,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
@@ -50,11 +52,13 @@ def _cells() -> Kind:
 def _wrappers() -> Kind:
     from seqlab.testing import models, wrappers
     from seqlab.testing.layers import LAYER_CHECKS
-    from seqlab.testing.weights import WEIGHT_CHECKS
+    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         del part
         return Table(
+            wrappers.FIRST,
+            REGISTERED,
             wrappers.CONTRACT,
             LAYER_CHECKS,
             WEIGHT_CHECKS,

@@ -13,7 +13,7 @@ from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.base import Layer
 from seqlab.layers.stream import stream
 from seqlab.testing.case import BATCH, STEPS, LayerCase
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import (
     close,
     close_all,
@@ -60,6 +60,26 @@ def sizes_are_true(case: LayerCase) -> None:
     require(shapes == found, f"the state goes in as {shapes} and comes out as {found}")
 
 
+@LAYER_CHECKS.check()
+def small_batches_run(case: LayerCase) -> None:
+    """One row, one step, no steps and no rows give outputs of the right shape.
+
+    Catches: ``squeeze`` that drops the batch, code that needs a first step.
+    """
+    layer = case.layer()
+    for batch, steps in ((1, 3), (2, 1), (1, 1), (2, 0), (0, 3)):
+        what = f"B={batch}, T={steps}"
+        try:
+            output, state = layer(case.data(batch=batch, steps=steps))
+            final = layer.final_output(state)
+        except Exception as error:
+            raise Failure(f"{what}: raised {type(error).__name__}: {error}") from error
+        same_shape(one(output), (batch, steps, layer.output_size), f"output, {what}")
+        same_shape(final, (batch, layer.final_size), f"final output, {what}")
+        for part in leaves(state):
+            require(part.shape[0] == batch, f"{what}: the state has {part.shape[0]} rows")
+
+
 @LAYER_CHECKS.check(needs=("rows_do_not_mix",))
 def padding_is_ignored(case: LayerCase) -> Numbers:
     """NaN in the padding and more padding change no output, final state or gradient.
@@ -91,7 +111,7 @@ def _same(actual: Ran, expected: Ran, what: str) -> float:
     )
 
 
-@LAYER_CHECKS.check(needs=("rows_do_not_mix", "padding_is_ignored"))
+@LAYER_CHECKS.check(needs=("rows_do_not_mix", "small_batches_run", "padding_is_ignored"))
 def batch_equals_single_rows(case: LayerCase) -> Numbers:
     """Each row in a padded batch gives what it gives alone, without its padding.
 
@@ -111,7 +131,7 @@ def batch_equals_single_rows(case: LayerCase) -> Numbers:
     return {"difference": largest}
 
 
-@LAYER_CHECKS.check(needs=("rows_do_not_mix", "padding_is_ignored", "batch_equals_single_rows"))
+@LAYER_CHECKS.check(needs=("padding_is_ignored", "batch_equals_single_rows"))
 def holes_equal_removed_steps(case: LayerCase) -> Numbers:
     """A row with masked steps inside gives what the row gives with those steps taken out.
 
@@ -149,27 +169,7 @@ def rows_do_not_mix(case: LayerCase) -> Numbers:
     return {"difference": largest}
 
 
-@LAYER_CHECKS.check()
-def small_batches_run(case: LayerCase) -> None:
-    """One row, one step, no steps and no rows give outputs of the right shape.
-
-    Catches: ``squeeze`` that drops the batch, code that needs a first step.
-    """
-    layer = case.layer()
-    for batch, steps in ((1, 3), (2, 1), (1, 1), (2, 0), (0, 3)):
-        what = f"B={batch}, T={steps}"
-        try:
-            output, state = layer(case.data(batch=batch, steps=steps))
-            final = layer.final_output(state)
-        except Exception as error:
-            raise Failure(f"{what}: raised {type(error).__name__}: {error}") from error
-        same_shape(one(output), (batch, steps, layer.output_size), f"output, {what}")
-        same_shape(final, (batch, layer.final_size), f"final output, {what}")
-        for part in leaves(state):
-            require(part.shape[0] == batch, f"{what}: the state has {part.shape[0]} rows")
-
-
-@LAYER_CHECKS.check()
+@LAYER_CHECKS.check(needs=("padding_is_ignored",))
 def empty_rows_keep_their_state(case: LayerCase) -> Numbers:
     """A row without real steps outputs zeros and ends in the state it began with.
 
@@ -211,7 +211,7 @@ def runs_forward(case: LayerCase) -> Layer:
     return layer
 
 
-@LAYER_CHECKS.check(needs=("project_is_per_step",))
+@LAYER_CHECKS.check(needs=("streaming_is_refused_where_impossible",))
 def stream_equals_whole(case: LayerCase) -> Numbers:
     """One step at a time gives what the run over the whole sequence gives.
 
@@ -248,7 +248,7 @@ def split_equals_whole(case: LayerCase) -> Numbers:
     }
 
 
-@LAYER_CHECKS.check(needs=("project_is_per_step",))
+@LAYER_CHECKS.check()
 def reversed_equals_flipped(case: LayerCase) -> Numbers:
     """Turned around, the layer gives on a sequence what it gave on its mirror image.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 import seqlab
 from seqlab.options.merges import Merge
 from seqlab.testing.case import Case, registered
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, close_all, refused, require, same_shape
 from seqlab.testing.contract import (
     REFUSALS,

@@ -16,7 +16,7 @@ from seqlab.construct import accepted_options, construct
 from seqlab.errors import SeqlabError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, STEPS, CellCase, LayerCase, WrapperCase, registered
-from seqlab.testing.check import Check, Table
+from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import require
 from seqlab.testing.layers import LENGTHS, one
 from seqlab.testing.modules import require_gradients
@@ -52,6 +52,11 @@ def runs_whole(layer: Layer, what: str) -> Numbers:
         f"{what}: output {list(output.shape)}, output_size {layer.output_size}",
     )
     require(bool(torch.isfinite(output).all()), f"{what}: NaN in the padding reaches the output")
+    final = layer.final_output(ran.state)
+    require(
+        final.shape == (BATCH, layer.final_size),
+        f"{what}: final output {list(final.shape)}, final_size {layer.final_size}",
+    )
     left = int(output.masked_fill(mask.unsqueeze(-1), 0.0).count_nonzero())
     require(left == 0, f"{what}: {left} outputs at padded steps are not 0")
     try:

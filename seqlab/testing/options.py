@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from seqlab.errors import OptionError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
 from seqlab.testing.cells import stepped
-from seqlab.testing.check import Check, Table
+from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, largest_change, refused, require
 from seqlab.testing.layers import one
 from seqlab.testing.modules import require_gradients
@@ -162,6 +163,8 @@ def _unit_forget_bias(case: CellCase, option: str, value: Any) -> Numbers:
     if not isinstance(cell, GatedCell) or "forget" not in cell.gates:
         refused(lambda: case.new(**{option: value}), (OptionError,), "unit_forget_bias=True")
         return {}
+    if not _has_bias(case):
+        raise Skip("the cell has no bias")
     sums = []
     for flag in (True, False):
         made = case.new(**{option: flag})
@@ -325,8 +328,6 @@ def _own_flag(case: CellCase, option: str, value: Any) -> Numbers:
 
 def _try(case: CellCase, *, option: str) -> Numbers:
     value, test, _ = OPTION_TESTS[option]
-    if not isinstance(case.new(), GatedCell):
-        raise Skip("not a GatedCell: it has the options it declares")
     if option in case.cell_options:
         raise Skip(f"the cell is checked with {option}={case.cell_options[option]!r} as it is")
     return test(case, option, value)
@@ -341,8 +342,9 @@ def _try_flag(case: CellCase, *, option: str, default: bool) -> Numbers:
 def option_checks(part: Any) -> Table:
     """One check an option of the gated base, and one a flag that the class adds."""
     table = Table()
-    needs = ("the_given_state_is_used", "parameters_get_gradients", "rows_do_not_mix")
-    for option, (value, _, effect) in OPTION_TESTS.items():
+    needs = ("parameters_get_gradients", "rows_do_not_mix", "same_seed_same_weights")
+    gated = inspect.isclass(part) and issubclass(part, GatedCell)
+    for option, (value, _, effect) in OPTION_TESTS.items() if gated else ():
         text = (
             f"The option ``{option}={value!r}`` {effect}.\n\n"
             f"Catches: equations or constructors that pass {option} by."
@@ -350,7 +352,7 @@ def option_checks(part: Any) -> Table:
         function = functools.partial(_try, option=option)
         table.add(Check(f"option_{option}", function, needs, text=text))
     for option, parameter in accepted_options(part).items():
-        if isinstance(parameter.default, bool) and option not in OPTION_TESTS:
+        if isinstance(parameter.default, bool) and not (gated and option in OPTION_TESTS):
             text = (
                 f"The flag ``{option}={not parameter.default}`` changes parameters or output.\n\n"
                 "Catches: a flag that is stored and never read."

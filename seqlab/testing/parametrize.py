@@ -8,7 +8,7 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.errors import OptionError
-from seqlab.testing.check import Run
+from seqlab.testing.checks import Run
 from seqlab.testing.kit import make_run
 from seqlab.testing.result import EXPECTED, SKIPPED, Settings
 
@@ -30,6 +30,7 @@ class BoundCheck:
         """
         import pytest
 
+        __tracebackhide__ = True
         result = self.run.result(self.name)
         if result.outcome == SKIPPED:
             pytest.skip(result.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import torch
@@ -10,7 +11,7 @@ from seqlab.cells.base import map_state
 from seqlab.cells.gated import GatedCell
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, LayerCase
-from seqlab.testing.check import Table
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, largest_change, require
 from seqlab.testing.layers import one
 from seqlab.testing.modules import (
@@ -24,6 +25,8 @@ from seqlab.testing.modules import (
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import random_state, run_with_gradients, seeded, weighted_sum
 
+#: Runs early: what is not registered is in no copy, on no other device, in no other dtype.
+REGISTERED = Table()
 WEIGHT_CHECKS = Table()
 
 
@@ -33,7 +36,8 @@ def dtypes_are_kept(case: LayerCase) -> Numbers:
 
     Catches: a fixed dtype inside, float64 results with float32's digits.
     """
-    single, double = case.layer(dtype=torch.float32), case.layer(dtype=torch.float64)
+    double = case.layer()
+    single = copy.deepcopy(double).float()
     x = case.data()
     outputs = {}
     for layer, dtype in ((single, torch.float32), (double, torch.float64)):
@@ -89,17 +93,16 @@ def runs_on_cuda(case: LayerCase) -> Numbers:
     return {"difference": close(output, expected, "on CUDA against CPU", tolerance=1e-6)}
 
 
-@WEIGHT_CHECKS.check()
+@REGISTERED.check(gate=True)
 def parameters_are_registered(case: LayerCase) -> None:
     """Every tensor and module inside is a parameter, a buffer or a submodule.
 
     Catches: parameters in plain lists, which no optimiser moves and no state dict saves.
     """
-    layer = case.layer()
-    require_registered(layer)
+    require_registered(case.make())
 
 
-@WEIGHT_CHECKS.check(needs=("parameters_are_registered", "the_given_state_is_used"))
+@WEIGHT_CHECKS.check(needs=("the_given_state_is_used",))
 def parameters_get_gradients(case: LayerCase) -> Numbers:
     """Every parameter, and every declared gate, gets a gradient that is not zero.
 
@@ -173,7 +176,7 @@ def _moved(state: object, index: int, change: torch.Tensor) -> object:
     return map_state(lambda part: part + change if next(counter) == index else part, state)
 
 
-@WEIGHT_CHECKS.check(needs=("parameters_are_registered",))
+@WEIGHT_CHECKS.check()
 def same_seed_same_weights(case: LayerCase) -> None:
     """Built twice under one seed, the layer has the same weights; under another, others.
 
@@ -220,7 +223,7 @@ def fresh_has_new_weights(case: LayerCase) -> Numbers:
     return {"drawn": len(drawn)}
 
 
-@WEIGHT_CHECKS.check(needs=("parameters_are_registered",))
+@WEIGHT_CHECKS.check()
 def state_dict_round_trip(case: LayerCase) -> Numbers:
     """Another instance with this one's state dict, through safetensors, gives the same numbers.
 
@@ -232,7 +235,7 @@ def state_dict_round_trip(case: LayerCase) -> Numbers:
     return {"difference": close(one(second(x)[0]), one(first(x)[0]), "after the state dict")}
 
 
-@WEIGHT_CHECKS.check(needs=("parameters_are_registered",))
+@WEIGHT_CHECKS.check()
 def copies_are_independent(case: LayerCase) -> Numbers:
     """A deep copy gives the same numbers and has parameters of its own.
 

@@ -113,6 +113,7 @@ class Run:
         self.checks = {check.name: check for check in checks}
         self.case, self.settings = case, settings
         self._results: dict[str, CheckResult] = {}
+        self._blocked: dict[str, str] = {}  # checks that were not run, and the failure behind it
         self._needs = _needs(list(self.checks.values()))
         for option in ("only", "expected_failures"):
             for name in getattr(settings, option):
@@ -143,8 +144,10 @@ class Run:
         if check.slow and self.settings.fast:
             return replace(result, outcome=SKIPPED, reason="takes seconds; left out by fast")
         for needed in self._needs[name]:
-            if self.result(needed).outcome in (FAILED, EXPECTED):
-                reason = f"means nothing until '{needed}' passes"
+            bad = self.result(needed).outcome in (FAILED, EXPECTED)
+            if bad or needed in self._blocked:
+                self._blocked[name] = cause = self._blocked.get(needed, needed)
+                reason = f"means nothing until '{cause}' passes"
                 return replace(result, outcome=SKIPPED, reason=reason)
         start = time.perf_counter()
         outcome, reason, numbers = _outcome(check, self.case)

@@ -1,0 +1,74 @@
+"""The conformance kit over everything registered: built-in parts and installed plugins."""
+
+from __future__ import annotations
+
+import pytest
+from seqlab import plugins, registry
+from seqlab.testing import Settings, check_cell, check_source, parametrize_with_checks
+from seqlab.testing.kit import kinds
+
+# sources whose data is elsewhere are checked where they are given options, below and in tests/data
+ELSEWHERE = {"files", "hub", "package"}
+PARTS = [
+    f"{kind}={name}"
+    for kind in kinds()
+    for name in registry.available(kind)
+    if kind != "source" or name not in ELSEWHERE
+]
+
+
+@parametrize_with_checks(PARTS, slow=False)
+def test_a_registered_part_conforms(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks(PARTS, slow=True)
+def test_a_registered_part_conforms_in_the_slow_checks(check):
+    check()
+
+
+OPTIONS = [
+    ("cell=gru", {"reset_after": False}),
+    ("cell=lstm", {"layer_norm": True, "use_bias": False}),
+    ("cell=lstm", {"input_size": 4, "hidden_size": 8}),
+    ("wrapper=bidirectional", {"merge_mode": "sum"}),
+    ("wrapper=bidirectional", {"merge_mode": "gate", "backward_cell": {"name": "lstm"}}),
+    ("wrapper=stacked", {"num_layers": 3, "residual": True, "dropout": 0.2}),
+    ("wrapper=residual", {"project": True}),
+    ("head=tagging", {"crf": True, "dropout": 0.3}),
+    ("head=classification", {"pooling": ["last", "attention"], "hidden_size": 7}),
+    ("head=encoder_decoder", {"attention": "additive", "input_feeding": True}),
+    ("attention=dot", {"scaled": True}),
+    ("decoder=beam", {"width": 3, "length_penalty": 0.7}),
+]
+
+
+@parametrize_with_checks(OPTIONS, slow=False)
+def test_a_part_conforms_with_other_options(check):
+    check()
+
+
+def test_one_bundle_round_trip_runs_in_a_fresh_process():
+    (result,) = check_cell("gru", settings=Settings(only=("bundle_round_trip",)))
+    assert result.outcome == "passed", result
+    assert result.numbers["rows"] == 5
+
+
+def test_a_users_files_are_a_conforming_source(tmp_path):
+    path = tmp_path / "films.csv"
+    path.write_text("text,label\n" + "".join(f"film {i},{i % 3}\n" for i in range(30)))
+    results = check_source("files", path=str(path), split={"test": 0.2, "seed": 1})
+    assert [str(result) for result in results if result.outcome != "passed"] == []
+
+
+@pytest.mark.slow
+def test_a_package_is_a_conforming_source():
+    import yaml
+    from seqlab.testing.completeness import config_folders
+
+    folder = config_folders(plugins.declared("source")["package"])[0]
+    options = yaml.safe_load((folder / "source" / "hironsan.yaml").read_text())
+    assert options.pop("name") == "package"
+    results = check_source("package", **options)
+    assert [str(result) for result in results if result.outcome != "passed"] == []

@@ -1,0 +1,161 @@
+"""Merges, poolings, attentions, decoders and engines with one bug each. Do not use them."""
+
+# ruff: noqa: ARG002  # the signatures are the contract's; many a bug is an argument that is ignored
+
+from __future__ import annotations
+
+import torch
+from seqlab.engines.base import Engine
+from seqlab.engines.loop import LoopEngine
+from seqlab.heads.attention import DotAttention
+from seqlab.heads.decoding import Answers, GreedyDecoder
+from seqlab.heads.pooling import LastPooling, MeanPooling, Pooling
+from seqlab.options.merges import Concat, Merge, Sum
+from torch import nn
+
+
+class WideMerge(Sum):
+    """A sum that states the width of a concatenation."""
+
+    @property
+    def output_size(self):
+        return self.forward_size + self.backward_size
+
+
+class BiasedMerge(Merge):
+    """A learned sum with a bias, which says that it keeps zeros."""
+
+    def __init__(self, forward_size, backward_size):
+        super().__init__(forward_size, backward_size)
+        self.bias = nn.Parameter(torch.full((forward_size,), 0.5))
+
+    def forward(self, forward, backward):
+        return forward + backward + self.bias
+
+
+class SwappedMerge(Concat):
+    """It puts the backward half first."""
+
+    def forward(self, forward, backward):
+        return torch.cat([backward, forward], -1)
+
+
+class ForwardOnly(Sum):
+    """It drops the backward direction."""
+
+    def forward(self, forward, backward):
+        return forward + 0.0 * backward
+
+
+class SoftmaxOverTime(Merge):
+    """Its weights are a softmax over the time axis."""
+
+    def forward(self, forward, backward):
+        if forward.dim() < 3:
+            return forward + backward
+        return (forward + backward) * torch.softmax(forward.sum(-1, keepdim=True), -2)
+
+
+class LastColumn(Pooling):
+    """It takes the output at T - 1, real or padded."""
+
+    def pool(self, output_BTE, encoded):
+        return output_BTE[:, -1]
+
+
+class LastInTime(LastPooling):
+    """It takes both halves at the last step in time; the backward one has seen one input there."""
+
+    def pool(self, output_BTE, encoded):
+        return super().pool(output_BTE, encoded._replace(directions=(output_BTE.shape[2],)))
+
+
+class MeanOverAll(MeanPooling):
+    """It divides by T in place of the number of real steps."""
+
+    def pool(self, output_BTE, encoded):
+        return output_BTE.mean(1)
+
+
+class AttendsToPadding(DotAttention):
+    """Its softmax runs over padded steps, too."""
+
+    def forward(self, query_BUQ, memory):
+        return super().forward(query_BUQ, memory._replace(mask=torch.ones_like(memory.mask)))
+
+
+class OverLimit(GreedyDecoder):
+    """It gives each row one token more than its limit."""
+
+    def search(self, step, state, limit_B, *, bos, eos):
+        return super().search(step, state, limit_B + 1, bos=bos, eos=eos)
+
+
+class NoEndScore(GreedyDecoder):
+    """Its score is that of the answer times two."""
+
+    def search(self, step, state, limit_B, *, bos, eos):
+        found = super().search(step, state, limit_B, bos=bos, eos=eos)
+        return Answers(found.tokens, found.lengths, 2 * found.score)
+
+
+class IgnoresMask(LoopEngine):
+    """It runs over masked steps."""
+
+    name = "ignores-mask"
+
+    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+        return super().run(cell, x_BTD, state, None, reverse=reverse, noise=noise)
+
+
+class LosesPlace(LoopEngine):
+    """A reversed run comes out in the order of running."""
+
+    name = "loses-place"
+
+    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+        output, final = super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
+        return (output.flip(1) if reverse else output), final
+
+
+class NoStateGradient(LoopEngine):
+    """The initial state gets no gradient."""
+
+    name = "no-state-gradient"
+
+    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+        state = type(state)(*(part.detach() for part in state))
+        return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
+
+
+class ForgetsNoise(LoopEngine):
+    """It drops the dropout masks."""
+
+    name = "forgets-noise"
+
+    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+        return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=None)
+
+
+class SaysTrue(LoopEngine):
+    """Its refusals are True and False, without words."""
+
+    name = "says-true"
+
+    def refusal(self, cell, x_BTD, noise):
+        return len(cell.state_sizes) > 1
+
+
+class NoArguments(Engine):
+    """It needs an argument to be built."""
+
+    name = "needs-chunk"
+
+    def __init__(self, chunk):
+        self.chunk = chunk
+
+    def refusal(self, cell, x_BTD, noise):
+        return "never runs"
+
+    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+        raise RuntimeError("never runs")
