@@ -94,6 +94,8 @@ class App:
             spec = self._check(config)
             run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
             result = run(spec, folder)
+            if self.verb == "explain":
+                _discard_if_empty(folder, "train")  # its job's name; explaining writes nothing
         except SeqlabError as error:
             _discard_if_empty(folder, self.verb)
             if os.getpid() != self.process:

@@ -22,7 +22,12 @@ MISSING = "???"
 #: leading positional arguments that the builder supplies, by kind
 GIVEN = {"cell": 1, "wrapper": 0, "head": 2, "source": 0}
 _CHOICES = {"source": "name", "data": "features", "head": "name"}
-_SPECS: dict[str, type] = {"train": RunSpec, "evaluate": EvaluateSpec, "predict": PredictSpec}
+_SPECS: dict[str, type] = {
+    "train": RunSpec,
+    "explain": RunSpec,
+    "evaluate": EvaluateSpec,
+    "predict": PredictSpec,
+}
 
 
 def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict[str, Any]:
@@ -30,7 +35,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
 
     Args:
         config: what Hydra composed (its own node ``hydra`` does not count), or a plain mapping.
-        verb: ``train``, ``evaluate`` or ``predict``.
+        verb: ``train``, ``explain``, ``evaluate`` or ``predict``.
 
     Raises:
         ConfigError: a key is unknown, a value has a wrong type or is missing; the message has
@@ -41,7 +46,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     _require_choices(plain, verb)
     _require_values(plain, "")
     spec = check_fields(plain, _SPECS[verb], "")
-    if verb == "train":
+    if _SPECS[verb] is RunSpec:
         encoder = spec["encoder"]
         encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
         encoder["wrappers"] = [
@@ -113,7 +118,7 @@ def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
     """Say how to give what only the user can choose, before any type is checked."""
-    if verb != "train":
+    if _SPECS[verb] is not RunSpec:
         if plain.get("bundle", MISSING) in {MISSING, None}:
             raise ConfigError("bundle: no value was given; give the folder as bundle=DIR")
         return

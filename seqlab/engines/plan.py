@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from seqlab import registry
@@ -78,10 +79,13 @@ def choose(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     """The engine for one run of a layer.
 
     An engine that cannot work on this machine at all is replaced by the loop, with one warning.
+    While ``torch.export`` traces a layer, the engine is ``export`` whatever was asked for.
 
     Raises:
         EngineError: an engine was asked for by name and refuses; the message says why.
     """
+    if torch.compiler.is_exporting():
+        name = "export"
     return _automatic(cell, x_BTD, noise) if name == "auto" else _named(name, cell, x_BTD, noise)
 
 

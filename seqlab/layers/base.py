@@ -148,7 +148,8 @@ def combined_mask(x_BTD: Tensor, lengths: Tensor | None, mask: Tensor | None) ->
             raise ShapeError(
                 f"lengths must be ({batch},) integers, got {tuple(lengths.shape)} {lengths.dtype}"
             )
-        if lengths.device.type == "cpu" and batch:
+        # a graph that is being exported cannot ask for values
+        if lengths.device.type == "cpu" and not torch.compiler.is_exporting() and batch:
             low, high = (int(v) for v in lengths.aminmax())
             if low < 0 or high > steps:
                 raise ShapeError(f"lengths must lie in 0..{steps}, got {low}..{high}")

@@ -1,0 +1,91 @@
+"""``seqlab export bundle=DIR format=onnx``: a model as a graph that runs without seqlab."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from seqlab.errors import ConfigError, EngineError, did_you_mean
+from seqlab.files import write_json
+
+FORMATS = ("onnx", "torch_export", "step")
+CHOICES = {"bundle": (), "format": FORMATS, "output": ()}
+#: Largest difference between the model and its written graph that counts as equal, in float32.
+TOLERANCE = 1e-4
+HELP = """usage: seqlab export bundle=DIR format=onnx|torch_export|step [output=DIR]
+
+Writes a bundle's model as a graph with dynamic rows and steps, reads the file back, runs it at two
+other shapes and prints the largest differences to the model.
+
+  format=   onnx: model.onnx; torch_export: model.pt2 (read by torch.export.load);
+            step: model.pt2 with one time step and explicit state, for streaming
+  output=   a folder for the graph and export.json (BUNDLE-FORMAT beside the bundle)
+
+The graph takes the features and lengths, and gives the encoder's output and final vector, and the
+head's scores where it has them; a step takes features and state, and gives output and next state.
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Export, compare, print; always 0.
+
+    Raises:
+        ConfigError: a word is not understood.
+        BundleError: the bundle cannot be loaded.
+        EngineError: the model cannot be exported, or the graph's numbers differ from the model's.
+    """
+    if {"--help", "-h"} & set(words):
+        sys.stdout.write(HELP)
+        return 0
+    given = _read(words)
+    form = given["format"]
+    bundle = Path(given["bundle"])
+    output = Path(given.get("output", f"{bundle.resolve()}-{form}"))
+
+    from seqlab.bundle import load
+    from seqlab.verbs import graphs
+
+    model = load(bundle).model.eval()
+    graph = graphs.one_step(model) if form == "step" else graphs.whole(model)
+    program = graphs.export(graph)
+    with graphs.written_folder(output) as folder:
+        found = graphs.difference(graph, graphs.write(program, graph, form, folder))
+        worst = max(value for shape in found.values() for value in shape.values())
+        if not worst <= TOLERANCE:
+            raise EngineError(f"the exported graph differs from the model by {worst:.2g}: {found}")
+        report = {"format": form, "inputs": graph.inputs, "outputs": graph.outputs,
+                  "largest_difference": found}  # fmt: skip
+        write_json(folder / "export.json", report)
+    sys.stdout.write(_text(output, found))
+    return 0
+
+
+def _read(words: Sequence[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not value:
+            raise ConfigError(f"'{word}' is not understood: expected bundle=DIR format=FORMAT")
+        if key not in CHOICES:
+            raise ConfigError(f"{key}: unknown key, {did_you_mean(key, CHOICES)}")
+        if key in given:
+            raise ConfigError(f"{key}: given twice")
+        given[key] = value
+    for key in ("bundle", "format"):
+        if key not in given:
+            raise ConfigError(f"{key}= is missing: seqlab export bundle=DIR format=FORMAT")
+    if given["format"] not in FORMATS:
+        raise ConfigError(
+            f"format: unknown value '{given['format']}', {did_you_mean(given['format'], FORMATS)}"
+        )
+    return given
+
+
+def _text(output: Path, found: dict[str, dict[str, float]]) -> str:
+    lines = [f"wrote {output}", "largest difference to the model, run again:"]
+    for shape, values in found.items():
+        rows, steps = shape.split("x")
+        parts = ", ".join(f"{name} {value:.1e}" for name, value in values.items())
+        lines.append(f"  {rows} rows of {steps} steps: {parts}")
+    return "\n".join(lines) + "\n"
