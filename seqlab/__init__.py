@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seqlab.bundle import load
     from seqlab.cells.base import Cell
     from seqlab.cells.gated import GatedCell
+    from seqlab.cells.linear import LinearRecurrentCell
     from seqlab.layers.base import Layer
     from seqlab.layers.recurrent import GRU, LSTM, RNN, Recurrent
     from seqlab.layers.stream import stream
@@ -38,6 +39,7 @@ _HOMES = {
     "GatedCell": "seqlab.cells.gated",
     "LSTM": "seqlab.layers.recurrent",
     "Layer": "seqlab.layers.base",
+    "LinearRecurrentCell": "seqlab.cells.linear",
     "RNN": "seqlab.layers.recurrent",
     "Recurrent": "seqlab.layers.recurrent",
     "Residual": "seqlab.wrappers.residual",
@@ -55,6 +57,7 @@ __all__ = [
     "Cell",
     "GatedCell",
     "Layer",
+    "LinearRecurrentCell",
     "Recurrent",
     "Residual",
     "Stacked",
@@ -68,7 +71,13 @@ __all__ = [
 ]
 
 
+#: Packages and modules that `import seqlab` alone gives access to.
+_MODULES = frozenset({"compat", "errors", "registry", "testing", "types"})
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"seqlab.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'seqlab' has no attribute '{name}'")
@@ -78,4 +87,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})
