@@ -23,11 +23,12 @@ from typing import Any
 import torch
 from seqlab.build import build_model
 from seqlab.training.devices import global_settings, quiet
-from seqlab.training.folder import open_folder
+from seqlab.training.folder import RunFolder, open_folder
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.run import Run
 
+EPOCHS = 3
 SERIES = {
     "source": {"name": "mnist1d"},
     "data": {
@@ -76,7 +77,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def run_spec(case: dict[str, Any], threads: int) -> dict[str, Any]:
-    """The spec of a run of one epoch, without validation."""
+    """The spec of a run of a few epochs, without validation."""
     return {
         "seed": 0,
         "source": case["source"],
@@ -87,7 +88,8 @@ def run_spec(case: dict[str, Any], threads: int) -> dict[str, Any]:
         "scheduler": {"name": "none"},
         "trainer": {
             "accelerator": "cpu",
-            "max_epochs": 1,
+            "max_epochs": EPOCHS,
+            "deterministic": True,
             "gradient_clip_val": 1.0,
             "gradient_clip_algorithm": "norm",
             "num_threads": threads,
@@ -102,11 +104,11 @@ def time_run(spec: dict[str, Any]) -> float:
     with (
         tempfile.TemporaryDirectory() as folder,
         quiet(),
+        contextlib.redirect_stdout(io.StringIO()),
         open_folder(Path(folder), spec) as opened,
     ):
         run = Run(spec, opened)
-        with contextlib.redirect_stdout(io.StringIO()):
-            run.fit()
+        run.fit()
         return run.recorder.last_step / run.recorder.final_seconds
 
 
@@ -115,17 +117,18 @@ def time_bare(spec: dict[str, Any], data: Any, *, loaded: bool) -> float:
     reseed(0)
     model = build_model(spec, data.info).train()
     optimizer = build_optimizer(spec["optimizer"], model, fused=True)
-    batches = data.loader("train")
+    epochs: list[Any] = [data.loader("train", epoch=epoch) for epoch in range(EPOCHS)]
     if loaded:
-        batches = list(batches)
+        epochs = [list(batches) for batches in epochs]
     steps = 0
     begin = time.perf_counter()
-    for batch in batches:
-        optimizer.zero_grad()
-        model.loss(batch).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        steps += 1
+    for batches in epochs:
+        for batch in batches:
+            optimizer.zero_grad()
+            model.loss(batch).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            steps += 1
     return steps / (time.perf_counter() - begin)
 
 
@@ -133,11 +136,11 @@ def measure(case: dict[str, Any], repeats: int, threads: int) -> dict[str, float
     """Medians of both, in turns, after one round that does not count."""
     spec = run_spec(case, threads)
     with (
-        tempfile.TemporaryDirectory() as folder,
         quiet(),
-        open_folder(Path(folder), spec) as opened,
+        contextlib.redirect_stdout(io.StringIO()),
+        tempfile.TemporaryDirectory() as folder,
     ):
-        data = Run(spec, opened).data
+        data = Run(spec, RunFolder(Path(folder))).data
     rates: dict[str, list[float]] = {"run": [], "bare": [], "bare, batches in a list": []}
     with global_settings(threads):
         for turn in range(repeats + 1):

@@ -92,21 +92,9 @@ def build_model(spec: Mapping[str, Any], info: DataInfo) -> SequenceModel:
     encoder = Encoder(
         info.features,
         lambda input_size: build_layer(options, input_size),
-        embedding=_embedding(options.get("embedding")),
+        embedding=options.get("embedding"),
         input_layer=options.get("input_layer"),
         dropout=options.get("dropout", 0.0),
     )
     head = construct("head", spec["head"], encoder.info, info.target, where="head")
     return SequenceModel(info, encoder, head)
-
-
-def _embedding(spec: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The options of ``Encoder``: ``sizes: {text: 8}`` is short for a size a feature."""
-    if spec is None:
-        return None
-    options = dict(spec)
-    sizes = options.pop("sizes", None)
-    if sizes:
-        own = {name: {"size": size} for name, size in sizes.items()}
-        options["features"] = {**own, **options.get("features", {})}
-    return options

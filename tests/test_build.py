@@ -38,7 +38,9 @@ def test_engine_and_cell_options_reach_the_layer():
 
 def test_model_runs_and_sizes_follow_from_the_data(asymmetric):
     spec = {
-        "encoder": encoder("bidirectional", embedding={"size": 4, "sizes": {"text": 6}}),
+        "encoder": encoder(
+            "bidirectional", embedding={"size": 4, "features": {"text": {"size": 6}}}
+        ),
         "head": HEAD,
         "seed": 0,
     }
@@ -102,7 +104,7 @@ def test_unmerged_directions_under_a_head():
         ({"head": {"name": "classification", "poling": 1}}, r"head: .* no option 'poling'"),
         ({"head": None}, r"head: expected a mapping"),
         ({"encoder": None}, r"encoder: expected a mapping"),
-        ({"encoder": encoder(embedding={"sizes": {"txt": 3}})}, "text"),
+        ({"encoder": encoder(embedding={"features": {"txt": {"size": 3}}})}, "text"),
     ],
 )
 def test_models_that_do_not_fit(changes, message):
