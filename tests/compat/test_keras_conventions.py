@@ -162,6 +162,27 @@ def test_nested_and_deep_bidirectional():
     assert all(p.grad is not None for p in deep.parameters())
 
 
+def test_weights_of_a_learned_merge_come_last():
+    layer = ours.Bidirectional(ours.GRU(2, return_sequences=True), "gate", input_size=3)
+    weights = layer.get_weights()
+    assert [w.shape for w in weights[6:]] == [(2, 4), (2,)]
+    twin = ours.Bidirectional.from_config(json.loads(json.dumps(layer.get_config())))
+    twin.build(3)
+    twin.set_weights(weights)
+    x = torch.randn(2, 4, 3)
+    torch.testing.assert_close(twin(x), layer(x))
+    with pytest.raises(ShapeError, match=r"weights\[7\] \(merge\) must be \(2,\), got \(3,\)"):
+        twin.set_weights([*weights[:7], np.zeros(3)])
+
+
+def test_frozen_layers():
+    layer = ours.Bidirectional(ours.GRU(2), "gate", trainable=False, input_size=3)
+    assert not any(p.requires_grad for p in layer.parameters())
+    assert not any(
+        p.requires_grad for p in ours.LSTM(2, trainable=False, input_size=3).parameters()
+    )
+
+
 def test_a_registered_cell_runs_in_rnn():
     layer = ours.RNN({"name": "lstm", "hidden_size": 3, "peepholes": True}, return_state=True)
     output, hidden, _memory = layer(torch.randn(2, 4, 5))

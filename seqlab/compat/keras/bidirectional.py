@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 from typing_extensions import Self
 
@@ -73,6 +75,9 @@ class Bidirectional(KerasLayer):
         sizes = (self.forward_layer.output_size, self.backward_layer.output_size)
         spec = "none" if merge_mode is None else merge_mode
         self.merge: Merge = construct("merge", spec, *sizes, where="merge_mode").to(self.dtype)
+        self.merge.requires_grad_(self.trainable)
+        if not self.trainable:
+            self.forward_layer.trainable = self.backward_layer.trainable = False
         self._initial_weights = weights
         if self._width is not None:
             self.build(self._width)
@@ -129,6 +134,31 @@ class Bidirectional(KerasLayer):
     def parts(self) -> list[Layer]:
         """The forward layer's, then the backward layer's."""
         return [*self.forward_layer.parts(), *self.backward_layer.parts()]
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """The forward layer's weights, the backward layer's, and those of a learned merge."""
+        merge = [p.detach().cpu().numpy().copy() for p in self.merge.parameters()]
+        return [*super().get_weights(), *merge]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all weights, in the order of ``get_weights``.
+
+        Raises:
+            ShapeError: another number of arrays, or one of another shape; nothing is changed.
+        """
+        own = list(self.merge.parameters())
+        count = max(len(weights) - len(own), 0)
+        values = [torch.as_tensor(value) for value in weights[count:]]
+        for index, (target, value) in enumerate(zip(own, values, strict=False)):
+            if target.shape != value.shape:
+                raise ShapeError(
+                    f"Bidirectional: weights[{count + index}] (merge) must be "
+                    f"{tuple(target.shape)}, got {tuple(value.shape)}"
+                )
+        super().set_weights(weights[:count])
+        with torch.no_grad():
+            for target, value in zip(own, values, strict=True):
+                target.copy_(value)
 
     # -- running -----------------------------------------------------------------------------
 
