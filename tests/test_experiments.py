@@ -1,0 +1,32 @@
+"""The experiments reach what docs/results.md says; minutes each, run by scripts/test-long."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+#: experiment -> (metric, at least or at most, bound)
+BOUNDS = {
+    "g2p": ("phoneme_error_rate", "most", 0.15),
+    "mnist1d": ("accuracy", "least", 0.90),
+    "japanese_vowels": ("accuracy", "least", 0.95),
+    "reuters": ("accuracy", "least", 0.92),
+    "ner": ("span_f1", "least", 0.50),
+    "pos": ("accuracy", "least", 0.94),
+    "scan": ("command_accuracy", "least", 0.95),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_experiment_reaches_its_bound(name, tmp_path):
+    command = Path(sys.executable).parent / "seqlab"
+    folder = tmp_path / name
+    subprocess.run([command, "train", f"experiment={name}", f"hydra.run.dir={folder}"], check=True)
+    metric, side, bound = BOUNDS[name]
+    value = json.loads((folder / "result.json").read_text())["test"][metric]
+    assert value >= bound if side == "least" else value <= bound
