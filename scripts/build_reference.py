@@ -1,0 +1,238 @@
+"""Writes docs/reference: a page for each built-in part and one for the Python interface.
+
+python scripts/build_reference.py            writes the pages, and removes pages of parts that went
+python scripts/build_reference.py --check    writes nothing; exit code 1 if a page would change
+
+All text comes from docstrings; what is said of cells is traced from their code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import seqlab
+from seqlab import plugins, registry
+from seqlab.construct import accepted_options
+from seqlab.introspection.card import WIDTHS, CellCard, cell_card
+from seqlab.introspection.svg import as_svg
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+#: Kinds whose parts are small functions: one page for all of a kind.
+TOGETHER = ("activation", "initializer", "regularizer", "constraint")
+#: What authors of plugins build on, beside the names of ``seqlab`` itself.
+CONTRACTS = (
+    "seqlab.engines.base:Engine",
+    "seqlab.heads.base:Head",
+    "seqlab.options.merges:Merge",
+    "seqlab.data.sources.base:Source",
+    "seqlab.testing.kit:check",
+    "seqlab.testing.kit:check_cell",
+    "seqlab.testing.parametrize:parametrize_with_checks",
+)
+_SECTION = re.compile(r"(Args|Raises|Returns|Class attributes|Examples?)::?$")
+
+
+def pages() -> dict[str, str]:
+    """All pages by path inside the folder."""
+    made = {"index.md": _index(), "python.md": _python()}
+    for kind in registry.KINDS:
+        names = _built_in(kind)
+        if kind in TOGETHER:
+            sections = [_section(kind, name, "## ") for name in names]
+            made[f"{kind}.md"] = f"# Every {kind}\n\n" + "\n".join(sections)
+            continue
+        for name in names:
+            text = _section(kind, name, "# ")
+            if kind == "cell":
+                card = cell_card(name)
+                text += _card(card)
+                if card.diagram is not None:
+                    made[f"{kind}/{name}.svg"] = as_svg(card.diagram, f"{name}: one step")
+            made[f"{kind}/{name}.md"] = text
+    return made
+
+
+def main(words: list[str]) -> int:
+    """Write or check the pages."""
+    wanted = pages()
+    present = {
+        path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8")
+        for path in FOLDER.rglob("*")
+        if path.is_file()
+    }
+    stale = sorted(n for n in {*wanted, *present} if wanted.get(n) != present.get(n))
+    if "--check" in words:
+        for name in stale:
+            print(f"docs/reference/{name} is out of date: run scripts/build_reference.py")
+        return int(bool(stale))
+    for name in stale:
+        target = FOLDER / name
+        if name not in wanted:
+            target.unlink()
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(wanted[name], encoding="utf-8")
+    print(f"{len(wanted)} pages, {len(stale)} changed")
+    return 0
+
+
+def _built_in(kind: str) -> list[str]:
+    declared = plugins.declared(kind).values()
+    return sorted(part.name for part in declared if part.distribution == plugins.BUILT_IN)
+
+
+def _index() -> str:
+    lines = ["# Reference", "", "Written from the docstrings by `scripts/build_reference.py`.", "",
+             "- [The Python interface](python.md)"]  # fmt: skip
+    for kind in registry.KINDS:
+        names = _built_in(kind)
+        if not names:
+            continue
+        if kind in TOGETHER:
+            lines.append(f"- [{kind}]({kind}.md): {', '.join(names)}")
+        else:
+            links = ", ".join(f"[{name}]({kind}/{name}.md)" for name in names)
+            lines.append(f"- {kind}: {links}")
+    return "\n".join(lines) + "\n"
+
+
+def _section(kind: str, name: str, level: str) -> str:
+    part = registry.get(kind, name)
+    options = list(accepted_options(part).items())
+    shown = ", ".join(f"`{_option(*item)}`" for item in options)
+    takes = f"\nTakes {shown}.\n" if options else ""
+    title = f"{level}{name}\n\n`{part.__module__}.{part.__qualname__}`\n\n"
+    return title + markdown(inspect.getdoc(part) or "") + takes
+
+
+def _option(name: str, parameter: inspect.Parameter) -> str:
+    empty = parameter.default is inspect.Parameter.empty
+    return name if empty else f"{name}={parameter.default!r}"
+
+
+def _python() -> str:
+    lines = ["# The Python interface", "", "What `import seqlab` gives, and the bases of parts."]
+    objects = [(name, getattr(seqlab, name)) for name in sorted(seqlab.__all__)]
+    objects = [(f"seqlab.{name}", thing) for name, thing in objects if callable(thing)]
+    for target in CONTRACTS:
+        module, _, name = target.partition(":")
+        objects.append((f"{module}.{name}", getattr(importlib.import_module(module), name)))
+    for title, thing in objects:
+        signature = "" if inspect.isclass(thing) else _signature(thing)
+        lines += ["", f"## {title}", "", *([f"`{signature}`", ""] if signature else [])]
+        lines.append(markdown(inspect.getdoc(thing) or ""))
+        lines += _methods(thing)
+    return "\n".join(lines) + "\n"
+
+
+def _methods(thing: Any) -> list[str]:
+    if not inspect.isclass(thing):
+        return []
+    lines = []
+    for name, member in vars(thing).items():
+        own = inspect.isfunction(member) or isinstance(member, property)
+        text = inspect.getdoc(member) if own and not name.startswith("_") else None
+        if text:
+            signature = "" if isinstance(member, property) else _signature(member)
+            first = " ".join(text.split("\n\n")[0].split())
+            lines.append(f"- `{name}{signature}`: {_inline(first)}")
+    return ["", *lines] if lines else []
+
+
+def _signature(function: Any) -> str:
+    """A signature with its annotations as they are written."""
+    return re.sub(r"((?:: |-> |= )?)'([^']*)'", _unquoted, str(inspect.signature(function)))
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    return found[0] if found[1] == "= " else f"{found[1]}{found[2]}"
+
+
+def markdown(text: str) -> str:
+    """A docstring as Markdown: sections become lists; equations and examples become code."""
+    made = []
+    for title, lines in _blocks(text):
+        body = inspect.cleandoc("\n".join(["", *lines]))
+        if title.startswith("Example"):
+            made.append(f"**{title}**\n\n```python\n{body}\n```")
+        elif title:
+            made.append(f"**{title}**\n\n{_inline(_items(body))}")
+        elif body.startswith(">>>"):
+            made.append(f"```python\n{body}\n```")
+        elif lines[0].startswith("    "):
+            made.append(f"```text\n{body}\n```")
+        else:
+            made.append(_inline(body))
+    return "\n\n".join(made) + "\n"
+
+
+def _blocks(text: str) -> list[tuple[str, list[str]]]:
+    """Paragraphs, indented blocks and sections, each with its title or ``""``."""
+    found: list[tuple[str, list[str]]] = []
+    fresh = True
+    for line in text.splitlines():
+        indented = line.startswith("    ")
+        title = found[-1][0] if found else ""
+        if _SECTION.match(line):
+            found.append((line.rstrip(":"), []))
+        elif not line.strip():
+            fresh = True
+            if title:
+                found[-1][1].append("")
+            continue
+        elif title and indented:
+            found[-1][1].append(line)
+        elif fresh or title or not found:
+            found.append(("", [line]))
+        else:
+            found[-1][1].append(line)
+        fresh = False
+    return [(title, lines) for title, lines in found if lines]
+
+
+def _items(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        item = re.match(r"(\*{0,2}\w[\w, ]*): (.*)", line)
+        if item:
+            lines.append(f"- `{item[1]}`: {item[2]}")
+        else:
+            lines.append(f"  {line.strip()}" if line.startswith(" ") else line)
+    return "\n".join(lines)
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"(?<!`)``([^`]+)``(?!`)", r"`\1`", text)
+
+
+def _card(card: CellCard) -> str:
+    """What is traced from a cell's code, as Markdown."""
+    rows = [f"| `{p.name}` | `[{', '.join(map(str, p.shape))}]` | {p.numbers} |"
+            for p in card.parameters]  # fmt: skip
+    sizes = [f"| {n} | {card.size(n, n):,} | {card.cost(n, n):,} |" for n in WIDTHS]
+    counts = ", ".join(f"{count} {name}" for name, count in card.operations.items())
+    lines = [
+        "", "## Parameters", "", "D inputs, H units.", "", "| name | shape | numbers |",
+        "|---|---|---|", *rows, f"| all | | {card.size} |", "",
+        "## Cost of a step", "",
+        f"Multiply-adds in matrix products, for one sequence: {card.products}.",
+        *([f"Elementwise operations for each unit: {counts}."] if counts else []), "",
+        "| D = H | parameters | operations |", "|---|---|---|", *sizes, "",
+        "## Equations, as traced from the code", "",
+    ]  # fmt: skip
+    if card.diagram is None:
+        return "\n".join([*lines, f"This cell's code cannot be traced: {card.reason}.", ""])
+    plain = "\n".join(f"{left} = {right}" for left, right in card.equations)
+    picture = f"![The values of one step of {card.name} and what they are made from]"
+    lines += [f"$$\n{card.latex}\n$$", "", f"```text\n{plain}\n```", "",
+              f"{picture}({card.name}.svg)", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
