@@ -187,12 +187,12 @@ def _outcome(check: Check, case: Any) -> tuple[str, str, Mapping[str, float]]:
         return FAILED, str(failure), dict(failure.numbers)
     except Skip as skip:
         return SKIPPED, str(skip), {}
-    except Exception as error:  # noqa: BLE001  # whatever a part under test raises is a finding
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a part raises is a finding
         return FAILED, _raised(error), {}
     return PASSED, "", dict(numbers)
 
 
-def _raised(error: Exception) -> str:
+def _raised(error: BaseException) -> str:
     """What was raised, and the innermost line it came from."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno})" if frames else ""

@@ -176,14 +176,14 @@ def _stated(part: Any) -> dict[str, str]:
 
 
 def check(
-    kind: str, part: Any, *, settings: Settings | None = None, **options: Any
+    kind: str, part: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a part of any kind; see ``check_cell``."""
     return make_run(kind, part, options, settings).results()
 
 
 def check_cell(
-    cell_class: Any, *, settings: Settings | None = None, **options: Any
+    cell_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a cell.
 
@@ -207,56 +207,56 @@ def check_cell(
 
 
 def check_wrapper(
-    wrapper_class: Any, *, settings: Settings | None = None, **options: Any
+    wrapper_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a wrapper, around a GRU and around others; see ``check_cell``."""
     return check("wrapper", wrapper_class, settings=settings, **options)
 
 
 def check_head(
-    head_class: Any, *, settings: Settings | None = None, **options: Any
+    head_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a head, on top of a small bidirectional encoder; see ``check_cell``."""
     return check("head", head_class, settings=settings, **options)
 
 
 def check_source(
-    source_class: Any, *, settings: Settings | None = None, **options: Any
+    source_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a source with its options; see ``check_cell``."""
     return check("source", source_class, settings=settings, **options)
 
 
 def check_engine(
-    engine_class: Any, *, settings: Settings | None = None, **options: Any
+    engine_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of an engine, over all registered cells; see ``check_cell``."""
     return check("engine", engine_class, settings=settings, **options)
 
 
 def check_merge(
-    merge_class: Any, *, settings: Settings | None = None, **options: Any
+    merge_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a merge; see ``check_cell``."""
     return check("merge", merge_class, settings=settings, **options)
 
 
 def check_pooling(
-    pooling_class: Any, *, settings: Settings | None = None, **options: Any
+    pooling_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a pooling; see ``check_cell``."""
     return check("pooling", pooling_class, settings=settings, **options)
 
 
 def check_attention(
-    attention_class: Any, *, settings: Settings | None = None, **options: Any
+    attention_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of an attention; see ``check_cell``."""
     return check("attention", attention_class, settings=settings, **options)
 
 
 def check_decoder(
-    decoder_class: Any, *, settings: Settings | None = None, **options: Any
+    decoder_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
     """Run every check of a decoder; see ``check_cell``."""
     return check("decoder", decoder_class, settings=settings, **options)
