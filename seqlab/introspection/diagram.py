@@ -44,7 +44,7 @@ def diagram_of(equations: Equations) -> Diagram:
     >>> from seqlab.cells.rnn import RNNCell
     >>> from seqlab.introspection.equations import equations_of
     >>> [box.label for box in diagram_of(equations_of(RNNCell(2, 3))).boxes]
-    ['x_t', 'h_{t-1}', 'W_g x + U_g h + b_g', 'tanh', 'h_t']
+    ['x_t', 'h_{t-1}', 'W x + U h + b', 'tanh', 'h_t']
     """
     return _Drawing(equations).draw()
 
@@ -53,7 +53,7 @@ def as_text(diagram: Diagram) -> str:
     """One tree for each named value, down to other named values and inputs."""
     lines: list[str] = []
     for index, box in enumerate(diagram.boxes):
-        if box.name and box.kind == "operation":
+        if box.name and box.kind in {"operation", "matrix"}:
             lines.append(f"{box.name} = {box.label}")
             lines += _branches(diagram, index, "  ")
     return "\n".join(lines)
@@ -156,18 +156,26 @@ class _Drawing:
     def _is_affine(self, node: Node) -> bool:
         return node.op == "symbol" and node.value.kind in {"input", "recurrent"}
 
+    def _is_loose(self, node: Node) -> bool:
+        """Whether a gate's part of a matrix product stands in a sum without a name of its own."""
+        return self._is_affine(node) and node not in self.equations.names
+
     def _sum(self, node: Node, name: str) -> int:
+        if self._is_affine(node):
+            return self._matrix(node.value.name, [node], name)
         terms: list[tuple[str, Node]] = []
         self._terms(node, "+", terms, top=True)
-        gates = dict.fromkeys(n.value.name for _, n in terms if self._is_affine(n))
-        sources: list[tuple[int, str]] = []
-        for gate in gates:
-            parts = [(s, n) for s, n in terms if self._is_affine(n) and n.value.name == gate]
-            sign = "" if all(s == "+" for s, _ in parts) else _MINUS
-            sources.append((self._matrix(gate, [n for _, n in parts]), sign))
+        grouped: dict[tuple[str, str], list[Node]] = {}
+        for sign, part in terms:
+            if self._is_loose(part):
+                grouped.setdefault((part.value.name, sign), []).append(part)
+        sources = [
+            (self._matrix(gate, parts, ""), "" if sign == "+" else _MINUS)
+            for (gate, sign), parts in grouped.items()
+        ]
         numbers = [(s, n.value) for s, n in terms if n.op == "number"]
         for sign, part in terms:
-            if not self._is_affine(part) and part.op != "number":
+            if not self._is_loose(part) and part.op != "number":
                 sources.append((self._visit(part), "" if sign == "+" else _MINUS))
         if len(sources) == 1 and not numbers and not sources[0][1] and not name:
             self.known[node] = sources[0][0]
@@ -192,7 +200,7 @@ class _Drawing:
             self._terms(node.args[0], sign, terms)
             self._terms(node.args[1], opposite if node.op == "sub" else sign, terms)
 
-    def _matrix(self, gate: str, parts: list[Node]) -> int:
+    def _matrix(self, gate: str, parts: list[Node], name: str) -> int:
         """The box of a gate's matrix products, with arrows from what they multiply."""
         known = self.equations
         kinds = {part.value.kind for part in parts}
@@ -200,17 +208,19 @@ class _Drawing:
         if key in self.known:
             return self.known[key]
         letter = known.letters[Symbol("input", gate)]
-        pieces, sources = [], []
+        sub = f"_{letter}" if letter else ""
+        pieces: list[str] = []
+        sources: list[tuple[int, str]] = []
         if "input" in kinds:
-            pieces.append(f"W_{letter} x")
+            pieces.append(f"W{sub} x")
             sources.append((self._input("x_t"), ""))
         if "recurrent" in kinds:
             if gate in known.second_gates and known.second is not None:
-                pieces.append(f"U_{letter} ·")
+                pieces.append(f"U{sub} ·")
                 sources.append((self._visit(known.second), ""))
             else:
-                pieces.append(f"U_{letter} h")
+                pieces.append(f"U{sub} h")
                 sources.append((self._input(f"{known.hidden}_{{t-1}}"), ""))
         if ("input" in kinds and known.has_bias) or known.has_recurrent_bias:
-            pieces.append(f"b_{letter}")
-        return self._connect(Box(" + ".join(pieces), "matrix"), key, sources)
+            pieces.append(f"b{sub}")
+        return self._connect(Box(" + ".join(pieces), "matrix", name), key, sources)

@@ -22,7 +22,7 @@ def equations_of(cell: Cell) -> Equations:
     """The equations of a cell, traced from its code.
 
     Each gate's activated value, each field of the state and the output have a name; so has any
-    other value that is used twice.
+    other value that is used twice, and any that the author's code gives a name of one letter.
 
     Raises:
         UntraceableError: the code cannot be recorded.
@@ -35,8 +35,10 @@ def equations_of(cell: Cell) -> Equations:
     pool = Pool()
     step = trace_step(cell, pool)
     gates = tuple(getattr(cell, "gates", ()))
-    letters = _letters(gates, step)
-    names = _names(step, gates, letters)
+    variables = _variables(step)
+    owners = _owners(step, gates, variables)
+    letters = _letters(gates, step, owners, variables)
+    names = _names(step, gates, letters, owners, variables)
     equations = _ordered(step, names, gates, letters)
     fields = list(step.state)
     if names.get(step.output) is None or step.output.op == "symbol":
@@ -58,9 +60,12 @@ def equations_of(cell: Cell) -> Equations:
     )
 
 
-def _letters(gates: Sequence[str], step: Step) -> dict[Symbol, str]:
+def _letters(
+    gates: Sequence[str], step: Step, owners: dict[str, Node], variables: dict[Node, str]
+) -> dict[Symbol, str]:
+    """The symbols of state fields, gates and parameters; a lone gate has none."""
     found: dict[Symbol, str] = {}
-    taken = set(_TAKEN)
+    taken = {*_TAKEN, *variables.values()}
 
     def choose(kind: str, name: str) -> None:
         options = [LETTERS.get(name, ""), *(c for c in name.lower() if c.isalpha() and c != "h")]
@@ -71,11 +76,47 @@ def _letters(gates: Sequence[str], step: Step) -> dict[Symbol, str]:
     for field in step.state:
         choose("state", field)
     for gate in gates:
-        choose("input", gate)
+        own = variables.get(owners[gate]) if gate in owners else None
+        if len(gates) == 1:
+            found[Symbol("input", gate)] = ""
+        elif own is not None:
+            found[Symbol("input", gate)] = own
+        else:
+            choose("input", gate)
     for root in _roots(step):
         for node in root.walk():
             if node.op == "symbol" and node.value.kind == "parameter":
                 found[node.value] = _parameter(node.value.name, gates, found)
+    return found
+
+
+def _variables(step: Step) -> dict[Node, str]:
+    """The author's own letters, but those of the state and those with a fixed meaning."""
+    fixed = {LETTERS.get(field, "") for field in step.state} | _TAKEN
+    states = set(step.state.values())
+    return {
+        node: name
+        for name, node in step.variables.items()
+        if name not in fixed and node not in states and not _is_plain(node)
+    }
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether a node is a number, a parameter or a part of the state."""
+    return node.op == "number" or (
+        node.op == "symbol" and node.value.kind not in {"input", "recurrent"}
+    )
+
+
+def _owners(step: Step, gates: Sequence[str], variables: dict[Node, str]) -> dict[str, Node]:
+    """For each gate the first function that it goes into: the gate's activated value."""
+    stops = frozenset([*step.state.values(), *variables])
+    wanted, found = list(gates), {}
+    for node in _all_nodes(step):
+        seen = _gates_seen(node, stops - {node}) if node.op == "call" else []
+        if seen and seen[0] in wanted and node not in step.state.values():
+            found[seen[0]] = node
+            wanted.remove(seen[0])
     return found
 
 
@@ -94,25 +135,33 @@ def _roots(step: Step) -> list[Node]:
     return [*second, *step.state.values(), step.output]
 
 
-def _names(step: Step, gates: Sequence[str], letters: dict[Symbol, str]) -> dict[Node, str]:
+def _names(
+    step: Step,
+    gates: Sequence[str],
+    letters: dict[Symbol, str],
+    owners: dict[str, Node],
+    variables: dict[Node, str],
+) -> dict[Node, str]:
     """The nodes that get a name of their own."""
     names: dict[Node, str] = {}
     for field, node in step.state.items():
         if node.op not in {"symbol", "number"}:
             names.setdefault(node, f"{letters[Symbol('state', field)]}_t")
-    nodes = list(dict.fromkeys(node for root in _roots(step) for node in root.walk()))
-    wanted = list(gates)
-    stops = frozenset(names)
-    for node in nodes:
-        seen = _gates_seen(node, stops) if node.op == "call" else []
-        gate = next((gate for gate in wanted if seen[:1] == [gate]), None)
-        if gate is not None and node not in names:
-            names[node] = f"{letters[Symbol('input', gate)]}_t"
+    for node, name in variables.items():
+        names.setdefault(node, f"{name}_t")
+    wanted = list(gates) if len(gates) > 1 else []
+    for gate, node in owners.items():
+        if gate in wanted:
+            names.setdefault(node, f"{letters[Symbol('input', gate)]}_t")
             wanted.remove(gate)
-    _name_shared(nodes, names, wanted, letters)
+    _name_shared(_all_nodes(step), names, wanted, letters)
     if step.output not in names and step.output.op not in {"symbol", "number"}:
         names[step.output] = "y_t"
     return names
+
+
+def _all_nodes(step: Step) -> list[Node]:
+    return list(dict.fromkeys(node for root in _roots(step) for node in root.walk()))
 
 
 def _gates_seen(node: Node, stops: frozenset[Node] = frozenset()) -> list[str]:
@@ -139,7 +188,7 @@ def _name_shared(
     for node in nodes:
         for argument in node.args:
             uses[argument] = uses.get(argument, 0) + 1
-    taken = {name[0] for name in (*names.values(), *letters.values())}
+    taken = {name[:1] for name in (*names.values(), *letters.values())}
     free = iter(letter for letter in _FREE if letter not in taken)
     for node in nodes:
         plain = node.op in {"symbol", "number"} or all(a.op == "number" for a in node.args)

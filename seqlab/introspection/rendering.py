@@ -27,7 +27,7 @@ def plain_equations(equations: Equations) -> list[tuple[str, str]]:
     >>> from seqlab.cells.rnn import RNNCell
     >>> from seqlab.introspection.equations import equations_of
     >>> plain_equations(equations_of(RNNCell(2, 3)))
-    [('h_t', 'tanh(W_g x_t + U_g h_{t-1} + b_g)')]
+    [('h_t', 'tanh(W x_t + U h_{t-1} + b)')]
     """
     writer = Plain(equations)
     return [(e.name, writer.body(e.node).text) for e in equations.equations]
@@ -139,14 +139,14 @@ class Plain:
         known = self.equations
         letter = known.letters[Symbol("input", symbol.name)]
         if symbol.kind == "input":
-            bias = self.name(f"b_{letter}") if known.has_bias else ""
-            return f"{self.name(f'W_{letter}')} {self.name('x_t')}", bias
-        bias = self.name(f"b'_{letter}") if known.has_recurrent_bias else ""
+            bias = self.name(_with("b", letter)) if known.has_bias else ""
+            return f"{self.name(_with('W', letter))} {self.name('x_t')}", bias
+        bias = self.name(_with("b'", letter)) if known.has_recurrent_bias else ""
         if symbol.name in known.second_gates and known.second is not None:
             vector = self._inside(known.second, _ATOM)
         else:
             vector = self.name(f"{known.hidden}_{{t-1}}")
-        return f"{self.name(f'U_{letter}')} {vector}", bias
+        return f"{self.name(_with('U', letter))} {vector}", bias
 
     def _letter(self, symbol: Symbol) -> str:
         if symbol.kind == "x":
@@ -180,6 +180,11 @@ class Plain:
 
     def _call(self, name: str, arguments: str) -> str:
         return f"{name}({arguments})"
+
+
+def _with(symbol: str, letter: str) -> str:
+    """``W_i``, or ``W`` where there is one gate only."""
+    return f"{symbol}_{letter}" if letter else symbol
 
 
 class Latex(Plain):

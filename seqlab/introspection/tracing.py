@@ -7,8 +7,11 @@ projection) is the base class's and not part of them.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, NamedTuple
 
 from torch import Tensor, fx
@@ -26,13 +29,15 @@ class UntraceableError(Exception):
 class Step(NamedTuple):
     """What one step computes, as nodes: the output, the next state by field, and helpers.
 
-    ``coefficients`` are a and b of a linear recurrence, else None.
+    ``coefficients`` are a and b of a linear recurrence, else None; ``variables`` are the values
+    that the author's code gave a name of one letter.
     """
 
     output: Node
     state: dict[str, Node]
     second: Node | None = None
     coefficients: tuple[Node, Node] | None = None
+    variables: Mapping[str, Node] = {}
 
 
 class _Function:
@@ -173,9 +178,29 @@ def _trace_gated(cell: GatedCell, pool: Pool) -> Step:
     if cell.second_gates:
         first = cell._first_type(*list(h.values())[:split])  # noqa: SLF001  # as above
         second = record.node_of(record.cell.second_input(gates(*x.values()), first, state))
-    output, new = record.cell.update(gates(*x.values()), gates(*h.values()), state)
+    named: dict[str, fx.Proxy] = {}
+    with _variables_of(type(cell).update, named):
+        output, new = record.cell.update(gates(*x.values()), gates(*h.values()), state)
     nodes = {field: record.node_of(value) for field, value in zip(fields, new, strict=True)}
-    return Step(record.node_of(output), nodes, second)
+    variables = {name: record.node_of(value) for name, value in named.items()}
+    return Step(record.node_of(output), nodes, second, variables=variables)
+
+
+@contextlib.contextmanager
+def _variables_of(function: Any, found: dict[str, fx.Proxy]) -> Iterator[None]:
+    """Collect the one-letter variables that a function has when it returns."""
+    code, before = getattr(function, "__code__", None), sys.getprofile()
+
+    def look(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            proxies = ((n, v) for n, v in frame.f_locals.items() if isinstance(v, fx.Proxy))
+            found.update((name, value) for name, value in proxies if len(name) == 1)
+
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
 
 
 def _trace_linear(cell: LinearRecurrentCell, pool: Pool) -> Step:

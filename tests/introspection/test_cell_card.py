@@ -67,7 +67,7 @@ def test_the_diagram_has_every_gate_and_flows_one_way():
     assert [label for label in labels if label.startswith("W_")] == [
         "W_r x + U_r h + b_r",
         "W_z x + U_z h + b_z",
-        "W_g x + U_g · + b_g",
+        "W_n x + U_n · + b_n",
     ]
     reached = {i for i, box in enumerate(card.diagram.boxes) if box.kind == "input"}
     for _ in labels:
@@ -78,7 +78,7 @@ def test_the_diagram_has_every_gate_and_flows_one_way():
     assert len(reached) == len(labels)
     assert len(set(labels) & {"x_t", "h_{t-1}"}) == 2
     tree = as_text(card.diagram)
-    assert "g_t = tanh\n  └─ W_g x + U_g · + b_g" in tree
+    assert "n_t = tanh\n  └─ W_n x + U_n · + b_n" in tree
     mermaid = as_mermaid(card.diagram)
     assert mermaid.startswith("flowchart LR\n")
     assert mermaid.count("-->") == len(card.diagram.arrows)

@@ -6,6 +6,7 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.base import Cell, HiddenState
+from seqlab.introspection.diagram import diagram_of
 from seqlab.introspection.equations import equations_of
 from seqlab.introspection.expressions import Pool
 from seqlab.introspection.rendering import latex_equations, plain_equations
@@ -31,9 +32,8 @@ def test_options_change_the_equations():
     cell = seqlab.get("cell", "lstm")
     peepholes = lines(cell(3, 5, peepholes=True, coupled=True, use_bias=False))
     assert peepholes[0] == "i_t = sigmoid(W_i x_t + U_i h_{t-1} + p_i * c_{t-1})"
-    assert "c_t = (1 - i_t) * c_{t-1} + i_t * g_t" in peepholes
+    assert peepholes[2:4] == ["f_t = 1 - i_t", "c_t = f_t * c_{t-1} + i_t * g_t"]
     assert "o_t = sigmoid(W_o x_t + U_o h_{t-1} + p_o * c_t)" in peepholes
-    assert "f_t" not in " ".join(peepholes)
     relu = lines(cell(3, 5, activation="relu", recurrent_activation={"name": "hard_sigmoid"}))
     assert relu[2].startswith("g_t = relu(")
     assert relu[0].startswith("i_t = hard_sigmoid(")
@@ -43,17 +43,17 @@ def test_options_change_the_equations():
 def test_both_forms_of_the_gru():
     cell = seqlab.get("cell", "gru")
     after = lines(cell(3, 5))
-    assert after[2] == "g_t = tanh(W_g x_t + r_t * (U_g h_{t-1} + b'_g) + b_g)"
+    assert after[2] == "n_t = tanh(W_n x_t + r_t * (U_n h_{t-1} + b'_n) + b_n)"
     before = lines(cell(3, 5, reset_after=False))
-    assert before[2] == "g_t = tanh(W_g x_t + U_g (r_t * h_{t-1}) + b_g)"
-    assert before[3] == after[3] == "h_t = z_t * h_{t-1} + (1 - z_t) * g_t"
+    assert before[2] == "n_t = tanh(W_n x_t + U_n (r_t * h_{t-1}) + b_n)"
+    assert before[3] == after[3] == "h_t = z_t * h_{t-1} + (1 - z_t) * n_t"
 
 
 def test_latex():
     latex = latex_equations(equations_of(seqlab.get("cell", "gru")(3, 5)))
     assert latex.startswith("\\begin{aligned}\nr_{t} &= \\sigma\\left(W_{r} x_{t} + U_{r} h_{t-1}")
     assert latex.endswith(
-        "h_{t} &= z_{t} \\odot h_{t-1} + \\left(1 - z_{t}\\right) \\odot g_{t}\n\\end{aligned}"
+        "h_{t} &= z_{t} \\odot h_{t-1} + \\left(1 - z_{t}\\right) \\odot n_{t}\n\\end{aligned}"
     )
     assert latex.count(r"\left(") == latex.count(r"\right)")
 
@@ -96,6 +96,44 @@ def test_every_operator_and_names_of_ones_own():
     assert r"\begin{cases} f_{t-1}^{2} & o_{t} > 0.5" in latex
     assert r"\frac{-W_{d} x_{t} - b_{d}}{1 + d_{t}}" in latex
     assert r"+ \alpha" in latex
+
+
+class Twin(seqlab.GatedCell):
+    gates = ("candidate",)
+    State = HiddenState
+
+    def update(self, x, h, state):
+        p, q = x.candidate, h.candidate
+        i, f = self.recurrent_activation(p + q), self.recurrent_activation(p - q)
+        b = i * p + f * state.hidden
+        return b, HiddenState(b)
+
+
+def test_the_authors_own_letters_are_taken_where_they_are_free():
+    assert lines(Twin(3, 5)) == [
+        "p_t = W x_t + b",
+        "q_t = U h_{t-1}",
+        "i_t = sigmoid(p_t + q_t)",
+        "f_t = sigmoid(p_t - q_t)",
+        "h_t = i_t * p_t + f_t * h_{t-1}",
+    ]
+
+
+class Difference(seqlab.GatedCell):
+    gates = ("candidate",)
+    State = HiddenState
+
+    def update(self, x, h, state):
+        del state
+        hidden = self.activation(x.candidate - h.candidate)
+        return hidden, HiddenState(hidden)
+
+
+def test_a_diagram_keeps_the_signs_of_a_gates_parts():
+    diagram = diagram_of(equations_of(Difference(3, 5)))
+    labels = [box.label for box in diagram.boxes]
+    assert labels == ["x_t", "W x + b", "h_{t-1}", "U h", "+", "tanh", "h_t"]
+    assert diagram.sources(4) == [(1, ""), (3, "\N{MINUS SIGN}")]
 
 
 def test_operators_are_counted_once_each():
@@ -147,18 +185,19 @@ def evaluated(cell, x_BD, state):
     equations = equations_of(cell)
     for name in cell.gates:
         letter = next(v for k, v in equations.letters.items() if k == ("input", name))
-        scope[f"W_{letter}"] = cell.gate_rows(cell.weight_ih, name).T
-        scope[f"U_{letter}"] = cell.gate_rows(cell.weight_hh, name).T
-        scope[f"b_{letter}"] = cell.gate_rows(cell.bias, name)
+        letter = f"_{letter}" if letter else ""
+        scope[f"W{letter}"] = cell.gate_rows(cell.weight_ih, name).T
+        scope[f"U{letter}"] = cell.gate_rows(cell.weight_hh, name).T
+        scope[f"b{letter}"] = cell.gate_rows(cell.bias, name)
         if cell.recurrent_bias is not None:
-            scope[f"b1_{letter}"] = cell.gate_rows(cell.recurrent_bias, name)
+            scope[f"b1{letter}"] = cell.gate_rows(cell.recurrent_bias, name)
     for field in state._fields:
         letter = next(v for k, v in equations.letters.items() if k == ("state", field))
         scope[f"{letter}_0"] = getattr(state, field)
     scope["x_t"] = x_BD
     for left, right in plain_equations(equations):
         text = right.replace("_{t-1}", "_0").replace("b'_", "b1_")
-        for letter in [name for name in scope if name[:2] in {"W_", "U_"}]:
+        for letter in [name for name in scope if name[0] in "WU"]:
             vector = "x_t" if letter.startswith("W") else "h_0"
             text = text.replace(f"{letter} {vector}", f"({vector} @ {letter})")
             text = text.replace(f"{letter} (", f"{letter}.__rmatmul__(")
