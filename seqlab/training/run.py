@@ -125,9 +125,10 @@ class Run:
                 self.module, self.batches.train(), self.batches.validation(), ckpt_path=checkpoint
             )
         except SystemExit as stop:
+            if is_primary():
+                report.say(f"stopped; go on with it by resume={self.folder.path}")
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-                report.say(f"interrupted; go on with it by resume={self.folder.path}")
                 raise KeyboardInterrupt from None
             raise SystemExit(_TERMINATED) from stop
 

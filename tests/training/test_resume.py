@@ -195,3 +195,35 @@ def test_sigkill_of_a_real_process(tmp_path):
     torch.load(checkpoint, weights_only=True)
     train(changed(spec, resume=True), folder)
     assert_same(folder, state_of(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    "stop", [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)]
+)
+def test_stopped_by_a_signal_says_how_to_go_on(tmp_path, monkeypatch, capsys, stop):
+    number, error, code = stop
+    spec = changed(words_spec(tmp_path), trainer__max_epochs=500)
+    made = run_module.make_callbacks
+
+    def armed(*args, **kwargs):
+        recorder, keeper, callbacks = made(*args, **kwargs)
+        real = recorder.on_train_epoch_end
+
+        def signalled(trainer, module):
+            real(trainer, module)
+            if trainer.current_epoch == 1:
+                signal.raise_signal(number)
+
+        recorder.on_train_epoch_end = signalled
+        return recorder, keeper, callbacks
+
+    monkeypatch.setattr(run_module, "make_callbacks", armed)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(error) as caught:
+        train(spec, tmp_path / "run")
+    signal.signal(signal.SIGINT, before)
+    assert getattr(caught.value, "code", None) == code
+    assert f"stopped; go on with it by resume={tmp_path / 'run'}" in capsys.readouterr().out
+    monkeypatch.setattr(run_module, "make_callbacks", made)
+    again = changed(spec, resume=True, trainer__max_epochs=3)
+    assert train(again, tmp_path / "run").values["steps"] == 30
