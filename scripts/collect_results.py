@@ -17,8 +17,10 @@ PAGE = ROOT / "docs" / "results.md"
 EXPERIMENTS = {
     "g2p": (
         "phoneme_error_rate",
-        "word error rate of published models on this split (g2p-seq2seq project): Phonetisaurus "
-        "0.339, LSTM 2x64 about 0.39, LSTM 2x512 about 0.31, Transformer 0.302",
+        (
+            "word error rate of published models on this split (g2p-seq2seq project): "
+            "Phonetisaurus 0.339, LSTM 2x64 about 0.39, LSTM 2x512 about 0.31, Transformer 0.302"
+        ),
     ),
     "mnist1d": (
         "accuracy",
