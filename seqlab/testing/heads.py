@@ -6,22 +6,16 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-import seqlab
-from seqlab.construct import accepted_options
-from seqlab.errors import DataError, OptionError
-from seqlab.heads.base import Head
-from seqlab.model import Encoder, SequenceModel
-from seqlab.testing.case import Case, registered
+from seqlab.errors import DataError
+from seqlab.testing.case import registered
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, close_all, refused, require
-from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
+from seqlab.testing.head_case import HeadCase, answers_apart, measured
+from seqlab.testing.head_contract import HEAD_CONTRACT
 from seqlab.testing.modules import (
     load_strictly,
     require_gradients,
@@ -29,177 +23,13 @@ from seqlab.testing.modules import (
     require_registered,
     through_safetensors,
 )
-from seqlab.testing.result import Failure, Numbers, Skip
-from seqlab.testing.sample import normal, seeded, shaken
-from seqlab.testing.tasks import TARGETS, Task, apart, learn, make_task, through_a_bundle
-from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+from seqlab.testing.result import Numbers
+from seqlab.testing.sample import normal
+from seqlab.testing.tasks import learn, through_a_bundle
+from seqlab.types import Batch, Encoded
 
-#: Options that keep a head with a decoder small.
-_SMALL = {"decoder": {"cell": {"name": "gru", "hidden_size": 12}}, "embedding_size": 6}
+HEAD_CHECKS = Table(HEAD_CONTRACT)
 _GARBAGE = 77
-
-
-@dataclass(frozen=True)
-class HeadCase(Case):
-    """A head class with its options, on top of a small bidirectional encoder."""
-
-    kind = "head"
-
-    @property
-    def head_options(self) -> dict[str, Any]:
-        """The options, with a small decoder where the head has one and none is given."""
-        accepted = accepted_options(self.part)
-        small = {key: value for key, value in _SMALL.items() if key in accepted}
-        return {**small, **self.options}
-
-    def tasks(self) -> list[Task]:
-        """A task for each kind of target that the head serves and the kit has rows for.
-
-        Raises:
-            Skip: there is none.
-        """
-        known = [kind for kind in self.part.needs if kind in TARGETS]
-        if not known:
-            raise Skip(f"the kit has no rows for targets of kind {', '.join(self.part.needs)}")
-        return [make_task(kind) for kind in known]
-
-    def new(self, encoder: EncoderInfo, target: TargetInfo, **changes: Any) -> Head:
-        """A new head."""
-        head: Head = self.part(encoder, target, **{**self.head_options, **changes})
-        return head
-
-    def model(self, task: Task, seed: int = 0, *, shake: bool = True) -> SequenceModel:
-        """A model in float64 and inference mode, with the head on a bidirectional GRU."""
-        info = task.processor.info
-        with seeded(seed):
-            encoder = Encoder(info.features, lambda size: seqlab.Bidirectional(seqlab.GRU(size, 4)))
-            made = SequenceModel(info, encoder, self.new(encoder.info, info.target))
-        return (shaken(made, seed=seed + 1) if shake else made).double().eval()
-
-    def each(self) -> Iterator[tuple[Task, SequenceModel]]:
-        """Every task with a model."""
-        for task in self.tasks():
-            yield task, self.model(task)
-
-
-HEAD_CHECKS = Table()
-
-
-@HEAD_CHECKS.check(gate=True)
-def constructor(case: HeadCase) -> None:
-    """It is a ``Head`` that says which targets it serves, and refuses others and unknown options.
-
-    Catches: a missing ``needs``, options that are swallowed without effect.
-    """
-    require_subclass(case.part, Head)
-    needs = getattr(case.part, "needs", ())
-    require(
-        isinstance(needs, tuple) and needs and all(isinstance(kind, str) for kind in needs),
-        f"needs must be a tuple of kinds of target, it is {needs!r}",
-    )
-    task, encoder = case.tasks()[0], EncoderInfo(6, 6, (3, 3))
-    target = task.processor.info.target
-    case.new(encoder, target)
-    other = dataclasses.replace(target, kind="no such kind")
-    refused(lambda: case.new(encoder, other), (OptionError,), "a target of another kind")
-    unknown = functools.partial(case.new, encoder, target, no_such_option=1)
-    refused(unknown, REFUSALS, "the unknown option no_such_option=1")
-
-
-@HEAD_CHECKS.check(gate=True)
-def documented(case: HeadCase) -> None:
-    """The class has a docstring of its own.
-
-    Catches: a part that nobody can look up.
-    """
-    require_docstring(case.part)
-
-
-@HEAD_CHECKS.check(gate=True)
-def monitor_is_a_metric(case: HeadCase) -> None:
-    """``monitor`` names one of the head's metrics and ``min`` or ``max``.
-
-    Catches: runs that cannot be selected, a metric renamed in one place.
-    """
-    for _, model in case.each():
-        name, mode = model.head.monitor
-        known = sorted(model.metrics())
-        require(name in known, f"monitor is '{name}', the metrics are {', '.join(known)}")
-        require(mode in ("min", "max"), f"monitor's mode is {mode!r}, not 'min' or 'max'")
-
-
-@HEAD_CHECKS.check(gate=True)
-def loss_is_a_scalar(case: HeadCase) -> Numbers:
-    """The loss is one finite number of at least float32 with a gradient, also in mixed precision.
-
-    Catches: a loss for each row, a loss in bfloat16, a detached loss.
-    """
-    sizes = {}
-    for task, model in case.each():
-        single = model.float()
-        for autocast in (False, True):
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-                loss = single.head.loss(single.encode(task.batch), task.batch)
-            what = f"{task.kind}: the loss" + (" under bfloat16 autocast" if autocast else "")
-            require(loss.dim() == 0, f"{what} is {list(loss.shape)}, not a scalar")
-            require(loss.dtype in (torch.float32, torch.float64), f"{what} is {loss.dtype}")
-            require(bool(torch.isfinite(loss)), f"{what} is {float(loss.detach())}")
-            require(loss.requires_grad, f"{what} has no gradient")
-            sizes[task.kind] = float(loss.detach())
-    return sizes
-
-
-@HEAD_CHECKS.check(gate=True)
-def predictions_are_json(case: HeadCase) -> None:
-    """``predict`` gives one JSON-able mapping a row.
-
-    Catches: tensors and numpy numbers in answers, NaN, a missing or an extra row.
-    """
-    for task, model in case.each():
-        answers = model.predict(task.batch)
-        require(
-            isinstance(answers, list) and len(answers) == task.batch.size,
-            f"{task.kind}: {len(answers)} answers for {task.batch.size} rows",
-        )
-        for row, answer in enumerate(answers):
-            require(isinstance(answer, dict), f"{task.kind}: answer {row} is {answer!r:.80}")
-            try:
-                json.dumps(answer, allow_nan=False)
-            except (TypeError, ValueError) as error:
-                what = f"{task.kind}: answer {row} is no JSON: {error}; {answer!r:.120}"
-                raise Failure(what) from error
-
-
-def _answers_apart(ours: Any, theirs: Any, what: str, *, tolerance: float = 1e-8) -> float:
-    difference = apart(ours, theirs)
-    require(
-        difference is not None and difference <= tolerance,
-        f"{what}: {ours!r:.160} against {theirs!r:.160}"
-        + ("" if difference is None else f", {difference:.3g} apart"),
-    )
-    return difference or 0.0
-
-
-@HEAD_CHECKS.check(gate=True)
-def inference_is_deterministic(case: HeadCase) -> Numbers:
-    """In inference mode loss and answers are the same under any seed, and change no weight.
-
-    Catches: dropout that is active at inference, weights moved by predicting.
-    """
-    largest = 0.0
-    for task, model in case.each():
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        losses, answers = [], []
-        for seed in (5, 6):
-            with seeded(seed):
-                losses.append(model.loss(task.batch).detach())
-                answers.append(model.predict(task.batch))
-        largest = max(largest, close(losses[1], losses[0], f"{task.kind}: loss under two seeds"))
-        _answers_apart(answers[1], answers[0], f"{task.kind}: answers under two seeds")
-        moved = [n for n, value in model.state_dict().items() if not value.equal(before[n])]
-        require(not moved, f"{task.kind}: predicting changed {', '.join(moved[:3])}")
-        require(not model.training, f"{task.kind}: predicting switched the model to training mode")
-    return {"difference": largest}
 
 
 def _widened(encoded: Encoded, batch: Batch, kind: str) -> tuple[Encoded, Batch]:
@@ -223,14 +53,6 @@ def _real_tokens(target: Tensor, lengths: Tensor | None) -> Tensor:
     return torch.arange(target.shape[1]) < lengths.unsqueeze(1)
 
 
-def _measured(
-    model: SequenceModel, encoded: Encoded, batch: Batch
-) -> tuple[Tensor, dict[str, float]]:
-    metrics = model.metrics()
-    loss = model.head.measure(metrics, encoded, batch, final=True)
-    return loss, {name: float(metric.compute()) for name, metric in metrics.items()}
-
-
 @HEAD_CHECKS.check()
 def padding_is_ignored(case: HeadCase) -> Numbers:
     """NaN in the padding, more of it, and garbage in the target's padding change nothing.
@@ -242,15 +64,15 @@ def padding_is_ignored(case: HeadCase) -> Numbers:
         encoded, batch = model.encode(task.batch), task.batch
         wide, wide_batch = _widened(encoded, batch, task.kind)
         (loss, values), (wide_loss, wide_values) = (
-            _measured(model, e, b) for e, b in ((encoded, batch), (wide, wide_batch))
+            measured(model, e, b) for e, b in ((encoded, batch), (wide, wide_batch))
         )
         head = model.head
         largest = max(
             largest,
             close(head.loss(wide, wide_batch), head.loss(encoded, batch), f"{task.kind}: loss"),
             close(wide_loss, loss, f"{task.kind}: loss of measure"),
-            _answers_apart(head.predict(wide), head.predict(encoded), f"{task.kind}: answers"),
-            _answers_apart(wide_values, values, f"{task.kind}: metrics"),
+            answers_apart(head.predict(wide), head.predict(encoded), f"{task.kind}: answers"),
+            answers_apart(wide_values, values, f"{task.kind}: metrics"),
         )
     return {"difference": largest}
 
@@ -268,7 +90,7 @@ def rows_do_not_mix(case: HeadCase) -> Numbers:
             alone = task.processor.collate([task.processor.encode(row)])
             what = f"{task.kind}: row {index} alone and in the batch"
             answer = model.predict(alone)[0]
-            largest = max(largest, _answers_apart(answer, together[index], what, tolerance=1e-6))
+            largest = max(largest, answers_apart(answer, together[index], what, tolerance=1e-6))
     return {"difference": largest}
 
 
@@ -301,7 +123,7 @@ def measure_gives_the_loss(case: HeadCase) -> Numbers:
     found: dict[str, float] = {}
     for task, model in case.each():
         encoded = model.encode(task.batch)
-        loss, values = _measured(model, encoded, task.batch)
+        loss, values = measured(model, encoded, task.batch)
         close(
             loss, model.head.loss(encoded, task.batch), f"{task.kind}: loss of measure and of loss"
         )
@@ -330,7 +152,7 @@ def metrics_add_up(case: HeadCase) -> Numbers:
             {name: float(m.compute()) for name, m in group.items()} for group in (metrics, other)
         )
         what = f"{task.kind}: metrics of two halves and of the whole"
-        largest = max(largest, _answers_apart(halves, whole, what, tolerance=1e-6))
+        largest = max(largest, answers_apart(halves, whole, what, tolerance=1e-6))
     return {"difference": largest}
 
 
@@ -421,9 +243,9 @@ def learns_by_heart(case: HeadCase) -> Numbers:
         model = case.model(task, shake=False).float()
         name, mode = model.head.monitor
         encoded = model.encode(task.batch)
-        before = _measured(model, encoded, task.batch)[1][name]
+        before = measured(model, encoded, task.batch)[1][name]
         numbers = learn(model, task, goal=0.03)
-        after = _measured(model, model.encode(task.batch), task.batch)[1][name]
+        after = measured(model, model.encode(task.batch), task.batch)[1][name]
         best = 1.0 if mode == "max" else 0.0
         require(
             abs(after - best) < 0.05 or abs(after - best) < 0.25 * abs(before - best),

@@ -28,6 +28,7 @@ def _cells() -> Kind:
     from seqlab.testing.engine_runs import engine_checks
     from seqlab.testing.layers import LAYER_CHECKS
     from seqlab.testing.options import option_checks
+    from seqlab.testing.steps import STEP_CHECKS
     from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
@@ -37,7 +38,7 @@ def _cells() -> Kind:
             cells.CONTRACT,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
-            cells.STEP_CHECKS,
+            STEP_CHECKS,
             engine_checks(),
             option_checks(part),
             models.wrapper_checks(),
