@@ -74,10 +74,23 @@ def find_compiler() -> Compiler:
     for path in found:
         for extra in (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ()):
             flags = (*_FLAGS, *extra)
-            if _works(path, flags):
-                return Compiler(path, flags, _identity(path))
+            identity = _identity(path)
+            if _known_to_work(path, flags, identity):
+                return Compiler(path, flags, identity)
     tried = ", ".join(found) or "g++, clang++, c++ are not on PATH"
     raise CompilerError(f"no working C++ compiler ({tried}); install g++ or set CXX")
+
+
+def _known_to_work(path: str, flags: tuple[str, ...], identity: str) -> bool:
+    """Whether a compiler works; a mark in the cache spares later processes the proof."""
+    text = "\0".join([path, *flags, identity])
+    mark = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.works"
+    if mark.exists():
+        return True
+    works = _works(path, flags)
+    if works:
+        mark.touch()
+    return works
 
 
 def _works(path: str, flags: tuple[str, ...]) -> bool:
@@ -95,12 +108,13 @@ def _works(path: str, flags: tuple[str, ...]) -> bool:
 
 def _identity(path: str) -> str:
     """What the compiled code depends on beside its source: compiler and processor."""
-    version = subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60)  # noqa: S603  # as above
+    status = Path(path).resolve().stat()
+    version = f"{Path(path).resolve()} {status.st_size} {status.st_mtime_ns}"
     processor = platform.machine() + platform.processor()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         processor += next((ln for ln in lines if ln.lower().startswith(("flags", "features"))), "")
-    return f"{version.stdout!r}{processor}"
+    return f"{version} {processor}"
 
 
 @functools.cache
