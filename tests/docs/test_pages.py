@@ -73,9 +73,9 @@ def test_links_between_pages_lead_somewhere():
     broken = []
     for page in DOCS.rglob("*.md"):
         text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-        for link in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
-            if "." in link and not (page.parent / link).exists():
-                broken.append(f"{page.relative_to(DOCS)}: {link}")
+        links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
+        missing = [link for link in links if "." in link and not (page.parent / link).exists()]
+        broken += [f"{page.relative_to(DOCS)}: {link}" for link in missing]
     assert broken == []
 
 
