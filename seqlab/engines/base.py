@@ -21,6 +21,11 @@ class Engine(ABC):
         """Why this engine cannot work on this machine at all; None if it can."""
         return None
 
+    def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """One step of streaming; None where the engine has no faster way than the cell's own."""
+        del cell, x_BD, state
+        return None
+
     @abstractmethod
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
         """Why this engine cannot run this cell on this input, in a few words; None if it can."""

@@ -31,6 +31,20 @@ class FusedEngine(Engine):
         kernel = cell.vendor_kernel()
         return None if kernel.name else kernel.reason
 
+    def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """One step by the vendor's cell; None for a cell it does not compute."""
+        name = cell.vendor_kernel().name
+        if name is None or torch.compiler.is_exporting():
+            return None
+        gated = cast("GatedCell", cell)
+        if gated.weight_hr is not None:
+            return None
+        function: Any = getattr(torch, f"{name}_cell")
+        before = state if name == "lstm" else state[0]
+        after = function(x_BD, before, *kernel_weights(gated, None))
+        final = gated.State(*after) if name == "lstm" else gated.State(after)
+        return final[0], final
+
     def run(
         self,
         cell: Cell,

@@ -16,7 +16,9 @@ from seqlab import registry
 from seqlab.cells.base import Cell
 from seqlab.engines.base import Engine
 from seqlab.engines.cost import worth_compiling
+from seqlab.engines.stepping import at_time
 from seqlab.errors import EngineError, UnknownNameError, did_you_mean
+from seqlab.types import State
 
 #: Engines that `auto` may choose, in the order of asking; all give the same numbers.
 AUTO = ("fused", "scan", "loop")
@@ -102,6 +104,15 @@ def _named(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
             "engine='auto' picks one that can"
         )
     return Plan(asked, {})
+
+
+def one_step(name: str, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+    """One step of streaming, ``[B, D]`` to the output and the next state, without random masks."""
+    if name in {"auto", "fused"}:
+        made = engine("fused").step(cell, x_BD, state)
+        if made is not None:
+            return made
+    return cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell, check_state
 from seqlab.construct import check_options
-from seqlab.engines.plan import Plan, check_engine_name, choose
+from seqlab.engines.plan import Plan, check_engine_name, choose, one_step
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
 from seqlab.options.resolve import check_flag
@@ -128,9 +128,7 @@ class Recurrent(Layer):
         """One step of streaming; see ``Layer.step``."""
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
-        projected = self.cell.project(x_BD.unsqueeze(1))
-        first = projected[:, 0] if isinstance(projected, Tensor) else _first_step(projected)
-        return self.cell.step(first, state)
+        return one_step(self.engine, self.cell, x_BD, state)
 
     @property
     def reverse(self) -> bool:
@@ -149,11 +147,6 @@ class Recurrent(Layer):
     def extra_repr(self) -> str:
         """Options that differ from the default."""
         return f"engine={self.engine}, reverse={self._reverse}"
-
-
-def _first_step(projected: Any) -> Any:
-    parts = [p[:, 0] if isinstance(p, Tensor) else _first_step(p) for p in projected]
-    return type(projected)(*parts) if hasattr(projected, "_fields") else tuple(parts)
 
 
 def carry_last(output: Tensor, mask: Tensor, *, reverse: bool) -> Tensor:

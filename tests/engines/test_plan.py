@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import seqlab
 import torch
 from seqlab.engines.plan import expected_calls
@@ -27,6 +28,21 @@ def test_long_runs_are_compiled_and_short_ones_are_not():
         assert plan.engine.name == "compiled"
         assert "faster over the whole run" in plan.refused["fused"]
     assert slow.explain(x).engine.name == "loop"
+
+
+@pytest.mark.parametrize("engine", ["loop", "fused"])
+@pytest.mark.parametrize("use_bias", [False, True])
+@pytest.mark.parametrize("make", [seqlab.RNN, seqlab.LSTM, seqlab.GRU])
+def test_streaming_equals_the_whole_run(make, use_bias, engine, asymmetric):
+    layer = asymmetric(make(3, 4, use_bias=use_bias, engine=engine)).double()
+    x = torch.randn(2, 5, 3, dtype=torch.float64, requires_grad=True)
+    expected, final = layer(x)
+    running = seqlab.stream(layer)
+    steps = torch.stack([running.step(x[:, t])[0] for t in range(5)], 1)
+    torch.testing.assert_close(steps, expected)
+    torch.testing.assert_close(tuple(running.state), tuple(final))
+    found = [torch.autograd.grad(y.square().sum(), layer.cell.weight_hh) for y in (steps, expected)]
+    torch.testing.assert_close(*found)
 
 
 def test_a_plan_is_one_readable_line():

@@ -58,7 +58,7 @@ static inline void block(const real* left, int64_t left_step, const real* panel,
   }
   for (int64_t k = 0; k < depth; ++k) {
     const V a = load<true>(panel + k * PANEL, 0), b = load<true>(panel + k * PANEL + LANES, 0);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < ROWS; ++r) {
       const real value = left[r * left_step + k];
       low[r] += a * value;

@@ -11,7 +11,7 @@ typedef REAL real;
 typedef std::conditional<sizeof(real) == 4, int32_t, int64_t>::type whole;
 
 #if defined(__AVX512F__)
-constexpr int BYTES = 64, BLOCK_ROWS = 8;
+constexpr int BYTES = 64, BLOCK_ROWS = 12;
 #elif defined(__AVX__)
 constexpr int BYTES = 32, BLOCK_ROWS = 4;
 #else
