@@ -24,6 +24,7 @@ from seqlab.types import State
 AUTO = ("fused", "scan", "loop")
 
 _expected: ContextVar[int | None] = ContextVar("seqlab_expected_calls", default=None)
+_chosen: ContextVar[set[str] | None] = ContextVar("seqlab_chosen_engines", default=None)
 
 
 class Plan(NamedTuple):
@@ -39,14 +40,18 @@ class Plan(NamedTuple):
 
 
 @contextmanager
-def expected_calls(count: int) -> Iterator[None]:
+def expected_calls(count: int | None) -> Iterator[set[str]]:
     """Tell the planner how often layers will be called inside, so that compiling can pay.
 
     The choice depends on this number and the input's shape alone, so a run that is repeated or
     resumed chooses as it did before.
 
     Args:
-        count: calls with gradients of each layer in the whole run, such as the training steps.
+        count: calls with gradients of each layer in the whole run, such as the training steps;
+            None when it is unknown.
+
+    Yields:
+        The names of the engines chosen inside for calls with gradients; it fills as they are.
 
     Example:
         >>> import torch, seqlab
@@ -55,11 +60,13 @@ def expected_calls(count: int) -> Iterator[None]:
         ...     layer.explain(torch.zeros(2, 5, 3)).engine.name
         'loop'
     """
-    token = _expected.set(count)
+    chosen: set[str] = set()
+    tokens = _expected.set(count), _chosen.set(chosen)
     try:
-        yield
+        yield chosen
     finally:
-        _expected.reset(token)
+        _expected.reset(tokens[0])
+        _chosen.reset(tokens[1])
 
 
 @functools.cache
@@ -77,8 +84,8 @@ def check_engine_name(name: Any) -> str:
     return str(name)
 
 
-def choose(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
-    """The engine for one run of a layer.
+def choose(name: str, cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool = False) -> Plan:
+    """The engine for one run of a layer; ``masked`` tells whether some of its steps are.
 
     An engine that cannot work on this machine at all is replaced by the loop, with one warning.
     While ``torch.export`` traces a layer, the engine is ``export`` whatever was asked for.
@@ -88,7 +95,14 @@ def choose(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     """
     if torch.compiler.is_exporting():
         name = "export"
-    return _automatic(cell, x_BTD, noise) if name == "auto" else _named(name, cell, x_BTD, noise)
+    if name == "auto":
+        plan = _automatic(cell, x_BTD, noise, masked=masked)
+    else:
+        plan = _named(name, cell, x_BTD, noise)
+    chosen = _chosen.get()
+    if chosen is not None and torch.is_grad_enabled():
+        chosen.add(plan.engine.name)
+    return plan
 
 
 def _named(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
@@ -120,25 +134,24 @@ def _warn_once(name: str, missing: str) -> None:
     warnings.warn(f"engine '{name}' is replaced by 'loop': {missing}", stacklevel=2)
 
 
-def _automatic(cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
+def _automatic(cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool) -> Plan:
     refused: dict[str, str] = {}
     for candidate in AUTO:
         reason = engine(candidate).refusal(cell, x_BTD, noise)
         if reason is None:
-            return _faster(candidate, refused, cell, x_BTD, noise)
+            if candidate == "scan":
+                return Plan(engine(candidate), refused)
+            reason = worth_compiling(candidate, cell, x_BTD, _expected.get(), masked=masked)
+            return _compiled_or(Plan(engine(candidate), refused), reason, cell, x_BTD, noise)
         refused[candidate] = reason
     raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
 
 
-def _faster(chosen: str, refused: dict[str, str], cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
-    """The chosen engine, or compiled code where it pays to make it."""
-    if chosen == "scan":
-        return Plan(engine(chosen), refused)
+def _compiled_or(plan: Plan, reason: str | None, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
+    """Compiled code where it pays to make it and can be made, else the plan as it is."""
     compiled = engine("compiled")
-    reason = worth_compiling(chosen, cell, x_BTD, _expected.get())
     reason = reason or compiled.unavailable() or compiled.refusal(cell, x_BTD, noise)
-    if reason is None:
-        if chosen != "loop":
-            refused[chosen] = "compiled code is expected to be faster over the whole run"
-        return Plan(compiled, refused)
-    return Plan(engine(chosen), {**refused, "compiled": reason})
+    if reason is not None:
+        return Plan(plan.engine, {**plan.refused, "compiled": reason})
+    slower = "compiled code is expected to be faster over the whole run"
+    return Plan(compiled, {**plan.refused, plan.engine.name: slower})

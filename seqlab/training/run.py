@@ -15,6 +15,7 @@ from seqlab.bundle import TrainedModel, save_bundle
 from seqlab.bundle.manifest import versions
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
+from seqlab.engines.plan import expected_calls
 from seqlab.files import write_json
 from seqlab.training import finish, report
 from seqlab.training.baseline import baseline
@@ -101,6 +102,7 @@ class Run:
 
     def _options(self) -> TrainingOptions:
         total, per_epoch = run_length(self.spec, len(self.batches.train()))
+        self.total_steps = total
         kept = (self.spec.get("callbacks") or {}).get("checkpoint") or {}
         device = self.trainer.strategy.root_device.type
         mixed = str(self.spec["trainer"].get("precision")) in ("16-mixed", "bf16-mixed", "16")
@@ -121,9 +123,14 @@ class Run:
         if checkpoint == "finished":
             return
         try:
-            self.trainer.fit(
-                self.module, self.batches.train(), self.batches.validation(), ckpt_path=checkpoint
-            )
+            with expected_calls(self.total_steps) as engines:
+                self.trainer.fit(
+                    self.module,
+                    self.batches.train(),
+                    self.batches.validation(),
+                    ckpt_path=checkpoint,
+                )
+            self.engine = ", ".join(sorted(engines)) or self.engine
         except SystemExit as stop:
             if is_primary():
                 report.say(f"stopped; go on with it by resume={self.folder.path}")

@@ -36,18 +36,16 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     total, _ = run_length(spec, data.steps_per_epoch)
     model = build_model(spec, data.info).train()
     rows, steps = batch.size, int(batch.lengths.max())
+    padded = bool((batch.lengths < steps).any())
     sys.stdout.write(
         f"batches of {rows} rows, up to {steps} steps in the first; "
         f"{'unknown' if total is None else total} training steps\n"
     )
-    if total is None:
-        sys.stdout.write(_table(model, rows, steps))
-        return
     with expected_calls(total):
-        sys.stdout.write(_table(model, rows, steps))
+        sys.stdout.write(_table(model, rows, steps, padded=padded))
 
 
-def _table(model: torch.nn.Module, rows: int, steps: int) -> str:
+def _table(model: torch.nn.Module, rows: int, steps: int, *, padded: bool) -> str:
     """One block a layer: its place, cell and engine, then the reasons against the others."""
     from seqlab.layers.recurrent import Recurrent
 
@@ -56,7 +54,8 @@ def _table(model: torch.nn.Module, rows: int, steps: int) -> str:
         if not isinstance(layer, Recurrent):
             continue
         weight = next(layer.parameters(), torch.zeros(()))
-        plan = layer.explain(torch.zeros(rows, steps, layer.input_size, dtype=weight.dtype))
+        x = torch.zeros(rows, steps, layer.input_size, dtype=weight.dtype)
+        plan = layer.explain(x, masked=padded)
         cell = f"{type(layer.cell).__name__}({layer.cell.extra_repr()})"
         lines.append(f"{name}: {cell} runs with {plan.engine.name}")
         lines += [f"    not {other}: {why}" for other, why in plan.refused.items()]
