@@ -27,14 +27,18 @@ class Cost(NamedTuple):
         return steps * self.step + work / self.rate
 
 
-COMPILED = Cost(5e-6, 1.6e11)
-LOOP = Cost(3e-4, 8e10)
+COMPILED = Cost(1e-5, 1.25e11)
+LOOP = Cost(4e-4, 8e10)
 #: By vendor kernel.
-FUSED = {"lstm": Cost(3e-5, 1.4e11), "gru": Cost(6e-5, 7e10)}
-_OTHER = Cost(4e-5, 1.2e11)
+FUSED = {"lstm": Cost(1e-5, 1.45e11), "gru": Cost(1.2e-4, 1.2e11)}
+_OTHER = Cost(6e-5, 1.2e11)
+#: What packing a masked batch adds to each step of a vendor kernel.
+PACKING = 3e-4
 
 
-def worth_compiling(instead: str, cell: Cell, x_BTD: Tensor, calls: int | None) -> str | None:
+def worth_compiling(
+    instead: str, cell: Cell, x_BTD: Tensor, calls: int | None, *, masked: bool
+) -> str | None:
     """Why compiling does not pay; None if it does.
 
     Args:
@@ -42,6 +46,7 @@ def worth_compiling(instead: str, cell: Cell, x_BTD: Tensor, calls: int | None) 
         cell: the cell.
         x_BTD: the input.
         calls: how often the layer will be called in this run; None when nobody said.
+        masked: whether some steps are masked.
     """
     if calls is None:
         return "compiling takes seconds and the run's length is unknown (see expected_calls)"
@@ -49,6 +54,8 @@ def worth_compiling(instead: str, cell: Cell, x_BTD: Tensor, calls: int | None) 
     gates = len(getattr(cell, "gates", "x"))
     work = 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)
     other = LOOP if instead == "loop" else FUSED.get(str(cell.vendor_kernel().name), _OTHER)
+    if masked and instead == "fused":
+        other = other._replace(step=other.step + PACKING)
     saved = calls * (other.seconds(steps, work) - COMPILED.seconds(steps, work))
     if saved < 2 * COMPILE_SECONDS:
         return f"it would save {max(saved, 0.0):.1f} s in this run; compiling takes seconds"

@@ -78,7 +78,7 @@ class Recurrent(Layer):
             # a NaN in the padding would turn a zero gradient into NaN
             x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
         noise = self._noise(x_BTD)
-        engine = choose(self.engine, self.cell, x_BTD, noise).engine
+        engine = choose(self.engine, self.cell, x_BTD, noise, masked=mask is not None).engine
         output, state = engine.run(
             self.cell, x_BTD, state, mask, reverse=self._reverse, noise=noise
         )
@@ -139,10 +139,10 @@ class Recurrent(Layer):
         """Turn the direction of time around, in place."""
         self._reverse = not self._reverse
 
-    def explain(self, x_BTD: Tensor) -> Plan:
-        """Which engine would run this input now, and why not the others."""
+    def explain(self, x_BTD: Tensor, *, masked: bool = False) -> Plan:
+        """Which engine would run this input now, with masked steps or without; why not others."""
         check_input(x_BTD, self.input_size, type(self).__name__)
-        return choose(self.engine, self.cell, x_BTD, self._noise(x_BTD))
+        return choose(self.engine, self.cell, x_BTD, self._noise(x_BTD), masked=masked)
 
     def extra_repr(self) -> str:
         """Options that differ from the default."""

@@ -30,6 +30,14 @@ def test_long_runs_are_compiled_and_short_ones_are_not():
     assert slow.explain(x).engine.name == "loop"
 
 
+def test_packing_makes_the_vendor_s_kernel_dear():
+    layer = seqlab.LSTM(64, 64)
+    x = torch.zeros(64, 200, 64)
+    with expected_calls(1000):
+        assert layer.explain(x).engine.name == "fused"
+        assert layer.explain(x, masked=True).engine.name == "compiled"
+
+
 @pytest.mark.parametrize("engine", ["loop", "fused"])
 @pytest.mark.parametrize("use_bias", [False, True])
 @pytest.mark.parametrize("make", [seqlab.RNN, seqlab.LSTM, seqlab.GRU])
