@@ -122,7 +122,7 @@ def get(kind: str, name: str) -> Any:
     if declaration is None:
         raise UnknownNameError(
             f"unknown {kind} '{name}': {did_you_mean(name, available(kind))}; "
-            f"a {kind} from a plugin needs its distribution installed (pip install ...), "
+            "one from a plugin needs its distribution installed (pip install ...), "
             f"see `seqlab list kind={kind}`"
         )
     return _load(declaration)

@@ -168,7 +168,9 @@ class Bidirectional(Layer):
 
 
 class BidirectionalWrapper(Wrapper):
-    """Config: ``{name: bidirectional, merge_mode: concat, backward_cell: {name: gru}}``.
+    """One layer in each direction of time, merged (Schuster and Paliwal, 1997).
+
+    Config: ``{name: bidirectional, merge_mode: concat, backward_cell: {name: gru}}``.
 
     Args:
         merge_mode: as for ``Bidirectional``.

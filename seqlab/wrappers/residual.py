@@ -84,7 +84,10 @@ class Residual(Layer):
 
 
 class ResidualWrapper(Wrapper):
-    """Config: ``{name: residual, project: true}``."""
+    """A shortcut around a layer: ``y = x + layer(x)`` (He et al., 2016).
+
+    Config: ``{name: residual, project: true}``.
+    """
 
     def __init__(self, project: bool = False) -> None:
         self.project = check_flag("project", project)

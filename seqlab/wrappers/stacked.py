@@ -143,7 +143,9 @@ class Stacked(Layer):
 
 
 class StackedWrapper(Wrapper):
-    """Config: ``{name: stacked, num_layers: 2, residual: false, dropout: 0.1}``.
+    """Layers on top of each other: ``y = layer_n(... layer_1(x))``; widths and cells may differ.
+
+    Config: ``{name: stacked, num_layers: 2, residual: false, dropout: 0.1}``.
 
     Args:
         num_layers: how many layers; not needed when ``layers`` is given.
@@ -162,10 +164,11 @@ class StackedWrapper(Wrapper):
     ) -> None:
         if layers is None:
             layers = [{}] * positive_int("num_layers", 2 if num_layers is None else num_layers)
+        listed = isinstance(layers, Sequence) and not isinstance(layers, str)
+        if not listed or not layers or not all(isinstance(part, Mapping) for part in layers):
+            raise OptionError(f"stacked: layers must be a list of mappings, got {layers!r}")
         if num_layers is not None and len(layers) != num_layers:
             raise OptionError(f"stacked: num_layers is {num_layers}, layers has {len(layers)}")
-        if not layers or not all(isinstance(part, Mapping) for part in layers):
-            raise OptionError(f"stacked: layers must be a list of mappings, got {layers!r}")
         self.layers = [dict(part) for part in layers]
         self.residual, self.dropout = residual, dropout
 

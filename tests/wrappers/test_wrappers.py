@@ -168,6 +168,8 @@ def test_wrong_options_are_named():
         build({"name": "stacked", "layer": 3})
     with pytest.raises(OptionError, match="num_layers must be an int of at least 1, got 0"):
         build({"name": "stacked", "num_layers": 0})
+    with pytest.raises(OptionError, match="layers must be a list of mappings, got 2"):
+        build({"name": "stacked", "layers": 2})
     with pytest.raises(OptionError, match="takes 7 features, layer 0 gives 5"):
         seqlab.Stacked([seqlab.GRU(4, 5), seqlab.GRU(7, 5)])
 
