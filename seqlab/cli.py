@@ -36,7 +36,7 @@ VERBS = {
     "evaluate": Verb("measure a bundle: bundle=DIR [source=NAME] [split=test]", "evaluate"),
     "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
     "list": Verb("list what is installed: [kind=cell] [format=text|json]; or one part: cell=lstm"),
-    "explain": Verb("show which engine runs each layer, and why: experiment=NAME ...", "config"),
+    "explain": Verb("show which engine runs each layer, and why: experiment=NAME ...", "explain"),
     "export": Verb("a bundle as a graph: bundle=DIR format=onnx|torch_export|step [output=DIR]"),
     "new-plugin": Verb("write a plugin to start from: cell|wrapper|head|... NAME [output=DIR]"),
     "certify": Verb("run the conformance kit: cell=NAME [format=text|json|html] [output=FILE]"),
