@@ -52,7 +52,7 @@ def test_list_of_one_kind_as_json(command):
     usable = [part["name"] for part in listed["wrapper"] if part["problem"] is None]
     assert sorted(usable) == available("wrapper")
     stacked = next(part for part in listed["wrapper"] if part["name"] == "stacked")
-    assert stacked.pop("summary").startswith("Config: ``{name: stacked")
+    assert stacked.pop("summary").startswith("Layers on top of each other: ``y = ")
     assert stacked == {
         "name": "stacked",
         "distribution": "seqlab",
