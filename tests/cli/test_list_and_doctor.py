@@ -60,7 +60,7 @@ def test_list_of_one_kind_as_json(command):
         "target": "seqlab.wrappers.stacked:StackedWrapper",
         "problem": None,
         "certificate": "",
-        "equation": "",
+        "equation": "y = layer_n(... layer_1(x))",
     }
 
 
