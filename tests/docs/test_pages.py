@@ -79,9 +79,7 @@ def test_links_between_pages_lead_somewhere():
     assert broken == []
 
 
-@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
-    pytest.importorskip("zensical", reason="needs the extra `docs`")
     shutil.copytree(DOCS, tmp_path / "docs")
     shutil.copy(ROOT / "zensical.toml", tmp_path)
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
