@@ -28,7 +28,10 @@ EXPERIMENTS = {
     ),
     "japanese_vowels": (
         "accuracy",
-        "UEA archive: 1-NN with DTW 0.949, ROCKET 0.962",
+        (
+            "UEA archive: 1-NN with DTW 0.949, ROCKET 0.962. Here, best by accuracy gave 0.951 on "
+            "the test set; best by loss was chosen after seeing that, so 0.976 is optimistic"
+        ),
     ),
     "reuters": (
         "accuracy",
