@@ -55,7 +55,7 @@ def translate(error: BaseException, groups: dict[str, list[str]]) -> ConfigError
             return ConfigError(with_key(cause))
         if isinstance(cause, YAMLError):
             return ConfigError(f"not readable as YAML: {one_line(cause)}")
-    return ConfigError(_plain_words(error, groups))
+    return ConfigError(_unusable_path(error) or _plain_words(error, groups))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -102,6 +102,16 @@ def _unknown_key(
         return ConfigError(f"{key}: unknown key or group, {did_you_mean(key, groups[''])}")
     names = [str(name) for name in error.parent_node or ()] if error.parent_node else []
     return ConfigError(f"{key}: unknown key, {did_you_mean(last, names)}")
+
+
+def _unusable_path(error: BaseException) -> str | None:
+    """What the system refused to do with a file or folder, if that is the error."""
+    if not isinstance(error, OSError) or not error.filename:
+        return None
+    return (
+        f"{error.filename}: cannot be made or read ({error.strerror}); where it is the output "
+        "folder, choose another with hydra.run.dir=FOLDER"
+    )
 
 
 def _plain_words(error: BaseException, groups: dict[str, list[str]]) -> str:

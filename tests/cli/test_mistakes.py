@@ -227,3 +227,12 @@ def test_debug_shows_the_traceback(train, monkeypatch):
     assert outcome.code == 2
     assert "Traceback" in outcome.err
     assert "ConfigError: trainer.max_epoch: unknown key" in outcome.err
+
+
+def test_an_output_folder_that_cannot_be_made(train, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    outcome = train(f"hydra.run.dir={tmp_path / 'file' / 'run'}")
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {tmp_path / 'file'}")
+    assert outcome.err.endswith("choose another with hydra.run.dir=FOLDER\n")
+    assert outcome.err.count("\n") == 1
