@@ -67,6 +67,16 @@ class Head(nn.Module, ABC):
         for the measurements during training.
         """
 
+    def scores(self, encoded: Encoded) -> Tensor | None:
+        """What an exported graph computes beside the encoder's output.
+
+        A head whose answers follow from one tensor of scores gives it here, ``[B, ...]`` and at
+        least float32, by operations that ``torch.export`` can trace. None, as here, where there
+        is no such tensor, as when the answer is searched for step by step.
+        """
+        del encoded
+        return None
+
     def layers(self) -> Sequence[Layer]:
         """The recurrent layers inside the head, for regularization and constraints."""
         return ()

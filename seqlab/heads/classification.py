@@ -104,13 +104,13 @@ class ClassificationHead(Head):
 
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``; the mean over rows."""
-        return self._loss(self._scores(encoded), self.target_of(batch))
+        return self._loss(self.scores(encoded), self.target_of(batch))
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
         refuse_options(self, options)
         with torch.no_grad():
-            scores = self._scores(encoded)
+            scores = self.scores(encoded)
             if self.multi_label:
                 given, rows = self._yes(scores).tolist(), scores.sigmoid().tolist()
                 return [self._labels(*pair) for pair in zip(given, rows, strict=True)]
@@ -141,14 +141,15 @@ class ClassificationHead(Head):
     ) -> Tensor:
         """See ``Head.measure``."""
         del final
-        scores, target = self._scores(encoded), self.target_of(batch)
+        scores, target = self.scores(encoded), self.target_of(batch)
         answer = self._yes(scores.detach()).long() if self.multi_label else scores.argmax(-1)
         gold = target.long() if self.multi_label else target
         for metric in metrics.values():
             metric.update(answer, gold)
         return self._loss(scores, target)
 
-    def _scores(self, encoded: Encoded) -> Tensor:
+    def scores(self, encoded: Encoded) -> Tensor:
+        """``[B, C]``: log probabilities up to a constant a row, or one logit a label."""
         pooled = [part(encoded) for part in self.poolings]
         vector = pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
         return at_least_float32(self.classifier(vector))

@@ -93,7 +93,7 @@ class TaggingHead(Head):
 
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``; a batch without real steps has loss 0."""
-        return self._loss(self._scores(encoded), self.target_of(batch), encoded.mask)
+        return self._loss(self.scores(encoded), self.target_of(batch), encoded.mask)
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
@@ -101,7 +101,7 @@ class TaggingHead(Head):
         with torch.no_grad():
             order = compact_order(encoded.mask)
             lengths = encoded.mask.sum(1)
-            scores = take_steps(self._scores(encoded), order)
+            scores = take_steps(self.scores(encoded), order)
             ids = self._decode(scores, lengths)
             probabilities = self._probabilities(scores, lengths)
             chosen = probabilities.gather(2, ids.unsqueeze(-1)).squeeze(-1)
@@ -135,7 +135,7 @@ class TaggingHead(Head):
     ) -> Tensor:
         """See ``Head.measure``."""
         del final
-        scores, target = self._scores(encoded), self.target_of(batch)
+        scores, target = self.scores(encoded), self.target_of(batch)
         order, lengths = compact_order(encoded.mask), encoded.mask.sum(1)
         gold = take_steps(target, order)
         ids = self._decode(take_steps(scores.detach(), order), lengths)
@@ -148,7 +148,8 @@ class TaggingHead(Head):
                 metric.update(ids, gold, lengths)
         return self._loss(scores, target, encoded.mask)
 
-    def _scores(self, encoded: Encoded) -> Tensor:
+    def scores(self, encoded: Encoded) -> Tensor:
+        """``[B, T, C]``: of each label at each step, before the softmax or the CRF."""
         return at_least_float32(self.classifier(clean_output(encoded)))
 
     def _loss(self, scores_BTC: Tensor, target_BT: Tensor, mask_BT: Tensor) -> Tensor:

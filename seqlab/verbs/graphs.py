@@ -42,14 +42,14 @@ class _WholeModel(nn.Module):
     def __init__(self, model: SequenceModel) -> None:
         super().__init__()
         self.model = model
-        self.scores = getattr(model.head, "_scores", None)
 
     def forward(self, features: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, ...]:
         names = [feature.name for feature in self.model.info.features]
         batch = Batch(dict(zip(names, features, strict=True)), lengths)
         encoded = self.model.encode(batch)
+        scores = self.model.head.scores(encoded)
         results = (encoded.output, encoded.final)
-        return results if self.scores is None else (*results, self.scores(encoded))
+        return results if scores is None else (*results, scores)
 
 
 class _OneStep(nn.Module):
@@ -81,8 +81,9 @@ def whole(model: SequenceModel) -> Graph:
         lengths[0] = count
         return [_values(f, (batch, count)) for f in features], lengths
 
-    module = _WholeModel(model)
-    outputs = ("output", "final") if module.scores is None else ("output", "final", "scores")
+    module = _WholeModel(model).eval()
+    with torch.no_grad():
+        outputs = ("output", "final", "scores")[: len(module(*example(*_TRACED)))]
     dynamic = ([{0: rows, 1: steps} for _ in features], {0: rows})
     return Graph(module, example, dynamic, (*(f.name for f in features), "lengths"), outputs)
 

@@ -69,22 +69,22 @@ class WrongMonitor(TaggingHead):
 class DetachedLoss(TaggingHead):
     """Its loss has no gradient for the encoder."""
 
-    def _scores(self, encoded):
-        return super()._scores(encoded._replace(output=encoded.output.detach()))
+    def scores(self, encoded):
+        return super().scores(encoded._replace(output=encoded.output.detach()))
 
 
 class DropoutAtInference(ClassificationHead):
     """It drops scores always."""
 
-    def _scores(self, encoded):
-        return F.dropout(super()._scores(encoded), 0.3)
+    def scores(self, encoded):
+        return F.dropout(super().scores(encoded), 0.3)
 
 
 class MixesRows(ClassificationHead):
     """It centres the scores over the batch."""
 
-    def _scores(self, encoded):
-        scores = super()._scores(encoded)
+    def scores(self, encoded):
+        scores = super().scores(encoded)
         return scores - scores.mean(0, keepdim=True)
 
 
@@ -98,7 +98,7 @@ class LearnsTheOpposite(ClassificationHead):
         ]
 
     def measure(self, metrics, encoded, batch, *, final=False):
-        scores, target = self._scores(encoded), self.target_of(batch)
+        scores, target = self.scores(encoded), self.target_of(batch)
         answer = (scores < 0).long() if self.multi_label else scores.argmin(-1)
         for metric in metrics.values():
             metric.update(answer, target.long())
@@ -108,8 +108,8 @@ class LearnsTheOpposite(ClassificationHead):
 class CrashesOnEmptyRows(ClassificationHead):
     """It divides by the number of steps."""
 
-    def _scores(self, encoded):
-        return super()._scores(encoded) * (encoded.lengths / encoded.lengths).unsqueeze(1)
+    def scores(self, encoded):
+        return super().scores(encoded) * (encoded.lengths / encoded.lengths).unsqueeze(1)
 
 
 class NoTargetCrash(TaggingHead):
