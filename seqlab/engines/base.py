@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from seqlab.cells.base import Cell
@@ -12,10 +13,17 @@ from seqlab.types import State
 
 
 class Engine(ABC):
-    """Runs a cell over a sequence. Engines are stateless; one instance serves all layers."""
+    """Runs a cell over a sequence. Engines are stateless; one instance serves all layers.
 
-    #: The registered name.
+    Class attributes:
+        name: the registered name.
+        differentiable: whether results have the loop's gradients. An engine that sets it to False
+            is for inference: where gradients are wanted it is refused, as in training, and the
+            conformance kit compares its outputs and states alone.
+    """
+
     name: ClassVar[str]
+    differentiable: ClassVar[bool] = True
 
     def unavailable(self) -> str | None:
         """Why this engine cannot work on this machine at all; None if it can."""
@@ -25,6 +33,14 @@ class Engine(ABC):
         """One step of streaming; None where the engine has no faster way than the cell's own."""
         del cell, x_BD, state
         return None
+
+    def refusal_of_gradients(self, cell: Cell, x_BTD: Tensor) -> str | None:
+        """Why this engine cannot give the gradients that are wanted now; None if it can."""
+        if self.differentiable or not torch.is_grad_enabled() or torch.compiler.is_exporting():
+            return None
+        if not any(part.requires_grad for part in (x_BTD, *cell.parameters())):
+            return None
+        return "it gives no gradients, so it needs torch.no_grad()"
 
     @abstractmethod
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:

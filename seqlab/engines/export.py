@@ -19,6 +19,7 @@ class ExportEngine(Engine):
     """Runs every cell without random masks; chosen by itself while a layer is being exported."""
 
     name = "export"
+    differentiable = False
 
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
         """Random masks: an exported graph is for inference."""

@@ -111,7 +111,7 @@ def _named(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     if missing is not None:
         _warn_once(name, missing)
         return Plan(engine("loop"), {name: missing})
-    reason = asked.refusal(cell, x_BTD, noise)
+    reason = asked.refusal_of_gradients(cell, x_BTD) or asked.refusal(cell, x_BTD, noise)
     if reason is not None:
         raise EngineError(
             f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "

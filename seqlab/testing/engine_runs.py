@@ -29,8 +29,6 @@ from seqlab.testing.sample import (
 REFERENCE = "loop"
 #: Engines that call a compiler or trace a graph, which takes seconds.
 SLOW_ENGINES = ("compiled", "export")
-#: Engines whose graphs are for inference: their gradients are not compared.
-INFERENCE_ENGINES = ("export",)
 STEPS = 11
 
 
@@ -110,7 +108,7 @@ def _equals_loop(case: CellCase, *, name: str) -> Numbers:
     return against_the_loop(
         lambda engine, reverse: case.layer(engine=engine, reverse=reverse),
         name,
-        gradients=name not in INFERENCE_ENGINES,
+        gradients=engine_by_name(name).differentiable,
     )
 
 

@@ -22,7 +22,7 @@ from seqlab.testing.case import BATCH, Case, CellCase, registered
 from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, close_states, require
 from seqlab.testing.contract import class_contract
-from seqlab.testing.engine_runs import INFERENCE_ENGINES, SLOW_ENGINES, STEPS, against_the_loop
+from seqlab.testing.engine_runs import SLOW_ENGINES, STEPS, against_the_loop
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import holey_mask, normal, random_state, seeded
 
@@ -89,6 +89,8 @@ def constructor(case: EngineCase) -> None:
     engine = class_contract(case, Engine)
     name = getattr(engine, "name", None)
     require(isinstance(name, str) and name, f"name is {name!r}")
+    gradients = engine.differentiable
+    require(isinstance(gradients, bool), f"differentiable is {gradients!r}, not True or False")
     with case.named() as key:
         mine = key in registry.available("engine") and registry.get("engine", key) is case.part
         require(mine, f"the registry has another engine under '{key}'")
@@ -163,11 +165,17 @@ def masks_and_directions_hold(case: EngineCase) -> Numbers:
 def gradients_reach_everything(case: EngineCase) -> Numbers:
     """Input, initial state and every parameter get the loop's gradients.
 
+    An engine for inference says so by ``differentiable = False``.
+
     Catches: a state that is detached at the start, weights copied without their gradient.
     """
     cell = case.any_cell()
-    if case.engine().name in INFERENCE_ENGINES:
-        raise Skip("the engine is for inference")
+    if not case.engine().differentiable:
+        raise Skip("the engine is for inference: differentiable is False")
+    x, state = normal(1, 2, cell.width, seed=17), cell.cell().initial_state(1)
+    output, _ = case.engine().run(cell.cell(), x, state, None, reverse=False, noise=None)
+    why = "the output carries no gradient; an engine for inference sets differentiable = False"
+    require(output.requires_grad, why)
     with case.named() as name:
         return against_the_loop(
             lambda engine, reverse: cell.layer(engine=engine, reverse=reverse), name
@@ -247,7 +255,7 @@ def _runs(case: EngineCase, *, name: str) -> Numbers:
         return against_the_loop(
             lambda chosen, reverse: cell.layer(engine=chosen, reverse=reverse),
             engine,
-            gradients=case.engine().name not in INFERENCE_ENGINES,
+            gradients=case.engine().differentiable,
         )
 
 

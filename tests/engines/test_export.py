@@ -6,6 +6,7 @@ import pytest
 import seqlab
 import torch
 from seqlab.engines.export import ExportEngine
+from seqlab.errors import EngineError
 from seqlab.verbs.graphs import Graph, difference, export, write
 from torch import nn
 
@@ -61,3 +62,25 @@ def test_random_masks_are_refused():
     layer = seqlab.GRU(3, 2, recurrent_dropout=0.5).train()
     noise = layer.cell.sample_noise(1, 2, device=torch.device("cpu"), dtype=torch.float32)
     assert "eval()" in ExportEngine().refusal(layer.cell, torch.zeros(1, 2, 3), noise)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_it_is_refused_where_gradients_are_wanted(mode):
+    layer = seqlab.GRU(3, 2, engine="export").train(mode)
+    x = torch.randn(2, 5, 3)
+    refused = "'export' cannot run GRUCell: it gives no gradients, so it needs torch.no_grad"
+    with pytest.raises(EngineError, match=refused):
+        layer(x)
+    with torch.no_grad():
+        found = layer(x)[0]
+    torch.testing.assert_close(found, seqlab.Recurrent(layer.cell, engine="loop")(x)[0])
+    frozen = layer.requires_grad_(requires_grad=False)
+    torch.testing.assert_close(frozen(x)[0], found)
+    with pytest.raises(EngineError, match=refused):
+        frozen(x.requires_grad_())
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_a_layer_in_training_mode_can_be_exported():
+    graph = torch.export.export(seqlab.GRU(3, 2).train(), (torch.randn(2, 5, 3),), strict=False)
+    assert "scan" in str(graph.graph)

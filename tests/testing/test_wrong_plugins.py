@@ -385,6 +385,16 @@ PARTS = {
         "Input, initial state and every parameter get the loop's gradients.",
         rf"gradient of state\[0\]: the largest difference is {NUMBER} .*got 0,",
     ),
+    "DetachedOutput": (
+        "gradients_reach_everything",
+        "Input, initial state and every parameter get the loop's gradients.",
+        "carries no gradient; an engine for inference sets differentiable = False",
+    ),
+    "SaysMaybe": (
+        "constructor",
+        "It is a documented ``Engine`` built without arguments, with a name of its own.",
+        "differentiable is 'mostly', not True or False",
+    ),
     "ForgetsNoise": (
         "noise_is_applied",
         "In training it applies dropout and zoneout masks as the loop does, or refuses them.",
@@ -441,6 +451,10 @@ WRONG = {
 }
 
 
+#: Parts among them with which nothing is wrong.
+RIGHT = {"Right", "Squares", "InferenceOnly"}
+
+
 def part_of(path: str):
     module, _, name = path.partition(".")
     return getattr(importlib.import_module(f"wrong.{module}"), name)
@@ -470,11 +484,11 @@ def test_there_are_enough_wrong_parts_and_none_is_left_out():
             for name, value in vars(loaded).items()
             if isinstance(value, type) and value.__module__ == loaded.__name__
         }
-        public = {name for name in classes if not name.startswith("_")} - {"Right", "Squares"}
+        public = {name for name in classes if not name.startswith("_")} - RIGHT
         assert public == {path.partition(".")[2] for path in WRONG if path.startswith(module)}
 
 
-@pytest.mark.parametrize("path", ["cells.Right", "sources.Squares"])
+@pytest.mark.parametrize("path", ["cells.Right", "sources.Squares", "parts.InferenceOnly"])
 def test_the_same_parts_without_a_bug_pass(path):
     part = part_of(path)
     results = check(kind_of(part), part, settings=FAST)

@@ -128,6 +128,30 @@ class NoStateGradient(LoopEngine):
         return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
 
 
+class DetachedOutput(LoopEngine):
+    """It works without gradients and does not say so."""
+
+    name = "detached-output"
+
+    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+        with torch.no_grad():
+            return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
+
+
+class InferenceOnly(DetachedOutput):
+    """It works without gradients, as it says: nothing is wrong with it."""
+
+    name = "inference-only"
+    differentiable = False
+
+
+class SaysMaybe(LoopEngine):
+    """It gives its word on gradients as a word."""
+
+    name = "says-maybe"
+    differentiable = "mostly"
+
+
 class ForgetsNoise(LoopEngine):
     """It drops the dropout masks."""
 
