@@ -1,0 +1,3 @@
+"""How a number looks in a message."""
+
+NUMBER = r"-?\d[\d.e+-]*"
