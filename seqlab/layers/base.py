@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from typing_extensions import Self
 from seqlab.cells.base import Cell
 from seqlab.errors import EngineError, ShapeError
 from seqlab.types import State, lengths_to_mask
+
+if TYPE_CHECKING:
+    from seqlab.layers.joined import Level
 
 
 class Layer(nn.Module, ABC):
@@ -87,6 +91,13 @@ class Layer(nn.Module, ABC):
     @abstractmethod
     def reverse_(self) -> None:
         """Turn the direction of time around, in place."""
+
+    def level(self) -> Level | None:
+        """The layer as cells that one call of a vendor's kernel may run together with others.
+
+        None, as here, for a layer that must run by itself.
+        """
+        return None
 
     def fresh(self) -> Self:
         """A layer of the same form with newly drawn parameters."""

@@ -13,6 +13,7 @@ from seqlab.construct import check_options
 from seqlab.engines.plan import Plan, check_engine_name, choose, one_step
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
+from seqlab.layers.joined import Level, is_plain, single
 from seqlab.options.resolve import check_flag
 from seqlab.types import State
 
@@ -67,11 +68,9 @@ class Recurrent(Layer):
         mask: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
-        owner = f"{type(self).__name__}({self.cell.extra_repr()})"
-        check_input(x_BTD, self.input_size, owner)
+        check_input(x_BTD, self.input_size, self._title())
         mask = combined_mask(x_BTD, lengths, mask)
-        expected = self.initial_state(x_BTD.shape[0], device=x_BTD.device)
-        state = expected if state is None else check_state(state, expected, owner)
+        state = self.start(x_BTD, state)
         if x_BTD.shape[0] == 0 or x_BTD.shape[1] == 0:
             return x_BTD.new_zeros(*x_BTD.shape[:2], self.output_size), state
         if mask is not None:
@@ -86,6 +85,22 @@ class Recurrent(Layer):
             output = carry_last(output, mask, reverse=self._reverse)
         self._remember_activity(output)
         return output, state
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}({self.cell.extra_repr()})"
+
+    def start(self, x_BTD: Tensor, state: State | None) -> State:
+        """The state a run of this input starts from: the one given, checked, or the initial one.
+
+        Raises:
+            ShapeError: the state has another form than the cell's.
+        """
+        expected = self.initial_state(x_BTD.shape[0], device=x_BTD.device)
+        return expected if state is None else check_state(state, expected, self._title())
+
+    def level(self) -> Level | None:
+        """The layer's cell, where a run draws and remembers nothing; see ``Layer.level``."""
+        return single(self) if is_plain(self, Recurrent) else None
 
     def _noise(self, x_BTD: Tensor) -> Any:
         if not self.cell.training:

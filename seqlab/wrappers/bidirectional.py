@@ -11,7 +11,8 @@ from torch import Tensor
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask, refuse_streaming
-from seqlab.options.merges import Merge
+from seqlab.layers.joined import Level, is_plain, run_joined, side_by_side
+from seqlab.options.merges import Concat, Merge
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
 
@@ -111,15 +112,35 @@ class Bidirectional(Layer):
         mask: Tensor | None = None,
     ) -> tuple[Any, State]:
         """Run both directions; see ``Layer.forward``. Unmerged, the output is a pair."""
-        first, second = (None, None) if state is None else self._two(state)
         if lengths is not None and x_BTD.dim() == 3:
             mask, lengths = combined_mask(x_BTD, lengths, mask), None
-        forward, forward_state = self.forward_layer(x_BTD, first, lengths, mask)
-        backward, backward_state = self.backward_layer(x_BTD, second, lengths, mask)
+        pair = self._pair()
+        together = None if pair is None else run_joined([pair], x_BTD, [state], lengths, mask)
+        if together is None:
+            first, second = (None, None) if state is None else self._two(state)
+            forward, forward_final = self.forward_layer(x_BTD, first, lengths, mask)
+            backward, backward_final = self.backward_layer(x_BTD, second, lengths, mask)
+            final = BidirectionalState(forward_final, backward_final)
+        else:
+            output, (final,) = together
+            if self._concatenates():
+                return output, final
+            forward, backward = output.chunk(2, -1)
         merged = self.merge(forward, backward)
         if mask is not None and isinstance(merged, Tensor) and not self.merge.keeps_zeros:
             merged = merged.masked_fill(~mask.unsqueeze(-1), 0.0)
-        return merged, BidirectionalState(forward_state, backward_state)
+        return merged, final
+
+    def _pair(self) -> Level | None:
+        """Both layers as one level, whatever the merge; None if one call cannot run them."""
+        return side_by_side(self.forward_layer, self.backward_layer, self._two, BidirectionalState)
+
+    def _concatenates(self) -> bool:
+        return is_plain(self.merge, Concat)
+
+    def level(self) -> Level | None:
+        """Both directions, where they are concatenated; see ``Layer.level``."""
+        return self._pair() if is_plain(self, Bidirectional) and self._concatenates() else None
 
     @staticmethod
     def _two(state: State) -> tuple[State, State]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seqlab.cells.base import positive_int
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask
+from seqlab.layers.joined import Level, run_joined, runs_of
 from seqlab.options.resolve import check_flag, check_fraction
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
@@ -79,21 +80,40 @@ class Stacked(Layer):
         """Run the layers one after the other; see ``Layer.forward``."""
         if lengths is not None and x_BTD.dim() == 3:
             mask, lengths = combined_mask(x_BTD, lengths, mask), None
-        states = self._states(state)
+        states = list(self._states(state))
         finals: list[State] = []
         value = x_BTD
-        for index, (layer, before) in enumerate(zip(self._parts(), states, strict=True)):
-            if index and self.dropout:
-                value = F.dropout(value, self.dropout, self.training)
-            output, final = layer(value, before, lengths, mask)
-            if self.residual and layer.input_size == layer.output_size:
-                skip = (
-                    value if mask is None or index else value.masked_fill(~mask.unsqueeze(-1), 0.0)
-                )
-                output = output + skip
-            value = output
-            finals.append(final)
+        for layers, levels in self._runs():
+            before = states[len(finals) : len(finals) + len(layers)]
+            together = run_joined(levels, value, before, lengths, mask) if levels else None
+            if together is not None:
+                value, after = together
+                finals += after
+                continue
+            for layer, start in zip(layers, before, strict=True):
+                value, final = self._one(layer, value, start, lengths, mask, first=not finals)
+                finals.append(final)
         return value, tuple(finals)
+
+    def _runs(self) -> list[tuple[list[Layer], list[Level]]]:
+        """The layers in groups that may run in one call, which nothing but time stands between."""
+        if self.residual or (self.dropout and self.training):
+            return [([layer], []) for layer in self._parts()]
+        return runs_of(self._parts())
+
+    def _one(
+        self, layer: Layer, value: Tensor, state: State, lengths: Tensor | None,
+        mask: Tensor | None, *, first: bool,
+    ) -> tuple[Tensor, State]:  # fmt: skip
+        """One layer with the dropout before it and its residual."""
+        if not first and self.dropout:
+            value = F.dropout(value, self.dropout, self.training)
+        output, final = layer(value, state, lengths, mask)
+        if self.residual and layer.input_size == layer.output_size:
+            if first and mask is not None:
+                value = value.masked_fill(~mask.unsqueeze(-1), 0.0)
+            output = output + value
+        return output, final
 
     def _states(self, state: State | None) -> Sequence[State]:
         if state is None:

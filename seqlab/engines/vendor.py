@@ -1,0 +1,200 @@
+"""Calls of torch's recurrent kernels: levels of cells over whole, padded or packed sequences.
+
+A call is a function of tensors alone: the input ``[B, T, D]``, the initial state's fields, each
+``[N, B, H]`` for all N cells together, and the weights of the cells one after the other, from the
+lowest level up and forward before backward within a level. It returns the output and the final
+fields.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+#: What a masked step adds inside the gates, times ``SATURATED``, so that it keeps the cell's
+#: memory and, where that is zero, shows zero.
+HOLDING = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (0.0, 1.0, 0.0)}
+#: Its sigmoid is exactly 1 in every type, and it is finite in float16.
+SATURATED = 1e4
+
+
+class Form(NamedTuple):
+    """What one call computes: so many levels of one or two directions, by one kernel."""
+
+    kernel: str
+    levels: int
+    directions: int
+    biased: bool
+    train: bool
+
+    @property
+    def fields(self) -> int:
+        """The number of fields of a cell's state."""
+        return 2 if self.kernel == "lstm" else 1
+
+
+Fields = Sequence[Tensor]
+
+
+def run_whole(
+    form: Form, x_BTD: Tensor, start: Fields, weights: Fields, *, reverse: bool
+) -> list[Tensor]:
+    """No masked step: one call on the tensor as it is."""
+    source = x_BTD.flip(1) if reverse else x_BTD
+    output, *final = _call(form, source, start, weights)
+    return [output.flip(1) if reverse else output, *final]
+
+
+def run_packed(
+    form: Form, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
+) -> list[Tensor]:
+    """Real steps moved together in running order, run packed in one call, and moved back."""
+    lengths = mask.sum(1)
+    order = running_order(mask, reverse=reverse)
+    gathered = rows(x_BTD, order)
+    # a packed row has at least one step; an empty row runs one and is put right below
+    packed = pack_padded_sequence(
+        gathered, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False
+    )
+    into, back = cast("Tensor", packed.sorted_indices), cast("Tensor", packed.unsorted_indices)
+    started = [field.index_select(1, into) for field in start]
+    data, *final = _call(form, packed.data, started, weights, packed.batch_sizes)
+    output, _ = pad_packed_sequence(
+        PackedSequence(data, packed.batch_sizes, into, back),
+        batch_first=True,
+        total_length=x_BTD.shape[1],
+    )
+    final = [field.index_select(1, back) for field in final]
+    output = rows(output, order.argsort(1)).masked_fill(~mask.unsqueeze(-1), 0.0)
+    return [output, *_keep_empty(lengths, start, final)]
+
+
+def run_padded(
+    form: Form, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
+) -> list[Tensor]:
+    """Real steps moved together, padding run too and without effect: one call for each level.
+
+    On a CPU packing costs more than it saves, because there the kernels run each packed step by
+    itself. With two directions the initial state must be zero (see ``pads``).
+    """
+    lengths = mask.sum(1)
+    steps = max(1, int(lengths.max()))
+    value, order = _aligned(x_BTD, mask, steps, reverse=reverse)
+    masked = (torch.arange(steps, device=mask.device).unsqueeze(1) >= lengths).unsqueeze(-1)
+    last = (lengths - 1).clamp_min(0)
+    finals: list[list[Tensor]] = []
+    for level, part in enumerate(_split(weights, form.levels)):
+        chosen = slice(level * form.directions, (level + 1) * form.directions)
+        before = [field[chosen] for field in start]
+        value, *after = _held(form._replace(levels=1), value, before, part, masked)
+        # forward in time the last real output is the final hidden state
+        width = after[0].shape[-1]
+        hidden = value[last, torch.arange(len(last), device=last.device), :width]
+        after[0] = torch.cat([hidden.unsqueeze(0), after[0][1:]])
+        finals.append(after)
+    final = [torch.cat(parts) for parts in zip(*finals, strict=True)]
+    output = _realigned(value, order, x_BTD.shape[1])
+    output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
+    return [output, *_keep_empty(lengths, start, final)]
+
+
+def pads(kernel: str, directions: int, *, at_rest: bool) -> bool:
+    """Whether ``run_padded`` is right: always, or where the initial state is zero.
+
+    Against the order of a padded row the masked steps come first, and must keep the initial
+    state. Gates can hold a memory, but an output only at zero; a plain RNN has no gates, and with
+    ``relu`` it may grow without bound in the padding.
+    """
+    if directions == 1:
+        return kernel != "rnn_relu"
+    return kernel in HOLDING and at_rest
+
+
+def running_order(mask: Tensor, *, reverse: bool) -> Tensor:
+    """``[B, T]`` time indices: each row's real steps in running order, then the masked ones."""
+    steps = mask.shape[1]
+    times = torch.arange(steps, device=mask.device)
+    rank = times.flip(0) if reverse else times
+    return torch.where(mask, rank, rank + steps).argsort(1)
+
+
+def rows(value_BTE: Tensor, order: Tensor) -> Tensor:
+    """``value[b, order[b, t]]``; far faster than ``gather``, forward and backward."""
+    batch, steps = value_BTE.shape[:2]
+    first = torch.arange(batch, device=order.device).unsqueeze(1) * steps
+    chosen = value_BTE.flatten(0, 1).index_select(0, (first + order).flatten())
+    return chosen.view(*order.shape, -1)
+
+
+def _aligned(
+    x_BTD: Tensor, mask: Tensor, steps: int, *, reverse: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Time-major, real steps first; and the order of the steps, None if it is as it was."""
+    padded_right = not reverse and not bool((mask[:, 1:] & ~mask[:, :-1]).any())
+    if padded_right:
+        return x_BTD[:, :steps].transpose(0, 1), None
+    order = running_order(mask, reverse=reverse)
+    return rows(x_BTD, order[:, :steps]).transpose(0, 1), order
+
+
+def _realigned(value_TBE: Tensor, order: Tensor | None, steps: int) -> Tensor:
+    """Batch-major again, each step at its own time; masked steps hold anything."""
+    value = value_TBE.transpose(0, 1)
+    if order is None:
+        return torch.nn.functional.pad(value, (0, 0, 0, steps - value.shape[1]))
+    return rows(value, order.argsort(1).clamp_max(value.shape[1] - 1))
+
+
+def _held(
+    form: Form, value_TBD: Tensor, start: Fields, weights: Fields, masked: Tensor
+) -> list[Tensor]:
+    """One level, where one more input feature makes the gates of masked steps hold the memory."""
+    held = form.kernel == "lstm" or form.directions == 2
+    if held:
+        value_TBD = torch.cat([value_TBD, masked.to(value_TBD.dtype)], -1)
+        cells = [list(part) for part in _split(weights, form.directions)]
+        for part in cells:
+            gates = part[0].new_tensor(HOLDING[form.kernel]).mul_(SATURATED)
+            column = gates.repeat_interleave(part[0].shape[0] // len(gates)).unsqueeze(1)
+            part[0] = torch.cat([part[0], column], 1)
+        weights = [weight for part in cells for weight in part]
+    return _call(form, value_TBD, start, weights, batch_first=False)
+
+
+def _split(weights: Fields, parts: int) -> Iterator[Fields]:
+    size = len(weights) // parts
+    return (weights[i * size : (i + 1) * size] for i in range(parts))
+
+
+def _keep_empty(lengths: Tensor, start: Fields, final: Fields) -> list[Tensor]:
+    """Rows without a real step end as they began."""
+    empty = (lengths == 0).unsqueeze(1)
+    return [torch.where(empty, s.to(f.dtype), f) for s, f in zip(start, final, strict=True)]
+
+
+def _call(
+    form: Form,
+    data: Tensor,
+    start: Fields,
+    weights: Fields,
+    sizes: Tensor | None = None,
+    *,
+    batch_first: bool = True,
+) -> list[Tensor]:
+    """One call of torch's kernel, without its dropout."""
+    function: Any = getattr(torch, form.kernel)
+    hidden: Any = tuple(field.to(data.dtype).contiguous() for field in start)
+    if form.kernel != "lstm":
+        hidden = hidden[0]
+    tail = (form.biased, form.levels, 0.0, form.train, form.directions == 2)
+    with warnings.catch_warnings():
+        # cuDNN copies weights that do not lie in one piece; ours are separate parameters
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+        if sizes is None:
+            return list(function(data, hidden, list(weights), *tail, batch_first))
+        return list(function(data, sizes, hidden, list(weights), *tail))
