@@ -2,8 +2,9 @@
 
 ``update`` is traced into elementwise expressions, differentiated by autograd's own rules, and
 written as C++ around a loop over time that is the same for all cells (``native/recurrence.h``).
-The input projection is one matrix product before the loop; the gradients of the recurrent matrix
-and of the biases are one product after it.
+The input projection is one matrix product before the loop, and so is after it an output projection
+that nothing in the loop reads; the gradients of the recurrent matrix and of the biases are one
+product over all steps.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine
-from seqlab.engines.kernel import REALS, Call, Kernel, kernel_of
-from seqlab.engines.replay import differentiable, replay
+from seqlab.engines.call import Call
+from seqlab.engines.kernel import REALS, Kernel, kernel_of
+from seqlab.engines.replay import replay
 from seqlab.engines.toolchain import CompilerError, find_compiler
+from seqlab.engines.tracing import Equations
 from seqlab.types import State
 
 #: The base class's own methods that the compiled loop stands for.
@@ -44,7 +47,7 @@ class CompiledEngine(Engine):
         """Not a gated cell, not on a CPU, or equations that are not elementwise maths."""
         if not isinstance(cell, GatedCell):
             return f"{type(cell).__name__} is not a GatedCell"
-        reason = _structure(cell, noise)
+        reason = _structure(cell)
         if reason is None and {x_BTD.device.type, cell.weight_hh.device.type} != {"cpu"}:
             reason = f"it generates code for CPUs, the input is on {x_BTD.device.type}"
         if reason is not None:
@@ -70,18 +73,16 @@ class CompiledEngine(Engine):
             return _run(gated, x_BTD, state, mask, reverse=reverse, noise=noise)
 
 
-def _structure(cell: GatedCell, noise: Noise | None) -> str | None:
+def _structure(cell: GatedCell) -> str | None:
     """What the cell computes around its equations that this engine does not, or None."""
     for name in _REPLACED:
         if getattr(type(cell), name) is not getattr(GatedCell, name):
             return f"{type(cell).__name__} has its own {name}"
-    if cell.weight_hr is not None:
-        return "proj_size puts a matrix product behind the equations"
-    if set(cell.state_sizes) != {cell.hidden_size} or cell.output_size != cell.hidden_size:
+    width = cell.hidden_size if cell.proj_size is None else cell.proj_size
+    first = width if cell.projects_state else cell.hidden_size
+    rest = {cell.hidden_size} if len(cell.state_sizes) > 1 else set()
+    if (cell.output_size, cell.state_sizes[0]) != (width, first) or {*cell.state_sizes[1:]} != rest:
         return "its states or output are not all of the hidden size"
-    mask = None if noise is None else noise.recurrent_mask
-    if mask is not None and mask.dim() > 2:
-        return "untied_dropout multiplies a vector of its own for each gate"
     return None
 
 
@@ -113,30 +114,43 @@ def _run(
     if noise is not None and noise.weight_mask is not None:
         weight = weight * noise.weight_mask
     own = [_row(cell, name) for name in (*kernel.equations.parameters, *kernel.equations.buffers)]
-    tensors = [weight, cell.recurrent_bias, cell.norm_hh, *state, *own]
+    tensors = [weight, cell.recurrent_bias, cell.norm_hh, *state, cell.weight_hr, *own]
     inputs = [None if t is None else t.to(real) for t in tensors]
+    keep = torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())
+    )
+    masks = _masks(cell, kernel.equations, noise, real)
     call = Call(
-        kernel,
-        cell.hidden_size,
-        reverse,
-        torch.is_grad_enabled()
-        and any(t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())),
-        None if mask is None else mask.T,
-        None if noise is None or noise.recurrent_mask is None else noise.recurrent_mask.to(real),
-        () if noise is None or noise.zoneout is None
-        else [z.to(real) for z in noise.zoneout if z is not None],
+        kernel, cell.hidden_size, cell.recurrent_size, reverse, keep,
+        None if mask is None else mask.T, *masks,
     )  # fmt: skip
 
     def project() -> Tensor:
         projected = cell.project(source, noise).to(real)
         return projected if plain else projected.transpose(0, 1)
 
-    again = replay(cell, noise, mask, reverse=reverse, names=kernel.equations.parameters)
+    names = ("weight_hr", *kernel.equations.parameters)
+    again = replay(cell, noise, mask, reverse=reverse, names=names)
     output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
         call, (project, again), project(), *inputs
     )
     finals = [final.to(part.dtype) for final, part in zip(finals, state, strict=True)]
     return output.transpose(0, 1).to(cell.weight_hh.dtype), cell.State(*finals)
+
+
+def _masks(
+    cell: GatedCell, equations: Equations, noise: Noise | None, real: torch.dtype
+) -> tuple[Tensor | None, list[Tensor], Tensor | float]:
+    """Dropout ``[B, 1 or G, P]``, zoneout ``[T, B, H]``, zoneout of a narrowed state."""
+    noise = Noise() if noise is None else noise
+    drop = noise.recurrent_mask
+    if drop is not None:
+        drop = (drop if drop.dim() == 3 else drop.unsqueeze(1)).to(real)
+    zoneout = noise.zoneout or [None] * equations.states
+    wide = [z.to(real) for i in equations.zoned if (z := zoneout[i]) is not None]
+    first = zoneout[0]
+    zone = cell.zoneout[0] if first is None else first.to(real)
+    return drop, wide, zone if equations.narrows else 0.0
 
 
 def _row(cell: GatedCell, name: str) -> Tensor:
@@ -169,6 +183,19 @@ class _Recurrence(torch.autograd.Function):
         _, *tensors = ctx.saved_tensors
         if torch.is_grad_enabled():
             project, repeat = ctx.again
-            return (None, None, *differentiable(repeat, [project(), *tensors], grads))
+            return (None, None, *_differentiable(repeat, [project(), *tensors], grads))
         with torch.autocast("cpu", enabled=False):
             return (None, None, *ctx.call.backward(grads, ctx.needs_input_grad[3:]))
+
+
+def _differentiable(
+    repeat: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor | None],
+    grads: Sequence[Tensor | None],
+) -> list[Tensor | None]:
+    """Gradients that can be differentiated again: those of the reference loop."""
+    pairs = [(v, g) for v, g in zip(repeat(*inputs), grads, strict=True) if g is not None]
+    wanted = [t for t in inputs if t is not None and t.requires_grad]
+    values, given = [v for v, _ in pairs], [g for _, g in pairs]
+    found = iter(torch.autograd.grad(values, wanted, given, create_graph=True, allow_unused=True))
+    return [next(found) if t is not None and t.requires_grad else None for t in inputs]

@@ -62,7 +62,7 @@ def generate(equations: Equations) -> Layout:
         "NOISES": len(equations.zoned),
     }
     lines = [f"  static constexpr int {name} = {value};" for name, value in constants.items()]
-    flags = {"NORM": equations.normalised, "SAME": same}
+    flags = {"NORM": equations.normalised, "SAME": same, "NARROWS": equations.narrows}
     lines += [f"  static constexpr bool {k} = {str(v).lower()};" for k, v in flags.items()]
     source = _FILE.format(constants="\n".join(lines), functions="\n".join(parts))
     return Layout(source, len(saved.nodes), field, same)

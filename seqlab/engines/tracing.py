@@ -13,7 +13,7 @@ from seqlab.cells.base import state_fields
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.aten_maths import NotElementwiseError, Translation
-from seqlab.engines.expressions import Builder, Node, const, variable
+from seqlab.engines.expressions import Builder, Node, const, ordered, variable
 
 #: Parameters that the base class applies outside ``update``.
 OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_bias", "norm_ih",
@@ -39,6 +39,8 @@ class Equations(NamedTuple):
     ``update``: values are the output and the next state's fields. ``second``: the input of the
     second recurrent product, or None. ``parameters`` are the names of the cell's own elementwise
     parameters; ``zoned`` the indices of the state fields whose zoneout masks are inputs ``z``.
+    ``narrows`` tells that ``proj_size`` narrows the first state field: it and the output are then
+    those before the projection, and the field has no zoneout here.
     """
 
     gates: int
@@ -50,6 +52,12 @@ class Equations(NamedTuple):
     buffers: tuple[str, ...]
     zoned: tuple[int, ...]
     normalised: bool
+    narrows: bool
+
+    @property
+    def products(self) -> int:
+        """The number of recurrent products of a step."""
+        return 1 if self.second is None else 2
 
 
 class _Bound(nn.Module):
@@ -75,7 +83,9 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
     """
     own = [name for name, _ in cell.named_parameters() if name not in OUTSIDE]
     buffers = [name for name, _ in cell.named_buffers()]
-    zoned = tuple(i for i, rate in enumerate(cell.zoneout) if rate) if zoneout_masks else ()
+    narrows = cell.weight_hr is not None and cell.projects_state
+    zoned = [i for i, rate in enumerate(cell.zoneout) if rate and not (narrows and i == 0)]
+    zoned = zoned if zoneout_masks else []
     gates, states = len(cell.gates), len(state_fields(cell.State))
     first = gates - len(cell.second_gates)
     extra = [("p", i) for i in range(len(own) + len(buffers))]
@@ -96,7 +106,9 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
             for index, mask in zip(zoned, z, strict=True):
                 masks[index] = mask  # type: ignore[call-overload]  # a list of masks and Nones
             noise = Noise(zoneout=tuple(masks)) if zoned else None
-            return cell._zone_out(output, new, old, noise)  # noqa: SLF001  # as above
+            shown, mixed = cell._zone_out(output, new, old, noise)  # noqa: SLF001  # as above
+            # the engine narrows the output, and that is the first field and has its zoneout
+            return (output, (output, *mixed[1:])) if narrows else (shown, mixed)
 
         output, new = call(apply, p)
         return (output, *new)
@@ -120,10 +132,19 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
     if cell.second_gates:
         seen = [(k, i) for k, i in inputs if not (k == "h" and i >= first)]
         second_traced = _trace(second, seen, [("dv", 0)], width, build)
+    if narrows:
+        _refuse_narrowed(traced, second_traced)
     return Equations(
-        gates, first, states, traced, second_traced, tuple(own), tuple(buffers), zoned,
-        cell.layer_norm,
+        gates, first, states, traced, second_traced, tuple(own), tuple(buffers), tuple(zoned),
+        cell.layer_norm, narrows,
     )  # fmt: skip
+
+
+def _refuse_narrowed(*functions: Traced | None) -> None:
+    """Refuse equations that read the state field that ``proj_size`` narrows."""
+    nodes = ordered([n for f in functions if f is not None for n in f.values], lambda _: False)
+    if any(n.op == "input" and n.args == ("s", 0) for n in nodes):
+        raise NotElementwiseError("it reads the state field that proj_size narrows")
 
 
 def _split(tensors: Sequence[Tensor], counts: Sequence[int]) -> list[Sequence[Tensor]]:

@@ -170,14 +170,19 @@ def test_equations_that_mix_units_are_refused_with_the_operation():
         layer(torch.zeros(1, 2, 3))
 
 
-def test_what_stands_around_the_equations_is_refused_by_name():
+class Uneven(seqlab.GatedCell):
+    gates = ("candidate",)
+    State = HiddenState
+    state_sizes = (5,)
+
+    def update(self, x, h, state):
+        return (x.candidate + h.candidate) * state.hidden[:, 1:], state
+
+
+def test_what_is_no_gated_cell_of_the_usual_sizes_is_refused_by_name():
     x = torch.zeros(1, 2, 3)
-    narrow = seqlab.LSTM(3, 4, proj_size=2, engine="compiled")
-    with pytest.raises(seqlab.errors.EngineError, match="proj_size"):
-        narrow(x)
-    untied = seqlab.LSTM(3, 4, recurrent_dropout=0.2, untied_dropout=True, engine="compiled")
-    with pytest.raises(seqlab.errors.EngineError, match="untied_dropout"):
-        untied(x)
+    with pytest.raises(seqlab.errors.EngineError, match="not all of the hidden size"):
+        seqlab.Recurrent(Uneven(3, 4), engine="compiled")(x)
     with pytest.raises(seqlab.errors.EngineError, match="not a GatedCell"):
         seqlab.Recurrent(seqlab.get("cell", "lru")(3, 4), engine="compiled")(x)
 

@@ -81,8 +81,11 @@ static inline void some_rows(int64_t rows, const real* left, int64_t left_step, 
 }
 
 // result [rows, padded columns] = left [rows, depth] times the packed matrix, plus bias or nothing.
-static inline void product(const real* left, int64_t left_step, int64_t rows, const Packed& right,
-                           const real* bias, real* result, int64_t result_step) {
+// Columns beyond the matrix's, up to the panel's end, are overwritten; one copy of the code serves
+// all callers, because it is long.
+__attribute__((noinline)) static void product(const real* left, int64_t left_step, int64_t rows,
+                                              const Packed& right, const real* bias, real* result,
+                                              int64_t result_step) {
   for (int64_t p = 0; p < right.panels(); ++p) {
     const real* part = bias ? bias + p * PANEL : nullptr;
     for (int64_t r = 0; r < rows; r += BLOCK_ROWS)

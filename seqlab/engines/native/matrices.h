@@ -1,0 +1,118 @@
+// The recurrent matrices W_hh and W_hr, packed, and their products at one time step.
+#pragma once
+#include <vector>
+
+#include "product.h"
+#include "run.h"
+
+// Rows of W_hh that multiply the same vector: those of a whole product, or of one gate where each
+// gate has a mask of its own.
+struct Part {
+  int product;
+  int64_t row;
+  const real* drop;  // the mask of the batch's first row, or null
+  Packed matrix;
+};
+
+// Memory of one thread for its rows at one time step; rows of vectors are `step` apart.
+struct Work {
+  int64_t step;
+  Buffer gates, one, two, wide;
+};
+
+// forward multiplies by the transposed matrices, backward by the matrices themselves
+template <class C>
+struct Matrices {
+  const Run& r;
+  const bool backward;
+  const int64_t H, P, B, width;  // width: of a row of gates, with room for what a panel overhangs
+  std::vector<Part> parts;
+  Packed narrow;
+
+  Matrices(const Run& run, bool backward_)
+      : r(run), backward(backward_), H(run.hidden), P(run.inner), B(run.batch),
+        width(padded(C::GATES * H) + PANEL) {
+    for (int which = 0; which < 2; ++which) {
+      const int first = which ? C::FIRST : 0, last = which ? C::GATES : C::FIRST;
+      const int step = r.masks > 1 ? 1 : last - first;
+      for (int gate = first; gate < last; gate += step) {
+        const real* drop = r.drop ? r.drop + (r.masks > 1 ? gate * P : 0) : nullptr;
+        parts.push_back({which, gate * H, drop, Packed()});
+        allocate(parts.back().matrix, step * H, P);
+      }
+    }
+    if (r.narrow) allocate(narrow, P, H);
+  }
+
+  void allocate(Packed& packed, int64_t rows, int64_t columns) const {
+    backward ? packed.allocate(rows, columns) : packed.allocate(columns, rows);
+  }
+  void pack(int thread, int threads) const {
+    for (const Part& part : parts) pack(part.matrix, r.weight + part.row * P, P, thread, threads);
+    if (r.narrow) pack(narrow, r.narrow, H, thread, threads);
+  }
+  void pack(const Packed& packed, const real* from, int64_t columns, int thread,
+            int threads) const {
+    for (int64_t p = thread; p < packed.panels(); p += threads)
+      packed.fill_panel(p, from, backward ? columns : 1, backward ? 1 : columns);
+  }
+
+  Work work(int64_t rows) const {
+    const int64_t step = padded(std::max(H, P)), count = std::max<int64_t>(rows, 1);
+    return {step, make_buffer(backward ? 1 : count * width), make_buffer(count * step),
+            make_buffer(count * step), make_buffer(C::NARROWS ? count * step : 1)};
+  }
+
+  const real* mask(const Part& part, int64_t row) const { return part.drop + row * r.masks * P; }
+
+  // The gates of one product: W_hh (drop * (W_hr source)) + bias, without what is not there.
+  void gates(int which, int64_t t, Rows rows, const real* source, const real* bias,
+             Work& work) const {
+    int64_t step = C::NARROWS ? P : H;
+    if (r.narrow && !C::NARROWS) {
+      product(source, step, rows.count(), narrow, nullptr, work.one.get(), work.step);
+      source = work.one.get();
+      step = work.step;
+      if (r.reduced[which]) keep(source, step, rows, r.reduced[which] + t * B * P);
+    }
+    for (const Part& part : parts) {
+      if (part.product != which) continue;
+      if (part.drop)
+        for (int64_t row = rows.begin; row < rows.end; ++row)
+          for (int64_t i = 0, k = row - rows.begin; i < P; ++i)
+            work.two[k * work.step + i] = source[k * step + i] * mask(part, row)[i];
+      product(part.drop ? work.two.get() : source, part.drop ? work.step : step, rows.count(),
+              part.matrix, bias ? bias + part.row : nullptr, work.gates.get() + part.row, width);
+    }
+  }
+
+  void keep(const real* from, int64_t step, Rows rows, real* to) const {
+    for (int64_t row = rows.begin; row < rows.end; ++row)
+      std::memcpy(to + row * P, from + (row - rows.begin) * step, P * sizeof(real));
+  }
+
+  // The gradient of `source` of one product from those of its gates, rows work.step apart.
+  real* source_gradient(int which, int64_t t, Rows rows, Work& work) const {
+    real *sum = work.one.get(), *term = sum;
+    for (const Part& part : parts) {
+      if (part.product != which) continue;
+      product(r.d_h + (t * B + rows.begin) * C::GATES * H + part.row, C::GATES * H, rows.count(),
+              part.matrix, nullptr, term, work.step);
+      if (part.drop) add_masked(part, rows, term, sum, work.step);
+      term = work.two.get();
+    }
+    if (!r.narrow || C::NARROWS) return sum;
+    keep(sum, work.step, rows, r.d_reduced[which] + t * B * P);
+    product(sum, work.step, rows.count(), narrow, nullptr, work.two.get(), work.step);
+    return work.two.get();
+  }
+
+  // the first term is the sum's own memory
+  void add_masked(const Part& part, Rows rows, const real* term, real* sum, int64_t step) const {
+    for (int64_t row = rows.begin; row < rows.end; ++row)
+      for (int64_t i = 0, k = row - rows.begin; i < P; ++i) {
+        const real value = term[k * step + i] * mask(part, row)[i];
+        sum[k * step + i] = term == sum ? value : sum[k * step + i] + value;
+      }
+  }
+};
