@@ -84,7 +84,10 @@ class LRUCell(LinearRecurrentCell):
         real, imaginary = F.linear(x_BTD, self.weight_in).chunk(2, -1)
         dtype = torch.promote_types(real.dtype, torch.float32)
         b = torch.complex((gamma * real).to(dtype), (gamma * imaginary).to(dtype))
-        return torch.polar((-decay).exp().to(dtype), self.theta.exp().to(dtype)).expand_as(b), b
+        modulus, phase = (-decay).exp().to(dtype), self.theta.exp().to(dtype)
+        if torch.compiler.is_exporting():  # ONNX expands no complex numbers
+            return torch.polar(modulus.expand_as(real), phase.expand_as(real)), b
+        return torch.polar(modulus, phase).expand_as(b), b
 
     def readout(self, x_BTD: Tensor, h_BTH: Tensor) -> Tensor:
         """``Re(C h) + D x``: a real product with the real and imaginary parts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,14 +10,22 @@ from torch import Tensor
 from torch._higher_order_ops.scan import scan
 from torch.utils import _pytree
 
-from seqlab.cells.base import Cell, map_state
+from seqlab.cells.base import Cell, HiddenState
+from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines.base import Engine
 from seqlab.engines.stepping import select
 from seqlab.types import State
 
+#: The tensors of a state and of one step's input, to the output and the state after it.
+Step = Callable[[list[Tensor], list[Tensor]], tuple[Tensor, list[Tensor]]]
+
 
 class ExportEngine(Engine):
-    """Runs every cell without random masks; chosen by itself while a layer is being exported."""
+    """Runs every cell without random masks; chosen by itself while a layer is being exported.
+
+    Of a linear recurrence only ``h = a h + b`` is inside the operator, in real numbers: ONNX has
+    neither complex numbers there nor products with parts of a matrix.
+    """
 
     name = "export"
     differentiable = False
@@ -38,28 +47,74 @@ class ExportEngine(Engine):
     ) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         del noise
+        if isinstance(cell, LinearRecurrentCell) and type(cell).step is LinearRecurrentCell.step:
+            return _run_linear(cell, x_BTD, state, mask, reverse=reverse)
         parts, form = _pytree.tree_flatten(cell.project(x_BTD))
-        # the operator takes tensors only, and time first
-        steps = [part.movedim(1, 0) for part in parts]
-        if reverse:
-            steps = [part.flip(0) for part in steps]
-        real = None if mask is None else (mask.flip(1) if reverse else mask).movedim(1, 0)
         fields, state_form = _pytree.tree_flatten(state)
-        # what the step gives may be wider than the state given, as under autocast
-        start = [field.clone() for field in fields]
 
-        def combine(carry: list[Tensor], at: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-            before = _pytree.tree_unflatten(carry, state_form)
-            now = at if real is None else at[:-1]
-            output, after = cell.step(_pytree.tree_unflatten(now, form), before)
-            if real is not None:
-                here = at[-1]
-                after = map_state(lambda n, o: select(here, n, o), after, before)
-                output = select(here, output, torch.zeros_like(output))
-            # outputs of the operator must not be the same tensor
-            kept = [field.clone() for field in _pytree.tree_leaves(after)]
-            return kept, output.clone()
+        def step(before: list[Tensor], at: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+            now, old = _pytree.tree_unflatten(at, form), _pytree.tree_unflatten(before, state_form)
+            output, after = cell.step(now, old)
+            return output, _pytree.tree_leaves(after)
 
-        final, outputs = scan(combine, start, steps if real is None else [*steps, real])
-        outputs = outputs.flip(0) if reverse else outputs
-        return outputs.movedim(0, 1), _pytree.tree_unflatten(list(final), state_form)
+        outputs, final = _over_time(step, fields, parts, mask, reverse=reverse)
+        return outputs, _pytree.tree_unflatten(final, state_form)
+
+
+def _run_linear(
+    cell: LinearRecurrentCell, x_BTD: Tensor, state: State, mask: Tensor | None, *, reverse: bool
+) -> tuple[Tensor, State]:
+    """Coefficients and readout for all steps at once, around the recurrence alone."""
+    x, a, b = cell.project(x_BTD)
+
+    def real_step(before: list[Tensor], at: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        (h,), (a_t, b_t) = before, at
+        after = a_t * h + b_t
+        return after, [after]
+
+    def complex_step(before: list[Tensor], at: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        (re, im), (a_re, a_im, b_re, b_im) = before, at
+        after = [a_re * re - a_im * im + b_re, a_re * im + a_im * re + b_im]
+        return torch.cat(after, -1), after
+
+    start, parts, step = [state[0]], [a, b], real_step
+    if cell.complex_state:
+        start, parts, step = list(state[0].chunk(2, -1)), _parts(a, b), complex_step
+    dtype = torch.promote_types(parts[-1].dtype, state[0].dtype)
+    start, parts = [part.to(dtype) for part in start], [part.to(dtype) for part in parts]
+    kept, final = _over_time(step, start, parts, mask, reverse=reverse)
+    output = cell.readout(x, cell.unpack(kept))
+    if mask is not None:
+        output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
+    return output, HiddenState(cell.pack(cell.unpack(torch.cat(final, -1))))
+
+
+def _parts(*values: Tensor) -> list[Tensor]:
+    return [part for value in values for part in (value.real, value.imag)]
+
+
+def _over_time(
+    step: Step,
+    start: Sequence[Tensor],
+    parts: Sequence[Tensor],
+    mask: Tensor | None,
+    *,
+    reverse: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """The scan operator over ``[B, T, ...]`` parts: outputs ``[B, T, ...]`` and the last state."""
+    # the operator takes time first
+    steps = [part.movedim(1, 0) for part in (*parts, *(() if mask is None else (mask,)))]
+    if reverse:
+        steps = [part.flip(0) for part in steps]
+
+    def combine(carry: list[Tensor], at: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        output, after = step(carry, at[: len(parts)])
+        if mask is not None:
+            after = [select(at[-1], new, old) for new, old in zip(after, carry, strict=True)]
+            output = select(at[-1], output, torch.zeros_like(output))
+        # outputs of the operator must not be the same tensor
+        return [field.clone() for field in after], output.clone()
+
+    final, outputs = scan(combine, [field.clone() for field in start], steps)
+    outputs = outputs.flip(0) if reverse else outputs
+    return outputs.movedim(0, 1), list(final)

@@ -213,7 +213,10 @@ def written_folder(path: Path) -> contextlib.AbstractContextManager[Path]:
     return atomic_folder(path)
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
+    """The first line of the innermost reason; the exporters' outer ones hold advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return next((ln.strip() for ln in str(error).splitlines() if ln.strip()), type(error).__name__)
 
 
