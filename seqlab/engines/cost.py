@@ -32,8 +32,8 @@ LOOP = Cost(4e-4, 8e10)
 #: By vendor kernel.
 FUSED = {"lstm": Cost(1e-5, 1.45e11), "gru": Cost(1.2e-4, 1.2e11)}
 _OTHER = Cost(6e-5, 1.2e11)
-#: What packing a masked batch adds to each step of a vendor kernel.
-PACKING = 3e-4
+#: What running the padding of a masked batch adds to each step of a vendor kernel.
+PADDING = 6e-5
 
 
 def worth_compiling(
@@ -55,7 +55,7 @@ def worth_compiling(
     work = 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)
     other = LOOP if instead == "loop" else FUSED.get(str(cell.vendor_kernel().name), _OTHER)
     if masked and instead == "fused":
-        other = other._replace(step=other.step + PACKING)
+        other = other._replace(step=other.step + PADDING)
     saved = calls * (other.seconds(steps, work) - COMPILED.seconds(steps, work))
     if saved < 2 * COMPILE_SECONDS:
         return f"it would save {max(saved, 0.0):.1f} s in this run; compiling takes seconds"

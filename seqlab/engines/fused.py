@@ -24,7 +24,11 @@ _STEPS: dict[str, Any] = {
 
 
 class FusedEngine(Engine):
-    """Runs the cells whose step, options included, a vendor's kernel computes."""
+    """Runs the cells whose step, options included, a vendor's kernel computes.
+
+    Masks may have any form. Layers of one kind with nothing between them, both directions
+    included, are one run (see ``seqlab.layers.joined``).
+    """
 
     name = "fused"
 

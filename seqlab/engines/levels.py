@@ -17,7 +17,7 @@ from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.replay import OnceDifferentiable, replay
-from seqlab.engines.vendor import Form, pads, run_packed, run_padded, run_whole
+from seqlab.engines.vendor import Form, is_sparse, pads, run_packed, run_padded, run_whole
 from seqlab.types import State
 
 
@@ -95,7 +95,11 @@ def run_levels(
     cells = [cell for level in levels for cell in level]
     weights = [weight for cell in cells for weight in kernel_weights(cell, noise)]
     kernel = cast("str", cells[0].vendor_kernel().name)
-    fields = [torch.stack(parts) for parts in zip(*states, strict=True)]
+    fields = [
+        # a view costs less than a copy
+        parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
+        for parts in zip(*states, strict=True)
+    ]
     wanted = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (x_BTD, *fields, *weights)
     )
@@ -106,7 +110,7 @@ def run_levels(
         start, given = rest[: form.fields], rest[form.fields :]
         if mask is None:
             return run_whole(form, x, start, given, reverse=reverse)
-        function = run_padded if padded else run_packed
+        function = run_padded if padded and not is_sparse(mask) else run_packed
         return function(form, x, start, given, mask, reverse=reverse)
 
     inputs = (x_BTD, *fields, *weights)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -21,6 +22,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 HOLDING = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (0.0, 1.0, 0.0)}
 #: Its sigmoid is exactly 1 in every type, and it is finite in float16.
 SATURATED = 1e4
+#: Where fewer steps than one in so many are real, packing pays on a CPU too, as measured.
+SPARSE = 6
 
 
 class Form(NamedTuple):
@@ -79,8 +82,8 @@ def run_padded(
 ) -> list[Tensor]:
     """Real steps moved together, padding run too and without effect: one call for each level.
 
-    On a CPU packing costs more than it saves, because there the kernels run each packed step by
-    itself. With two directions the initial state must be zero (see ``pads``).
+    On a CPU packing mostly costs more than it saves, because there the kernels run each packed
+    step by itself. With two directions the initial state must be zero (see ``pads``).
     """
     lengths = mask.sum(1)
     steps = max(1, int(lengths.max()))
@@ -115,6 +118,12 @@ def pads(kernel: str, directions: int, *, at_rest: bool) -> bool:
     return kernel in HOLDING and at_rest
 
 
+def is_sparse(mask: Tensor) -> bool:
+    """Whether almost all that ``run_padded`` would run is padding."""
+    lengths = mask.sum(1)
+    return int(lengths.sum()) * SPARSE < int(lengths.max()) * len(lengths)
+
+
 def running_order(mask: Tensor, *, reverse: bool) -> Tensor:
     """``[B, T]`` time indices: each row's real steps in running order, then the masked ones."""
     steps = mask.shape[1]
@@ -146,7 +155,8 @@ def _realigned(value_TBE: Tensor, order: Tensor | None, steps: int) -> Tensor:
     """Batch-major again, each step at its own time; masked steps hold anything."""
     value = value_TBE.transpose(0, 1)
     if order is None:
-        return torch.nn.functional.pad(value, (0, 0, 0, steps - value.shape[1]))
+        missing = steps - value.shape[1]
+        return F.pad(value, (0, 0, 0, missing)) if missing else value
     return rows(value, order.argsort(1).clamp_max(value.shape[1] - 1))
 
 
@@ -192,9 +202,13 @@ def _call(
     if form.kernel != "lstm":
         hidden = hidden[0]
     tail = (form.biased, form.levels, 0.0, form.train, form.directions == 2)
+    if sizes is None:
+        arguments: tuple[Any, ...] = (data, hidden, list(weights), *tail, batch_first)
+    else:
+        arguments = (data, sizes, hidden, list(weights), *tail)
+    if data.device.type == "cpu":
+        return list(function(*arguments))
     with warnings.catch_warnings():
         # cuDNN copies weights that do not lie in one piece; ours are separate parameters
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
-        if sizes is None:
-            return list(function(data, hidden, list(weights), *tail, batch_first))
-        return list(function(data, sizes, hidden, list(weights), *tail))
+        return list(function(*arguments))

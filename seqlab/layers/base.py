@@ -99,6 +99,10 @@ class Layer(nn.Module, ABC):
         """
         return None
 
+    def runs(self) -> list[list[Level]]:
+        """The levels that this layer would put into one call each, if the planner agrees."""
+        return []
+
     def fresh(self) -> Self:
         """A layer of the same form with newly drawn parameters."""
         twin = copy.deepcopy(self)

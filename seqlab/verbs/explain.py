@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from seqlab.layers.recurrent import Recurrent
 
 
 def run(spec: dict[str, Any], run_dir: Path) -> None:
@@ -49,14 +53,36 @@ def _table(model: torch.nn.Module, rows: int, steps: int, *, padded: bool) -> st
     """One block a layer: its place, cell and engine, then the reasons against the others."""
     from seqlab.layers.recurrent import Recurrent
 
-    lines = []
-    for name, layer in model.named_modules():
-        if not isinstance(layer, Recurrent):
-            continue
+    def example(layer: Recurrent) -> torch.Tensor:
         weight = next(layer.parameters(), torch.zeros(()))
-        x = torch.zeros(rows, steps, layer.input_size, dtype=weight.dtype)
-        plan = layer.explain(x, masked=padded)
+        return torch.zeros(rows, steps, layer.input_size, dtype=weight.dtype)
+
+    together = _together(model, example, padded=padded)
+    names = {layer: name for name, layer in model.named_modules() if isinstance(layer, Recurrent)}
+    lines = []
+    for layer, name in names.items():
+        plan = layer.explain(example(layer), masked=padded)
         cell = f"{type(layer.cell).__name__}({layer.cell.extra_repr()})"
-        lines.append(f"{name}: {cell} runs with {plan.engine.name}")
+        others = [names[other] for other in together.get(layer, ()) if other is not layer]
+        joined = f", in one run with {', '.join(others)}" if others else ""
+        lines.append(f"{name}: {cell} runs with {plan.engine.name}{joined}")
         lines += [f"    not {other}: {why}" for other, why in plan.refused.items()]
     return "\n".join(lines) + "\n"
+
+
+def _together(
+    model: torch.nn.Module, example: Callable[[Recurrent], torch.Tensor], *, padded: bool
+) -> dict[Recurrent, list[Recurrent]]:
+    """For each layer that runs together with others all layers of that run, itself included."""
+    from seqlab.layers.base import Layer
+    from seqlab.layers.joined import fits
+
+    found: dict[Recurrent, list[Recurrent]] = {}
+    # outer layers come first, and take their inner layers' runs over
+    for outer in model.modules():
+        for levels in outer.runs() if isinstance(outer, Layer) else ():
+            layers = [layer for level in levels for layer in level.layers]
+            if fits(levels, example(layers[0]), masked=padded, at_rest=True):
+                for layer in layers:
+                    found.setdefault(layer, layers)
+    return found

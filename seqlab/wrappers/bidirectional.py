@@ -142,6 +142,11 @@ class Bidirectional(Layer):
         """Both directions, where they are concatenated; see ``Layer.level``."""
         return self._pair() if is_plain(self, Bidirectional) and self._concatenates() else None
 
+    def runs(self) -> list[list[Level]]:
+        """Both directions; see ``Layer.runs``."""
+        pair = self._pair()
+        return [] if pair is None else [[pair]]
+
     @staticmethod
     def _two(state: State) -> tuple[State, State]:
         if not isinstance(state, tuple | list) or len(state) != 2:

@@ -83,7 +83,7 @@ class Stacked(Layer):
         states = list(self._states(state))
         finals: list[State] = []
         value = x_BTD
-        for layers, levels in self._runs():
+        for layers, levels in self._groups():
             before = states[len(finals) : len(finals) + len(layers)]
             together = run_joined(levels, value, before, lengths, mask) if levels else None
             if together is not None:
@@ -95,7 +95,11 @@ class Stacked(Layer):
                 finals.append(final)
         return value, tuple(finals)
 
-    def _runs(self) -> list[tuple[list[Layer], list[Level]]]:
+    def runs(self) -> list[list[Level]]:
+        """The layers that nothing stands between; see ``Layer.runs``."""
+        return [levels for _, levels in self._groups() if levels]
+
+    def _groups(self) -> list[tuple[list[Layer], list[Level]]]:
         """The layers in groups that may run in one call, which nothing but time stands between."""
         if self.residual or (self.dropout and self.training):
             return [([layer], []) for layer in self._parts()]

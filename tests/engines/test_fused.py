@@ -264,6 +264,19 @@ def test_padding_right_of_all_rows_is_not_run(monkeypatch):
     assert seen == [(9, 3, 5)]
 
 
+def test_a_batch_that_is_almost_all_padding_is_packed(monkeypatch, asymmetric):
+    layer = asymmetric(seqlab.LSTM(5, 7, engine="fused"))
+    x, lengths = torch.randn(20, 50, 5), torch.tensor([50, *range(1, 10), *[0] * 10])
+    expected, final = layer(x, lengths=lengths)
+    monkeypatch.setattr(levels, "is_sparse", no)
+    output, padded_final = layer(x, lengths=lengths)
+    assert not torch.equal(output, expected)
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(tuple(padded_final), tuple(final))
+    monkeypatch.setattr(levels, "run_packed", None)
+    layer(x, lengths=lengths.clamp_min(10))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("form", FORMS)

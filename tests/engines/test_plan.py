@@ -30,7 +30,7 @@ def test_long_runs_are_compiled_and_short_ones_are_not():
     assert slow.explain(x).engine.name == "loop"
 
 
-def test_packing_makes_the_vendor_s_kernel_dear():
+def test_padding_makes_the_vendor_s_kernel_dear():
     layer = seqlab.LSTM(64, 64)
     x = torch.zeros(64, 200, 64)
     with expected_calls(1000):

@@ -11,6 +11,7 @@ from seqlab.engines import levels, vendor
 from seqlab.engines.plan import expected_calls
 from seqlab.layers import joined
 from seqlab.layers.recurrent import Recurrent
+from seqlab.verbs.explain import _table
 from torch.utils import _pytree
 
 
@@ -300,3 +301,15 @@ def test_small_shapes(shape):
     output, state = layer(torch.randn(shape), lengths=lengths)
     assert output.shape == (*shape[:2], 14)
     assert state[2].backward.cell.shape == (shape[0], 7)
+
+
+def test_explain_says_what_runs_together():
+    layer = stack(seqlab.LSTM, depth=2)
+    lines = _table(layer, 4, 9, padded=True).splitlines()
+    whole = "layers.0.backward_layer, layers.1.forward_layer, layers.1.backward_layer"
+    assert lines[0].startswith("layers.0.forward_layer: LSTMCell(5, 7")
+    assert lines[0].endswith(f"runs with fused, in one run with {whole}")
+    apart = _table(dropped(dropout=0.5)(), 4, 9, padded=True)
+    assert "in one run" not in apart
+    pair = _table(seqlab.Bidirectional(seqlab.GRU(5, 7)), 4, 9, padded=False)
+    assert "in one run with backward_layer" in pair
