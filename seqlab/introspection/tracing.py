@@ -204,6 +204,11 @@ def _variables_of(function: Any, found: dict[str, fx.Proxy]) -> Iterator[None]:
 
 
 def _trace_linear(cell: LinearRecurrentCell, pool: Pool) -> Step:
+    if cell.complex_state:
+        raise UntraceableError(
+            "h_t = a_t * h_{t-1} + b_t has complex numbers, kept as pairs of real ones; "
+            "the documentation of the class says what a and b are"
+        )
     record = _Recording(cell, pool)
     twin = record.cell
     x = record.symbol("x", "x")

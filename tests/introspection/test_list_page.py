@@ -123,7 +123,7 @@ def test_the_page_of_another_part(command):
         (["cell=lstm", "format=pdf"], "format: 'pdf' is not one for a cell, known: "),
         (["head=tagging", "format=svg"], "format: 'svg' is not one for a head"),
         (["head=tagging", "head.scheme=x"], "head.scheme: unknown key"),
-        (["cell=lru", "format=svg"], "format: cell 'lru' has no svg: the equations ask for"),
+        (["cell=lru", "format=svg"], "format: cell 'lru' has no svg: h_t = a_t"),
         (["cell=lstm", "formt=svg"], "formt: unknown key, did you mean 'format'?"),
         (["cell=lstm", "format=svg", "format=svg"], "format: given twice"),
         (["cell=lstm", "tiny"], "'tiny' is not understood: expected cell=NAME"),
