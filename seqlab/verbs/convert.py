@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.errors import ConfigError, did_you_mean
+from seqlab.verbs.words import read_words
 
-KEYS = ("input", "output", "layer", "nonlinearity", "format")
+CHOICES = {
+    "input": "FILE",
+    "output": "PATH",
+    "layer": "NAME",
+    "nonlinearity": ("tanh", "relu"),
+    "format": ("text", "json"),
+}
 HELP = """usage: seqlab convert input=FILE output=PATH [layer=NAME] [nonlinearity=tanh|relu]
                       [format=text|json]
 
@@ -39,7 +46,9 @@ def run(words: Sequence[str]) -> int:
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
-    given = _read(words)
+    given = read_words(words, CHOICES, required=("input", "output"))
+    if Path(given["output"]).resolve() == Path(given["input"]).resolve():
+        raise ConfigError("output= is the input itself; give another path")
     from seqlab.compat.convert import read_layers, write_layers
 
     nonlinearity = given.get("nonlinearity", "tanh")
@@ -55,27 +64,6 @@ def run(words: Sequence[str]) -> int:
     text = json.dumps(report, indent=2) if given.get("format") == "json" else _text(report)
     sys.stdout.write(text + "\n")
     return 0
-
-
-def _read(words: Sequence[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not value:
-            raise ConfigError(f"'{word}' is not understood: expected input=FILE output=PATH")
-        if key not in KEYS:
-            raise ConfigError(f"{key}: unknown key, {did_you_mean(key, KEYS)}")
-        if key in given:
-            raise ConfigError(f"{key}: given twice")
-        given[key] = value
-    for key in ("input", "output"):
-        if key not in given:
-            raise ConfigError(f"{key}= is missing: seqlab convert input=FILE output=PATH")
-    if given.get("format", "text") not in ("text", "json"):
-        raise ConfigError(f"format: unknown value '{given['format']}', known: json, text")
-    if Path(given["output"]).resolve() == Path(given["input"]).resolve():
-        raise ConfigError("output= is the input itself; give another path")
-    return given
 
 
 def _row(part: Any) -> dict[str, Any]:

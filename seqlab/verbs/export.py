@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqlab.errors import ConfigError, EngineError, did_you_mean
+from seqlab.errors import EngineError
 from seqlab.files import write_json
+from seqlab.verbs.words import read_words
 
 FORMATS = ("onnx", "torch_export", "step")
-CHOICES = {"bundle": (), "format": FORMATS, "output": ()}
+CHOICES = {"bundle": "DIR", "format": FORMATS, "output": "DIR"}
 #: Largest difference between the model and its written graph that counts as equal, in float32.
 TOLERANCE = 1e-4
 HELP = """usage: seqlab export bundle=DIR format=onnx|torch_export|step [output=DIR]
@@ -38,7 +39,7 @@ def run(words: Sequence[str]) -> int:
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
-    given = _read(words)
+    given = read_words(words, CHOICES, required=("bundle", "format"))
     form = given["format"]
     bundle = Path(given["bundle"])
     output = Path(given.get("output", f"{bundle.resolve()}-{form}"))
@@ -59,27 +60,6 @@ def run(words: Sequence[str]) -> int:
         write_json(folder / "export.json", report)
     sys.stdout.write(_text(output, found))
     return 0
-
-
-def _read(words: Sequence[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not value:
-            raise ConfigError(f"'{word}' is not understood: expected bundle=DIR format=FORMAT")
-        if key not in CHOICES:
-            raise ConfigError(f"{key}: unknown key, {did_you_mean(key, CHOICES)}")
-        if key in given:
-            raise ConfigError(f"{key}: given twice")
-        given[key] = value
-    for key in ("bundle", "format"):
-        if key not in given:
-            raise ConfigError(f"{key}= is missing: seqlab export bundle=DIR format=FORMAT")
-    if given["format"] not in FORMATS:
-        raise ConfigError(
-            f"format: unknown value '{given['format']}', {did_you_mean(given['format'], FORMATS)}"
-        )
-    return given
 
 
 def _text(output: Path, found: dict[str, dict[str, float]]) -> str:

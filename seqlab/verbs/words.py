@@ -6,32 +6,47 @@ from collections.abc import Mapping, Sequence
 
 from seqlab.errors import ConfigError, did_you_mean
 
+#: The values that a key takes, or a word such as ``FILE`` where it takes any.
+Choices = Mapping[str, Sequence[str] | str]
 
-def read_words(words: Sequence[str], choices: Mapping[str, Sequence[str]]) -> dict[str, str]:
+
+def read_words(
+    words: Sequence[str], choices: Choices, *, required: Sequence[str] = ()
+) -> dict[str, str]:
     """Words as a mapping.
 
-    >>> read_words(["kind=cell"], {"kind": ["cell", "head"]})
-    {'kind': 'cell'}
+    >>> read_words(["kind=cell", "output=a.txt"], {"kind": ["cell", "head"], "output": "FILE"})
+    {'kind': 'cell', 'output': 'a.txt'}
+
+    Args:
+        words: what stands behind the verb.
+        choices: what it understands.
+        required: keys that must be given.
 
     Raises:
-        ConfigError: a word is not ``key=value``, or the key or value is unknown.
+        ConfigError: a word is not ``key=value``, the key or value is unknown, or a key is missing.
     """
     read: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals:
+        if not equals or not value:
             raise ConfigError(f"'{word}' is not understood: expected {_forms(choices)}")
         if key not in choices:
             raise ConfigError(f"{key}: unknown key, {did_you_mean(key, choices)}")
-        if value not in choices[key]:
-            raise ConfigError(
-                f"{key}: unknown value '{value}', {did_you_mean(value, choices[key])}"
-            )
+        known = choices[key]
+        if not isinstance(known, str) and value not in known:
+            raise ConfigError(f"{key}: unknown value '{value}', {did_you_mean(value, known)}")
         if key in read:
             raise ConfigError(f"{key}: given twice")
         read[key] = value
+    for key in required:
+        if key not in read:
+            raise ConfigError(f"{key}= is missing: expected {_forms(choices)}")
     return read
 
 
-def _forms(choices: Mapping[str, Sequence[str]]) -> str:
-    return ", ".join(f"{key}={'|'.join(values[:3])}" for key, values in choices.items())
+def _forms(choices: Choices) -> str:
+    return ", ".join(
+        f"{key}={known if isinstance(known, str) else '|'.join(known[:3])}"
+        for key, known in choices.items()
+    )
