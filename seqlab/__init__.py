@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seqlab.layers.base import Layer
     from seqlab.layers.recurrent import GRU, LSTM, RNN, Recurrent
     from seqlab.layers.stream import stream
+    from seqlab.wrappers.around import Around
     from seqlab.wrappers.base import Wrapper
     from seqlab.wrappers.bidirectional import Bidirectional
     from seqlab.wrappers.residual import Residual
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = _version_of("seqlab")
 
 _HOMES = {
+    "Around": "seqlab.wrappers.around",
     "Bidirectional": "seqlab.wrappers.bidirectional",
     "Cell": "seqlab.cells.base",
     "GRU": "seqlab.layers.recurrent",
@@ -53,6 +55,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Around",
     "Bidirectional",
     "Cell",
     "GatedCell",
