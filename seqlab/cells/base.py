@@ -110,6 +110,10 @@ class Cell(nn.Module, ABC):
     def reset_parameters(self) -> None:
         """Draw all parameters anew; a cell with parameters overrides it."""
 
+    def extra_repr(self) -> str:
+        """Sizes, for ``print(cell)``."""
+        return f"{self.input_size}, {self.hidden_size}"
+
     def regularization_loss(self) -> Tensor:
         """The penalties that the cell's regularizers ask for: a scalar, zero without any."""
         like = next(self.parameters(), None)

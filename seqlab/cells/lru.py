@@ -94,10 +94,6 @@ class LRUCell(LinearRecurrentCell):
         parts = torch.cat([h_BTH.real, -h_BTH.imag], -1).to(self.weight_out.dtype)
         return F.linear(parts, self.weight_out) + F.linear(x_BTD, self.weight_skip)
 
-    def extra_repr(self) -> str:
-        """Sizes, for ``print(cell)``."""
-        return f"{self.input_size}, {self.hidden_size}"
-
     def pack(self, hidden: Tensor) -> Any:
         """Real parts, then imaginary parts, in the parameters' type."""
         return super().pack(hidden).to(self.nu.dtype)

@@ -222,10 +222,6 @@ class GatedWeights(Cell):
                 self.bias.copy_(allowed[0])
                 self.recurrent_bias.copy_(allowed[1])
 
-    def extra_repr(self) -> str:
-        """Sizes, for ``print(cell)``."""
-        return f"{self.input_size}, {self.hidden_size}"
-
 
 def _regularizer(part: str, spec: Any) -> Any:
     return resolve_object("regularizer", f"{part}_regularizer", spec)

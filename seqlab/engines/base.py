@@ -20,9 +20,11 @@ class Engine(ABC):
         differentiable: whether results have the loop's gradients. An engine that sets it to False
             is for inference: where gradients are wanted it is refused, as in training, and the
             conformance kit compares its outputs and states alone.
+        strength: why the planner takes it where it can, in a few words.
     """
 
     name: ClassVar[str]
+    strength: ClassVar[str] = "it was asked for by name"
     differentiable: ClassVar[bool] = True
 
     def unavailable(self) -> str | None:

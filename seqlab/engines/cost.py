@@ -36,27 +36,24 @@ _OTHER = Cost(6e-5, 1.2e11)
 PADDING = 6e-5
 
 
-def worth_compiling(
-    instead: str, cell: Cell, x_BTD: Tensor, calls: int | None, *, masked: bool
-) -> str | None:
-    """Why compiling does not pay; None if it does.
+def saving(instead: str, cell: Cell, x_BTD: Tensor, *, masked: bool) -> float:
+    """Seconds that compiled code saves in one call with gradients; negative where it is slower.
 
     Args:
         instead: the engine that would run otherwise, ``loop`` or ``fused``.
         cell: the cell.
         x_BTD: the input.
-        calls: how often the layer will be called in this run; None when nobody said.
         masked: whether some steps are masked.
     """
-    if calls is None:
-        return "compiling takes seconds and the run's length is unknown (see expected_calls)"
     batch, steps, features = x_BTD.shape
     gates = len(getattr(cell, "gates", "x"))
     work = 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)
     other = LOOP if instead == "loop" else FUSED.get(str(cell.vendor_kernel().name), _OTHER)
     if masked and instead == "fused":
         other = other._replace(step=other.step + PADDING)
-    saved = calls * (other.seconds(steps, work) - COMPILED.seconds(steps, work))
-    if saved < 2 * COMPILE_SECONDS:
-        return f"it would save {max(saved, 0.0):.1f} s in this run; compiling takes seconds"
-    return None
+    return other.seconds(steps, work) - COMPILED.seconds(steps, work)
+
+
+def pays(seconds: float) -> bool:
+    """Whether saving so many seconds is worth compiling, with room for a wrong estimate."""
+    return seconds >= 2 * COMPILE_SECONDS

@@ -31,6 +31,7 @@ class FusedEngine(Engine):
     """
 
     name = "fused"
+    strength = "a vendor's kernel computes this cell with its options"
 
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
         """The cell's own answer (see ``Cell.vendor_kernel``)."""

@@ -19,6 +19,7 @@ class LoopEngine(Engine):
     """Runs every cell, one step after the other."""
 
     name = "loop"
+    strength = "it runs every cell"
 
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
         """Never refuses."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell
 from seqlab.engines.base import Engine
-from seqlab.engines.cost import worth_compiling
+from seqlab.engines.cost import pays, saving
 from seqlab.engines.stepping import at_time
 from seqlab.errors import EngineError, UnknownNameError, did_you_mean
 from seqlab.types import State
@@ -27,24 +28,40 @@ _expected: ContextVar[int | None] = ContextVar("seqlab_expected_calls", default=
 _chosen: ContextVar[set[str] | None] = ContextVar("seqlab_chosen_engines", default=None)
 
 
+#: Seconds that compiled code would have saved a cell in its calls so far, where nobody said how
+#: many there will be.
+_forgone: weakref.WeakKeyDictionary[Cell, float] = weakref.WeakKeyDictionary()
+#: Why an engine that could run a cell is not taken for it.
+_NOT_NEEDED = {
+    "loop": "it takes its steps in Python, one by one",
+    "export": "it is for graphs that are being exported",
+}
+
+
 class Plan(NamedTuple):
-    """The engine chosen, and why the others were not."""
+    """The engine chosen and why, and why the others were not.
+
+    ``saving``: the seconds that compiled code would save in such a call.
+    """
 
     engine: Engine
+    why: str
     refused: dict[str, str]
+    saving: float = 0.0
 
     def __str__(self) -> str:
         """One line: the choice and the refusals."""
         reasons = "; ".join(f"not {name}: {why}" for name, why in self.refused.items())
-        return f"engine {self.engine.name}" + (f" ({reasons})" if reasons else "")
+        return f"engine {self.engine.name}: {self.why}" + (f" ({reasons})" if reasons else "")
 
 
 @contextmanager
 def expected_calls(count: int | None) -> Iterator[set[str]]:
-    """Tell the planner how often layers will be called inside, so that compiling can pay.
+    """Tell the planner how often layers will be called inside, so that compiling can pay at once.
 
     The choice depends on this number and the input's shape alone, so a run that is repeated or
-    resumed chooses as it did before.
+    resumed chooses as it did before. Without it a layer changes to compiled code when its calls so
+    far would have gained more than compiling takes.
 
     Args:
         count: calls with gradients of each layer in the whole run, such as the training steps;
@@ -110,14 +127,30 @@ def _named(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     missing = asked.unavailable()
     if missing is not None:
         _warn_once(name, missing)
-        return Plan(engine("loop"), {name: missing})
+        return Plan(engine("loop"), engine("loop").strength, {name: missing})
     reason = asked.refusal_of_gradients(cell, x_BTD) or asked.refusal(cell, x_BTD, noise)
     if reason is not None:
         raise EngineError(
             f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "
             "engine='auto' picks one that can"
         )
-    return Plan(asked, {})
+    return Plan(asked, Engine.strength, {})
+
+
+def complete(plan: Plan, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
+    """The plan with a reason against every engine that is registered and was not chosen."""
+    refused = dict(plan.refused)
+    for name in registry.available("engine"):
+        if name != plan.engine.name and name not in refused:
+            reason = engine(name).refusal(cell, x_BTD, noise)
+            refused[name] = reason or _NOT_NEEDED.get(name, "it runs where it is asked for by name")
+    return plan._replace(refused=refused)
+
+
+def note_call(plan: Plan, cell: Cell) -> None:
+    """Remember what a call with gradients would have gained by compiled code."""
+    if plan.saving > 0 and torch.is_grad_enabled():
+        _forgone[cell] = _forgone.get(cell, 0.0) + plan.saving
 
 
 def one_step(name: str, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
@@ -136,22 +169,33 @@ def _warn_once(name: str, missing: str) -> None:
 
 def _automatic(cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool) -> Plan:
     refused: dict[str, str] = {}
-    for candidate in AUTO:
-        reason = engine(candidate).refusal(cell, x_BTD, noise)
+    for name in AUTO:
+        candidate = engine(name)
+        reason = candidate.refusal(cell, x_BTD, noise)
         if reason is None:
-            if candidate == "scan":
-                return Plan(engine(candidate), refused)
-            reason = worth_compiling(candidate, cell, x_BTD, _expected.get(), masked=masked)
-            return _compiled_or(Plan(engine(candidate), refused), reason, cell, x_BTD, noise)
-        refused[candidate] = reason
+            plan = Plan(candidate, candidate.strength, refused)
+            if name == "scan":
+                return plan
+            return _or_compiled(plan, cell, x_BTD, noise, masked=masked)
+        refused[name] = reason
     raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
 
 
-def _compiled_or(plan: Plan, reason: str | None, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
+def _or_compiled(plan: Plan, cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool) -> Plan:
     """Compiled code where it pays to make it and can be made, else the plan as it is."""
+    gain = saving(plan.engine.name, cell, x_BTD, masked=masked)
+    calls = _expected.get()
+    if calls is None:
+        total = _forgone.get(cell, 0.0)
+        words = f"its calls so far would have gained {total:.1f} s"
+        plan = plan._replace(saving=gain)
+    else:
+        total = max(gain * calls, 0.0)
+        words = f"it saves about {total:.1f} s in this run"
     compiled = engine("compiled")
+    reason = None if pays(total) else f"{words}, and compiling takes seconds"
     reason = reason or compiled.unavailable() or compiled.refusal(cell, x_BTD, noise)
     if reason is not None:
-        return Plan(plan.engine, {**plan.refused, "compiled": reason})
-    slower = "compiled code is expected to be faster over the whole run"
-    return Plan(compiled, {**plan.refused, plan.engine.name: slower})
+        return plan._replace(refused={**plan.refused, "compiled": reason})
+    slower = "compiled code is expected to be faster"
+    return Plan(compiled, words, {**plan.refused, plan.engine.name: slower})

@@ -23,6 +23,7 @@ class ScanEngine(Engine):
     """
 
     name = "scan"
+    strength = "the recurrence is linear, so its coefficients are computed for all steps at once"
 
     def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
         """Not a linear recurrence, or one with a step or noise of its own."""

@@ -18,7 +18,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.levels import Kind, joins_masked, kind_of, run_levels
-from seqlab.engines.plan import choose
+from seqlab.engines.plan import Plan, choose, note_call
 from seqlab.layers.base import Layer, combined_mask
 from seqlab.types import State
 
@@ -100,26 +100,29 @@ def runs_of(layers: Sequence[Layer]) -> list[tuple[list[Layer], list[Level]]]:
     return found
 
 
-def fits(levels: Sequence[Level], x_BTD: Tensor, *, masked: bool, at_rest: bool) -> bool:
-    """Whether the levels run together on this input: the planner gives every cell to ``fused``.
+def plans_together(
+    levels: Sequence[Level], x_BTD: Tensor, *, masked: bool, at_rest: bool
+) -> list[Plan] | None:
+    """The plan of every layer, where all give their cell to ``fused`` and so run together.
 
-    A single cell does not: it is a run of its own.
+    None where one does not, and for a single cell, which is a run of its own.
     """
     if sum(len(level.layers) for level in levels) < 2 or torch.compiler.is_exporting():
-        return False
+        return None
     kind, directions, _ = levels[0].form
     if masked and not joins_masked(kind, directions, x_BTD, at_rest=at_rest):
-        return False
-    source = x_BTD
+        return None
+    source, plans = x_BTD, []
     for level in levels:
         for layer in level.layers:
             plan = choose(layer.engine, layer.cell, source, None, masked=masked)
             if plan.engine.name != "fused":
-                return False
+                return None
+            plans.append(plan)
         width = sum(layer.output_size for layer in level.layers)
         # the planner looks at the shape alone
         source = x_BTD[..., :1].expand(-1, -1, width)
-    return True
+    return plans
 
 
 def run_joined(
@@ -149,8 +152,11 @@ def run_joined(
     at_rest = own_start and all(
         type(layer.cell).initial_state is Cell.initial_state for layer in layers
     )
-    if not fits(levels, x_BTD, masked=mask is not None, at_rest=at_rest):
+    plans = plans_together(levels, x_BTD, masked=mask is not None, at_rest=at_rest)
+    if plans is None:
         return None
+    for layer, plan in zip(layers, plans, strict=True):
+        note_call(plan, layer.cell)
     if mask is not None:
         # a NaN in the padding would turn a zero gradient into NaN
         x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)

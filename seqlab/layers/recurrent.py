@@ -10,7 +10,7 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell, check_state
 from seqlab.construct import check_options
-from seqlab.engines.plan import Plan, check_engine_name, choose, one_step
+from seqlab.engines.plan import Plan, check_engine_name, choose, complete, note_call, one_step
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import Level, is_plain, single
@@ -77,8 +77,9 @@ class Recurrent(Layer):
             # a NaN in the padding would turn a zero gradient into NaN
             x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
         noise = self._noise(x_BTD)
-        engine = choose(self.engine, self.cell, x_BTD, noise, masked=mask is not None).engine
-        output, state = engine.run(
+        plan = choose(self.engine, self.cell, x_BTD, noise, masked=mask is not None)
+        note_call(plan, self.cell)
+        output, state = plan.engine.run(
             self.cell, x_BTD, state, mask, reverse=self._reverse, noise=noise
         )
         if mask is not None and self.masked_output == "carry":
@@ -157,7 +158,9 @@ class Recurrent(Layer):
     def explain(self, x_BTD: Tensor, *, masked: bool = False) -> Plan:
         """Which engine would run this input now, with masked steps or without; why not others."""
         check_input(x_BTD, self.input_size, type(self).__name__)
-        return choose(self.engine, self.cell, x_BTD, self._noise(x_BTD), masked=masked)
+        noise = self._noise(x_BTD)
+        plan = choose(self.engine, self.cell, x_BTD, noise, masked=masked)
+        return complete(plan, self.cell, x_BTD, noise)
 
     def extra_repr(self) -> str:
         """Options that differ from the default."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run(spec: dict[str, Any], run_dir: Path) -> None:
-    """Print a table: layer, cell, engine, and why not the others.
+    """Print a table: layer, cell, engine, why, and why not the others.
 
     The data is loaded, because the choice depends on the input's shape and the run's length;
     nothing is trained and nothing is written.
@@ -50,7 +50,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
 
 
 def _table(model: torch.nn.Module, rows: int, steps: int, *, padded: bool) -> str:
-    """One block a layer: its place, cell and engine, then the reasons against the others."""
+    """A row a layer: its place, cell, engine and why; below it the reasons against the others."""
     from seqlab.layers.recurrent import Recurrent
 
     def example(layer: Recurrent) -> torch.Tensor:
@@ -59,14 +59,16 @@ def _table(model: torch.nn.Module, rows: int, steps: int, *, padded: bool) -> st
 
     together = _together(model, example, padded=padded)
     names = {layer: name for name, layer in model.named_modules() if isinstance(layer, Recurrent)}
-    lines = []
+    rows_ = [("layer", "cell", "engine", "why, and why not the others")]
     for layer, name in names.items():
         plan = layer.explain(example(layer), masked=padded)
-        cell = f"{type(layer.cell).__name__}({layer.cell.extra_repr()})"
         others = [names[other] for other in together.get(layer, ()) if other is not layer]
-        joined = f", in one run with {', '.join(others)}" if others else ""
-        lines.append(f"{name}: {cell} runs with {plan.engine.name}{joined}")
-        lines += [f"    not {other}: {why}" for other, why in plan.refused.items()]
+        joined = f"; in one run with {', '.join(others)}" if others else ""
+        cell = f"{type(layer.cell).__name__}({layer.cell.extra_repr()})"
+        rows_.append((name, cell, plan.engine.name, plan.why + joined))
+        rows_ += [("", "", f"not {other}", why) for other, why in plan.refused.items()]
+    widths = [max(len(row[column]) for row in rows_) for column in range(3)]
+    lines = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows_]
     return "\n".join(lines) + "\n"
 
 
@@ -75,14 +77,14 @@ def _together(
 ) -> dict[Recurrent, list[Recurrent]]:
     """For each layer that runs together with others all layers of that run, itself included."""
     from seqlab.layers.base import Layer
-    from seqlab.layers.joined import fits
+    from seqlab.layers.joined import plans_together
 
     found: dict[Recurrent, list[Recurrent]] = {}
     # outer layers come first, and take their inner layers' runs over
     for outer in model.modules():
         for levels in outer.runs() if isinstance(outer, Layer) else ():
             layers = [layer for level in levels for layer in level.layers]
-            if fits(levels, example(layers[0]), masked=padded, at_rest=True):
+            if plans_together(levels, example(layers[0]), masked=padded, at_rest=True):
                 for layer in layers:
                     found.setdefault(layer, layers)
     return found

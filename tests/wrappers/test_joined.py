@@ -307,8 +307,8 @@ def test_explain_says_what_runs_together():
     layer = stack(seqlab.LSTM, depth=2)
     lines = _table(layer, 4, 9, padded=True).splitlines()
     whole = "layers.0.backward_layer, layers.1.forward_layer, layers.1.backward_layer"
-    assert lines[0].startswith("layers.0.forward_layer: LSTMCell(5, 7")
-    assert lines[0].endswith(f"runs with fused, in one run with {whole}")
+    assert lines[1].split()[:4] == ["layers.0.forward_layer", "LSTMCell(5,", "7)", "fused"]
+    assert lines[1].endswith(f"in one run with {whole}")
     apart = _table(dropped(dropout=0.5)(), 4, 9, padded=True)
     assert "in one run" not in apart
     pair = _table(seqlab.Bidirectional(seqlab.GRU(5, 7)), 4, 9, padded=False)
