@@ -60,3 +60,50 @@ def test_a_plan_is_one_readable_line():
         "engine loop: it runs every cell (not fused: the vendor's kernel has no layer_norm"
     )
     assert "\n" not in line
+
+
+def test_a_layer_called_often_enough_is_compiled_in_the_end(monkeypatch):
+    layer = seqlab.GRU(3, 4, layer_norm=True)
+    x = torch.randn(2, 9, 3)
+    expected = layer(x)[0]
+    assert layer.explain(x).engine.name == "loop"
+    monkeypatch.setattr("seqlab.engines.cost.COMPILE_SECONDS", 0.02)
+    names = []
+    for _ in range(20):
+        names.append(layer.explain(x).engine.name)
+        torch.testing.assert_close(layer(x)[0], expected)
+    assert names[0] == "loop"
+    assert names[-1] == "compiled"
+    assert "its calls so far would have gained" in layer.explain(x).why
+    assert seqlab.GRU(3, 4, layer_norm=True).explain(x).engine.name == "loop"
+
+
+def test_calls_without_gradients_and_calls_of_a_known_run_do_not_count(monkeypatch):
+    monkeypatch.setattr("seqlab.engines.cost.COMPILE_SECONDS", 0.02)
+    layer = seqlab.GRU(3, 4, layer_norm=True)
+    x = torch.randn(2, 9, 3)
+    for _ in range(40):
+        with torch.no_grad():
+            layer(x)
+        with expected_calls(1):
+            layer(x)
+    assert layer.explain(x).engine.name == "loop"
+
+
+def test_layers_that_run_together_count_too(monkeypatch):
+    monkeypatch.setattr("seqlab.engines.cost.COMPILE_SECONDS", 0.02)
+    pair = seqlab.Bidirectional(seqlab.GRU(3, 4))
+    x = torch.randn(2, 30, 3)
+    for _ in range(40):
+        pair(x)
+    for layer in (pair.forward_layer, pair.backward_layer):
+        assert layer.explain(x).engine.name == "compiled"
+
+
+def test_every_engine_is_chosen_or_has_a_reason():
+    for layer in (seqlab.LSTM(3, 4), seqlab.RNN(3, 4, zoneout=0.1),
+                  seqlab.Recurrent(seqlab.get("cell", "sru")(3, 4))):  # fmt: skip
+        plan = layer.explain(torch.zeros(2, 5, 3))
+        assert {plan.engine.name, *plan.refused} == set(seqlab.available("engine"))
+        assert plan.why
+        assert all(plan.refused.values())
