@@ -5,55 +5,59 @@ from __future__ import annotations
 import copy
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from seqlab.build import build_model
+from seqlab.construct import construct
+from seqlab.data.module import DataModule
+from seqlab.model import SequenceModel
 
 SIZES = {"train": 46, "validation": 14, "test": 11}
 
 
+def _write(folder: Path, suffix: str, head: str, row: Callable[[], str]) -> dict[str, Any]:
+    """A file a split with as many rows as it has; returns the source's spec."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {split: folder / f"{split}{suffix}" for split in SIZES}
+    for split, path in paths.items():
+        path.write_text(head + "".join(row() + "\n" for _ in range(SIZES[split])), "utf-8")
+    return {"name": "files", **{split: str(path) for split, path in paths.items()}}
+
+
 def write_words(folder: Path) -> dict[str, Any]:
     """Words with a label that depends on their letters, as CSV; returns the source's spec."""
-    folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(5)  # noqa: S311 - test data
-    paths = {}
-    for split, size in SIZES.items():
-        words = ["".join(draw.choices("abcdef", k=draw.randint(1, 7))) for _ in range(size)]
-        rows = [f"{word},{'few' if word.count('a') < 1 else 'many'}" for word in words]
-        path = folder / f"{split}.csv"
-        path.write_text("word,kind\n" + "\n".join(rows) + "\n", "utf-8")
-        paths[split] = str(path)
-    return {"name": "files", **paths}
+
+    def row() -> str:
+        word = "".join(draw.choices("abcdef", k=draw.randint(1, 7)))
+        return f"{word},{'few' if word.count('a') < 1 else 'many'}"
+
+    return _write(folder, ".csv", "word,kind\n", row)
 
 
 def write_sentences(folder: Path) -> dict[str, Any]:
     """Sentences with a chunk label for each word, as JSONL."""
-    folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(6)  # noqa: S311 - test data
     labels = {"the": "O", "ann": "B-PER", "lee": "I-PER", "runs": "O", "rome": "B-LOC"}
-    paths = {}
-    for split, size in SIZES.items():
-        lines = []
-        for _ in range(size):
-            words = draw.choices(list(labels), k=draw.randint(1, 6))
-            lines.append(json.dumps({"words": words, "marks": [labels[w] for w in words]}))
-        path = folder / f"{split}.jsonl"
-        path.write_text("\n".join(lines) + "\n", "utf-8")
-        paths[split] = str(path)
-    return {"name": "files", **paths}
+
+    def row() -> str:
+        words = draw.choices(list(labels), k=draw.randint(1, 6))
+        return json.dumps({"words": words, "marks": [labels[w] for w in words]})
+
+    return _write(folder, ".jsonl", "", row)
 
 
 def write_pairs(folder: Path) -> dict[str, Any]:
     """Strings and their reversals, as TSV."""
-    folder.mkdir(parents=True, exist_ok=True)
     draw = random.Random(7)  # noqa: S311 - test data
-    paths = {}
-    for split, size in SIZES.items():
-        words = ["".join(draw.choices("xyz", k=draw.randint(1, 5))) for _ in range(size)]
-        rows = [f"{word}\t{word[::-1].upper()}" for word in words]
-        path = folder / f"{split}.tsv"
-        path.write_text("there\tback\n" + "\n".join(rows) + "\n", "utf-8")
-        paths[split] = str(path)
-    return {"name": "files", **paths}
+
+    def row() -> str:
+        word = "".join(draw.choices("xyz", k=draw.randint(1, 5)))
+        return f"{word}\t{word[::-1].upper()}"
+
+    return _write(folder, ".tsv", "there\tback\n", row)
 
 
 def _spec(source: dict[str, Any], data: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +131,13 @@ def pairs_spec(folder: Path) -> dict[str, Any]:
         "max_length": 8,
     }
     return _spec(write_pairs(folder / "pairs"), data, head)
+
+
+def untrained(spec: dict[str, Any]) -> tuple[SequenceModel, DataModule]:
+    """A spec's model with random weights, and its data."""
+    data = DataModule(construct("source", spec["source"]), spec["data"], seed=0)
+    data.prepare()
+    return build_model(spec, data.info).eval(), data
 
 
 def changed(spec: dict[str, Any], **changes: Any) -> dict[str, Any]:

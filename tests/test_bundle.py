@@ -13,20 +13,12 @@ import seqlab
 import torch
 from seqlab.build import build_model
 from seqlab.bundle import save_bundle
-from seqlab.construct import construct
-from seqlab.data.module import DataModule
 from seqlab.errors import BundleError, DataError, OptionError, RunError
 from seqlab.heads.classification import ClassificationHead
 
-from small_runs import pairs_spec, sentences_spec, words_spec
+from small_runs import pairs_spec, sentences_spec, untrained, words_spec
 
 SPECS = {"words": words_spec, "sentences": sentences_spec, "pairs": pairs_spec}
-
-
-def parts_of(spec):
-    data = DataModule(construct("source", spec["source"]), spec["data"], seed=0)
-    data.prepare()
-    return build_model(spec, data.info).eval(), data
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +29,7 @@ def made(tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         spec = make(folder)
         torch.manual_seed(1)
-        model, data = parts_of(spec)
+        model, data = untrained(spec)
         save_bundle(
             folder / "bundle",
             model,

@@ -7,14 +7,11 @@ import json
 import pytest
 import seqlab
 import torch
-from seqlab.build import build_model
 from seqlab.bundle import save_bundle
-from seqlab.construct import construct
-from seqlab.data.module import DataModule
 from seqlab.errors import ConfigError, EngineError
 from seqlab.verbs import export
 
-from small_runs import changed, pairs_spec, sentences_spec, words_spec
+from small_runs import changed, pairs_spec, sentences_spec, untrained, words_spec
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 
@@ -22,11 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 def bundle_of(spec, folder):
     """A bundle with random weights."""
     torch.manual_seed(1)
-    data = DataModule(construct("source", spec["source"]), spec["data"], seed=0)
-    data.prepare()
-    model = build_model(spec, data.info).eval()
-    identity = data.source.describe()
-    save_bundle(folder, model, data.processor, spec, metrics={}, data_identity=identity)
+    model, data = untrained(spec)
+    save_bundle(folder, model, data.processor, spec)
     return folder
 
 
