@@ -21,7 +21,8 @@ from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine
 from seqlab.engines.call import Call
 from seqlab.engines.kernel import REALS, Kernel, kernel_of
-from seqlab.engines.replay import replay
+from seqlab.engines.projection import project as project_plainly
+from seqlab.engines.replay import differentiable, replay
 from seqlab.engines.toolchain import CompilerError, find_compiler
 from seqlab.engines.tracing import Equations
 from seqlab.types import State
@@ -126,8 +127,9 @@ def _run(
     )  # fmt: skip
 
     def project() -> Tensor:
-        projected = cell.project(source, noise).to(real)
-        return projected if plain else projected.transpose(0, 1)
+        if plain:
+            return project_plainly(cell, source, noise).to(real)
+        return cell.project(source, noise).to(real).transpose(0, 1)
 
     names = ("weight_hr", *kernel.equations.parameters)
     again = replay(cell, noise, mask, reverse=reverse, names=names)
@@ -183,19 +185,6 @@ class _Recurrence(torch.autograd.Function):
         _, *tensors = ctx.saved_tensors
         if torch.is_grad_enabled():
             project, repeat = ctx.again
-            return (None, None, *_differentiable(repeat, [project(), *tensors], grads))
+            return (None, None, *differentiable(repeat, [project(), *tensors], grads))
         with torch.autocast("cpu", enabled=False):
             return (None, None, *ctx.call.backward(grads, ctx.needs_input_grad[3:]))
-
-
-def _differentiable(
-    repeat: Callable[..., Sequence[Tensor]],
-    inputs: Sequence[Tensor | None],
-    grads: Sequence[Tensor | None],
-) -> list[Tensor | None]:
-    """Gradients that can be differentiated again: those of the reference loop."""
-    pairs = [(v, g) for v, g in zip(repeat(*inputs), grads, strict=True) if g is not None]
-    wanted = [t for t in inputs if t is not None and t.requires_grad]
-    values, given = [v for v, _ in pairs], [g for _, g in pairs]
-    found = iter(torch.autograd.grad(values, wanted, given, create_graph=True, allow_unused=True))
-    return [next(found) if t is not None and t.requires_grad else None for t in inputs]
