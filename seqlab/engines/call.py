@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from seqlab.engines.kernel import MOST, Kernel
-from seqlab.engines.memory import new_empty
 
 #: Rows of the batch below which a further thread costs more than it gives.
 ROWS_PER_THREAD = 4
@@ -108,7 +107,7 @@ class Call:
         alias = layout.output_field if self.mask is None else None
         output = None if alias is None else self._after(self.history[alias])
         if output is None:
-            output = new_empty(x_TBG, steps, batch, states[0].shape[1])
+            output = x_TBG.new_empty(steps, batch, states[0].shape[1])
             run.output = output.data_ptr()
         self.kernel.library.forward(ctypes.byref(run))
         last = 0 if self.reverse else steps
@@ -142,24 +141,24 @@ class Call:
         for index, state in enumerate(states):
             ring = not self.keep and index != shown
             slots = 2 if ring else steps + 1
-            history = new_empty(x_TBG, slots, batch, state.shape[1])
+            history = x_TBG.new_empty(slots, batch, state.shape[1])
             start = steps if self.reverse else 0
             history[start % 2 if ring else start] = state
             self.history.append(history)
             self.run.history[index], self.run.ring[index] = history.data_ptr(), ring
         if equations.second is not None:
-            self._set("second", new_empty(x_TBG, steps, batch, self.hidden))
+            self._set("second", x_TBG.new_empty(steps, batch, self.hidden))
         if equations.narrows:
-            self._set("wide", new_empty(x_TBG, steps if self.keep else 1, batch, self.hidden))
+            self._set("wide", x_TBG.new_empty(steps if self.keep else 1, batch, self.hidden))
             self.run.wide_t = batch * self.hidden if self.keep else 0
         if self.keep:
-            self._set("saved", new_empty(x_TBG, steps, batch, layout.saved * self.hidden))
+            self._set("saved", x_TBG.new_empty(steps, batch, layout.saved * self.hidden))
             if "narrow" in self.memory and not equations.narrows:
                 for index in range(equations.products):
-                    self._set_each("reduced", index, new_empty(x_TBG, steps, batch, self.inner))
+                    self._set_each("reduced", index, x_TBG.new_empty(steps, batch, self.inner))
             if equations.normalised:
-                self._set("unit", new_empty(x_TBG, steps, batch, equations.gates * self.hidden))
-                self._set("scale", new_empty(x_TBG, steps, batch, 2))
+                self._set("unit", x_TBG.new_empty(steps, batch, equations.gates * self.hidden))
+                self._set("scale", x_TBG.new_empty(steps, batch, 2))
 
     def _after(self, history: Tensor) -> Tensor:
         """The states after each step: the history's own memory, but no view to autograd."""
@@ -215,12 +214,12 @@ class Call:
     def _gradients(self, d_output: Tensor | None) -> tuple[Tensor, Tensor]:
         """Memory for the gradients of the gates' input and recurrent parts."""
         run, like, equations = self.run, self.history[0], self.kernel.equations
-        d_x = new_empty(like, run.steps, run.batch, equations.gates * self.hidden)
-        d_h = d_x if self.kernel.layout.same else new_empty(d_x, *d_x.shape)
+        d_x = like.new_empty(run.steps, run.batch, equations.gates * self.hidden)
+        d_h = d_x if self.kernel.layout.same else torch.empty_like(d_x)
         run.d_x, run.d_h, run.d_output = d_x.data_ptr(), d_h.data_ptr(), None
         if "narrow" in self.memory:
             for index in range(1 if equations.narrows else equations.products):
-                reduced = new_empty(like, run.steps, run.batch, self.inner)
+                reduced = like.new_empty(run.steps, run.batch, self.inner)
                 self._set_each("d_reduced", index, reduced)
         if d_output is not None:
             d_output = d_output if d_output.stride(2) == 1 else d_output.contiguous()

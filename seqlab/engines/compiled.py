@@ -21,7 +21,6 @@ from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine
 from seqlab.engines.call import Call
 from seqlab.engines.kernel import REALS, Kernel, kernel_of
-from seqlab.engines.projection import project as project_plainly
 from seqlab.engines.replay import differentiable, replay
 from seqlab.engines.toolchain import CompilerError, find_compiler
 from seqlab.engines.tracing import Equations
@@ -127,9 +126,8 @@ def _run(
     )  # fmt: skip
 
     def project() -> Tensor:
-        if plain:
-            return project_plainly(cell, source, noise).to(real)
-        return cell.project(source, noise).to(real).transpose(0, 1)
+        projected = cell.project(source, noise).to(real)
+        return projected if plain else projected.transpose(0, 1)
 
     names = ("weight_hr", *kernel.equations.parameters)
     again = replay(cell, noise, mask, reverse=reverse, names=names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import subprocess
 import sys
@@ -13,9 +12,8 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.base import HiddenState
-from seqlab.engines import memory, toolchain
+from seqlab.engines import toolchain
 from seqlab.engines.plan import _warn_once, expected_calls
-from seqlab.engines.projection import project
 from seqlab.engines.toolchain import CompilerError, cache_folder
 from torch import Tensor
 
@@ -147,34 +145,6 @@ def test_second_derivatives_equal_the_loop_s(asymmetric):
         found.append(torch.autograd.grad(first.pow(2).sum(), [x, *layer.parameters()]))
     for ours, reference in zip(*found, strict=True):
         torch.testing.assert_close(ours, reference)
-
-
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_the_projection_into_own_memory_is_the_cell_s(use_bias):
-    cell = seqlab.get("cell", "gru")(4, 5, use_bias=use_bias).double()
-    x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(project(cell, x, None), cell.project(x))
-    parameters = [cell.weight_ih] if cell.bias is None else [cell.weight_ih, cell.bias]
-
-    def run(x, *_):
-        return project(cell, x, None)
-
-    assert torch.autograd.gradcheck(run, (x, *parameters))
-    assert torch.autograd.gradgradcheck(run, (x, *parameters))
-
-
-def test_large_memory_is_as_asked_for(monkeypatch):
-    asked = []
-    monkeypatch.setattr(memory, "_advise", lambda: lambda *span: asked.append(span))
-    made = memory.new_empty(torch.zeros(1), 2, memory.LARGE // 8 + 999)
-    start, size = asked.pop()
-    assert made.shape == (2, memory.LARGE // 8 + 999)
-    assert made.data_ptr() <= start < made.data_ptr() + mmap.PAGESIZE
-    assert start % mmap.PAGESIZE == size % mmap.PAGESIZE == 0
-    end = made.data_ptr() + made.nbytes
-    assert end - mmap.PAGESIZE < start + size <= end
-    memory.new_empty(made, 10)
-    assert not asked
 
 
 def test_changing_the_output_in_place_is_noticed(asymmetric):
