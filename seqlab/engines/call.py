@@ -11,9 +11,6 @@ from torch import Tensor
 
 from seqlab.engines.kernel import MOST, Kernel
 
-#: Rows of the batch below which a further thread costs more than it gives.
-ROWS_PER_THREAD = 4
-
 
 def _pointers(names: str) -> list[tuple[str, type]]:
     return [(name, ctypes.c_void_p) for name in names.split()]
@@ -97,7 +94,7 @@ class Call:
         run, layout = self.run, self.kernel.layout
         run.steps, run.batch, run.reverse = steps, batch, self.reverse
         run.hidden, run.inner = self.hidden, self.inner
-        run.threads = max(1, min(torch.get_num_threads(), batch // ROWS_PER_THREAD))
+        run.threads = torch.get_num_threads()
         if x_TBG.stride(2) != 1:
             x_TBG = x_TBG.contiguous()
         run.x, run.x_t, run.x_b = x_TBG.data_ptr(), x_TBG.stride(0), x_TBG.stride(1)

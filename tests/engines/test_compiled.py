@@ -120,6 +120,34 @@ def test_float32_at_other_sizes(name, size, threads, asymmetric):
         torch.testing.assert_close(ours, reference, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [("lstm", {"peepholes": True}), ("lstm", {"recurrent_dropout": 0.3, "zoneout": 0.2}),
+     ("gru", {}), ("gru", {"reset_after": False}), ("gru", {"layer_norm": True})],
+)  # fmt: skip
+def test_threads_share_the_units_where_rows_are_few(cell, options, reverse, asymmetric):
+    def make(engine):
+        return seqlab.Recurrent(
+            seqlab.get("cell", cell)(3, 256, **options), engine=engine, reverse=reverse
+        ).double()
+
+    loop, compiled = asymmetric(make("loop"), 0.05), make("compiled")
+    compiled.load_state_dict(loop.state_dict())
+    x = torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True)
+    state = [torch.randn(3, 256, dtype=torch.float64).requires_grad_()
+             for _ in loop.initial_state(1)]  # fmt: skip
+    for mask in (None, masks(3, 4)["holes"]):
+        expected = results(loop, x, state, mask)
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            for ours, reference in zip(results(compiled, x, state, mask), expected, strict=True):
+                torch.testing.assert_close(ours, reference)
+            with torch.no_grad():
+                torch.manual_seed(5)
+                torch.testing.assert_close(compiled(x, state, mask=mask)[0], expected[0])
+
+
 def test_autocast_and_half_precision_give_the_loop_s_types(asymmetric):
     loop, compiled = pair("lstm", asymmetric, dtype=torch.float32)
     x = torch.randn(3, 4, 5)

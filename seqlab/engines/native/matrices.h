@@ -66,8 +66,8 @@ struct Matrices {
   const real* mask(const Part& part, int64_t row) const { return part.drop + row * r.masks * P; }
 
   // The gates of one product: W_hh (drop * (W_hr source)) + bias, without what is not there.
-  void gates(int which, int64_t t, Rows rows, const real* source, const real* bias,
-             Work& work) const {
+  void gates(int which, int64_t t, Rows rows, const Share& share, const real* source,
+             const real* bias, Work& work) const {
     int64_t step = C::NARROWS ? P : H;
     if (r.narrow && !C::NARROWS) {
       product(source, step, rows.count(), narrow, nullptr, work.one.get(), work.step);
@@ -81,8 +81,17 @@ struct Matrices {
         for (int64_t row = rows.begin; row < rows.end; ++row)
           for (int64_t i = 0, k = row - rows.begin; i < P; ++i)
             work.two[k * work.step + i] = source[k * step + i] * mask(part, row)[i];
-      product(part.drop ? work.two.get() : source, part.drop ? work.step : step, rows.count(),
-              part.matrix, bias ? bias + part.row : nullptr, work.gates.get() + part.row, width);
+      const real* left = part.drop ? work.two.get() : source;
+      const real* start = bias ? bias + part.row : nullptr;
+      real* result = work.gates.get() + part.row;
+      // a share of the units has whole panels (see `by_units`)
+      for (int64_t gate = 0; share.waits && gate < C::GATES; ++gate)
+        product(left, part.drop ? work.step : step, rows.count(), part.matrix,
+                (gate * H + share.unit_begin) / PANEL, (gate * H + share.unit_end) / PANEL, start,
+                result, width);
+      if (!share.waits)
+        product(left, part.drop ? work.step : step, rows.count(), part.matrix, start, result,
+                width);
     }
   }
 
@@ -92,12 +101,14 @@ struct Matrices {
   }
 
   // The gradient of `source` of one product from those of its gates, rows work.step apart.
-  real* source_gradient(int which, int64_t t, Rows rows, Work& work) const {
+  real* source_gradient(int which, int64_t t, Rows rows, const Share& share, Work& work) const {
     real *sum = work.one.get(), *term = sum;
     for (const Part& part : parts) {
       if (part.product != which) continue;
+      const int64_t from = share.waits ? share.unit_begin / PANEL : 0;
+      const int64_t to = share.waits ? share.unit_end / PANEL : part.matrix.panels();
       product(r.d_h + (t * B + rows.begin) * C::GATES * H + part.row, C::GATES * H, rows.count(),
-              part.matrix, nullptr, term, work.step);
+              part.matrix, from, to, nullptr, term, work.step);
       if (part.drop) add_masked(part, rows, term, sum, work.step);
       term = work.two.get();
     }

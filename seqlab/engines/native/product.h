@@ -80,17 +80,23 @@ static inline void some_rows(int64_t rows, const real* left, int64_t left_step, 
     some_rows<ROWS - 1>(rows, left, left_step, panel, depth, bias, result, result_step);
 }
 
-// result [rows, padded columns] = left [rows, depth] times the packed matrix, plus bias or nothing.
-// Columns beyond the matrix's, up to the panel's end, are overwritten; one copy of the code serves
-// all callers, because it is long.
+// result [rows, columns] = left [rows, depth] times the panels [from, to) of the packed matrix, plus
+// bias or nothing. Columns beyond the matrix's, up to the panel's end, are overwritten; one copy of
+// the code serves all callers, because it is long.
 __attribute__((noinline)) static void product(const real* left, int64_t left_step, int64_t rows,
-                                              const Packed& right, const real* bias, real* result,
+                                              const Packed& right, int64_t from, int64_t to,
+                                              const real* bias, real* result,
                                               int64_t result_step) {
-  for (int64_t p = 0; p < right.panels(); ++p) {
+  for (int64_t p = from; p < to; ++p) {
     const real* part = bias ? bias + p * PANEL : nullptr;
     for (int64_t r = 0; r < rows; r += BLOCK_ROWS)
       some_rows<BLOCK_ROWS>(std::min<int64_t>(BLOCK_ROWS, rows - r), left + r * left_step,
                             left_step, right.panel(p), right.depth, part,
                             result + r * result_step + p * PANEL, result_step);
   }
+}
+
+static inline void product(const real* left, int64_t left_step, int64_t rows, const Packed& right,
+                           const real* bias, real* result, int64_t result_step) {
+  product(left, left_step, rows, right, 0, right.panels(), bias, result, result_step);
 }

@@ -2,7 +2,9 @@
 // (see cpp_source.py); this file knows time, rows and masks.
 //
 // Rows of the batch do not depend on each other: each thread runs its own rows through all time
-// steps, without waiting for the others.
+// steps, without waiting for the others. Where rows are few and the matrix is large, each thread
+// runs its own units of all rows instead, with a part of the matrix that stays in its cache, and
+// the threads meet at every step.
 #pragma once
 #include <algorithm>
 #include <vector>
@@ -14,13 +16,20 @@
 #include <omp.h>
 #endif
 
-// Calls a function of the cell for all units of a row, in whole vectors and one rest.
-#define EACH_VECTOR(function, row)                                            \
-  do {                                                                        \
-    int64_t u_ = 0;                                                           \
-    for (; u_ + LANES <= H; u_ += LANES) C::template function<true>(row, u_, LANES); \
-    if (u_ < H) C::template function<false>(row, u_, int(H - u_));            \
+// Calls a function of the cell for a share's units of a row, in whole vectors and one rest.
+#define EACH_VECTOR(function, row)                                             \
+  do {                                                                         \
+    int64_t u_ = share.unit_begin;                                             \
+    const int64_t end_ = share.unit_end;                                       \
+    for (; u_ + LANES <= end_; u_ += LANES) C::template function<true>(row, u_, LANES); \
+    if (u_ < end_) C::template function<false>(row, u_, int(end_ - u_));       \
   } while (false)
+
+static inline void wait_for_others(const Share& share) {
+  if (share.waits) {
+#pragma omp barrier
+  }
+}
 
 template <class C>
 struct Driver {
@@ -100,16 +109,16 @@ struct Driver {
       normalise<C>(r, t * B + row, span, h + (row - rows.begin) * matrices.width);
   }
 
-  void step(int64_t t, Rows rows, const real* bias, Work& work) const {
+  void step(int64_t t, Rows rows, const Share& share, const real* bias, Work& work) const {
     real* h = work.gates.get();
     if (C::FIRST) {
-      matrices.gates(0, t, rows, state(0, before(t), rows.begin), bias, work);
+      matrices.gates(0, t, rows, share, state(0, before(t), rows.begin), bias, work);
       if (C::NORM) normalise_all(t, rows, spans[0], h);
     }
     if (C::FIRST < C::GATES) {
       for (int64_t row = rows.begin; row < rows.end; ++row)
         EACH_VECTOR(second, row_at(t, row, h + (row - rows.begin) * matrices.width));
-      matrices.gates(1, t, rows, r.second + (t * B + rows.begin) * H, bias, work);
+      matrices.gates(1, t, rows, share, r.second + (t * B + rows.begin) * H, bias, work);
       if (C::NORM) normalise_all(t, rows, spans[1], h);
     }
     for (int64_t row = rows.begin; row < rows.end; ++row) {
@@ -143,14 +152,16 @@ struct Driver {
     return r.zone ? real(r.zone[(t * B + row) * P + i] > 0) : real(1 - r.zone_rate);
   }
 
-  void forward_rows(Rows mine, const real* bias) const {
+  void forward(const Share& share, const real* bias) const {
+    const Rows mine = share.rows;
     Work work = matrices.work(mine.count());
     for (int64_t s = 0; s < r.steps; ++s) {
       const int64_t t = r.reverse ? r.steps - 1 - s : s;
       const Rows rows = real_rows(t, mine);
       for (int64_t row = mine.begin; row < rows.begin; ++row) carry(t, row);
       for (int64_t row = rows.end; row < mine.end; ++row) carry(t, row);
-      if (rows.count()) step(t, rows, bias, work);
+      if (rows.count()) step(t, rows, share, bias, work);
+      wait_for_others(share);
     }
   }
 
@@ -181,12 +192,12 @@ struct Driver {
             work.step);
   }
 
-  void update_backward(int64_t t, Rows rows, Work& work, int thread) const {
+  void update_backward(int64_t t, Rows rows, const Share& share, Work& work) const {
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!is_real(t, row)) continue;
       Row<C> k = row_at(t, row, nullptr);
       if (C::NARROWS) k.d_state[0] = work.wide.get() + (row - rows.begin) * work.step;
-      for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (thread * C::PARAMS + i) * H;
+      for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (share.thread * C::PARAMS + i) * H;
       EACH_VECTOR(update_backward, k);
     }
   }
@@ -196,45 +207,60 @@ struct Driver {
       if (is_real(t, row)) normalise_backward<C>(r, t * B + row, span, thread);
   }
 
-  void second_backward(int64_t t, Rows rows, Work& work, int thread) const {
-    const real* d = matrices.source_gradient(1, t, rows, work);
+  void second_backward(int64_t t, Rows rows, const Share& share, Work& work) const {
+    const real* d = matrices.source_gradient(1, t, rows, share, work);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!is_real(t, row)) continue;
       Row<C> k = row_at(t, row, nullptr);
       k.d_second = d + (row - rows.begin) * work.step;
-      for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (thread * C::PARAMS + i) * H;
+      for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (share.thread * C::PARAMS + i) * H;
       EACH_VECTOR(second_backward, k);
     }
   }
 
-  void step_backward(int64_t t, Rows rows, Work& work, int thread) const {
+  void step_backward(int64_t t, Rows rows, const Share& share, Work& work) const {
     for (int64_t row = rows.begin; row < rows.end; ++row)
       if (!is_real(t, row)) clear(t, row);
     if (C::NARROWS) narrow_backward(t, rows, work);
-    update_backward(t, rows, work, thread);
+    update_backward(t, rows, share, work);
     if (C::FIRST < C::GATES) {
-      if (C::NORM) normalise_all_backward(t, rows, spans[1], thread);
-      second_backward(t, rows, work, thread);
+      if (C::NORM) normalise_all_backward(t, rows, spans[1], share.thread);
+      second_backward(t, rows, share, work);
     }
     if (!C::FIRST) return;
-    if (C::NORM) normalise_all_backward(t, rows, spans[0], thread);
-    const real* d = matrices.source_gradient(0, t, rows, work);
+    if (C::NORM) normalise_all_backward(t, rows, spans[0], share.thread);
+    wait_for_others(share);
+    const real* d = matrices.source_gradient(0, t, rows, share, work);
     for (int64_t row = rows.begin; row < rows.end; ++row)
-      for (int64_t i = 0; i < S; ++i)
+      for (int64_t i = share.waits ? share.unit_begin : 0; i < (share.waits ? share.unit_end : S); ++i)
         r.d_state[0][row * S + i] += d[(row - rows.begin) * work.step + i];
   }
 
-  void backward_rows(Rows mine, int thread) const {
+  void backward(const Share& share) const {
+    const Rows mine = share.rows;
     Work work = matrices.work(mine.count());
     for (int64_t s = r.steps - 1; s >= 0; --s) {
       const int64_t t = r.reverse ? r.steps - 1 - s : s;
       const Rows rows = real_rows(t, mine);
       for (int64_t row = mine.begin; row < rows.begin; ++row) clear(t, row);
       for (int64_t row = rows.end; row < mine.end; ++row) clear(t, row);
-      if (rows.count()) step_backward(t, rows, work, thread);
+      if (rows.count()) step_backward(t, rows, share, work);
     }
   }
 };
+
+constexpr int64_t FEW_ROWS = 4;  // a thread with fewer makes poor use of the matrix
+constexpr int64_t WORTH_A_WAIT = 1 << 18;  // multiplications of a thread at one step
+
+// Whether each thread gets its own units of all rows: one unmasked product a step, whole panels for
+// every thread, and enough work between two meetings.
+template <class C>
+static bool by_units(const Run& r) {
+  const int64_t rows = r.batch / r.threads, work = r.batch * C::GATES * r.hidden * r.hidden;
+  const bool simple = C::FIRST == C::GATES && !C::NORM && !r.narrow && !r.mask && r.masks <= 1;
+  return simple && r.threads > 1 && r.hidden % (r.threads * PANEL) == 0 && rows < FEW_ROWS &&
+         work / r.threads >= WORTH_A_WAIT;
+}
 
 template <class C>
 static void run(const Run& r, bool backward) {
@@ -245,7 +271,13 @@ static void run(const Run& r, bool backward) {
     std::copy(r.bias, r.bias + C::GATES * r.hidden, bias.begin());
   }
   const real* start = bias.empty() ? nullptr : bias.data();
-#pragma omp parallel num_threads(int(r.threads))
+#ifdef _OPENMP
+  const bool units = by_units<C>(r);
+#else
+  const bool units = false;
+#endif
+  const int64_t most = units ? r.threads : std::min(r.threads, r.batch / FEW_ROWS);
+#pragma omp parallel num_threads(int(std::max<int64_t>(1, most)))
   {
 #ifdef _OPENMP
     const int thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -254,10 +286,15 @@ static void run(const Run& r, bool backward) {
 #endif
     driver.matrices.pack(thread, threads);
 #pragma omp barrier
-    const Rows mine = {r.batch * thread / threads, r.batch * (thread + 1) / threads};
+    const Rows all = {0, r.batch};
+    const Rows rows = {r.batch * thread / threads, r.batch * (thread + 1) / threads};
+    const bool waits = units && threads == r.threads;
+    const int64_t first = waits ? r.hidden / threads * thread : 0;
+    const int64_t last = waits ? r.hidden / threads * (thread + 1) : r.hidden;
+    const Share share = {thread, waits ? all : rows, first, last, waits};
     if (backward)
-      driver.backward_rows(mine, thread);
+      driver.backward(share);
     else
-      driver.forward_rows(mine, start);
+      driver.forward(share, start);
   }
 }

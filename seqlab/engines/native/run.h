@@ -43,6 +43,14 @@ struct Rows {
   int64_t count() const { return end - begin; }
 };
 
+// What one thread computes: some rows and all units, or all rows and some units.
+struct Share {
+  int thread;
+  Rows rows;
+  int64_t unit_begin, unit_end;
+  bool waits;  // for the other units, at every step
+};
+
 // Pointers to one row at one time.
 template <class C>
 struct Row {
