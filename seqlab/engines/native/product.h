@@ -87,10 +87,13 @@ __attribute__((noinline)) static void product(const real* left, int64_t left_ste
                                               const Packed& right, int64_t from, int64_t to,
                                               const real* bias, real* result,
                                               int64_t result_step) {
+  // blocks of like height: a low one at the end would make poor use of the panel
+  const int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+  const int64_t height = blocks ? (rows + blocks - 1) / blocks : 1;
   for (int64_t p = from; p < to; ++p) {
     const real* part = bias ? bias + p * PANEL : nullptr;
-    for (int64_t r = 0; r < rows; r += BLOCK_ROWS)
-      some_rows<BLOCK_ROWS>(std::min<int64_t>(BLOCK_ROWS, rows - r), left + r * left_step,
+    for (int64_t r = 0; r < rows; r += height)
+      some_rows<BLOCK_ROWS>(std::min<int64_t>(height, rows - r), left + r * left_step,
                             left_step, right.panel(p), right.depth, part,
                             result + r * result_step + p * PANEL, result_step);
   }
