@@ -14,6 +14,13 @@ from seqlab.engines.linear_pass import linear_pass, runs_here
 from seqlab.engines.linear_scan import masked_scan
 from seqlab.types import State
 
+#: Values of the state at all steps up to which a sequence is run at once on a CPU.
+MOST_AT_ONCE = 1 << 21
+#: As many of a longer one make a part; coefficients and gradients then stay in the cache.
+PART = 1 << 19
+#: Steps below which a part costs more than it gives.
+SHORTEST_PART = 32
+
 
 class ScanEngine(Engine):
     """Runs ``LinearRecurrentCell``s, whose a and b are computed for all times at once.
@@ -47,12 +54,37 @@ class ScanEngine(Engine):
         """All steps; see ``Engine.run``."""
         del noise
         linear = cast("LinearRecurrentCell", cell)
-        x, a, b = linear.project(x_BTD)
-        start = linear.unpack(state[0])
-        dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), start.dtype)
-        run = linear_pass if runs_here(b, dtype) else masked_scan
-        h, last = run(a.to(dtype), b.to(dtype), start.to(dtype), mask, reverse=reverse)
-        output = linear.readout(x, h)
-        if mask is not None:
-            output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
-        return output, HiddenState(linear.pack(last))
+        length = _part_length(linear, x_BTD)
+        if length >= x_BTD.shape[1]:
+            return _run(linear, x_BTD, state, mask, reverse=reverse)
+        inputs = torch.split(x_BTD, length, 1)
+        masks = [None] * len(inputs) if mask is None else torch.split(mask, length, 1)
+        outputs: list[Tensor] = []
+        order = range(len(inputs))
+        for part in reversed(order) if reverse else order:
+            output, state = _run(linear, inputs[part], state, masks[part], reverse=reverse)
+            outputs.append(output)
+        return torch.cat(outputs[::-1] if reverse else outputs, 1), state
+
+
+def _part_length(cell: LinearRecurrentCell, x_BTD: Tensor) -> int:
+    """Steps to run at once: all, or so many that their values stay in a processor's cache."""
+    batch, steps, _ = x_BTD.shape
+    if x_BTD.device.type != "cpu" or batch * steps * cell.hidden_size <= MOST_AT_ONCE:
+        return steps
+    return max(SHORTEST_PART, PART // (batch * cell.hidden_size))
+
+
+def _run(
+    cell: LinearRecurrentCell, x_BTD: Tensor, state: State, mask: Tensor | None, *, reverse: bool
+) -> tuple[Tensor, State]:
+    """All steps of a sequence or of a part of one."""
+    x, a, b = cell.project(x_BTD)
+    start = cell.unpack(state[0])
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), start.dtype)
+    run = linear_pass if runs_here(b, dtype) else masked_scan
+    h, last = run(a.to(dtype), b.to(dtype), start.to(dtype), mask, reverse=reverse)
+    output = cell.readout(x, h)
+    if mask is not None:
+        output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
+    return output, HiddenState(cell.pack(last))

@@ -100,6 +100,36 @@ def test_without_a_compiler_the_scan_runs_and_gives_the_same(monkeypatch):
     torch.testing.assert_close(layer(x)[0], expected)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["min_gru", "lru", "sru"])
+def test_long_sequences_run_in_parts(name, reverse, monkeypatch, asymmetric):
+    layer = seqlab.Recurrent(seqlab.get("cell", name)(3, 5), engine="scan", reverse=reverse)
+    asymmetric(layer.double())
+    x = torch.randn(2, 77, 3, dtype=torch.float64, requires_grad=True)
+    start = [torch.randn_like(part).requires_grad_() for part in layer.initial_state(2)]
+
+    def results(mask):
+        output, final = layer(x, start, mask=mask)
+        weight = torch.linspace(-1, 2, output.numel(), dtype=x.dtype).view_as(output)
+        loss = (output * weight).sum() + final.hidden.sin().sum()
+        return [output, final.hidden, *torch.autograd.grad(loss, [x, *start, *layer.parameters()])]
+
+    for mask in (None, mask_with_holes(2, 77)):
+        whole = results(mask)
+        monkeypatch.setattr(scan_engine, "MOST_AT_ONCE", 100)
+        monkeypatch.setattr(scan_engine, "PART", 200)
+        for ours, reference in zip(results(mask), whole, strict=True):
+            torch.testing.assert_close(ours, reference)
+        monkeypatch.undo()
+
+
+def test_a_part_is_short_enough_for_the_cache_and_long_enough_to_pay():
+    cell = seqlab.get("cell", "min_gru")(3, 128)
+    for batch, steps, length in ((8, 2048, 2048), (8, 2049, 512), (1, 16_384, 16_384),
+                                 (1, 20_000, 4096), (4096, 100, 32)):  # fmt: skip
+        assert scan_engine._part_length(cell, torch.empty(batch, steps, 3)) == length
+
+
 def test_half_precision_and_other_devices_are_left_to_the_scan():
     assert not runs_here(torch.zeros(1, device="meta"), torch.float32)
     assert not runs_here(torch.zeros(1), torch.bfloat16)
