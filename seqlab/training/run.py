@@ -123,7 +123,8 @@ class Run:
         if checkpoint == "finished":
             return
         try:
-            with expected_calls(self.total_steps) as engines:
+            # 0 for an open end: engines must not depend on what this process has run so far
+            with expected_calls(self.total_steps or 0) as engines:
                 self.trainer.fit(
                     self.module,
                     self.batches.train(),

@@ -45,7 +45,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         f"batches of {rows} rows, up to {steps} steps in the first; "
         f"{'unknown' if total is None else total} training steps\n"
     )
-    with expected_calls(total):
+    with expected_calls(total or 0):
         sys.stdout.write(_table(model, rows, steps, padded=padded))
 
 
