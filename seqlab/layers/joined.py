@@ -107,7 +107,7 @@ def plans_together(
 
     None where one does not, and for a single cell, which is a run of its own.
     """
-    if sum(len(level.layers) for level in levels) < 2 or torch.compiler.is_exporting():
+    if sum(len(level.layers) for level in levels) < 2:
         return None
     kind, directions, _ = levels[0].form
     if masked and not joins_masked(kind, directions, x_BTD, at_rest=at_rest):
@@ -144,6 +144,21 @@ def run_joined(
     Returns:
         The last level's output, directions side by side, and the final state of each level.
     """
+    if torch.compiler.is_exporting():
+        return None
+    found: tuple[Tensor, list[State]] | None = _run_joined(levels, x_BTD, states, lengths, mask)
+    return found
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own
+def _run_joined(
+    levels: Sequence[Level],
+    x_BTD: Tensor,
+    states: Sequence[State | None],
+    lengths: Tensor | None,
+    mask: Tensor | None,
+) -> tuple[Tensor, list[State]] | None:
+    """As ``run_joined``; ``torch.compile`` leaves it alone, as it cannot look into engines."""
     layers = [layer for level in levels for layer in level.layers]
     if x_BTD.dim() != 3 or x_BTD.shape[2] != layers[0].input_size or not x_BTD.numel():
         return None

@@ -77,15 +77,20 @@ class Recurrent(Layer):
             # a NaN in the padding would turn a zero gradient into NaN
             x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
         noise = self._noise(x_BTD)
-        plan = choose(self.engine, self.cell, x_BTD, noise, masked=mask is not None)
-        note_call(plan, self.cell)
-        output, state = plan.engine.run(
-            self.cell, x_BTD, state, mask, reverse=self._reverse, noise=noise
-        )
+        run = Recurrent._run if torch.compiler.is_exporting() else _run_outside_the_graph
+        output, state = run(self, x_BTD, state, mask, noise)
         if mask is not None and self.masked_output == "carry":
             output = carry_last(output, mask, reverse=self._reverse)
         self._remember_activity(output)
         return output, state
+
+    def _run(
+        self, x_BTD: Tensor, state: State, mask: Tensor | None, noise: Any
+    ) -> tuple[Tensor, State]:
+        """All steps by the engine of the plan."""
+        plan = choose(self.engine, self.cell, x_BTD, noise, masked=mask is not None)
+        note_call(plan, self.cell)
+        return plan.engine.run(self.cell, x_BTD, state, mask, reverse=self._reverse, noise=noise)
 
     def _title(self) -> str:
         return f"{type(self).__name__}({self.cell.extra_repr()})"
@@ -165,6 +170,14 @@ class Recurrent(Layer):
     def extra_repr(self) -> str:
         """Options that differ from the default."""
         return f"engine={self.engine}, reverse={self._reverse}"
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own
+def _run_outside_the_graph(
+    layer: Recurrent, x_BTD: Tensor, state: State, mask: Tensor | None, noise: Any
+) -> tuple[Tensor, State]:
+    """A run that ``torch.compile`` leaves alone: it cannot look into engines and need not."""
+    return layer._run(x_BTD, state, mask, noise)  # noqa: SLF001  # of this module
 
 
 def carry_last(output: Tensor, mask: Tensor, *, reverse: bool) -> Tensor:
