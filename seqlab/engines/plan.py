@@ -36,6 +36,7 @@ _NOT_NEEDED = {
     "loop": "it takes its steps in Python, one by one",
     "export": "it is for graphs that are being exported",
 }
+_ASKED = "another engine was asked for by name"
 
 
 class Plan(NamedTuple):
@@ -142,7 +143,9 @@ def complete(plan: Plan, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
     refused = dict(plan.refused)
     for name in registry.available("engine"):
         if name != plan.engine.name and name not in refused:
-            reason = engine(name).refusal(cell, x_BTD, noise)
+            # asking the compiled engine may compile: not where the answer changes nothing
+            asked = plan.why == Engine.strength
+            reason = _ASKED if asked else engine(name).refusal(cell, x_BTD, noise)
             refused[name] = reason or _NOT_NEEDED.get(name, "it runs where it is asked for by name")
     return plan._replace(refused=refused)
 
