@@ -28,7 +28,7 @@ TOGETHER = ("activation", "initializer", "regularizer", "constraint")
 CONTRACTS = (
     "seqlab.engines.base:Engine",
     "seqlab.heads.base:Head",
-    "seqlab.options.merges:Merge",
+    "seqlab.wrappers.merges:Merge",
     "seqlab.data.sources.base:Source",
     "seqlab.testing.kit:check",
     "seqlab.testing.kit:check_cell",

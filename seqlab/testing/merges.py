@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 import seqlab
-from seqlab.options.merges import Merge
 from seqlab.testing.case import Case, registered
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, close_all, refused, require, same_shape
@@ -23,6 +22,7 @@ from seqlab.testing.contract import (
 from seqlab.testing.modules import require_gradients, require_registered
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import normal, padded_mask, parts_of, seeded, shaken, weighted_sum
+from seqlab.wrappers.merges import Merge
 
 
 @dataclass(frozen=True)

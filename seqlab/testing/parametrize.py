@@ -61,8 +61,8 @@ def kind_of(part: Any) -> str:
     from seqlab.heads.base import Head
     from seqlab.heads.decoding import Decoder
     from seqlab.heads.pooling import Pooling
-    from seqlab.options.merges import Merge
     from seqlab.wrappers.base import Wrapper
+    from seqlab.wrappers.merges import Merge
 
     bases: dict[str, type] = {
         "cell": Cell,

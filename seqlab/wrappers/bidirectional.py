@@ -12,9 +12,9 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask, refuse_streaming
 from seqlab.layers.joined import Level, is_plain, run_joined, side_by_side
-from seqlab.options.merges import Concat, Merge
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
+from seqlab.wrappers.merges import Concat, Merge
 
 
 class BidirectionalState(NamedTuple):

@@ -34,7 +34,7 @@ def entry(*results, name="sum"):
 def test_an_entry_says_what_passed_with_which_versions_of_which_code():
     made = entry(PASSED, SKIPPED, EXPECTED)
     assert made["passed"]
-    assert made["target"] == "seqlab.options.merges:Sum"
+    assert made["target"] == "seqlab.wrappers.merges:Sum"
     assert made["counts"] == {"passed": 1, "failed": 0, "skipped": 1, "expected failure": 1}
     assert made["versions"]["seqlab"] == seqlab.__version__
     assert set(made["versions"]) == {"python", "torch", "seqlab"}
@@ -175,7 +175,7 @@ def test_the_page_is_whole_and_needs_nothing_else():
     for expected in (
         "runs <b>on</b>",
         "Catches: endless loops.",
-        "seqlab.options.merges:Mul",
+        "seqlab.wrappers.merges:Mul",
         "a=1",
     ):
         assert expected in text

@@ -7,7 +7,7 @@ import json
 import pytest
 from seqlab import register, registry
 from seqlab.cli import main
-from seqlab.options.merges import Sum
+from seqlab.wrappers.merges import Sum
 
 
 class Half(Sum):

@@ -15,7 +15,7 @@ from seqlab.compat.keras.rnn import RNN
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
-from seqlab.options.merges import Merge
+from seqlab.wrappers.merges import Merge
 
 _COMMON = ("stateful", "return_sequences", "return_state", "time_major")
 

@@ -8,7 +8,7 @@ import torch
 from seqlab.heads.attention import DotAttention
 from seqlab.heads.decoding import Answers, GreedyDecoder
 from seqlab.heads.pooling import LastPooling, MeanPooling, Pooling
-from seqlab.options.merges import Concat, Merge, Sum
+from seqlab.wrappers.merges import Concat, Merge, Sum
 from torch import nn
 
 
