@@ -35,7 +35,7 @@ KINDS = (
     "initializer",
     "regularizer",
     "constraint",
-    "decoder",
+    "search",
     "metric",
 )
 

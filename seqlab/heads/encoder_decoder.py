@@ -15,9 +15,9 @@ from seqlab.heads.attention import Memory
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.checks import at_least_float32, check_count, check_positive
 from seqlab.heads.decoder_network import DecoderNetwork, DecoderState
-from seqlab.heads.decoding import Answers, Decoder
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.metrics import ErrorRate, SequenceAccuracy
+from seqlab.heads.search import Answers, Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.layers.base import Layer
 from seqlab.options.resolve import check_flag, check_fraction
@@ -50,7 +50,7 @@ class EncoderDecoderHead(Head):
         label_smoothing: see ``seqlab.heads.losses``.
         teacher_forcing: the probability that the decoder sees the true last token in training.
         schedule: lets that probability fall, see ``seqlab.heads.teacher_forcing``.
-        search: the registered decoder that ``predict`` uses.
+        search: the registered search that ``predict`` uses.
         validation_search: the one that ``measure`` uses, unless ``final``.
         max_length: the most tokens an answer may have.
         max_ratio: the most tokens for each source step (rounded up); None for no such limit.
@@ -202,7 +202,7 @@ class EncoderDecoderHead(Head):
 
     def _answer(
         self,
-        search: Decoder,
+        search: Search,
         encoded: Encoded,
         memory: Memory,
         state: DecoderState,
@@ -215,7 +215,7 @@ class EncoderDecoderHead(Head):
             return at_least_float32(scores).log_softmax(-1), state
 
         limit = self._limit(encoded, max_length, max_ratio)
-        return search.search(step, state, limit, bos=self.bos, eos=self.eos)
+        return search.find(step, state, limit, bos=self.bos, eos=self.eos)
 
     def _limit(self, encoded: Encoded, max_length: int | None, max_ratio: float | None) -> Tensor:
         """The most tokens of each row's answer, ``[B]``."""
@@ -227,8 +227,8 @@ class EncoderDecoderHead(Head):
         return torch.ceil(steps * ratio).long().clamp(max=most)
 
 
-def _search(spec: Any, where: str) -> Decoder:
-    search: Decoder = construct("decoder", spec, where=where)
+def _search(spec: Any, where: str) -> Search:
+    search: Search = construct("search", spec, where=where)
     return search
 
 

@@ -100,7 +100,7 @@ _KINDS: dict[str, Callable[[], Kind]] = {
     "merge": _plain("merges", "MergeCase", "MERGE_CHECKS"),
     "pooling": _plain("poolings", "PoolingCase", "POOLING_CHECKS"),
     "attention": _plain("attentions", "AttentionCase", "ATTENTION_CHECKS"),
-    "decoder": _plain("decoders", "DecoderCase", "DECODER_CHECKS"),
+    "search": _plain("searches", "SearchCase", "SEARCH_CHECKS"),
     "activation": _plain("functions", "FunctionCase", "ACTIVATION_CHECKS"),
     "initializer": _plain("functions", "FunctionCase", "INITIALIZER_CHECKS"),
     "regularizer": _plain("functions", "ObjectCase", "REGULARIZER_CHECKS"),
@@ -256,8 +256,8 @@ def check_attention(
     return check("attention", attention_class, settings=settings, **options)
 
 
-def check_decoder(
-    decoder_class: Any, /, *, settings: Settings | None = None, **options: Any
+def check_search(
+    search_class: Any, /, *, settings: Settings | None = None, **options: Any
 ) -> list[CheckResult]:
-    """Run every check of a decoder; see ``check_cell``."""
-    return check("decoder", decoder_class, settings=settings, **options)
+    """Run every check of a search; see ``check_cell``."""
+    return check("search", search_class, settings=settings, **options)

@@ -59,8 +59,8 @@ def kind_of(part: Any) -> str:
     from seqlab.engines.base import Engine
     from seqlab.heads.attention import Attention
     from seqlab.heads.base import Head
-    from seqlab.heads.decoding import Decoder
     from seqlab.heads.pooling import Pooling
+    from seqlab.heads.search import Search
     from seqlab.wrappers.base import Wrapper
     from seqlab.wrappers.merges import Merge
 
@@ -73,7 +73,7 @@ def kind_of(part: Any) -> str:
         "merge": Merge,
         "pooling": Pooling,
         "attention": Attention,
-        "decoder": Decoder,
+        "search": Search,
     }
     for kind, base in bases.items():
         if inspect.isclass(part) and issubclass(part, base):

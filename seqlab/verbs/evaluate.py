@@ -120,7 +120,7 @@ def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, 
     if search is not None:
         if not hasattr(model.head, "search"):
             raise OptionError(f"search: {type(model.head).__name__} does not search")
-        model.head.search = construct("decoder", search, where="search")
+        model.head.search = construct("search", search, where="search")
     device = next(model.parameters()).device
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
     loss = MeanMetric().to(device)

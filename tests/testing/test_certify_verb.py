@@ -55,10 +55,10 @@ def test_options_only_and_formats(capsys, tmp_path):
 
 
 def test_all_of_a_kind(capsys):
-    assert main(["certify", "decoder=all", "fast=true"]) == 0
+    assert main(["certify", "search=all", "fast=true"]) == 0
     verdicts = [line for line in capsys.readouterr().out.splitlines() if "certified" in line]
     assert [line.split(":")[0] for line in verdicts] == [
-        f"decoder {name}" for name in registry.available("decoder")
+        f"search {name}" for name in registry.available("search")
     ]
 
 

@@ -40,7 +40,7 @@ OPTIONS = [
     ("head=classification", {"pooling": ["last", "attention"], "hidden_size": 7}),
     ("head=encoder_decoder", {"attention": "additive", "input_feeding": True}),
     ("attention=dot", {"scaled": True}),
-    ("decoder=beam", {"width": 3, "length_penalty": 0.7}),
+    ("search=beam", {"width": 3, "length_penalty": 0.7}),
 ]
 
 

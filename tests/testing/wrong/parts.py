@@ -1,4 +1,4 @@
-"""Merges, poolings, attentions and decoders with one bug each. Do not use them."""
+"""Merges, poolings, attentions and searches with one bug each. Do not use them."""
 
 # ruff: noqa: ARG002  # the signatures are the contract's; many a bug is an argument that is ignored
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import torch
 from seqlab.heads.attention import DotAttention
-from seqlab.heads.decoding import Answers, GreedyDecoder
 from seqlab.heads.pooling import LastPooling, MeanPooling, Pooling
+from seqlab.heads.search import Answers, GreedySearch
 from seqlab.wrappers.merges import Concat, Merge, Sum
 from torch import nn
 
@@ -82,16 +82,16 @@ class AttendsToPadding(DotAttention):
         return super().forward(query_BUQ, memory._replace(mask=torch.ones_like(memory.mask)))
 
 
-class OverLimit(GreedyDecoder):
+class OverLimit(GreedySearch):
     """It gives each row one token more than its limit."""
 
-    def search(self, step, state, limit_B, *, bos, eos):
-        return super().search(step, state, limit_B + 1, bos=bos, eos=eos)
+    def find(self, step, state, limit_B, *, bos, eos):
+        return super().find(step, state, limit_B + 1, bos=bos, eos=eos)
 
 
-class NoEndScore(GreedyDecoder):
+class NoEndScore(GreedySearch):
     """Its score is that of the answer times two."""
 
-    def search(self, step, state, limit_B, *, bos, eos):
-        found = super().search(step, state, limit_B, bos=bos, eos=eos)
+    def find(self, step, state, limit_B, *, bos, eos):
+        found = super().find(step, state, limit_B, bos=bos, eos=eos)
         return Answers(found.tokens, found.lengths, 2 * found.score)

@@ -1,4 +1,4 @@
-"""What catches the wrong merges, poolings, attentions and decoders, see ``test_wrong_plugins``."""
+"""What catches the wrong merges, poolings, attentions and searches, see ``test_wrong_plugins``."""
 
 from wrong.expected.number import NUMBER
 

@@ -49,8 +49,8 @@ class ToyModel:
 
 
 def run(spec, model, limits):
-    search = construct("decoder", spec)
-    return search.search(model.step, model.state(), torch.tensor(limits), bos=BOS, eos=EOS)
+    search = construct("search", spec)
+    return search.find(model.step, model.state(), torch.tensor(limits), bos=BOS, eos=EOS)
 
 
 def check_scores(model, found):
@@ -140,8 +140,8 @@ def test_bad_answers_that_end_early_do_not_hide_a_good_one():
         return log_p.expand(*tokens.shape, SIZE), state + 1
 
     for width in (1, 2, 3, 8):
-        search = construct("decoder", {"name": "beam", "width": width})
-        found = search.search(step, torch.zeros(1, 1), torch.tensor([9]), bos=BOS, eos=EOS)
+        search = construct("search", {"name": "beam", "width": width})
+        found = search.find(step, torch.zeros(1, 1), torch.tensor([9]), bos=BOS, eos=EOS)
         assert found.to_lists() == [right]
 
 
@@ -174,9 +174,9 @@ def test_a_search_stops_when_all_rows_are_closed():
 
     for spec in ("greedy", "sample", {"name": "beam", "width": 3}):
         model.calls = 0
-        search = construct("decoder", spec)
+        search = construct("search", spec)
         torch.manual_seed(0)
-        found = search.search(eager, model.state(), torch.tensor([50] * 3), bos=BOS, eos=EOS)
+        found = search.find(eager, model.state(), torch.tensor([50] * 3), bos=BOS, eos=EOS)
         assert found.lengths.tolist() == [0, 0, 0]
         assert model.calls == 1
 
@@ -223,9 +223,9 @@ def test_sampling_among_one_is_greedy():
         ({"name": "beam", "length_penalty": -1}, "length_penalty must be a number of at least 0"),
         ({"name": "sample", "temperature": 0}, "temperature must be a number above 0, got 0"),
         ({"name": "sample", "top_k": 1.5}, "top_k must be an int of at least 1, got 1.5"),
-        ({"name": "beam", "widht": 3}, "decoder 'beam' has no option 'widht': did you mean"),
+        ({"name": "beam", "widht": 3}, "search 'beam' has no option 'widht': did you mean"),
     ],
 )
 def test_wrong_options(spec, message):
     with pytest.raises(OptionError, match=message):
-        construct("decoder", spec)
+        construct("search", spec)

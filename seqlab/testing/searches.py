@@ -1,4 +1,4 @@
-"""The checks of a decoder: a search for the tokens of an answer."""
+"""The checks of a search for the tokens of an answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.heads.decoding import Answers, Decoder
+from seqlab.heads.search import Answers, Search
 from seqlab.testing.case import Case
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require
@@ -19,16 +19,16 @@ from seqlab.testing.sample import normal, seeded
 
 
 class _Position(NamedTuple):
-    """The state of the toy language of ``DecoderCase``: which row it is of."""
+    """The state of the toy language of ``SearchCase``: which row it is of."""
 
     row: Tensor
 
 
 @dataclass(frozen=True)
-class DecoderCase(Case):
-    """A decoder class with its options, on a random Markov chain for each row."""
+class SearchCase(Case):
+    """A search class with its options, on a random Markov chain for each row."""
 
-    kind = "decoder"
+    kind = "search"
     size = 5
     bos, eos = 1, 2
 
@@ -36,7 +36,7 @@ class DecoderCase(Case):
         """Log probabilities ``[rows, last token, next token]``."""
         return (1.5 * normal(rows, self.size, self.size, seed=65)).log_softmax(-1)
 
-    def search(self, limits: list[int], row_ids: list[int] | None = None) -> Answers:
+    def find(self, limits: list[int], row_ids: list[int] | None = None) -> Answers:
         """One answer a row."""
         ids = list(range(len(limits))) if row_ids is None else row_ids
         table = self.table(8)
@@ -45,33 +45,33 @@ class DecoderCase(Case):
             rows = state.row.view(tokens_BK.shape)
             return table[rows, tokens_BK], state
 
-        decoder: Decoder = self.part(**self.options)
+        search: Search = self.part(**self.options)
         limit = torch.tensor(limits)
-        return decoder.search(step, _Position(torch.tensor(ids)), limit, bos=self.bos, eos=self.eos)
+        return search.find(step, _Position(torch.tensor(ids)), limit, bos=self.bos, eos=self.eos)
 
 
-DECODER_CHECKS = Table()
+SEARCH_CHECKS = Table()
 _LIMITS = [4, 0, 1, 6]
 
 
-@DECODER_CHECKS.check(gate=True)
-def constructor(case: DecoderCase) -> None:
-    """It is a documented ``Decoder``; unknown options are refused.
+@SEARCH_CHECKS.check(gate=True)
+def constructor(case: SearchCase) -> None:
+    """It is a documented ``Search``; unknown options are refused.
 
     Catches: options that are swallowed without effect.
     """
-    class_contract(case, Decoder)
+    class_contract(case, Search)
 
 
-@DECODER_CHECKS.check(gate=True)
-def answers_are_well_formed(case: DecoderCase) -> Numbers:
+@SEARCH_CHECKS.check(gate=True)
+def answers_are_well_formed(case: SearchCase) -> Numbers:
     """Answers keep to each row's limit and hold neither begin nor end marks.
 
     Catches: limits of the longest row applied to all, marks left in answers.
     """
     for seed in range(4):
         with seeded(seed):
-            answers = case.search(_LIMITS)
+            answers = case.find(_LIMITS)
         lists = answers.to_lists()
         lengths = [len(tokens) for tokens in lists]
         require(len(lists) == len(_LIMITS), f"{len(lists)} answers for {len(_LIMITS)} rows")
@@ -82,21 +82,21 @@ def answers_are_well_formed(case: DecoderCase) -> Numbers:
     return {"longest": max(lengths)}
 
 
-@DECODER_CHECKS.check(needs=("answers_are_well_formed",))
-def scores_are_log_probabilities(case: DecoderCase) -> Numbers:
+@SEARCH_CHECKS.check(needs=("answers_are_well_formed",))
+def scores_are_log_probabilities(case: SearchCase) -> Numbers:
     """The score of an answer is the log probability of its tokens and of the end mark.
 
     Catches: scores of the best step alone, of another hypothesis, or without the end mark.
     """
-    answers, table, expected = case.search(_LIMITS), case.table(8), []
+    answers, table, expected = case.find(_LIMITS), case.table(8), []
     for row, tokens in enumerate(answers.to_lists()):
         path = [case.bos, *tokens, case.eos]
         expected.append(sum(float(table[row, a, b]) for a, b in pairwise(path)))
     return {"difference": close(answers.score, torch.tensor(expected), "scores", tolerance=1e-6)}
 
 
-@DECODER_CHECKS.check(needs=("answers_are_well_formed",))
-def decoding_is_repeatable(case: DecoderCase) -> Numbers:
+@SEARCH_CHECKS.check(needs=("answers_are_well_formed",))
+def decoding_is_repeatable(case: SearchCase) -> Numbers:
     """Under one seed the answers are the same; without randomness, a row alone gives its own.
 
     Catches: random numbers that torch's seed does not rule, rows that mix.
@@ -104,11 +104,11 @@ def decoding_is_repeatable(case: DecoderCase) -> Numbers:
     found = []
     for seed in (1, 1, 2):
         with seeded(seed):
-            found.append(case.search(_LIMITS).to_lists())
+            found.append(case.find(_LIMITS).to_lists())
     require(found[0] == found[1], f"two searches under one seed give {found[0]} and {found[1]}")
     if found[0] == found[2]:
         for row, limit in enumerate(_LIMITS):
-            alone = case.search([limit], [row]).to_lists()[0]
+            alone = case.find([limit], [row]).to_lists()[0]
             require(
                 alone == found[0][row],
                 f"row {row} alone gives {alone}, in the batch {found[0][row]}",

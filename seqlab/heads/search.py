@@ -39,11 +39,11 @@ class Answers(NamedTuple):
         return [row[:n] for row, n in zip(self.tokens.tolist(), lengths, strict=True)]
 
 
-class Decoder(ABC):
+class Search(ABC):
     """A way to choose tokens; options are given to the constructor."""
 
     @abstractmethod
-    def search(
+    def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
     ) -> Answers:
         """One answer for each row.
@@ -94,17 +94,17 @@ def _walk(
     return Answers(tokens, lengths, torch.zeros_like(token) if score is None else score)
 
 
-class GreedyDecoder(Decoder):
+class GreedySearch(Search):
     """Always the most probable next token."""
 
-    def search(
+    def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
     ) -> Answers:
-        """See ``Decoder.search``."""
+        """See ``Search.find``."""
         return _walk(lambda log_p: log_p.argmax(1), step, state, limit_B, bos=bos, eos=eos)
 
 
-class SampleDecoder(Decoder):
+class SampleSearch(Search):
     """A random token each time, from ``softmax(log p / temperature)`` (torch's random state).
 
     Args:
@@ -116,10 +116,10 @@ class SampleDecoder(Decoder):
         self.temperature = check_positive("temperature", temperature)
         self.top_k = None if top_k is None else check_count("top_k", top_k)
 
-    def search(
+    def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
     ) -> Answers:
-        """See ``Decoder.search``."""
+        """See ``Search.find``."""
         return _walk(self._choose, step, state, limit_B, bos=bos, eos=eos)
 
     def _choose(self, log_p_BV: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class _Beam(NamedTuple):
     best_length: Tensor  # [B]
 
 
-class BeamDecoder(Decoder):
+class BeamSearch(Search):
     """Beam search with the length penalty of Wu et al. (2016).
 
     The answer has the largest ``log p / ((5 + n) / 6) ** length_penalty`` for n tokens (``eos``
@@ -165,10 +165,10 @@ class BeamDecoder(Decoder):
             )
         self.length_penalty = float(length_penalty)
 
-    def search(
+    def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
     ) -> Answers:
-        """See ``Decoder.search``."""
+        """See ``Search.find``."""
         rows, longest = limit_B.shape[0], int(limit_B.max())
         state = repeat_rows(state, self.width)
         last = limit_B.new_full((rows, self.width), bos)
