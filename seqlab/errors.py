@@ -50,10 +50,52 @@ class RunError(SeqlabError, RuntimeError):
     """A run cannot start or finish: folder taken, device missing, not writable."""
 
 
+_LONGEST = 200
+#: Names that one message lists, and the most letters they may take together.
+_LISTED, _LETTERS = 60, 1500
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """A text cut to ``longest`` characters, with ``...`` where something is left out.
+
+    >>> shortened("a long story", 9)
+    'a long...'
+    """
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def one_line(error: BaseException) -> str:
+    r"""What a foreign exception says, in one short line; its type where it says nothing.
+
+    >>> one_line(ValueError("no number\nat all")), one_line(KeyError())
+    ('no number', 'KeyError')
+    """
+    if isinstance(error, KeyError) and error.args:
+        return shortened(f"{error.args[0]!r} is missing")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return shortened(lines[0]) if lines else type(error).__name__
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names with commas between them; of very many the first ones, and how many more there are.
+
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    every = [shortened(str(name), 80) for name in names]
+    shown: list[str] = []
+    for name in every[:_LISTED]:
+        if sum(map(len, shown)) + len(name) > _LETTERS:
+            break
+        shown.append(name)
+    more = len(every) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like ``name``, or None when none is close."""
     lowered = {c.lower(): c for c in candidates}
-    match = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    match = difflib.get_close_matches(name.lower()[:_LONGEST], lowered, n=1, cutoff=0.6)
     return lowered[match[0]] if match else None
 
 
@@ -66,6 +108,6 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     'known: gru, lstm'
     """
     known = sorted(candidates)
-    listing = "known: " + (", ".join(known) if known else "none")
+    listing = "known: " + (listed(known) if known else "none")
     match = nearest(name, known)
     return f"did you mean '{match}'? ({listing})" if match else listing

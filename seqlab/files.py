@@ -17,7 +17,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqlab.errors import RunError
+from seqlab.errors import RunError, SeqlabError, one_line
+
+
+@contextlib.contextmanager
+def reading(path: object, error: type[SeqlabError], expected: str = "") -> Iterator[None]:
+    """Around a foreign parser: whatever it raises becomes one line that names the file.
+
+    Errors of seqlab's own pass unchanged. A parser meets hostile and damaged files with every
+    type of exception there is, so no list of types would be whole.
+
+    Args:
+        path: what the message calls the file; with a row, where that is known.
+        error: the class to raise.
+        expected: what the file should be, such as ``a Parquet file``.
+
+    Example:
+        >>> from seqlab.errors import DataError
+        >>> with reading("a.json row 3", DataError, "a number"):
+        ...     float("x")
+        Traceback (most recent call last):
+        seqlab.errors.DataError: a.json row 3: not a number: could not convert string to float: 'x'
+
+    Raises:
+        SeqlabError: of the class ``error``, when the block raises anything.
+    """
+    try:
+        yield
+    except SeqlabError:
+        raise
+    except FileNotFoundError as problem:
+        raise error(f"{path}: no such file") from problem
+    except BaseException as problem:
+        # a parser written in Rust panics with a BaseException of its own
+        if not isinstance(problem, Exception) and type(problem).__name__ != "PanicException":
+            raise
+        if isinstance(problem, OSError) and problem.errno is not None:
+            raise error(
+                f"{path}: cannot be read: {problem.strerror or one_line(problem)}"
+            ) from problem
+        what = f"not {expected}" if expected else "cannot be read"
+        raise error(f"{path}: {what}: {one_line(problem)}") from problem
 
 
 def fsync_folder(folder: Path) -> None:
