@@ -22,8 +22,9 @@ from typing import Any
 
 import torch
 from seqlab.build import build_model
-from seqlab.training.devices import global_settings, quiet
+from seqlab.devices import global_settings
 from seqlab.training.folder import RunFolder, open_folder
+from seqlab.training.lightning_advice import quiet
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.run import Run

@@ -12,7 +12,7 @@ from typing import Any
 
 from seqlab.errors import RunError
 from seqlab.files import check_writable, write_json
-from seqlab.training.keep import RESUME_NAME
+from seqlab.training.checkpoints import RESUME_NAME
 
 #: What a resumed run may change: all else decides its weights.
 _FREE = {"trainer", "callbacks", "logger", "resume", "samples", "num_workers", "pin_memory"}

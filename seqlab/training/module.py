@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric
 
+from seqlab.measures import read_metrics
 from seqlab.model import SequenceModel
-from seqlab.training.metrics import read_metrics
 from seqlab.training.optimizers import build_optimizer, build_schedule
 from seqlab.training.randomness import reseed
 from seqlab.types import Batch

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seqlab import console
 from seqlab.build import build_model
 from seqlab.bundle import TrainedModel, save_bundle
 from seqlab.bundle.manifest import versions
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
+from seqlab.devices import check_device, global_settings
 from seqlab.engines.plan import expected_calls
 from seqlab.files import write_json
-from seqlab.training import finish, report
+from seqlab.measures import plain_numbers
+from seqlab.training import summary
 from seqlab.training.baseline import baseline
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
-from seqlab.training.devices import check_device, global_settings, quiet
 from seqlab.training.folder import RunFolder, is_primary, open_folder
+from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
 from seqlab.training.randomness import reseed
@@ -87,12 +90,12 @@ class Run:
         self.recorder, self.keeper, callbacks = make_callbacks(
             spec, folder, self.model.head, validates=validates
         )
-        self.engine = finish.engines_used(self.model)
+        self.engine = summary.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
         self.batches = RunData(self.data, self.trainer, overfit=overfit)
         self.module = TrainingModule(self.model, self._options())
         if not validates and is_primary():
-            report.say("no validation rows: the last weights are kept, not the best")
+            console.say("no validation rows: the last weights are kept, not the best")
 
     def _data(self) -> DataModule:
         source = construct("source", self.spec["source"], where="source")
@@ -134,7 +137,7 @@ class Run:
             self.engine = ", ".join(sorted(engines)) or self.engine
         except SystemExit as stop:
             if is_primary():
-                report.say(f"stopped; go on with it by resume={self.folder.path}")
+                console.say(f"stopped; go on with it by resume={self.folder.path}")
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from None
@@ -145,11 +148,11 @@ class Run:
         path = self.folder.resume_checkpoint
         if not self.folder.resumed:
             if self.spec.get("resume") and is_primary():
-                report.say("nothing to resume yet: starting from the beginning")
+                console.say("nothing to resume yet: starting from the beginning")
             return None
         state = AtomicCheckpointIO().load_checkpoint(path)
         if is_primary():
-            report.say(f"resuming at step {state['global_step']}")
+            console.say(f"resuming at step {state['global_step']}")
         callbacks = state["callbacks"]
         if not callbacks[self.keeper.state_key]["finished"]:
             return str(path)
@@ -182,8 +185,8 @@ class Run:
     ) -> dict[str, Any]:
         name, mode = self.keeper.monitor, self.keeper.mode
         values: dict[str, Any] = {
-            "test": finish.plain_numbers(test),
-            "validation": finish.plain_numbers(validation),
+            "test": plain_numbers(test),
+            "validation": plain_numbers(validation),
             "seconds": round(seconds, 3),
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "engine": self.engine,
@@ -210,11 +213,11 @@ class Run:
             data_identity=self.data.source.describe(),
         )
         write_json(self.folder.result, values)
-        finish.show_result(values)
+        summary.show_result(values)
         trained = TrainedModel(self.model, self.data.processor, dict(self.spec))
-        rows = finish.spread(self.data.rows("test"), self.spec.get("samples", 5)) if test else []
-        finish.show_samples(trained, rows, self.data.spec)
-        finish.show_paths(
+        rows = summary.spread(self.data.rows("test"), self.spec.get("samples", 5)) if test else []
+        summary.show_samples(trained, rows, self.data.spec)
+        summary.show_paths(
             {
                 "metrics": self.recorder.file.path,
                 "result": self.folder.result,

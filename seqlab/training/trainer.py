@@ -15,10 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.heads.base import Head
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
+from seqlab.training.checkpoints import Keeper
 from seqlab.training.folder import RunFolder, is_primary
-from seqlab.training.keep import Keeper
 from seqlab.training.loggers import build_loggers
-from seqlab.training.record import Recorder
+from seqlab.training.recorder import Recorder
 
 #: Hooks of a callback that Lightning calls in every step, and that cost time even when empty.
 _STEP_HOOKS = (

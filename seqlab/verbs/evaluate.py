@@ -30,10 +30,10 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     """
     from seqlab.bundle import load
     from seqlab.bundle.manifest import versions
+    from seqlab.console import metric_table, say
+    from seqlab.devices import global_settings, pick_device
     from seqlab.files import write_json
-    from seqlab.training.devices import global_settings, pick_device
-    from seqlab.training.finish import plain_numbers
-    from seqlab.training.report import metric_table, say
+    from seqlab.measures import plain_numbers
 
     target = output_file(spec.get("output"), run_dir)
     with global_settings(spec.get("num_threads")):
@@ -115,7 +115,7 @@ def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, 
     from torchmetrics import MeanMetric
 
     from seqlab.construct import construct
-    from seqlab.training.metrics import read_metrics
+    from seqlab.measures import read_metrics
 
     if search is not None:
         if not hasattr(model.head, "search"):

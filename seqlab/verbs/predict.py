@@ -36,7 +36,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     form = rows_format(source, spec.get("format"))
     with _opened(source) as stream:
         from seqlab.bundle import load
-        from seqlab.training.devices import global_settings, pick_device
+        from seqlab.devices import global_settings, pick_device
 
         with global_settings(spec.get("num_threads")):
             trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))

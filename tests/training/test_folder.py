@@ -6,9 +6,10 @@ import warnings
 
 import pytest
 import torch
+from seqlab import devices
 from seqlab.errors import ConfigError, RunError
-from seqlab.training import devices
 from seqlab.training.folder import is_primary, open_folder
+from seqlab.training.lightning_advice import quiet
 from seqlab.training.run import train
 
 from small_runs import changed, words_spec
@@ -133,7 +134,7 @@ def test_devices_and_precisions_that_do_not_exist():
 
 
 def test_only_known_advice_is_left_out():
-    with devices.quiet():
+    with quiet():
         warnings.warn("GPU available but not used", UserWarning, stacklevel=1)
         with pytest.warns(UserWarning, match="something new"):
             warnings.warn("something new", UserWarning, stacklevel=1)

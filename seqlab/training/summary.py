@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
 
+from seqlab import console
 from seqlab.bundle import TrainedModel
 from seqlab.data.spec import DataSpec
 from seqlab.layers.recurrent import Recurrent
 from seqlab.model import SequenceModel
-from seqlab.training import report
 
 _ANSWERS = ("text", "tags", "labels", "label", "values")
 
@@ -27,18 +26,6 @@ def engines_used(model: SequenceModel) -> str:
             probe = torch.zeros(2, 2, layer.input_size, device=weight.device, dtype=weight.dtype)
             names.append(layer.explain(probe).engine.name)
     return ", ".join(dict.fromkeys(names))
-
-
-def plain_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Metrics for JSON, to seven digits; JSON has no NaN, so such a value becomes null.
-
-    >>> plain_numbers({"accuracy": 0.95333331823349, "f1": float("nan")})
-    {'accuracy': 0.9533333, 'f1': None}
-    """
-    return {
-        name: float(f"{value:.7g}") if math.isfinite(value) else None
-        for name, value in values.items()
-    }
 
 
 def spread(rows: Any, count: int) -> list[Mapping[str, Any]]:
@@ -66,9 +53,9 @@ def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: D
     for row, prediction in zip(rows, model.predict(rows), strict=True):
         answer, expected = answer_of(prediction), row[target.column]
         accepted = [expected, *(row.get(target.references or "") or [])]
-        right = report.shorten(answer) in map(report.shorten, accepted)
+        right = console.shorten(answer) in map(console.shorten, accepted)
         shown.append((row[column], expected, answer, right))
-    report.samples("samples (test)", shown)
+    console.samples("samples (test)", shown)
 
 
 def show_result(result: Mapping[str, Any]) -> None:
@@ -81,18 +68,18 @@ def show_result(result: Mapping[str, Any]) -> None:
     if result.get("baseline"):
         guess = dict(result["baseline"])
         columns[f"baseline ({guess.pop('name')})"] = guess
-    report.say("")
+    console.say("")
     if columns:
-        report.metric_table("result", columns)
-    report.say(
+        console.metric_table("result", columns)
+    console.say(
         f"{result['parameters']:,} parameters, engine {result['engine']}, "
         f"{result['steps']} steps in {result['seconds']:.1f} s"
     )
-    report.say("")
+    console.say("")
 
 
 def show_paths(paths: Mapping[str, Any]) -> None:
     """Print what was written where."""
     width = max(map(len, paths))
     for name, path in paths.items():
-        report.say(f"{name.ljust(width)}  {path}")
+        console.say(f"{name.ljust(width)}  {path}")

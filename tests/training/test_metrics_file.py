@@ -3,8 +3,9 @@ from __future__ import annotations
 import csv
 import io
 
-from seqlab.training.record import MetricsFile, ProgressLine
-from seqlab.training.report import metric_table, samples, shorten, table
+from seqlab.console import metric_table, samples, shorten, table
+from seqlab.training.metrics_file import MetricsFile
+from seqlab.training.progress_line import ProgressLine
 
 
 def read(path):

@@ -2,94 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seqlab.console import say
 from seqlab.errors import RunError
-from seqlab.files import atomic_writer
+from seqlab.training.metrics_file import MetricsFile
 from seqlab.training.module import validation_results
-from seqlab.training.report import say
-
-
-class MetricsFile:
-    """A CSV file with one row a step, whose columns grow when a new name appears.
-
-    Args:
-        path: the file; rows of an earlier, killed run may stand in it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.columns: list[str] = []
-        self.rows = 0
-
-    def keep(self, rows: int) -> None:
-        """Start after the first ``rows`` rows of the file; what follows them is dropped."""
-        self.rows = 0
-        self.columns = []
-        kept: list[dict[str, str]] = []
-        if rows and self.path.is_file():
-            with self.path.open(encoding="utf-8", newline="") as stream:
-                reader = csv.DictReader(stream)
-                kept = [row for _, row in zip(range(rows), reader, strict=False)]
-                self.columns = list(reader.fieldnames or [])
-        self._rewrite(kept)
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row."""
-        new = [name for name in row if name not in self.columns]
-        if new:
-            old: list[dict[str, str]] = []
-            if self.rows:
-                with self.path.open(encoding="utf-8", newline="") as stream:
-                    old = list(csv.DictReader(stream))
-            # the time stays the last column
-            self.columns = sorted([*self.columns, *new], key=lambda name: name == "seconds")
-            self._rewrite(old)
-        with self.path.open("a", encoding="utf-8", newline="") as stream:
-            csv.DictWriter(stream, self.columns).writerow(row)
-        self.rows += 1
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        text = io.StringIO(newline="")
-        if self.columns:
-            writer = csv.DictWriter(text, self.columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        with atomic_writer(self.path) as stream:
-            stream.write(text.getvalue().encode())
-        self.rows = len(rows)
-
-
-class ProgressLine:
-    """A line that is overwritten in place on a terminal, and absent elsewhere."""
-
-    def __init__(self, stream: TextIO, *, enabled: bool) -> None:
-        self.stream = stream
-        self.enabled = enabled and stream.isatty()
-        self._next = 0.0
-
-    def show(self, text: str) -> None:
-        """Replace the line, at most five times a second."""
-        now = time.monotonic()
-        if self.enabled and now >= self._next:
-            self._next = now + 0.2
-            self.stream.write(f"\r\x1b[K{text}")
-            self.stream.flush()
-
-    def clear(self) -> None:
-        """Remove the line."""
-        if self.enabled:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+from seqlab.training.progress_line import ProgressLine
 
 
 class Recorder(Callback):
