@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config import search_path
+from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.folders import main_folder
-from seqlab.config.jobs import composed_jobs
-from seqlab.config.messages import COMPOSITION_ERRORS, translate
+from seqlab.config.hydra_errors import COMPOSITION_ERRORS, translate
+from seqlab.config.hydra_internals import get_args_parser, run_hydra
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
 from seqlab.errors import ConfigError, RunError, SeqlabError
@@ -62,7 +62,7 @@ class App:
                     self.composing = False
                     self._check(config)
                     self.composing = True
-            _run_hydra(
+            run_hydra(
                 args=arguments,
                 args_parser=parser,
                 task_function=self._job,
@@ -94,10 +94,9 @@ class App:
             spec = self._check(config)
             run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
             result = run(spec, folder)
-            if self.verb == "explain":
-                _discard_if_empty(folder, "train")  # its job's name; explaining writes nothing
+            _discard_if_empty(folder)
         except SeqlabError as error:
-            _discard_if_empty(folder, self.verb)
+            _discard_if_empty(folder)
             if os.getpid() != self.process:
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
@@ -172,10 +171,15 @@ def _refuse_processes(spec: Mapping[str, Any]) -> None:
         )
 
 
-def _discard_if_empty(folder: Path, verb: str) -> None:
-    """Remove the directory of a run that never began: it holds no result, only its own config."""
+def _discard_if_empty(folder: Path) -> None:
+    """Remove the directory of a job that wrote nothing: it holds only its own config."""
     hydra = [folder / ".hydra" / f"{name}.yaml" for name in ("config", "hydra", "overrides")]
-    files = {*hydra, *folder.glob(f"{verb}*.log"), folder / "spec.json", folder / ".lock"}
+    files = {
+        *hydra,
+        *folder.glob(f"{HydraConfig.get().job.name}*.log"),
+        folder / "spec.json",
+        folder / ".lock",
+    }
     folders = {folder / ".hydra", folder / "checkpoints"}
     found = set(folder.rglob("*"))
     if folder == Path.cwd() or not found or not found <= files | folders:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab import registry
 from seqlab.config.check import check_fields, check_value
 from seqlab.config.folders import group_options
-from seqlab.config.messages import with_key
+from seqlab.config.hydra_errors import with_key
 from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
 from seqlab.construct import accepted_options, check_options, split_spec
 from seqlab.errors import ConfigError, SeqlabError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab.errors import ConfigError, did_you_mean
-from seqlab.verbs.words import read_words
+from seqlab.verbs.arguments import read_arguments
 
 CHOICES = {
     "input": "FILE",
@@ -46,7 +46,7 @@ def run(words: Sequence[str]) -> int:
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
-    given = read_words(words, CHOICES, required=("input", "output"))
+    given = read_arguments(words, CHOICES, required=("input", "output"))
     if Path(given["output"]).resolve() == Path(given["input"]).resolve():
         raise ConfigError("output= is the input itself; give another path")
     from seqlab.compat.convert import read_layers, write_layers

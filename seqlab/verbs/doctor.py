@@ -23,7 +23,7 @@ from seqlab import plugins
 from seqlab.config import folders
 from seqlab.errors import ConfigError
 from seqlab.registry import KINDS
-from seqlab.verbs.words import read_words
+from seqlab.verbs.arguments import read_arguments
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 CHOICES = {"device": ("false", "true"), "format": ("text", "json")}
@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> int:
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
-    given = read_words(words, CHOICES)
+    given = read_arguments(words, CHOICES)
     findings = [*_versions(), *_parts(), *_configs(), *_caches(), *_compiler()]
     if given.get("device") == "true":
         findings += _devices()

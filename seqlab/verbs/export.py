@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seqlab.errors import EngineError
 from seqlab.files import write_json
-from seqlab.verbs.words import read_words
+from seqlab.verbs.arguments import read_arguments
 
 FORMATS = ("onnx", "torch_export", "step")
 CHOICES = {"bundle": "DIR", "format": FORMATS, "output": "DIR"}
@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
-    given = read_words(words, CHOICES, required=("bundle", "format"))
+    given = read_arguments(words, CHOICES, required=("bundle", "format"))
     form = given["format"]
     bundle = Path(given["bundle"])
     output = Path(given.get("output", f"{bundle.resolve()}-{form}"))

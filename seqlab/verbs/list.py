@@ -15,7 +15,7 @@ from seqlab import plugins
 from seqlab.introspection.docstrings import describe
 from seqlab.registry import KINDS
 from seqlab.testing.certificate import certificate_status, read_certificate
-from seqlab.verbs.words import read_words
+from seqlab.verbs.arguments import read_arguments
 
 CHOICES = {"kind": KINDS, "format": ("text", "json")}
 HELP = """usage: seqlab list [kind=KIND] [format=text|json]
@@ -46,7 +46,7 @@ def run(words: Sequence[str]) -> int:
 
         show(words)
         return 0
-    given = read_words(words, CHOICES)
+    given = read_arguments(words, CHOICES)
     kinds = [given["kind"]] if "kind" in given else list(KINDS)
     found = {kind: described(kind) for kind in kinds}
     if given.get("format") == "json":

@@ -11,9 +11,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
@@ -24,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from seqlab.config.folders import main_folder
+from seqlab.config.hydra_internals import BasicSweeper, Hydra, create_config_search_path
 
 
 def composed_jobs(arguments: argparse.Namespace, config_name: str) -> Iterator[DictConfig]:

@@ -1,4 +1,4 @@
-"""The ``key=value`` words of verbs that need no Hydra."""
+"""The ``key=value`` arguments of verbs that need no Hydra."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from seqlab.errors import ConfigError, did_you_mean
 Choices = Mapping[str, Sequence[str] | str]
 
 
-def read_words(
+def read_arguments(
     words: Sequence[str], choices: Choices, *, required: Sequence[str] = ()
 ) -> dict[str, str]:
     """Words as a mapping.
 
-    >>> read_words(["kind=cell", "output=a.txt"], {"kind": ["cell", "head"], "output": "FILE"})
+    >>> read_arguments(["kind=cell", "output=a.txt"], {"kind": ["cell", "head"], "output": "FILE"})
     {'kind': 'cell', 'output': 'a.txt'}
 
     Args:
