@@ -27,13 +27,33 @@ class FeatureInfo:
 
 
 @dataclass(frozen=True)
+class TargetStatistics:
+    """What the training rows say of a target; what was not counted is empty.
+
+    Args:
+        counts: of classes or tags: how many rows (of tags: steps) have each.
+        total: the rows (of tags: steps) that were counted.
+        mean, std: of ``values``, one number a value.
+        length: of ``tokens``: ``(per_step, extra)``. No training row has more than
+            ``per_step * T + extra`` tokens for T input steps.
+    """
+
+    counts: tuple[int, ...] = ()
+    total: int = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    length: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class TargetInfo:
     """What a head must predict.
 
     ``kind``: ``label`` (``[B]`` int64), ``labels`` (``[B, C]`` float 0/1), ``tags`` (``[B, T]``
     int64), ``tokens`` (``[B, U]`` int64, without begin and end marks) or ``values`` (float).
     ``size`` counts classes, tags or vocabulary; ``names`` are the classes or tags in order.
-    ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens``.
+    ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens``. ``statistics`` are those of
+    the training rows, for defaults that follow the data.
     """
 
     kind: str
@@ -41,6 +61,7 @@ class TargetInfo:
     names: tuple[str, ...] = ()
     bos: int | None = None
     eos: int | None = None
+    statistics: TargetStatistics = TargetStatistics()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from seqlab.data.processor import Processor
 from seqlab.errors import BundleError, OptionError, SeqlabError
 from seqlab.files import atomic_folder, write_json
 from seqlab.model import SequenceModel
-from seqlab.types import DataInfo, FeatureInfo, TargetInfo
+from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
 
 WEIGHTS = "model.safetensors"
 _HUB_PATTERNS = ("*.json", WEIGHTS, "README.md")
@@ -242,10 +242,16 @@ def _read_info(config: Any, path: Path) -> DataInfo:
     try:
         raw = config["info"]
         features = tuple(FeatureInfo(**feature) for feature in raw["features"])
-        target = {**raw["target"], "names": tuple(raw["target"]["names"])}
+        target = _tuples(raw["target"])
+        target["statistics"] = TargetStatistics(**_tuples(target.get("statistics", {})))
         return DataInfo(features, TargetInfo(**target))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path}: 'info' does not describe features and target") from error
+
+
+def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that were written."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
 
 
 def _local(path: str | Path) -> Path:

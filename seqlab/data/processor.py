@@ -7,6 +7,7 @@ the model as plain JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from seqlab.data.encoded import EncodedRows, Example
 from seqlab.data.inputs import Column, IdsInput, Input, NumericInput
 from seqlab.data.ragged import Ragged
 from seqlab.data.spec import DataSpec
+from seqlab.data.statistics import fit_statistics, plain_statistics, read_statistics
 from seqlab.data.storage import read_json, write_json
 from seqlab.data.targets import Target, TextTarget, fit_target, load_target
 from seqlab.errors import BundleError, ConfigError, DataError
-from seqlab.types import Batch, DataInfo
+from seqlab.types import Batch, DataInfo, TargetStatistics
 
 PROCESSOR_FILE = "processor.json"
 _MAX_PROCESSOR_BYTES = 64 * 2**20
@@ -39,6 +41,7 @@ class Processor:
         spec: the data spec.
         inputs: the fitted features, in order.
         target: the fitted target.
+        statistics: what the training rows say of the target.
 
     Example:
         >>> spec = {"features": {"text": {"column": "word", "tokenizer": "chars"}},
@@ -52,14 +55,19 @@ class Processor:
         'part'
     """
 
-    def __init__(self, spec: DataSpec, inputs: Sequence[Input], target: Target) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        inputs: Sequence[Input],
+        target: Target,
+        statistics: TargetStatistics | None = None,
+    ) -> None:
         self.spec = spec
         self.inputs = tuple(inputs)
         self.target = target
-        self.info = DataInfo(tuple(feature.info for feature in inputs), target.info)
-        limits = [f.tokenizer.max_length for f in spec.features.values()]
-        given = [limit for limit in [*limits, spec.max_length] if limit is not None]
-        self._limit = min(given, default=None)
+        described = replace(target.info, statistics=statistics or TargetStatistics())
+        self.info = DataInfo(tuple(feature.info for feature in inputs), described)
+        self._limit = _step_limit(spec)
 
     def encode(self, row: Mapping[str, Any], *, where: str = "row") -> Example:
         """One row with its target.
@@ -214,7 +222,12 @@ class Processor:
             elif isinstance(feature, NumericInput):
                 statistics[feature.name] = feature.statistics
         self.target.save(folder)
-        content = {"format": _FORMAT, "data": self.spec.to_dict(), "statistics": statistics}
+        content = {
+            "format": _FORMAT,
+            "data": self.spec.to_dict(),
+            "statistics": statistics,
+            "target": plain_statistics(self.info.target.statistics),
+        }
         write_json(folder / PROCESSOR_FILE, content)
 
     @classmethod
@@ -240,7 +253,16 @@ class Processor:
                 inputs.append(NumericInput.load(name, feature, content.get("statistics"), path))
             else:
                 inputs.append(IdsInput.load(name, feature, folder / names[name]))
-        return cls(spec, inputs, load_target(spec.target, folder))
+        target = load_target(spec.target, folder)
+        learnt = read_statistics(content.get("target", {}), target.info, path)
+        return cls(spec, inputs, target, learnt)
+
+
+def _step_limit(spec: DataSpec) -> int | None:
+    """Inputs are cut after so many steps."""
+    limits = [feature.tokenizer.max_length for feature in spec.features.values()]
+    given = [limit for limit in [*limits, spec.max_length] if limit is not None]
+    return min(given, default=None)
 
 
 def _file_names(spec: DataSpec) -> dict[str, str]:
@@ -312,4 +334,12 @@ def fit_columns(
     column = column_of(spec.target.column)
     if names is not None and spec.target.kind in ("label", "labels", "tags"):
         column = names
-    return Processor(spec, inputs, fit_target(spec.target, column))
+    target = fit_target(spec.target, column)
+    statistics = fit_statistics(
+        target,
+        column_of(spec.target.column),
+        inputs[0],
+        column_of(inputs[0].spec.column),
+        _step_limit(spec),
+    )
+    return Processor(spec, inputs, target, statistics)

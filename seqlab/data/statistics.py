@@ -1,0 +1,140 @@
+"""What the training rows say of a target: counts of classes, moments of numbers, lengths."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqlab.data.inputs import Column, Input
+from seqlab.data.numbers import Moments
+from seqlab.data.ragged import Array, Ragged
+from seqlab.data.targets import Target
+from seqlab.errors import BundleError
+from seqlab.types import TargetInfo, TargetStatistics
+
+
+def fit_statistics(
+    target: Target, targets: Column, first: Input, inputs: Column, limit: int | None
+) -> TargetStatistics:
+    """Go once over the training rows.
+
+    Args:
+        target: the fitted target.
+        targets: its column.
+        first: the first feature, whose steps are counted where the target is a sequence of its
+            own.
+        inputs: the column of that feature.
+        limit: inputs are cut after so many steps.
+
+    Raises:
+        DataError: a value does not fit its column; the row is named.
+    """
+    info = target.info
+    encoded = (target.encode(values, where) for values, where in targets())
+    if info.kind in ("label", "labels", "tags"):
+        return _counts(info, encoded)
+    if info.kind == "values":
+        moments = Moments(info.size)
+        for rows in encoded:
+            moments.add(np.asarray(rows, dtype=np.float64))
+        return TargetStatistics(
+            total=moments.count, mean=tuple(moments.mean.tolist()), std=tuple(moments.std.tolist())
+        )
+    if info.kind == "tokens":
+        steps = (first.encode(values, where).truncate(limit) for values, where in inputs())
+        pairs = zip(steps, encoded, strict=True)
+        return _length_line((x.lengths, y.lengths) for x, y in pairs if isinstance(y, Ragged))
+    return TargetStatistics()
+
+
+def _counts(info: TargetInfo, encoded: Iterable[Array | Ragged]) -> TargetStatistics:
+    counts, total = np.zeros(info.size, dtype=np.int64), 0
+    for rows in encoded:
+        ids = rows.values if isinstance(rows, Ragged) else rows
+        if info.kind == "labels":
+            counts += np.asarray(ids).sum(axis=0, dtype=np.int64)
+        else:
+            counts += np.bincount(np.asarray(ids, dtype=np.int64), minlength=info.size)
+        total += len(ids)
+    return TargetStatistics(counts=tuple(counts.tolist()), total=total)
+
+
+def _length_line(lengths: Iterable[tuple[Array, Array]]) -> TargetStatistics:
+    longest: dict[int, int] = {}
+    total = steps = 0
+    for inputs, outputs in lengths:
+        for x, y in zip(inputs.tolist(), outputs.tolist(), strict=True):
+            longest[x] = max(y, longest.get(x, 0))
+        total += len(inputs)
+        steps += int(np.sum(np.asarray(inputs, dtype=np.int64)))
+    return TargetStatistics(total=total, length=line_above(longest, steps / max(total, 1)))
+
+
+def line_above(highest: dict[int, int], middle: float) -> tuple[float, float]:
+    """Slope and offset of the lowest line at ``middle`` that no point lies above.
+
+    The slope is at least 0. Such a line is an edge of the points' upper hull, so one odd point
+    far from the middle moves it little.
+
+    >>> line_above({1: 7, 4: 5, 10: 11, 20: 20}, 8.0)
+    (0.6842105263157895, 6.315789473684211)
+    >>> line_above({3: 5}, 3.0)
+    (0.0, 5.0)
+    """
+    hull: list[tuple[int, int]] = []
+    for x, y in sorted(highest.items()):
+        while len(hull) > 1 and _rise(hull[-2], hull[-1]) <= _rise(hull[-2], (x, y)):
+            hull.pop()
+        hull.append((x, y))
+    for left, right in pairwise(hull):
+        if right[0] >= middle:
+            slope = _rise(left, right)
+            return (slope, left[1] - slope * left[0]) if slope > 0 else (0.0, float(_top(hull)))
+    return 0.0, float(_top(hull))
+
+
+def _rise(left: tuple[int, int], right: tuple[int, int]) -> float:
+    return (right[1] - left[1]) / (right[0] - left[0])
+
+
+def _top(points: list[tuple[int, int]]) -> int:
+    return max((y for _, y in points), default=0)
+
+
+def plain_statistics(statistics: TargetStatistics) -> dict[str, Any]:
+    """What ``read_statistics`` reads; what was not counted is left out."""
+    return {key: value for key, value in dataclasses.asdict(statistics).items() if value}
+
+
+def read_statistics(content: Any, info: TargetInfo, path: Path) -> TargetStatistics:
+    """Statistics from a file.
+
+    Raises:
+        BundleError: they are not numbers, or not one for each class or value.
+    """
+    known = {field.name for field in dataclasses.fields(TargetStatistics)}
+    if not isinstance(content, dict) or not set(content) <= known:
+        raise BundleError(f"{path}: 'target' must hold only {', '.join(sorted(known))}")
+    sizes = {"counts": info.size, "mean": info.size, "std": info.size, "length": 2}
+    for key, size in sizes.items():
+        numbers = content.get(key)
+        if numbers is None:
+            continue
+        kinds = (int,) if key == "counts" else (int, float)
+        if not isinstance(numbers, list) or len(numbers) != size:
+            raise BundleError(f"{path}: target.{key} must be a list of {size} numbers")
+        for number in numbers:
+            good = isinstance(number, kinds) and not isinstance(number, bool)
+            if not good or not math.isfinite(number) or (key == "std" and number <= 0):
+                raise BundleError(f"{path}: target.{key} has the entry {number!r}")
+    total = content.get("total", 0)
+    if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+        raise BundleError(f"{path}: target.total is {total!r}, not a count")
+    lists = {key: tuple(content.get(key, ())) for key in sizes}
+    return TargetStatistics(**lists, total=total)
