@@ -42,6 +42,8 @@ class Keeper(Checkpoint):
         self.folder, self.monitor, self.mode = folder, monitor, mode
         self.every_n_steps = every_n_steps
         self.best: dict[str, Any] = {}
+        self.scores = 0
+        self.last_score = math.nan
         self.finished = False
         self._saved_step = 0
         self._next_save = 0.0
@@ -53,11 +55,17 @@ class Keeper(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """What is best so far, and whether training is over."""
-        return {"best": dict(self.best), "finished": self.finished}
+        return {
+            "best": dict(self.best),
+            "finished": self.finished,
+            "scores": self.scores,
+            "last_score": self.last_score,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.best = dict(state_dict["best"])
+        self.scores, self.last_score = state_dict["scores"], state_dict["last_score"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count from here."""
@@ -101,9 +109,12 @@ class Keeper(Checkpoint):
             between_batches(checkpoint["loops"]["fit_loop"])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights if they are the best so far."""
+        """Keep the weights if they are the best so far; of equals, the later."""
+        if trainer.sanity_checking:
+            return
         values = validation_results(pl_module)
         score = values[self.monitor]
+        self.scores, self.last_score = self.scores + 1, score
         if math.isnan(score) or not self._better(score):
             return
         step = trainer.global_step
@@ -118,7 +129,19 @@ class Keeper(Checkpoint):
 
     def _better(self, score: float) -> bool:
         best = float(self.best.get("score", math.nan))
-        return math.isnan(best) or (score < best if self.mode == "min" else score > best)
+        return math.isnan(best) or (score <= best if self.mode == "min" else score >= best)
+
+    @property
+    def choice(self) -> str | None:
+        """Which weights were kept, and why; None without a validation that has a score."""
+        if not self.best:
+            return None
+        extreme = "lowest" if self.mode == "min" else "highest"
+        return (
+            f"kept the weights of epoch {self.best['epoch']}, step {self.best['step']}: "
+            f"val_{self.monitor} {self.best['score']:.4g} is the {extreme} of "
+            f"{self.scores} validations; the last was {self.last_score:.4g}"
+        )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note that training is over; what is left are the tests and the bundle."""

@@ -150,7 +150,13 @@ class TrainingModule(pl.LightningModule):
         mean.update(self.model.measure(named, batch, final=final), batch.size)
 
     def on_validation_epoch_end(self) -> None:
-        """Publish the validation metrics, for early stopping and the plateau schedule."""
+        """Publish the validation metrics, for early stopping and the plateau schedule.
+
+        A sanity check only proves that validation runs: what it measured counts for nothing.
+        """
+        if self.trainer.sanity_checking:
+            read_metrics(dict(self.validation_metrics.items()))
+            return
         values = self._publish("validation", self.validation_metrics)
         self.log_dict({f"val_{k}": v for k, v in values.items()}, logger=False)
         if self.trainer.state.fn == TrainerFn.FITTING:

@@ -13,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seqlab.console import say
 from seqlab.errors import RunError
+from seqlab.training.early_stopping import EarlyStopping
 from seqlab.training.metrics_file import MetricsFile
 from seqlab.training.module import validation_results
 from seqlab.training.progress_line import ProgressLine
@@ -55,7 +56,9 @@ class Recorder(Callback):
         self.kept_rows = 0
         self.earlier_seconds = self.final_seconds = 0.0
         self.last_step = 0
+        self.said_step = -1
         self.epoch_loss = [0.0, 0]
+        self.ended: str | None = None
         self._started = time.monotonic()
 
     @property
@@ -71,6 +74,7 @@ class Recorder(Callback):
             "seconds": self.seconds,
             "last_step": self.last_step,
             "epoch_loss": list(self.epoch_loss),
+            "ended": self.ended,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -79,6 +83,7 @@ class Recorder(Callback):
         self.earlier_seconds = self.final_seconds = float(state_dict["seconds"])
         self.last_step = int(state_dict["last_step"])
         self.epoch_loss = list(state_dict["epoch_loss"])
+        self.ended = state_dict["ended"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop the rows that a killed run wrote after its last checkpoint."""
@@ -119,6 +124,16 @@ class Recorder(Callback):
         late = self.seconds >= self.max_seconds
         return bool(trainer.strategy.reduce_boolean_decision(late, all=False))
 
+    def _ending(self, trainer: Trainer) -> str:
+        stopping = (c.reason for c in trainer.callbacks if isinstance(c, EarlyStopping))  # type: ignore[attr-defined]
+        if reason := next(filter(None, stopping), None):
+            return reason
+        if 0 <= self.max_steps <= trainer.global_step:
+            return f"trainer.max_steps={self.max_steps}"
+        if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch:
+            return f"trainer.max_epochs={trainer.max_epochs}"
+        return f"trainer.max_seconds={self.max_seconds}"
+
     def _note_training(self, trainer: Trainer, module: Any) -> None:
         total, count = module.meter.take()
         if not count:
@@ -155,6 +170,8 @@ class Recorder(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the validation metrics beside the training loss so far."""
+        if trainer.sanity_checking:
+            return
         self._note_training(trainer, pl_module)
         values = validation_results(pl_module)
         self._note(trainer, {f"val_{name}": value for name, value in values.items()})
@@ -164,10 +181,12 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's line."""
         self._note_training(trainer, pl_module)
-        self._say(trainer)
+        if trainer.global_step != self.said_step:  # a run may end with a validation inside an epoch
+            self._say(trainer)
         self.epoch_loss = [0.0, 0]
 
     def _say(self, trainer: Trainer) -> None:
+        self.said_step = trainer.global_step
         self.line.clear()
         epochs = trainer.max_epochs
         of = f"/{epochs}" if epochs and epochs > 0 else ""
@@ -188,8 +207,9 @@ class Recorder(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last row and stop the clock."""
-        del trainer, pl_module
+        """Write the last row, stop the clock, and note what ended the run."""
+        del pl_module
+        self.ended = self._ending(trainer)
         self.final_seconds = self.seconds
         self.flush()
         self.line.clear()

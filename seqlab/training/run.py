@@ -167,6 +167,8 @@ class Run:
         if self.keeper.best_path is not None:
             best = AtomicCheckpointIO().load_checkpoint(self.keeper.best_path)
             self.module.load_state_dict(best["state_dict"])
+        if is_primary():
+            summary.show_ending(self.recorder.ended, self.keeper.choice)
         begin = time.monotonic()
         if (batches := self.batches.test()) is not None:
             reseed(self.spec["seed"], -1)
@@ -194,6 +196,7 @@ class Run:
             "monitor": {"name": name, "mode": mode},
             "steps": self.recorder.last_step,
             "best_step": self.keeper.best.get("step", self.recorder.last_step),
+            "ended": self.recorder.ended,
             "seed": self.spec["seed"],
         }
         return values

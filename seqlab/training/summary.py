@@ -78,6 +78,13 @@ def show_result(result: Mapping[str, Any]) -> None:
     console.say("")
 
 
+def show_ending(reason: str | None, choice: str | None) -> None:
+    """Print what ended the training, and which weights were kept."""
+    console.say(f"training ended by {reason}")
+    if choice is not None:
+        console.say(choice)
+
+
 def show_paths(paths: Mapping[str, Any]) -> None:
     """Print what was written where."""
     width = max(map(len, paths))

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
@@ -16,6 +15,7 @@ from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.heads.base import Head
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.checkpoints import Keeper
+from seqlab.training.early_stopping import EarlyStopping
 from seqlab.training.folder import RunFolder, is_primary
 from seqlab.training.loggers import build_loggers
 from seqlab.training.recorder import Recorder

@@ -277,3 +277,60 @@ def test_streaming_data_trains(tmp_path):
     spec = words_spec(tmp_path)
     spec["source"]["streaming"] = True
     assert train(spec, tmp_path / "run").values["steps"] == 30
+
+
+def test_a_sanity_check_counts_for_nothing(tmp_path):
+    spec = changed(words_spec(tmp_path), scheduler={"name": "plateau", "patience": 0})
+    train(spec, tmp_path / "without")
+    train(changed(spec, trainer__num_sanity_val_steps=1), tmp_path / "with")
+    rows, files, results = [], [], []
+    for name in ("without", "with"):
+        folder = tmp_path / name
+        with (folder / "metrics.csv").open(newline="") as stream:
+            rows.append([{**row, "seconds": ""} for row in csv.DictReader(stream)])
+        files.append(sorted(path.name for path in (folder / "checkpoints").iterdir()))
+        result = json.loads((folder / "result.json").read_text())
+        results.append({**result, "seconds": 0, "test_seconds": 0})
+    assert rows[0] == rows[1]
+    assert files[0] == files[1]
+    assert results[0] == results[1]
+
+
+def test_of_equal_validations_the_later_weights_are_kept(tmp_path, capsys):
+    # without learning every validation is the same
+    spec = changed(words_spec(tmp_path), optimizer={"name": "sgd", "lr": 1e-30})
+    result = train(spec, tmp_path / "run")
+    assert result.values["best_step"] == 30
+    out = capsys.readouterr().out
+    assert "training ended by trainer.max_epochs=3\n" in out
+    assert "kept the weights of epoch 3, step 30: val_accuracy" in out
+    assert "is the highest of 3 validations" in out
+
+
+def test_early_stopping_says_so(tmp_path, capsys):
+    spec = changed(
+        words_spec(tmp_path),
+        optimizer={"name": "sgd", "lr": 1e-30},
+        callbacks__early_stopping={"patience": 2},
+        trainer__max_epochs=9,
+    )
+    values = train(spec, tmp_path / "run").values
+    reason = values["ended"]
+    assert reason.startswith("early stopping: val_accuracy was no better than")
+    assert reason.endswith("in the last 2 of the validations")
+    assert values["steps"] == 30
+    assert f"training ended by {reason}\n" in capsys.readouterr().out
+
+
+def test_a_run_ended_by_the_clock_prints_each_epoch_once(tmp_path, capsys, monkeypatch):
+    # the clock moves a second a look, so the run ends inside its second epoch on any machine
+    ticks = iter(range(10**6))
+    monkeypatch.setattr("seqlab.training.recorder.time.monotonic", lambda: float(next(ticks)))
+    spec = changed(words_spec(tmp_path), trainer__max_epochs=None, trainer__max_seconds=40.0)
+    values = train(spec, tmp_path / "run").values
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    starts = [line.partition("  train_loss")[0] for line in lines]
+    assert len(lines) > 1
+    assert len(set(starts)) == len(starts)
+    assert values["ended"] == "trainer.max_seconds=40.0"
+    assert values["steps"] % 10
