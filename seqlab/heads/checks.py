@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -66,32 +66,6 @@ def check_keys(name: str, value: Any, known: Mapping[str, Any]) -> dict[str, Any
         if key not in known:
             raise OptionError(f"{name} has no key '{key}': {did_you_mean(str(key), known)}")
     return {**known, **value}
-
-
-def class_weights(value: Sequence[float] | None, size: int, names: Sequence[str]) -> Tensor | None:
-    """Weights by class ``[C]``, from a list in the order of ids or a mapping by class name.
-
-    Raises:
-        OptionError: another number of weights, an unknown class, or a weight that is negative.
-    """
-    if value is None:
-        return None
-    if isinstance(value, Mapping):
-        weights = [1.0] * size
-        for name, weight in value.items():
-            if name not in names:
-                raise OptionError(f"class_weights: no class '{name}': {did_you_mean(name, names)}")
-            weights[list(names).index(name)] = weight
-    else:
-        weights = list(value)
-    if len(weights) != size:
-        raise OptionError(
-            f"class_weights: expected {size} numbers, one a class, got {len(weights)}"
-        )
-    for weight in weights:
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
-            raise OptionError(f"class_weights: expected numbers of at least 0, got {weight!r}")
-    return torch.tensor(weights, dtype=torch.float32)
 
 
 def dropout(name: str, probability: Any) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,7 +21,8 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.checks import at_least_float32, check_share
-from seqlab.heads.checks import class_weights as make_weights
+from seqlab.heads.class_weights import ClassWeights
+from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.pooling import Pooling
@@ -47,8 +48,8 @@ class ClassificationHead(Head):
         dropout: on the pooled vector and the hidden layer, in training.
         hidden_size: the width of a hidden layer before the scores; None for none.
         activation: of the hidden layer.
-        class_weights: a weight for each class, as a list or by name; for several labels it
-            weighs the positive answers.
+        class_weights: a weight for each class, as a list, by name, or ``balanced``; for several
+            labels it weighs the positive answers. See ``seqlab.heads.class_weights``.
         label_smoothing: moves this share of the target evenly over the classes (Szegedy et al.
             2016); with several labels each 0/1 moves half that share towards the other.
         threshold: several labels only: a label is given where its probability is above it.
@@ -74,7 +75,7 @@ class ClassificationHead(Head):
         dropout: float = 0.0,
         hidden_size: int | None = None,
         activation: Any = "relu",
-        class_weights: Sequence[float] | None = None,
+        class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
         threshold: float = 0.5,
     ) -> None:
@@ -98,7 +99,7 @@ class ClassificationHead(Head):
             activation=activation,
             dropout=dropout,
         )
-        weight = make_weights(class_weights, target.size, target.names)
+        weight = make_weights(class_weights, target)
         self.register_buffer("weight", weight, persistent=False)
         self.monitor = ("macro_f1", "max") if self.multi_label else ("accuracy", "max")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.checks import at_least_float32
-from seqlab.heads.checks import class_weights as make_weights
+from seqlab.heads.class_weights import ClassWeights
+from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.crf import FORBIDDEN, LinearChainCRF, viterbi
 from seqlab.heads.losses import IGNORED, cross_entropy
@@ -45,7 +46,7 @@ class TaggingHead(Head):
         dropout: on the encoder's output, in training.
         hidden_size: the width of a hidden layer before the scores; None for none.
         activation: of the hidden layer.
-        class_weights: softmax only; a weight for each label, as a list or by name.
+        class_weights: softmax only; a weight for each label, as a list, by name, or ``balanced``.
         label_smoothing: softmax only.
 
     Raises:
@@ -70,7 +71,7 @@ class TaggingHead(Head):
         dropout: float = 0.0,
         hidden_size: int | None = None,
         activation: Any = "relu",
-        class_weights: Sequence[float] | None = None,
+        class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(encoder, target)
@@ -86,7 +87,7 @@ class TaggingHead(Head):
             dropout=dropout,
         )
         self.crf = LinearChainCRF(target.size, self.constraints) if crf else None
-        weight = make_weights(class_weights, target.size, target.names)
+        weight = make_weights(class_weights, target)
         self.register_buffer("weight", weight, persistent=False)
         self.spans = chunk_labels(target.names) is not None
         self.monitor = ("span_f1", "max") if self.spans else ("accuracy", "max")
