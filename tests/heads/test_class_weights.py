@@ -10,6 +10,7 @@ from seqlab.errors import OptionError
 from seqlab.heads.class_weights import class_weights
 from seqlab.types import TargetInfo, TargetStatistics
 from sklearn.utils.class_weight import compute_class_weight
+
 from small_runs import write_words
 
 LABEL = TargetInfo("label", 3, ("1", "2", "3"), statistics=TargetStatistics((6, 3, 1), 10))
