@@ -24,16 +24,22 @@ class Verb(NamedTuple):
 
     The verb itself is ``run`` in ``seqlab/verbs/<name>.py``: ``run(spec, run_dir)`` for a verb
     with a config, ``run(words) -> int | None`` for one without,
-    which may publish its keys and values as ``CHOICES`` for completion.
+    which may publish its keys and values as ``CHOICES`` for completion. Where standard output is
+    the answer itself (``answers``), nothing about progress is written there.
     """
 
     help: str
     config: str | None = None
+    answers: bool = True
 
 
 VERBS = {
-    "train": Verb("train a model: experiment=NAME, or source=, data=, head=", "config"),
-    "evaluate": Verb("measure a bundle: bundle=DIR [source=NAME] [split=test]", "evaluate"),
+    "train": Verb(
+        "train a model: experiment=NAME, or source=, data=, head=", "config", answers=False
+    ),
+    "evaluate": Verb(
+        "measure a bundle: bundle=DIR [source=NAME] [split=test]", "evaluate", answers=False
+    ),
     "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
     "list": Verb("list what is installed: [kind=cell] [format=text|json]; or one part: cell=lstm"),
     "explain": Verb("show which engine runs each layer, and why: experiment=NAME ...", "explain"),
@@ -80,14 +86,23 @@ def _dispatch(words: list[str]) -> int:
         raise ConfigError(f"unknown verb '{verb}': {did_you_mean(verb, VERBS)}")
     elif rest and rest[0] in _COMPLETION:
         _complete(rest[1:])
-    elif (config := VERBS[verb].config) is not None:
-        from seqlab.config.app import App
-
-        App(verb, config).main(rest)
     else:
-        module = importlib.import_module(f"seqlab.verbs.{verb.replace('-', '_')}")
-        return int(module.run(rest) or OK)
+        return _run(verb, rest)
     return OK
+
+
+def _run(verb: str, words: list[str]) -> int:
+    from seqlab.progress_display import shown
+
+    stream, patience = (sys.stderr, 15.0) if VERBS[verb].answers else (sys.stdout, 1.0)
+    with shown(plain_to=stream, patience=patience):
+        if (config := VERBS[verb].config) is not None:
+            from seqlab.config.app import App
+
+            App(verb, config).main(words)
+            return OK
+        module = importlib.import_module(f"seqlab.verbs.{verb.replace('-', '_')}")
+        return int(module.run(words) or OK)
 
 
 def _complete(words: list[str]) -> None:

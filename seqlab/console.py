@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from seqlab import progress
+
 WIDTH = 72
+
+
+def is_primary() -> bool:
+    """Whether this process is the one of a distributed run that speaks and writes."""
+    return all(
+        os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK")
+    )
 
 
 def say(text: str) -> None:
     """Print a line at once."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+    progress.spoken()
 
 
 def number(value: float | None) -> str:

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
+from seqlab import progress
 from seqlab.config import search_path
 from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.folders import main_folder
@@ -58,10 +59,11 @@ class App:
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
         with self._translated():
             if _runs(arguments):
-                for config in composed_jobs(arguments, self.config_name):
-                    self.composing = False
-                    self._check(config)
-                    self.composing = True
+                with progress.stage("starting", summary=False):
+                    for config in composed_jobs(arguments, self.config_name):
+                        self.composing = False
+                        self._check(config)
+                        self.composing = True
             run_hydra(
                 args=arguments,
                 args_parser=parser,
@@ -92,7 +94,8 @@ class App:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             spec = self._check(config)
-            run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
+            with progress.stage("starting", summary=False):
+                run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
             result = run(spec, folder)
             _discard_if_empty(folder)
         except SeqlabError as error:

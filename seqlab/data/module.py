@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from seqlab import progress
+from seqlab.data.checks import Where
 from seqlab.data.encoded import EncodedRows
+from seqlab.data.inputs import Column
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
 from seqlab.data.opening import open_views
 from seqlab.data.order import Indices, evaluation_batches, training_batches
 from seqlab.data.processor import Processor, fit_columns
 from seqlab.data.sources.base import Source
 from seqlab.data.spec import DataSpec
-from seqlab.data.views import NumberedRow, StreamView, View
+from seqlab.data.views import Columns, NumberedRow, StreamView, View
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.types import Batch, DataInfo
 
@@ -76,13 +79,16 @@ class DataModule:
         wanted = None if splits is None else set(splits)
         if self._processor is None and wanted is not None:
             wanted.add("train")
-        views = open_views(self.source, self.spec, wanted)
+        with progress.stage("reading"):
+            views = open_views(self.source, self.spec, wanted)
         if self._processor is None:
             if "train" not in views:
                 raise DataError("the source has no split 'train' to learn from")
             # which classes there are is no secret of the rows that were held out or left out
-            names = views["train"].whole().column(self.spec.target.column)
-            self._processor = fit_columns(self.spec, views["train"].column, names)
+            train, whole = views["train"], views["train"].whole()
+            self._processor = fit_columns(
+                self.spec, partial(_column, train), _column(whole, self.spec.target.column)
+            )
         for split, view in views.items():
             self._check_and_keep(split, view, self._processor)
         self._views = views
@@ -184,10 +190,17 @@ class DataModule:
         return self.spec.eval_batch_size or self.spec.batch_size
 
     def _check_and_keep(self, split: str, view: View, processor: Processor) -> None:
-        """Encode every row, which checks it; keep the result unless the view is a stream."""
+        """Encode every row, which checks it; keep the result unless the view is a stream.
+
+        Training rows of a stream are checked as they pass.
+        """
+        stream = isinstance(view, StreamView)
+        if stream and split == "train":
+            return
         columns = _columns(self.spec, split, view[0])
-        chunks = (processor.encode_columns(*chunk) for chunk in view.chunks(columns))
-        if isinstance(view, StreamView):
+        name = f"{'checking' if stream else 'encoding'} {split}"
+        chunks = (processor.encode_columns(*chunk) for chunk in _counted(name, view, columns))
+        if stream:
             for _ in chunks:
                 pass
         else:
@@ -211,6 +224,21 @@ class DataModule:
             buffer=self.spec.shuffle_buffer,
             batches=mine,
         )
+
+
+def _counted(name: str, view: View, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
+    """One pass over columns, shown as a stage of work."""
+    with progress.stage(name, view.known_length) as stage:
+        for chunk in view.chunks(columns):
+            yield chunk
+            stage.advance(len(chunk[0][columns[0]]))
+
+
+def _column(view: View, name: str) -> Column:
+    """Passes over one column, for fitting."""
+    return lambda: (
+        (columns[name], where) for columns, where in _counted(f"vocabulary of {name}", view, [name])
+    )
 
 
 def _columns(spec: DataSpec, split: str, row: Mapping[str, Any]) -> list[str]:

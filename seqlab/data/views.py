@@ -11,9 +11,9 @@ from typing import Any
 import datasets
 import numpy as np
 
+from seqlab import progress
 from seqlab.data.arrow import rows_of
 from seqlab.data.checks import Where
-from seqlab.data.inputs import Column
 from seqlab.data.order import Indices, held_out, subset
 from seqlab.errors import DataError
 
@@ -66,9 +66,10 @@ class View(ABC):
     def limit(self, count: int | None, seed: int) -> View:
         """At most ``count`` of these rows."""
 
-    def column(self, name: str) -> Column:
-        """Passes over one column, for fitting."""
-        return lambda: ((columns[name], where) for columns, where in self.chunks([name]))
+    @property
+    @abstractmethod
+    def known_length(self) -> int | None:
+        """The number of rows; None where they would have to be counted first."""
 
     def named(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with class numbers replaced by the names that the data set has for them."""
@@ -121,6 +122,11 @@ class MemoryView(View):
 
     def __len__(self) -> int:
         return len(self._chosen)
+
+    @property
+    def known_length(self) -> int:
+        """See the base class."""
+        return len(self)
 
     def whole(self) -> MemoryView:
         """See the base class."""
@@ -208,7 +214,17 @@ class StreamView(View):
 
     def __len__(self) -> int:
         if self._count is None:
-            self._count = sum(1 for _ in self._placed())
+            count = 0
+            with progress.stage("counting") as stage:
+                for _ in self._placed():
+                    count += 1
+                    stage.done = count
+            self._count = count
+        return self._count
+
+    @property
+    def known_length(self) -> int | None:
+        """See the base class."""
         return self._count
 
     def whole(self) -> StreamView:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from seqlab.console import is_primary
 from seqlab.errors import RunError
 from seqlab.files import check_writable, write_json
 from seqlab.training.checkpoints import RESUME_NAME
@@ -64,13 +64,6 @@ class RunFolder:
     def bundle(self) -> Path:
         """The finished model."""
         return self.path / "bundle"
-
-
-def is_primary() -> bool:
-    """Whether this process is the one of a distributed run that writes."""
-    return all(
-        os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK")
-    )
 
 
 @contextlib.contextmanager

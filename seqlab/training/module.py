@@ -33,6 +33,10 @@ class LossMeter:
         self.total = loss.detach() if self.total is None else self.total + loss.detach()
         self.count += 1
 
+    def mean(self) -> float | None:
+        """The mean since the last ``take``; None where there is no loss yet."""
+        return None if self.total is None else float(self.total) / self.count
+
     def take(self) -> tuple[float, int]:
         """The sum and the number of the losses since the last call."""
         taken = (0.0 if self.total is None else float(self.total)), self.count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,6 @@ from seqlab.errors import RunError
 from seqlab.training.early_stopping import EarlyStopping
 from seqlab.training.metrics_file import MetricsFile
 from seqlab.training.module import validation_results
-from seqlab.training.progress_line import ProgressLine
 
 
 class Recorder(Callback):
@@ -31,8 +29,6 @@ class Recorder(Callback):
         every: optimiser steps between rows.
         max_steps: end after so many optimiser steps; -1: no limit.
         max_seconds: end after so much training time, earlier parts of a resumed run included.
-        refresh: batches between updates of the progress line.
-        progress: show the progress line.
         write: whether this process writes anything; only one of several does.
     """
 
@@ -43,15 +39,12 @@ class Recorder(Callback):
         every: int = 50,
         max_steps: int = -1,
         max_seconds: float | None = None,
-        refresh: int = 10,
-        progress: bool = True,
         write: bool = True,
     ) -> None:
         self.file = MetricsFile(folder / "metrics.csv")
-        self.every, self.refresh = max(1, every), max(1, refresh)
+        self.every = max(1, every)
         self.max_steps, self.max_seconds = max_steps, max_seconds
         self.write = write
-        self.line = ProgressLine(sys.stderr, enabled=progress and write)
         self.pending: dict[str, Any] = {}
         self.kept_rows = 0
         self.earlier_seconds = self.final_seconds = 0.0
@@ -101,7 +94,7 @@ class Recorder(Callback):
         batch_idx: int,
     ) -> None:
         """Write a row when it is due, and stop when the limit is reached."""
-        del outputs, batch
+        del outputs, batch, batch_idx
         step = trainer.global_step
         if step != self.last_step:
             self.last_step = step
@@ -109,8 +102,6 @@ class Recorder(Callback):
                 self._note_training(trainer, pl_module)
             if self._at_limit(trainer, step):
                 trainer.should_stop = True
-        if self.line.enabled and batch_idx % self.refresh == 0:
-            self._show(trainer, batch_idx)
 
     def _at_limit(self, trainer: Trainer, step: int) -> bool:
         if 0 <= self.max_steps <= step:
@@ -187,10 +178,7 @@ class Recorder(Callback):
 
     def _say(self, trainer: Trainer) -> None:
         self.said_step = trainer.global_step
-        self.line.clear()
-        epochs = trainer.max_epochs
-        of = f"/{epochs}" if epochs and epochs > 0 else ""
-        parts = [f"epoch {trainer.current_epoch + 1}{of}", f"step {trainer.global_step}"]
+        parts = [f"epoch {epoch_of(trainer)}", f"step {trainer.global_step}"]
         if self.epoch_loss[1]:
             parts.append(f"train_loss {self.epoch_loss[0] / self.epoch_loss[1]:.4g}")
         parts += [
@@ -199,24 +187,15 @@ class Recorder(Callback):
         if self.write:
             say("  ".join([*parts, f"{self.seconds:.1f}s"]))
 
-    def _show(self, trainer: Trainer, batch_idx: int) -> None:
-        total = trainer.num_training_batches
-        of = f"/{total}" if total != float("inf") else ""
-        self.line.show(
-            f"epoch {trainer.current_epoch + 1}  batch {batch_idx + 1}{of}  {self.seconds:.0f}s"
-        )
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last row, stop the clock, and note what ended the run."""
         del pl_module
         self.ended = self._ending(trainer)
         self.final_seconds = self.seconds
         self.flush()
-        self.line.clear()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Leave the terminal clean; rows stay as the last checkpoint knows them."""
-        del trainer, pl_module, exception
-        self.line.clear()
+
+def epoch_of(trainer: Trainer) -> str:
+    """The epoch and how many there will be, where that is known."""
+    of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+    return f"{trainer.current_epoch + 1}{of}"

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqlab import console
+from seqlab import console, progress
 from seqlab.build import build_model
 from seqlab.bundle import TrainedModel, save_bundle
 from seqlab.bundle.manifest import versions
+from seqlab.console import is_primary
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.devices import check_device, global_settings
@@ -23,7 +24,7 @@ from seqlab.measures import plain_numbers
 from seqlab.training import summary
 from seqlab.training.baseline import baseline
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
-from seqlab.training.folder import RunFolder, is_primary, open_folder
+from seqlab.training.folder import RunFolder, open_folder
 from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
@@ -69,6 +70,7 @@ def train(spec: Mapping[str, Any], run_dir: str | Path) -> Result:
     check_device(options)
     with (
         quiet(),
+        progress.muted(not options.get("enable_progress_bar", True)),
         global_settings(options.get("num_threads")),
         open_folder(Path(run_dir), spec) as folder,
     ):

@@ -11,14 +11,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
+from seqlab import progress
+from seqlab.console import is_primary
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.heads.base import Head
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.checkpoints import Keeper
 from seqlab.training.early_stopping import EarlyStopping
-from seqlab.training.folder import RunFolder, is_primary
+from seqlab.training.folder import RunFolder
 from seqlab.training.loggers import build_loggers
 from seqlab.training.recorder import Recorder
+from seqlab.training.stages_shown import StagesShown
 
 #: Hooks of a callback that Lightning calls in every step, and that cost time even when empty.
 _STEP_HOOKS = (
@@ -105,14 +108,15 @@ def make_callbacks(
         every=trainer.get("log_every_n_steps", 50),
         max_steps=trainer.get("max_steps", -1),
         max_seconds=trainer.get("max_seconds"),
-        refresh=(callbacks.get("progress") or {}).get("refresh_rate", 10),
-        progress=trainer.get("enable_progress_bar", True),
         write=is_primary(),
     )
     keeper = Keeper(
         folder.checkpoints, monitor=monitor, mode=mode, every_n_steps=kept.get("every_n_steps")
     )
     found: list[pl.Callback] = [recorder, keeper]
+    if progress.is_watched():
+        refresh = (callbacks.get("progress") or {}).get("refresh_rate", 10)
+        found.append(StagesShown(refresh=refresh, recorder=recorder))
     stopping = callbacks.get("early_stopping")
     if stopping and validates:
         name, direction = monitor_of(stopping, head, "callbacks.early_stopping")

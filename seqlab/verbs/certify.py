@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqlab import registry
+from seqlab import progress, registry
 from seqlab.errors import ConfigError, did_you_mean
 
 _SETTINGS = ("format", "output", "fast", "only")
@@ -44,17 +44,21 @@ def run(words: Sequence[str]) -> int:
         sys.stdout.write(HELP)
         return 0
     parts, options, given = _read(words)
-    from seqlab.testing.certificate import make_certificate, make_entry
-    from seqlab.testing.kit import EXAMPLES, make_run
-    from seqlab.testing.result import Settings
+    with progress.stage("starting", summary=False):
+        from seqlab.testing.certificate import make_certificate, make_entry
+        from seqlab.testing.kit import EXAMPLES, make_run
+        from seqlab.testing.result import Settings
 
     only = tuple(name for name in given.get("only", "").split(",") if name)
     settings = Settings(fast=given.get("fast") == "true", only=only)
     runs = [(kind, name, make_run(kind, name, options.get(kind), settings)) for kind, name in parts]
     entries = []
-    for kind, name, each in runs:
-        used = options.get(kind) or EXAMPLES.get((kind, name))
-        entries.append(make_entry(kind, name, each.results(), used))
+    with progress.stage("certifying", len(runs), unit="parts") as stage:
+        for kind, name, each in runs:
+            stage.notes["part"] = f"{kind} {name}"
+            used = options.get(kind) or EXAMPLES.get((kind, name))
+            entries.append(make_entry(kind, name, each.results(), used))
+            stage.advance()
     certificate = make_certificate(entries)
     if "output" in given:
         _write(Path(given["output"]), certificate)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqlab import progress
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.verbs.arguments import read_arguments
 
@@ -49,16 +50,19 @@ def run(words: Sequence[str]) -> int:
     given = read_arguments(words, CHOICES, required=("input", "output"))
     if Path(given["output"]).resolve() == Path(given["input"]).resolve():
         raise ConfigError("output= is the input itself; give another path")
-    from seqlab.compat.convert import read_layers, write_layers
+    with progress.stage("starting", summary=False):
+        from seqlab.compat.convert import read_layers, write_layers
 
     nonlinearity = given.get("nonlinearity", "tanh")
-    layers, others = read_layers(given["input"], nonlinearity)
+    with progress.stage("reading and comparing", summary=False):
+        layers, others = read_layers(given["input"], nonlinearity)
     if "layer" in given:
         names = [part.name for part in layers]
         if given["layer"] not in names:
             raise ConfigError(f"layer={given['layer']}: {did_you_mean(given['layer'], names)}")
         layers = [part for part in layers if part.name == given["layer"]]
-    written = write_layers(given["output"], layers)
+    with progress.stage("writing and reading back", summary=False):
+        written = write_layers(given["output"], layers)
     rows = [_row(part) for part in layers]
     report = {"layers": rows, "left_out": others, "output": given["output"], "written": written}
     text = json.dumps(report, indent=2) if given.get("format") == "json" else _text(report)

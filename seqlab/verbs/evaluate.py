@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from seqlab import progress
 from seqlab.errors import ConfigError, OptionError, RunError, did_you_mean
 
 RESULT = "result.json"
@@ -28,7 +29,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         SeqlabError: the bundle, the data or the output is not as it should be; a label that the
             bundle does not know is a DataError that names the row.
     """
-    from seqlab.bundle import load
+    with progress.stage("starting", summary=False):
+        from seqlab.bundle import load
     from seqlab.bundle.manifest import versions
     from seqlab.console import metric_table, say
     from seqlab.devices import global_settings, pick_device
@@ -37,7 +39,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
 
     target = output_file(spec.get("output"), run_dir)
     with global_settings(spec.get("num_threads")):
-        trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
+        with progress.stage("loading", summary=False):
+            trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
         data = _data(spec, trained)
         begin = time.monotonic()
         values = measure(trained.model, data, spec["split"], spec.get("search"))
@@ -125,8 +128,9 @@ def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, 
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
     loss = MeanMetric().to(device)
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), progress.stage(split, data.sizes[split]) as stage:
         for batch in data.loader(split):
             moved = batch.to(device)
             loss.update(model.measure(metrics, moved, final=True), batch.size)
+            stage.advance(batch.size)
     return read_metrics({**metrics, "loss": loss})

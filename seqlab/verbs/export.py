@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqlab import progress
 from seqlab.errors import EngineError
 from seqlab.files import write_json
 from seqlab.verbs.arguments import read_arguments
@@ -44,13 +45,18 @@ def run(words: Sequence[str]) -> int:
     bundle = Path(given["bundle"])
     output = Path(given.get("output", f"{bundle.resolve()}-{form}"))
 
-    from seqlab.bundle import load
-    from seqlab.verbs import graphs
+    with progress.stage("starting", summary=False):
+        from seqlab.bundle import load
+        from seqlab.verbs import graphs
 
-    model = load(bundle).model.eval()
-    graph = graphs.one_step(model) if form == "step" else graphs.whole(model)
-    program = graphs.export(graph)
-    with graphs.written_folder(output) as folder:
+        model = load(bundle).model.eval()
+    with progress.stage("tracing", summary=False):
+        graph = graphs.one_step(model) if form == "step" else graphs.whole(model)
+        program = graphs.export(graph)
+    with (
+        progress.stage("writing and comparing", summary=False),
+        graphs.written_folder(output) as folder,
+    ):
         found = graphs.difference(graph, graphs.write(program, graph, form, folder))
         worst = max(value for shape in found.values() for value in shape.values())
         if not worst <= TOLERANCE:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from seqlab import progress
+
 
 def run(spec: dict[str, Any], run_dir: Path) -> float:
     """Train, test, and write the run's folder.
@@ -21,6 +23,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> float:
         SeqlabError: bad input, in one line.
     """
     # Lightning takes seconds to import, so mistakes found before come at once
-    from seqlab.training.run import train
+    with progress.stage("starting", summary=False):
+        from seqlab.training.run import train
 
     return train(spec, run_dir).objective
