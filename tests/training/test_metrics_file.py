@@ -5,7 +5,6 @@ import io
 
 from seqlab.console import metric_table, samples, shorten, table
 from seqlab.training.metrics_file import MetricsFile
-from seqlab.training.progress_line import ProgressLine
 
 
 def read(path):
@@ -57,25 +56,6 @@ def test_a_fresh_run_begins_an_empty_file(tmp_path):
     assert path.read_text() == "step\n1\n" or path.read_bytes() == b"step\r\n1\r\n"
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_line_is_for_terminals_only():
-    quiet, shown = io.StringIO(), Terminal()
-    for stream in (quiet, shown):
-        line = ProgressLine(stream, enabled=True)
-        line.show("epoch 1")
-        line.show("epoch 2")  # within a fifth of a second
-        line.clear()
-    assert quiet.getvalue() == ""
-    assert shown.getvalue() == "\r\x1b[Kepoch 1\r\x1b[K"
-    off = ProgressLine(Terminal(), enabled=False)
-    off.show("epoch 1")
-    assert off.stream.getvalue() == ""
-
-
 def test_plain_tables_are_aligned(capsys):
     table("title", ["metric", "test"], [["accuracy", "0.5000"], ["loss", "12345"]])
     assert capsys.readouterr().out.splitlines() == [
@@ -94,6 +74,11 @@ def test_metric_table_leaves_gaps(capsys):
         ["accuracy", "0.5000", "-"],
         ["f1", "-", "0.2500"],
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 def test_tables_on_a_terminal_are_drawn_and_never_interpreted(monkeypatch):
