@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.order import WINDOW_BATCHES, Indices
+from seqlab.errors import SeqlabError
 from seqlab.types import Batch
 
 T = TypeVar("T")
@@ -52,7 +53,14 @@ class BatchLoader:
         )
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self._loader)
+        try:
+            yield from self._loader
+        except SeqlabError as error:
+            if "\n" not in str(error):
+                raise
+            # torch puts the traceback of a worker process before the message
+            name = f"{type(error).__name__}: "
+            raise type(error)(str(error).rpartition(name)[2].rstrip()) from error
 
     def __len__(self) -> int:
         return self._length

@@ -20,7 +20,7 @@ from seqlab.data.order import Indices, evaluation_batches, training_batches
 from seqlab.data.processor import Processor, fit_columns
 from seqlab.data.sources.base import Source
 from seqlab.data.spec import DataSpec
-from seqlab.data.views import Columns, NumberedRow, StreamView, View
+from seqlab.data.views import Columns, NumberedRow, StreamView, View, value_of
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.types import Batch, DataInfo
 
@@ -217,7 +217,7 @@ class DataModule:
         first = next(iter(self.spec.features.values())).column
         return BatchesFromStream(
             view.numbered,
-            partial(_encode_rows, self.processor, split),
+            partial(_encode_rows, self.processor, split, view.where),
             length_of=partial(_raw_length, first) if self.spec.bucket else None,
             batch_size=self._batch_size(split),
             random=partial(np.random.default_rng, [self.seed, epoch]) if split == "train" else None,
@@ -250,10 +250,15 @@ def _columns(spec: DataSpec, split: str, row: Mapping[str, Any]) -> list[str]:
 
 
 def _raw_length(column: str, row: Mapping[str, Any]) -> int:
-    return len(row[column])
+    value = row.get(column)
+    return len(value) if isinstance(value, Sequence) else 0  # encoding says what is wrong with it
 
 
-def _encode_rows(processor: Processor, split: str, rows: Sequence[NumberedRow]) -> EncodedRows:
+def _encode_rows(
+    processor: Processor, split: str, where: Where, rows: Sequence[NumberedRow]
+) -> EncodedRows:
     columns = _columns(processor.spec, split, rows[0][1])
-    values = {column: [row[column] for _, row in rows] for column in columns}
-    return processor.encode_columns(values, lambda index: f"{split} row {rows[index][0] + 1}")
+    values = {
+        column: [value_of(row, column, where, number) for number, row in rows] for column in columns
+    }
+    return processor.encode_columns(values, lambda index: where(rows[index][0]))

@@ -185,7 +185,9 @@ class StreamView(View):
         count = 0
         while part := list(islice(rows, CHUNK)):
             places = [place for place, _ in part]
-            values = {name: [self._value(row, name, p) for p, row in part] for name in columns}
+            values = {
+                name: [value_of(row, name, self.locate, p) for p, row in part] for name in columns
+            }
             count += len(part)
             yield self._named_columns(values), partial(self._where, places)
         self._count = count
@@ -193,12 +195,10 @@ class StreamView(View):
     def _where(self, places: Sequence[int], index: int) -> str:
         return self.locate(places[index])
 
-    def _value(self, row: dict[str, Any], name: str, place: int) -> Any:
-        if name not in row:
-            raise DataError(
-                f"{self.locate(place)}: column '{name}' is missing; there are {', '.join(row)}"
-            )
-        return row[name]
+    def where(self, number: int) -> str:
+        """Where the row with that number stands."""
+        chosen = self._chosen
+        return self.locate(number if chosen is None else int(np.flatnonzero(chosen)[number]))
 
     def numbered(self) -> Iterator[NumberedRow]:
         """The rows, numbered from 0."""
@@ -242,6 +242,19 @@ class StreamView(View):
     def limit(self, count: int | None, _seed: int) -> StreamView:
         """The first ``count`` rows: a random subset of a stream would need all of it."""
         return self if count is None else StreamView(self.data, self.locate, self._chosen, count)
+
+
+def value_of(row: dict[str, Any], column: str, where: Where, number: int) -> Any:
+    """The value of a column in the row with that number.
+
+    Raises:
+        DataError: the row has no such column.
+    """
+    if column not in row:
+        raise DataError(
+            f"{where(number)}: column '{column}' is missing; there are {', '.join(row)}"
+        )
+    return row[column]
 
 
 def _label_names(features: Any) -> dict[str, Callable[[Any], Any]]:

@@ -106,14 +106,33 @@ BAD = [
 ]
 
 
+def _all_read(data, *, streaming):
+    """Only training rows of a stream are checked as they pass, all others beforehand."""
+    data.prepare()
+    if streaming:
+        list(data.loader("train"))
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(("spec", "rows", "message"), BAD)
 def test_bad_data_is_refused_before_training_in_one_line(spec, rows, message, streaming):
     if streaming and any(not part for part in rows.values()):
         message = "has no rows"
+    data = DataModule(Words({}, streaming=streaming, **rows), spec, 0)
     with pytest.raises(DataError) as caught:
-        DataModule(Words({}, streaming=streaming, **rows), spec, 0).prepare()
+        _all_read(data, streaming=streaming)
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_row_of_a_stream_is_named_by_its_place_in_the_file(workers):
+    rows = [*GOOD, {"word": "", "kind": "x"}]
+    data = DataModule(Words({}, streaming=True, train=rows), {**SPEC, "num_workers": workers}, 0)
+    data.prepare()
+    with pytest.raises(DataError) as caught:
+        list(data.loader("train"))
+    assert str(caught.value).startswith("train.csv line 4: column 'word' is empty")
     assert "\n" not in str(caught.value)
 
 
