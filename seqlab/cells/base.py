@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from seqlab.cells.construction import CellType
 from seqlab.errors import OptionError, ShapeError
 from seqlab.types import State as StateTree
 
@@ -29,11 +30,18 @@ class VendorKernel(NamedTuple):
     reason: str = ""
 
 
-class Cell(nn.Module, ABC):
+class Cell(nn.Module, metaclass=CellType):
     """One time step of a recurrence, with its parameters. Any recurrence fits.
 
     A subclass sets ``state_sizes`` (or overrides ``initial_state``) and writes ``step``; work
     that does not depend on the state goes into ``project``, which sees the whole sequence.
+    A cell with parameters makes them in ``__init__`` or ``make_parameters`` and draws them in
+    ``reset_parameters``. Both are called once, when every ``__init__`` is done: there is no need
+    to call them, and no order in which options must be set.
+
+    Class attributes:
+        State: the NamedTuple of the state.
+        made_in_setup: names of parameters that ``make_parameters`` makes.
 
     Args:
         input_size: D, the number of features of one input step.
@@ -52,11 +60,20 @@ class Cell(nn.Module, ABC):
     """
 
     State: Any = HiddenState
+    made_in_setup: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size = positive_int("input_size", input_size)
         self.hidden_size = positive_int("hidden_size", hidden_size)
+
+    def setup(self) -> None:
+        """Make the parameters, then draw them; called once, after the last ``__init__``."""
+        self.make_parameters()
+        self.reset_parameters()
+
+    def make_parameters(self) -> None:
+        """Make parameters whose form depends on options, without drawing them."""
 
     @property
     def output_size(self) -> int:
@@ -108,7 +125,10 @@ class Cell(nn.Module, ABC):
         return VendorKernel(None, "no vendor kernel has this cell's equations")
 
     def reset_parameters(self) -> None:
-        """Draw all parameters anew; a cell with parameters overrides it."""
+        """Draw all parameters anew; a cell with parameters overrides it.
+
+        Like ``nn.Module``'s of torch, but called by ``setup`` and not by an ``__init__``.
+        """
 
     def extra_repr(self) -> str:
         """Sizes, for ``print(cell)``."""
@@ -146,6 +166,27 @@ def map_state(function: Callable[..., Tensor], *states: StateTree) -> StateTree:
         return function(*states)
     parts = [map_state(function, *group) for group in zip(*states, strict=True)]
     return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+
+
+def next_state(cell: Cell, result: Any, old: StateTree) -> tuple[Tensor, StateTree]:
+    """What a cell's equations returned, if it is an output and a state like the one before.
+
+    Raises:
+        OptionError: it is something else; the message says what to return.
+    """
+    if isinstance(result, tuple) and len(result) == 2:
+        output, new = result
+        if isinstance(output, Tensor) and isinstance(new, type(old)):
+            return output, new
+    got = type(result).__name__
+    if type(result) is tuple:
+        got = f"({', '.join(type(part).__name__ for part in result)})"
+    form = type(old).__name__
+    fields = ", ".join(state_fields(type(old)))
+    raise OptionError(
+        f"{type(cell).__name__} gives {got} for a step, and the output and the next state are "
+        f"needed: write `return output, {form}({fields})`"
+    )
 
 
 def check_state(given: StateTree, expected: StateTree, owner: str) -> StateTree:

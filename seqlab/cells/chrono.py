@@ -13,10 +13,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.cells.weights import gate_tuple
+from seqlab.cells.base import next_state
+from seqlab.cells.declaration import gate_tuple
+from seqlab.errors import OptionError
 
 #: Which way the bias of a gate goes by its name, where the memory's derivative does not tell.
 BY_NAME = {"input": -1.0}
+
+
+def check_chrono(value: Any, *, use_bias: bool, forget_bias: bool | None) -> None:
+    """Refuse a value of ``chrono`` that is none, or contradicts the cell's other options.
+
+    Raises:
+        OptionError: the message names both options.
+    """
+    if value is None:
+        return
+    if type(value) is not int or value < 2:
+        raise OptionError(f"chrono must be an int of at least 2 (time steps), got {value!r}")
+    if not use_bias:
+        raise OptionError("chrono sets biases, so it contradicts use_bias=False")
+    if forget_bias:
+        raise OptionError("chrono contradicts unit_forget_bias=True: both set one bias")
 
 
 def memory_gates(cell: Any) -> dict[str, float]:
@@ -46,7 +64,7 @@ def _slope(cell: Any, gate: str, value: float) -> float:
         state = cell.State(
             *(like.new_full((1, n), 0.5, requires_grad=True) for n in cell.state_sizes)
         )
-        _, new = cell.update(gates(**x), gates(**h), state)
+        _, new = next_state(cell, cell.update(gates(**x), gates(**h), state), state)
         memory = new[-1]
         if not memory.requires_grad:
             return 0.0
@@ -56,9 +74,16 @@ def _slope(cell: Any, gate: str, value: float) -> float:
 
 @torch.no_grad()
 def reset_chrono(cell: Any, bias: Tensor, longest: int) -> None:
-    """Set the biases of the memory's gates for dependences of up to ``longest`` steps."""
+    """Set the biases of the memory's gates for dependences of up to ``longest`` steps.
+
+    Raises:
+        OptionError: no gate of the cell keeps its memory.
+    """
+    gates = memory_gates(cell)
+    if not gates:
+        raise OptionError(f"chrono: {type(cell).__name__} has no gate that keeps its memory")
     start = bias.new_empty(cell.hidden_size).uniform_(1.0, max(1.0, longest - 1.0)).log_()
-    for gate, sign in memory_gates(cell).items():
+    for gate, sign in gates.items():
         cell.gate_rows(bias, gate).copy_(sign * start)
         if cell.recurrent_bias is not None:
             cell.gate_rows(cell.recurrent_bias, gate).zero_()

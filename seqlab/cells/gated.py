@@ -7,22 +7,32 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from seqlab.cells.base import state_fields
-from seqlab.cells.chrono import memory_gates, reset_chrono
-from seqlab.cells.noise import Noise, dropout_mask, masked_product
-from seqlab.cells.weights import GatedWeights
+from seqlab.cells.base import Cell, next_state, positive_int, state_fields
+from seqlab.cells.chrono import check_chrono, reset_chrono
+from seqlab.cells.declaration import check_declaration, gate_tuple
+from seqlab.cells.noise import Noise, draw_noise
+from seqlab.cells.products import input_product, recurrent_product
+from seqlab.cells.weights import draw_weights, keep_constraints, make_weights, penalties
+from seqlab.cells.zoneout import zone_out, zoneout_rates
 from seqlab.errors import OptionError
-from seqlab.options.resolve import check_flag, check_fraction, plain_spec, resolve_activation
+from seqlab.options.resolve import (
+    check_flag,
+    check_fraction,
+    plain_spec,
+    resolve_activation,
+    resolve_initializer,
+    resolve_object,
+)
 from seqlab.types import State as StateTree
 
 
-class GatedCell(GatedWeights):
+class GatedCell(Cell):
     """A cell whose step is one recurrent matrix product and elementwise equations.
 
     With ``x = W_ih x_t + b`` (all times at once) and ``h = W_hh h_{t-1} (+ b_h)``, both split into
@@ -85,6 +95,24 @@ class GatedCell(GatedWeights):
             names it.
     """
 
+    gates: tuple[str, ...] = ()
+    second_gates: tuple[str, ...] = ()
+    recurrent_bias_gates: bool = False
+    default_unit_forget_bias: bool = False
+    vectors: Mapping[str, Any] = {}
+    projects_state: ClassVar[bool] = False
+    made_in_setup = (
+        "weight_ih", "weight_hh", "bias", "recurrent_bias", "norm_ih", "norm_hh", "weight_hr",
+    )  # fmt: skip
+
+    weight_ih: nn.Parameter
+    weight_hh: nn.Parameter
+    bias: nn.Parameter | None
+    recurrent_bias: nn.Parameter | None
+    norm_ih: nn.Parameter | None
+    norm_hh: nn.Parameter | None
+    weight_hr: nn.Parameter | None
+
     def __init__(
         self,
         input_size: int,
@@ -92,32 +120,121 @@ class GatedCell(GatedWeights):
         *,
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool | None = None,
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         untied_dropout: bool = False,
+        layer_norm: bool = False,
         zoneout: float | Mapping[str, float] = 0.0,
         weight_dropout: float = 0.0,
-        **options: Any,
+        chrono: int | None = None,
+        proj_size: int | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, **options)
+        super().__init__(input_size, hidden_size)
         self.activation = resolve_activation("activation", activation)
-        self.recurrent_activation = resolve_activation("recurrent_activation", recurrent_activation)
         self.activation_spec = plain_spec(activation)
+        self.recurrent_activation = resolve_activation("recurrent_activation", recurrent_activation)
         self.recurrent_activation_spec = plain_spec(recurrent_activation)
+        self.use_bias = check_flag("use_bias", use_bias)
+        self.kernel_initializer = resolve_initializer("kernel_initializer", kernel_initializer)
+        self.recurrent_initializer = resolve_initializer(
+            "recurrent_initializer", recurrent_initializer
+        )
+        self.bias_initializer = resolve_initializer("bias_initializer", bias_initializer)
+        self.kernel_regularizer = _regularizer("kernel", kernel_regularizer)
+        self.recurrent_regularizer = _regularizer("recurrent", recurrent_regularizer)
+        self.bias_regularizer = _regularizer("bias", bias_regularizer)
+        self.activity_regularizer = _regularizer("activity", activity_regularizer)
+        self.kernel_constraint = _constraint("kernel", kernel_constraint)
+        self.recurrent_constraint = _constraint("recurrent", recurrent_constraint)
+        self.bias_constraint = _constraint("bias", bias_constraint)
         self.dropout = check_fraction("dropout", dropout)
         self.recurrent_dropout = check_fraction("recurrent_dropout", recurrent_dropout)
         self.untied_dropout = check_flag("untied_dropout", untied_dropout)
+        self.layer_norm = check_flag("layer_norm", layer_norm)
         self.weight_dropout = check_fraction("weight_dropout", weight_dropout)
-        self.zoneout = self._check_zoneout(zoneout)
-        if self.chrono is not None and not memory_gates(self):
-            raise OptionError(f"chrono: {type(self).__name__} has no gate that keeps its memory")
-        self.reset_parameters()
+        self.proj_size = None if proj_size is None else positive_int("proj_size", proj_size)
+        self.chrono = chrono
+        # what they may be, the declaration says, which is complete in setup
+        self._zoneout_asked, self._forget_bias_asked = zoneout, unit_forget_bias
+        self._is_set_up = False
 
+    # -- construction ------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Check the declaration and what depends on it, make the parameters and draw them."""
+        check_declaration(self)
+        self.zoneout = zoneout_rates(self._zoneout_asked, state_fields(self.State))
+        check_chrono(self.chrono, use_bias=self.use_bias, forget_bias=self._forget_bias_asked)
+        self.unit_forget_bias = self._check_forget_bias()
+        super().setup()
+        self._is_set_up = True
+        self._set_time_scale()
+
+    def _check_forget_bias(self) -> bool:
+        asked = self._forget_bias_asked
+        if asked is None:
+            return self.default_unit_forget_bias and self.chrono is None
+        if check_flag("unit_forget_bias", asked) and "forget" not in self.gates:
+            raise OptionError(f"unit_forget_bias: {type(self).__name__} has no forget gate")
+        return asked
+
+    def make_parameters(self) -> None:
+        """Matrices, biases, gains and the declared vectors; see the class."""
+        make_weights(self)
+
+    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw all parameters anew with the initializers, in the order of declaration."""
-        super().reset_parameters()
+        draw_weights(self)
+        if self._is_set_up:
+            self._set_time_scale()
+
+    def _set_time_scale(self) -> None:
+        # asks `update`, so a subclass's own parameters must be drawn first
         if self.chrono is not None and self.bias is not None:
             reset_chrono(self, self.bias, self.chrono)
+
+    @property
+    def output_size(self) -> int:
+        """H, or ``proj_size``."""
+        return self.hidden_size if self.proj_size is None else self.proj_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """H for each field of ``State``; ``proj_size`` for the first where it is projected."""
+        sizes = super().state_sizes
+        return (self.output_size, *sizes[1:]) if self.projects_state else sizes
+
+    @property
+    def recurrent_size(self) -> int:
+        """The width of what the recurrent matrix multiplies."""
+        return self.state_sizes[0] if self.proj_size is None else self.proj_size
+
+    def gate_rows(self, parameter: Tensor, gate: str) -> Tensor:
+        """The rows of a ``[G*H, ...]`` parameter that belong to a gate, as a view."""
+        start = self.gates.index(gate) * self.hidden_size
+        return parameter[start : start + self.hidden_size]
+
+    def regularization_loss(self) -> Tensor:
+        """The sum of the weight penalties, a scalar; matrices are seen as Keras sees them."""
+        return penalties(self)
+
+    @torch.no_grad()
+    def apply_constraints(self) -> None:
+        """Replace each constrained parameter by its projection, seen as Keras sees it."""
+        keep_constraints(self)
 
     # -- what an author writes ---------------------------------------------------------------
 
@@ -141,18 +258,7 @@ class GatedCell(GatedWeights):
         """
         raise NotImplementedError(f"{type(self).__name__} has second_gates but no second_input")
 
-    # -- randomness --------------------------------------------------------------------------
-
-    def _check_zoneout(self, value: float | Mapping[str, float]) -> tuple[float, ...]:
-        fields = state_fields(self.State)
-        if not isinstance(value, Mapping):
-            return (check_fraction("zoneout", value),) * len(fields)
-        unknown = set(value) - set(fields)
-        if unknown:
-            raise OptionError(
-                f"zoneout: no state field {', '.join(sorted(unknown))}; fields: {', '.join(fields)}"
-            )
-        return tuple(check_fraction(f"zoneout.{f}", value.get(f, 0.0)) for f in fields)
+    # -- running -----------------------------------------------------------------------------
 
     def sample_noise(
         self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
@@ -160,23 +266,17 @@ class GatedCell(GatedWeights):
         """The masks of one sequence: input, recurrent, recurrent matrix, zoneout."""
         if not self.training:
             return None
-        rates = (self.dropout, self.recurrent_dropout, self.weight_dropout, *self.zoneout)
-        if not any(rates):
-            return None
-        like = torch.empty(0, device=device, dtype=dtype)
-        keep = tuple(
-            dropout_mask(like, (steps, batch_size, width), rate, scale=False) if rate else None
-            for width, rate in zip(self.state_sizes, self.zoneout, strict=True)
-        )
-        untied = (len(self.gates),) if self.untied_dropout and len(self.gates) > 1 else ()
-        return Noise(
-            dropout_mask(like, (batch_size, *(untied or (1,)), self.input_size), self.dropout),
-            dropout_mask(like, (batch_size, *untied, self.recurrent_size), self.recurrent_dropout),
-            dropout_mask(self.weight_hh.detach(), self.weight_hh.shape, self.weight_dropout),
-            keep if any(rate for rate in self.zoneout) else None,
-        )
+        return draw_noise(self, batch_size, steps, torch.empty(0, device=device, dtype=dtype))
 
-    # -- running -----------------------------------------------------------------------------
+    @property
+    def gate_type(self) -> Any:
+        """The named tuple of all gates; made at run time, so it is looked up and never kept."""
+        return gate_tuple(tuple(self.gates))
+
+    @property
+    def first_type(self) -> Any:
+        """The named tuple of the gates of the first product."""
+        return gate_tuple(tuple(self.gates[: len(self.gates) - len(self.second_gates)]))
 
     @property
     def first_rows(self) -> int:
@@ -185,18 +285,13 @@ class GatedCell(GatedWeights):
 
     def project(self, x_BTD: Tensor, noise: Noise | None = None) -> Tensor:
         """``W_ih x + b`` for all times in one matrix product: ``[B, T, G*H]``."""
-        mask = None if noise is None else noise.input_mask
-        if mask is not None:
-            mask = mask.unsqueeze(1) if mask.shape[1] > 1 else mask
-        if self.norm_ih is None:
-            return masked_product(x_BTD, self.weight_ih, mask, self.bias)
-        return self._normalise(masked_product(x_BTD, self.weight_ih, mask), self.norm_ih, self.bias)
+        return input_product(self, x_BTD, None if noise is None else noise.input_mask)
 
     def step(
         self, projected_t: Tensor, state: StateTree, noise: Noise | None = None
     ) -> tuple[Tensor, StateTree]:
         """One step; ``projected_t`` is ``[B, G*H]``. Without noise it is deterministic."""
-        x = self._gate_type(*projected_t.chunk(len(self.gates), -1))
+        x = self.gate_type(*projected_t.chunk(len(self.gates), -1))
         weight: Tensor = self.weight_hh
         mask = None
         if noise is not None:
@@ -204,35 +299,14 @@ class GatedCell(GatedWeights):
             weight = weight if noise.weight_mask is None else weight * noise.weight_mask
         first = self.first_rows
         if not self.second_gates:
-            h = self._gate_type(*self._product(state[0], weight, mask, 0, first))
+            h = self.gate_type(*recurrent_product(self, state[0], weight, mask, slice(0, first)))
         else:
-            h = self._first_type(*self._product(state[0], weight, mask, 0, first))
+            h = self.first_type(*recurrent_product(self, state[0], weight, mask, slice(0, first)))
             second = self.second_input(x, h, state)
-            rest = self._product(second, weight, mask, first, weight.shape[0])
-            h = self._gate_type(*h, *rest)
-        output, new = self.update(x, h, state)
+            rest = recurrent_product(self, second, weight, mask, slice(first, weight.shape[0]))
+            h = self.gate_type(*h, *rest)
+        output, new = next_state(self, self.update(x, h, state), state)
         return self._finish(output, new, state, noise)
-
-    def _product(
-        self, vector: Tensor, weight: Tensor, mask: Tensor | None, start: int, stop: int
-    ) -> tuple[Tensor, ...]:
-        """The gates' parts of one recurrent product, from the weight rows start to stop."""
-        size = self.hidden_size
-        if self.weight_hr is not None and not self.projects_state:
-            vector = F.linear(vector, self.weight_hr)
-        if mask is not None and mask.dim() == 3:
-            mask = mask[:, start // size : stop // size]
-        bias = None if self.recurrent_bias is None else self.recurrent_bias[start:stop]
-        if self.norm_hh is None:
-            product = masked_product(vector, weight[start:stop], mask, bias)
-        else:
-            product = masked_product(vector, weight[start:stop], mask)
-            product = self._normalise(product, self.norm_hh[start:stop], bias)
-        return product.chunk((stop - start) // size, -1)
-
-    @staticmethod
-    def _normalise(value: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
-        return F.layer_norm(value, (value.shape[-1],), gain, bias)
 
     def _finish(
         self, output: Tensor, new: Any, old: Any, noise: Noise | None
@@ -241,24 +315,17 @@ class GatedCell(GatedWeights):
         if self.weight_hr is not None and self.projects_state:
             output = F.linear(output, self.weight_hr)
             new = self.State(output, *new[1:])
-        output, new = self._zone_out(output, new, old, noise)
+        if any(self.zoneout):
+            keep = None if noise is None else noise.zoneout
+            output, new = zone_out(output, new, old, self.zoneout, keep)
         if self.weight_hr is not None and not self.projects_state:
             output = F.linear(output, self.weight_hr)
         return output, new
 
-    def _zone_out(
-        self, output: Tensor, new: Any, old: Any, noise: Noise | None
-    ) -> tuple[Tensor, Any]:
-        if not any(self.zoneout):
-            return output, new
-        mixed = []
-        for index, rate in enumerate(self.zoneout):
-            keep = None if noise is None or noise.zoneout is None else noise.zoneout[index]
-            if not rate:
-                mixed.append(new[index])
-            elif keep is None:
-                mixed.append(torch.lerp(new[index], old[index], rate))
-            else:
-                mixed.append(torch.where(keep > 0, new[index], old[index]))
-        shown = next((m for m, n in zip(mixed, new, strict=True) if n is output), output)
-        return shown, self.State(*mixed)
+
+def _regularizer(part: str, spec: Any) -> Any:
+    return resolve_object("regularizer", f"{part}_regularizer", spec)
+
+
+def _constraint(part: str, spec: Any) -> Any:
+    return resolve_object("constraint", f"{part}_constraint", spec)

@@ -45,10 +45,10 @@ class GRUCell(GatedCell):
     def __init__(
         self, input_size: int, hidden_size: int, *, reset_after: bool = True, **options: Any
     ) -> None:
+        super().__init__(input_size, hidden_size, **options)
         self.reset_after = check_flag("reset_after", reset_after)
         self.second_gates = () if reset_after else ("candidate",)
         self.recurrent_bias_gates = reset_after
-        super().__init__(input_size, hidden_size, **options)
 
     def second_input(self, x: Any, h: Any, state: HiddenState) -> Tensor:
         """``r_t * h_{t-1}``, for ``reset_after=False``."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, HiddenState
-from seqlab.errors import OptionError
+from seqlab.options.resolve import check_flag
 
 
 class Coefficients(NamedTuple):
@@ -100,16 +100,18 @@ class GatedLinearCell(LinearRecurrentCell):
         use_bias: whether there are biases.
     """
 
-    gates: ClassVar[tuple[str, ...]] = ()
+    gates: tuple[str, ...] = ()
+    made_in_setup = ("weight", "bias")
 
     def __init__(self, input_size: int, hidden_size: int, *, use_bias: bool = True) -> None:
         super().__init__(input_size, hidden_size)
-        if not isinstance(use_bias, bool):
-            raise OptionError(f"use_bias must be true or false, got {use_bias!r}")
+        self.use_bias = check_flag("use_bias", use_bias)
+
+    def make_parameters(self) -> None:
+        """The matrix and the bias of all gates."""
         rows = len(self.gates) * self.hidden_size
         self.weight = nn.Parameter(torch.empty(rows, self.input_size))
-        self.bias = nn.Parameter(torch.empty(rows)) if use_bias else None
-        self.reset_parameters()
+        self.bias = nn.Parameter(torch.empty(rows)) if self.use_bias else None
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -59,12 +59,14 @@ class LRUCell(LinearRecurrentCell):
         if not max_phase > 0:
             raise OptionError(f"max_phase must be positive, got {max_phase!r}")
         self.radii, self.max_phase = (min_radius, max_radius), max_phase
+
+    def make_parameters(self) -> None:
+        """The numbers lambda, and the matrices B, C and D."""
         size = self.hidden_size
         self.nu, self.theta = nn.Parameter(torch.empty(size)), nn.Parameter(torch.empty(size))
         self.weight_in = nn.Parameter(torch.empty(2 * size, self.input_size))
         self.weight_out = nn.Parameter(torch.empty(size, 2 * size))
         self.weight_skip = nn.Parameter(torch.empty(size, self.input_size))
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -72,6 +72,7 @@ class LSTMCell(GatedCell):
         coupled: bool = False,
         **options: Any,
     ) -> None:
+        super().__init__(input_size, hidden_size, **options)
         self.peepholes = check_flag("peepholes", peepholes)
         self.coupled = check_flag("coupled", coupled)
         if coupled:
@@ -79,7 +80,6 @@ class LSTMCell(GatedCell):
             self.default_unit_forget_bias = False
         seeing = [gate for gate in self.gates if gate != "candidate"]
         self.vectors = {f"peephole_{gate}": "zeros" for gate in seeing} if peepholes else {}
-        super().__init__(input_size, hidden_size, **options)
 
     def update(self, x: Any, h: Any, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """The six equations of the class."""

@@ -40,8 +40,8 @@ class MinLSTMCell(GatedLinearCell):
     def __init__(
         self, input_size: int, hidden_size: int, *, positive: bool = False, **options: Any
     ) -> None:
-        self.positive = check_flag("positive", positive)
         super().__init__(input_size, hidden_size, **options)
+        self.positive = check_flag("positive", positive)
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a = f / (f + i)`` and ``b = (1 - a) n``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,31 @@ class Noise(NamedTuple):
         if self.zoneout is None:
             return self
         return self._replace(zoneout=tuple(None if z is None else z[t] for z in self.zoneout))
+
+
+def draw_noise(cell: Any, batch_size: int, steps: int, like: Tensor) -> Noise | None:
+    """The masks of one sequence for a gated cell, from its rates; None where all are zero.
+
+    Args:
+        cell: the cell.
+        batch_size: B.
+        steps: T.
+        like: a tensor on the device and in the type of the masks.
+    """
+    rates = (cell.dropout, cell.recurrent_dropout, cell.weight_dropout, *cell.zoneout)
+    if not any(rates):
+        return None
+    keep = tuple(
+        dropout_mask(like, (steps, batch_size, width), rate, scale=False)
+        for width, rate in zip(cell.state_sizes, cell.zoneout, strict=True)
+    )
+    untied = (len(cell.gates),) if cell.untied_dropout and len(cell.gates) > 1 else ()
+    return Noise(
+        dropout_mask(like, (batch_size, *(untied or (1,)), cell.input_size), cell.dropout),
+        dropout_mask(like, (batch_size, *untied, cell.recurrent_size), cell.recurrent_dropout),
+        dropout_mask(cell.weight_hh.detach(), cell.weight_hh.shape, cell.weight_dropout),
+        keep if any(cell.zoneout) else None,
+    )
 
 
 def dropout_mask(

@@ -51,6 +51,7 @@ class RGLRUCell(GatedLinearCell):
         max_radius: float = 0.999,
         **options: Any,
     ) -> None:
+        super().__init__(input_size, hidden_size, **options)
         if not c > 0:
             raise OptionError(f"c must be positive, got {c!r}")
         if not 0 < min_radius < max_radius < 1:
@@ -59,19 +60,19 @@ class RGLRUCell(GatedLinearCell):
                 f"{max_radius!r}"
             )
         self.c, self.radii = c, (min_radius, max_radius)
-        super().__init__(input_size, hidden_size, **options)
+
+    def make_parameters(self) -> None:
+        """As in the base class, the decay, and an input matrix where the widths differ."""
+        super().make_parameters()
         self.decay = nn.Parameter(torch.empty(self.hidden_size))
         self.weight_in = None
         if self.input_size != self.hidden_size:
             self.weight_in = nn.Parameter(torch.empty(self.hidden_size, self.input_size))
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """As in the base class; ``a`` at r = 1 uniform on the ring of the radii."""
         super().reset_parameters()
-        if not hasattr(self, "decay"):
-            return
         low, high = self.radii
         squared = torch.empty_like(self.decay).uniform_(low**2, high**2)
         self.decay.copy_(torch.expm1(-0.5 * squared.log() / self.c).log())

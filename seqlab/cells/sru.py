@@ -45,18 +45,20 @@ class SRUCell(GatedLinearCell):
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.activation = resolve_activation("activation", activation)
+
+    def make_parameters(self) -> None:
+        """As in the base class, and the highway where the widths differ."""
+        super().make_parameters()
         self.highway = None
         if self.input_size != self.hidden_size:
             self.highway = nn.Parameter(torch.empty(self.hidden_size, self.input_size))
-            nn.init.xavier_uniform_(self.highway)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """As in the base class, the highway likewise."""
         super().reset_parameters()
-        highway: Tensor | None = getattr(self, "highway", None)
-        if highway is not None:
-            nn.init.xavier_uniform_(highway)
+        if self.highway is not None:
+            nn.init.xavier_uniform_(self.highway)
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a = f`` and ``b = (1 - f) n``."""

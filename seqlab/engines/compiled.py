@@ -27,7 +27,7 @@ from seqlab.engines.tracing import Equations
 from seqlab.types import State
 
 #: The base class's own methods that the compiled loop stands for.
-_REPLACED = ("step", "_product", "_finish", "_zone_out", "_normalise")
+_REPLACED = ("step", "_finish")
 
 
 class CompiledEngine(Engine):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from seqlab.cells.base import state_fields
+from seqlab.cells.base import next_state, state_fields
 from seqlab.cells.gated import GatedCell
-from seqlab.cells.noise import Noise
+from seqlab.cells.zoneout import zone_out
 from seqlab.engines.aten_maths import NotElementwiseError, Translation
 from seqlab.engines.expressions import Builder, Node, const, ordered, variable
 
@@ -101,12 +101,12 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
 
         def apply(cell: GatedCell) -> Any:
             old = cell.State(*s)
-            output, new = cell.update(cell._gate_type(*x), cell._gate_type(*h), old)  # noqa: SLF001  # the engine runs the base class's step
-            masks = [None] * states
+            made = cell.update(cell.gate_type(*x), cell.gate_type(*h), old)
+            output, new = next_state(cell, made, old)
+            masks: list[Tensor | None] = [None] * states
             for index, mask in zip(zoned, z, strict=True):
-                masks[index] = mask  # type: ignore[call-overload]  # a list of masks and Nones
-            noise = Noise(zoneout=tuple(masks)) if zoned else None
-            shown, mixed = cell._zone_out(output, new, old, noise)  # noqa: SLF001  # as above
+                masks[index] = mask
+            shown, mixed = zone_out(output, new, old, cell.zoneout, masks if zoned else None)
             # the engine narrows the output, and that is the first field and has its zoneout
             return (output, (output, *mixed[1:])) if narrows else (shown, mixed)
 
@@ -117,7 +117,7 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
         x, h, s, p = _split(tensors, (gates, first, states, len(extra)))
 
         def apply(cell: GatedCell) -> Any:
-            return cell.second_input(cell._gate_type(*x), cell._first_type(*h), cell.State(*s))  # noqa: SLF001  # as above
+            return cell.second_input(cell.gate_type(*x), cell.first_type(*h), cell.State(*s))
 
         return (call(apply, p),)
 

@@ -173,10 +173,10 @@ def _trace_gated(cell: GatedCell, pool: Pool) -> Step:
     split = len(cell.gates) - len(cell.second_gates)
     x = {gate: record.symbol("input", gate) for gate in cell.gates}
     h = {gate: record.symbol("recurrent", gate) for gate in cell.gates}
-    gates = cell._gate_type  # noqa: SLF001  # the base class's own type of x and h
+    gates = cell.gate_type
     second = None
     if cell.second_gates:
-        first = cell._first_type(*list(h.values())[:split])  # noqa: SLF001  # as above
+        first = cell.first_type(*list(h.values())[:split])
         second = record.node_of(record.cell.second_input(gates(*x.values()), first, state))
     named: dict[str, fx.Proxy] = {}
     with _variables_of(type(cell).update, named):

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, map_state
+from seqlab.cells.declaration import gate_tuple
 from seqlab.cells.gated import GatedCell
-from seqlab.cells.weights import gate_tuple
 from seqlab.engines.loop import at_time
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, CellCase

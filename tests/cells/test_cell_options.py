@@ -10,6 +10,7 @@ import torch
 from seqlab.cells.base import HiddenState
 from seqlab.cells.lstm import LSTMState
 from seqlab.cells.noise import Noise
+from seqlab.cells.products import recurrent_product
 from seqlab.errors import OptionError
 from torch import nn
 
@@ -207,7 +208,8 @@ def test_a_mask_for_each_gate(name, asymmetric):
     x, h = torch.randn(2, 6, 3), torch.randn(2, 4)
     projected = cell.project(x, noise)
     product = torch.cat(
-        cell._product(h, cell.weight_hh, noise.recurrent_mask, 0, cell.first_rows), -1
+        recurrent_product(cell, h, cell.weight_hh, noise.recurrent_mask, slice(0, cell.first_rows)),
+        -1,
     )
     rows = 4 * torch.arange(len(cell.gates) + 1)
     for g, gate in enumerate(cell.gates):

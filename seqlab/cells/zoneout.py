@@ -1,0 +1,61 @@
+"""Zoneout: units that keep their old state at random (Krueger et al., 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqlab.errors import OptionError
+from seqlab.options.resolve import check_fraction
+
+
+def zoneout_rates(value: float | Mapping[str, float], fields: Sequence[str]) -> tuple[float, ...]:
+    """The rate of each state field, from one number or a mapping.
+
+    >>> zoneout_rates({"cell": 0.5}, ("hidden", "cell"))
+    (0.0, 0.5)
+
+    Raises:
+        OptionError: a rate is no number in [0, 1), or the mapping names no state field.
+    """
+    if not isinstance(value, Mapping):
+        return (check_fraction("zoneout", value),) * len(fields)
+    unknown = set(value) - set(fields)
+    if unknown:
+        raise OptionError(
+            f"zoneout: no state field {', '.join(sorted(unknown))}; fields: {', '.join(fields)}"
+        )
+    return tuple(check_fraction(f"zoneout.{f}", value.get(f, 0.0)) for f in fields)
+
+
+def zone_out(
+    output: Tensor,
+    new: Any,
+    old: Any,
+    rates: Sequence[float],
+    keep: Sequence[Tensor | None] | None,
+) -> tuple[Tensor, Any]:
+    """The output and the state after zoneout; an output that is a state field changes with it.
+
+    Args:
+        output: ``[B, H]``.
+        new: the state after the step.
+        old: the state before it.
+        rates: one for each state field.
+        keep: for each field 1 where the new value is taken and 0 where the old one stays,
+            ``[B, H]``; None for the expectation.
+    """
+    mixed = []
+    for index, rate in enumerate(rates):
+        mask = None if keep is None else keep[index]
+        if not rate:
+            mixed.append(new[index])
+        elif mask is None:
+            mixed.append(torch.lerp(new[index], old[index], rate))
+        else:
+            mixed.append(torch.where(mask > 0, new[index], old[index]))
+    shown = next((m for m, n in zip(mixed, new, strict=True) if n is output), output)
+    return shown, type(new)(*mixed)
