@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.cells.base import Cell, map_state
+from seqlab.cells.base import Cell, map_state, next_state
 from seqlab.engines.base import Engine
 from seqlab.engines.stepping import at_time, each_time, select
 from seqlab.types import State
@@ -42,9 +42,10 @@ class LoopEngine(Engine):
         outputs: list[Tensor] = []
         for t in reversed(range(steps)) if reverse else range(steps):
             if noise is None:
-                output, new = cell.step(projected[t], state)
+                made = cell.step(projected[t], state)
             else:
-                output, new = cell.step(projected[t], state, noise.at(t))
+                made = cell.step(projected[t], state, noise.at(t))
+            output, new = next_state(cell, made, state)
             if mask is not None:
                 real = mask[:, t]
                 new = map_state(lambda n, o, real=real: select(real, n, o), new, state)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, next_state
 from seqlab.engines.base import Engine
 from seqlab.engines.cost import pays, saving
 from seqlab.engines.stepping import at_time
@@ -162,7 +162,8 @@ def one_step(name: str, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor,
         made = engine("fused").step(cell, x_BD, state)
         if made is not None:
             return made
-    return cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
+    made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
+    return next_state(cell, made, state)
 
 
 @functools.cache
