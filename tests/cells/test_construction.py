@@ -40,10 +40,10 @@ def nan_in_new_memory():
     """``torch.empty`` gives NaN, so whoever reads it before it is filled is found out."""
     before = torch.utils.deterministic.fill_uninitialized_memory
     torch.utils.deterministic.fill_uninitialized_memory = True
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(mode=True)
     assert torch.empty(3).isnan().all()
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.use_deterministic_algorithms(mode=False)
     torch.utils.deterministic.fill_uninitialized_memory = before
 
 
@@ -154,7 +154,7 @@ def test_a_parameter_asked_for_in_init_is_named_with_the_way_out():
             super().__init__(input_size, hidden_size, **rest)
             self.weight_ih.data.mul_(2)
 
-    with pytest.raises(AttributeError, match="weight_ih, which is made after it; .*reset_param"):
+    with pytest.raises(AttributeError, match=r"weight_ih, which is made after it; .*reset_param"):
         Impatient(3, 4)
 
     class Typo(Leaky):
@@ -173,7 +173,7 @@ def test_no_bias_may_be_the_default_of_a_cell():
 
     assert Bare(3, 4).bias is None
     assert Bare(3, 4, use_bias=True).bias.shape == (8,)
-    with pytest.raises(OptionError, match="chrono .* contradicts use_bias=False"):
+    with pytest.raises(OptionError, match=r"chrono .* contradicts use_bias=False"):
         Bare(3, 4, chrono=9)
 
 
@@ -188,25 +188,25 @@ def gated(returns, state=HiddenState):
         State = state
 
         def update(self, x, h, state):
-            return returns(self.activation(x.candidate + h.candidate), state)
+            return returns(self.activation(x.candidate + h.candidate))
 
     return Careless(3, 4)
 
 
 def plain(returns):
     class Careless(Cell):
-        def step(self, projected_t, state, noise=None):
-            return returns(projected_t + 0.1 * state[0], state)
+        def step(self, projected_t, state):
+            return returns(projected_t + 0.1 * state[0])
 
     return Careless(3, 3)
 
 
 WRONG = {
-    "Tensor, Tensor": lambda n, state: (n, n),
-    "Tensor": lambda n, state: n,
-    "HiddenState, Tensor": lambda n, state: (HiddenState(n), n),
-    "Tensor, HiddenState, Tensor": lambda n, state: (n, HiddenState(n), n),
-    "Tensor, tuple": lambda n, state: (n, (n,)),
+    "Tensor, Tensor": lambda n: (n, n),
+    "Tensor": lambda n: n,
+    "HiddenState, Tensor": lambda n: (HiddenState(n), n),
+    "Tensor, HiddenState, Tensor": lambda n: (n, HiddenState(n), n),
+    "Tensor, tuple": lambda n: (n, (n,)),
 }
 
 
@@ -221,14 +221,13 @@ def test_a_state_that_is_none_is_refused_with_what_to_write(got, make, run):
     layer = seqlab.Recurrent(cell, engine=engine).eval()
     x = torch.randn(4, 3, 3)
     message = rf"Careless gives \(?{got}\)? for a step.* write `return output, HiddenState\(hidden"
+    lengths = torch.tensor([3, 2, 1, 0]) if run == "masked" else None
+    start = layer.initial_state(4)
     with pytest.raises(SeqlabError, match=message):
-        if run == "step":
-            layer.step(x[:, 0], layer.initial_state(4))
-        else:
-            layer(x, lengths=torch.tensor([3, 2, 1, 0]) if run == "masked" else None)
+        layer.step(x[:, 0], start) if run == "step" else layer(x, lengths=lengths)
 
 
 def test_a_state_of_another_type_is_refused():
-    cell = gated(lambda n, state: (n, HiddenState(n)), Two)
+    cell = gated(lambda n: (n, HiddenState(n)), Two)
     with pytest.raises(OptionError, match=r"\(Tensor, HiddenState\) .*Two\(hidden, memory\)"):
         seqlab.Recurrent(cell)(torch.zeros(2, 3, 3))
