@@ -187,7 +187,7 @@ def gated(returns, state=HiddenState):
         gates = ("candidate",)
         State = state
 
-        def update(self, x, h, state):
+        def update(self, x, h, state):  # noqa: ARG002  # the contract's signature
             return returns(self.activation(x.candidate + h.candidate))
 
     return Careless(3, 4)
