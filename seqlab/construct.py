@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Mapping
 from typing import Any
 
 from seqlab import registry
 from seqlab.errors import OptionError, did_you_mean
+from seqlab.schema import check_value
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -16,7 +18,8 @@ def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
     """The keyword options a class or function takes, its base classes' included.
 
     A class whose ``__init__`` ends in ``**options`` passes them on, so the options of the next
-    class in its method resolution order count too.
+    class in its method resolution order count too. Annotations are resolved; one that names what
+    only a type checker imports is ``Any``.
     """
     if not inspect.isclass(part):
         return _named_parameters(part)[0]
@@ -34,7 +37,15 @@ def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
 
 def _named_parameters(function: Any) -> tuple[dict[str, inspect.Parameter], bool]:
     parameters = inspect.signature(function).parameters
-    named = {n: p for n, p in parameters.items() if p.kind in _NAMED}
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        hints = {}
+    named = {
+        name: parameter.replace(annotation=hints.get(name, Any))
+        for name, parameter in parameters.items()
+        if parameter.kind in _NAMED
+    }
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return named, passes_on
 
@@ -59,8 +70,8 @@ def split_spec(kind: str, spec: Any, where: str = "") -> tuple[str, dict[str, An
 
 def check_options(
     kind: str, name: str, options: Mapping[str, Any], *, given: int, where: str
-) -> None:
-    """Refuse options that the part does not take, and name those it needs.
+) -> dict[str, Any]:
+    """The options of a registered part: names, types and bounds by its annotations.
 
     Args:
         kind: the part's kind, for messages and look-up.
@@ -69,8 +80,12 @@ def check_options(
         given: how many leading positional arguments the builder supplies itself.
         where: the config key, for messages.
 
+    Returns:
+        The options given, in the form that the annotations ask for.
+
     Raises:
-        OptionError: an option is unknown (with the nearest right name) or a required one missing.
+        OptionError: an option is unknown (with the nearest right name), a required one missing,
+            or a value does not fit.
     """
     accepted = accepted_options(registry.get(kind, name))
     open_names = dict(list(accepted.items())[given:])
@@ -87,6 +102,11 @@ def check_options(
     ]
     if missing:
         raise OptionError(f"{where or kind}: {kind} '{name}' needs {', '.join(missing)}")
+    prefix = f"{where}." if where else ""
+    return {
+        key: check_value(value, open_names[key].annotation, f"{prefix}{key}")
+        for key, value in options.items()
+    }
 
 
 def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
@@ -101,7 +121,7 @@ def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
     """
     name, options = split_spec(kind, spec, where)
     part = registry.get(kind, name)
-    check_options(kind, name, options, given=len(args), where=where)
+    options = check_options(kind, name, options, given=len(args), where=where)
     try:
         return part(*args, **options)
     except OptionError as error:

@@ -18,7 +18,7 @@ class DataError(SeqlabError, ValueError):
     """A data set cannot be read as described; the message names file, row and column."""
 
 
-class OptionError(SeqlabError, ValueError, TypeError):
+class OptionError(ConfigError, TypeError):
     """A part was given an option that has a wrong name, type or value."""
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import registry
-from seqlab.config.check import check_fields, check_value
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
 from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
-from seqlab.construct import accepted_options, check_options, split_spec
+from seqlab.construct import check_options, split_spec
 from seqlab.errors import ConfigError, SeqlabError
+from seqlab.schema import check_fields
 
 MISSING = "???"
 #: leading positional arguments that the builder supplies, by kind
@@ -72,33 +70,13 @@ def check_part(kind: str, spec: Any, where: str) -> dict[str, Any]:
     """
     name, options = split_spec(kind, spec, where)
     try:
-        part = registry.get(kind, name)
+        registry.get(kind, name)
     except SeqlabError as error:
         raise type(error)(f"{where}.name: {error}") from error
-    check_options(kind, name, options, given=GIVEN[kind], where=where)
-    hints = _option_hints(part)
-    checked = {
-        key: check_value(value, hints.get(key, Any), f"{where}.{key}")
-        for key, value in options.items()
+    return {
+        "name": name,
+        **check_options(kind, name, options, given=GIVEN[kind], where=where),
     }
-    return {"name": name, **checked}
-
-
-def _option_hints(part: Any) -> dict[str, Any]:
-    """The annotations of a part's options; those that cannot be evaluated say nothing."""
-    owners: list[Callable[..., Any]] = (
-        [vars(cls)["__init__"] for cls in part.__mro__ if "__init__" in vars(cls)]
-        if inspect.isclass(part)
-        else [part]
-    )
-    hints: dict[str, Any] = {}
-    for owner in owners:
-        try:
-            found = typing.get_type_hints(owner)
-        except (NameError, TypeError, AttributeError):
-            continue
-        hints = {**found, **hints}
-    return {name: hint for name, hint in hints.items() if name in accepted_options(part)}
 
 
 def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:

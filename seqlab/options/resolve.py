@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import types
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,9 +16,6 @@ from seqlab.errors import OptionError, UnknownNameError
 
 ElementwiseFunction = Callable[[Tensor], Tensor]
 InPlaceFill = Callable[[Tensor], None]
-
-#: The annotations that options read from a config are checked against.
-_PLAIN = (float, int, bool, str, type(None))
 
 
 def resolve_function(kind: str, option: str, spec: Any) -> Callable[..., Any]:
@@ -42,37 +37,11 @@ def resolve_function(kind: str, option: str, spec: Any) -> Callable[..., Any]:
     try:
         name, options = split_spec(kind, spec, option)
         function = registry.get(kind, name)
-        check_options(kind, name, options, given=1, where=option)
+        options = check_options(kind, name, options, given=1, where=option)
     except UnknownNameError as error:
         raise OptionError(f"{option}: {error}") from error
-    check_values(function, options, f"{option}: {kind} '{name}'")
     resolved: Callable[..., Any] = functools.partial(function, **options) if options else function
     return resolved
-
-
-def check_values(function: Callable[..., Any], options: Mapping[str, Any], where: str) -> None:
-    """Refuse values that do not have the plain type the function's signature asks for.
-
-    Raises:
-        OptionError: the message gives the option, the type asked for and the value.
-    """
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError):
-        return  # a plugin's annotations may name what only a type checker imports
-    for key, value in options.items():
-        hint = hints.get(key)
-        union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-        wanted = typing.get_args(hint) if union else (hint,)
-        if all(kind in _PLAIN for kind in wanted) and not any(_fits(value, k) for k in wanted):
-            names = " or ".join("none" if k is type(None) else k.__name__ for k in wanted)
-            raise OptionError(f"{where}: {key} must be {names}, got {value!r}")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if kind is float:
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is kind
 
 
 def resolve_activation(option: str, spec: Any) -> ElementwiseFunction:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
-from seqlab.config.check import check_fields, check_value, describe
 from seqlab.errors import ConfigError
+from seqlab.schema import check_fields, check_value, describe
 
 
 @dataclass(frozen=True)
