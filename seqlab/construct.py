@@ -126,5 +126,7 @@ def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
         return part(*args, **options)
     except OptionError as error:
         message = str(error)
-        prefix = f"{where}: " if where and not message.startswith(where) else ""
-        raise OptionError(f"{prefix}{message}") from error
+        if where and not message.startswith(where):
+            joint = "." if message.partition(":")[0] in accepted_options(part) else ": "
+            message = f"{where}{joint}{message}"
+        raise OptionError(message) from error

@@ -11,10 +11,10 @@ from torchmetrics import Metric
 
 from seqlab.errors import DataError, OptionError, ShapeError
 from seqlab.heads.base import Head
-from seqlab.heads.checks import check_count, check_keys
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.layers.base import Layer
 from seqlab.options.resolve import resolve_activation
+from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import Batch, DataInfo, Encoded, EncoderInfo, FeatureInfo, lengths_to_mask
 
 #: What ``encoder.embedding`` holds, with its defaults.
@@ -96,8 +96,9 @@ class Encoder(nn.Module):
         """The size of one input step of the layer that these features and options need."""
         if input_layer is None:
             return sum(_widths(features, embedding))
-        options = check_keys("encoder.input_layer", input_layer, _DEFAULT_INPUT_LAYER)
-        return check_count("encoder.input_layer.size", options["size"])
+        options = with_defaults(input_layer, _DEFAULT_INPUT_LAYER, "encoder.input_layer")
+        size: int = check_value(options["size"], Count, "encoder.input_layer.size")
+        return size
 
     def forward(self, batch: Batch) -> Encoded:
         """Read a batch.
@@ -197,7 +198,7 @@ class SequenceModel(nn.Module):
 
 
 def _embedding_options(embedding: Mapping[str, Any] | None) -> dict[str, Any]:
-    return check_keys("encoder.embedding", embedding, DEFAULT_EMBEDDING)
+    return with_defaults(embedding, DEFAULT_EMBEDDING, "encoder.embedding")
 
 
 def _widths(
@@ -208,7 +209,7 @@ def _widths(
     if not features:
         raise OptionError("encoder: the data has no features")
     names: dict[str, Any] = {feature.name: {} for feature in features if feature.kind == "ids"}
-    own = check_keys("encoder.embedding.features", options["features"], names)
+    own = with_defaults(options["features"], names, "encoder.embedding.features")
     widths = []
     for feature in features:
         if feature.kind not in ("ids", "numeric"):
@@ -219,16 +220,16 @@ def _widths(
             widths.append(feature.size)
             continue
         where = f"encoder.embedding.features.{feature.name}"
-        size = check_keys(where, own[feature.name], {"size": options["size"]})["size"]
-        widths.append(check_count("encoder.embedding.size", size))
+        size = with_defaults(own[feature.name], {"size": options["size"]}, where)["size"]
+        widths.append(check_value(size, Count, "encoder.embedding.size"))
     return tuple(widths)
 
 
 def _input_layer(input_size: int, spec: Mapping[str, Any] | None) -> nn.Module:
     if spec is None:
         return nn.Identity()
-    options = check_keys("encoder.input_layer", spec, _DEFAULT_INPUT_LAYER)
-    size = check_count("encoder.input_layer.size", options["size"])
+    options = with_defaults(spec, _DEFAULT_INPUT_LAYER, "encoder.input_layer")
+    size = check_value(options["size"], Count, "encoder.input_layer.size")
     return _Projection(input_size, size, options["activation"])
 
 

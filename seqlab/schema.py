@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
 from seqlab.errors import ConfigError, OptionError, did_you_mean, nearest
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Range:
         low = self.least if self.above is None else self.above
         high = self.most if self.below is None else self.below
         if low is None or high is None:
-            ends = (("of at least", self.least), ("above", self.above))
-            ends += (("of at most", self.most), ("below", self.below))
+            low_word = "of at least" if self.above is None else "above"
+            high_word = "of at most" if self.below is None else "below"
+            ends = [(low_word, low), (high_word, high)]
             return " ".join([noun, *(f"{word} {end:g}" for word, end in ends if end is not None)])
         if self.above is None and self.below is None:
             return f"{noun} from {low:g} to {high:g}"
@@ -104,7 +106,7 @@ _LONGEST = 200
 # -- one value ---------------------------------------------------------------------------------
 
 
-def check_value(value: Any, hint: Any, key: str) -> Any:
+def check_value(value: T, hint: Any, key: str) -> T:
     """The value in the form the annotation asks for.
 
     Ints pass as floats, lists as tuples, mappings as spec dataclasses (returned as plain dicts
@@ -125,10 +127,11 @@ def check_value(value: Any, hint: Any, key: str) -> Any:
     """
     hint = type(None) if hint is None else hint
     origin = typing.get_origin(hint) or hint
-    if dataclasses.is_dataclass(hint):
-        return check_fields(value, hint, key)
-    check = _CHECKS.get(origin)
-    return check(value, hint, key) if check else value
+    check: Callable[[Any, Any, str], Any] | None = (
+        check_fields if dataclasses.is_dataclass(hint) else _CHECKS.get(origin)
+    )
+    checked: T = check(value, hint, key) if check else value
+    return checked
 
 
 def describe(hint: Any) -> str:
@@ -137,7 +140,7 @@ def describe(hint: Any) -> str:
     >>> describe(Count | None)
     'an int of at least 1 or null'
     """
-    origin = typing.get_origin(hint)
+    origin = typing.get_origin(hint) or hint
     if origin is Annotated:
         words = describe(hint.__origin__)
         for bound in _bounds(hint):
@@ -147,13 +150,8 @@ def describe(hint: Any) -> str:
         return " or ".join(dict.fromkeys(describe(part) for part in typing.get_args(hint)))
     if origin is Literal:
         return " or ".join(_spell(choice) for choice in typing.get_args(hint))
-    if hint is None or hint is type(None):
-        return "null"
-    if hint in _SIMPLE:
-        return _SIMPLE[hint]
-    if hint in _SEQUENCES or origin in _SEQUENCES:
-        return "a list"
-    return "a mapping"
+    known = {**_SIMPLE, None: "null", type(None): "null", **dict.fromkeys(_SEQUENCES, "a list")}
+    return known.get(origin, "a mapping")
 
 
 # -- a mapping of options ----------------------------------------------------------------------
@@ -179,6 +177,23 @@ def check_fields(value: Any, spec: Any, key: str) -> dict[str, Any]:
         else:
             checked[name] = _default(field, hints[name], f"{prefix}{name}")
     return checked
+
+
+def with_defaults(value: Any, known: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A mapping's values over the defaults in ``known``; None gives the defaults.
+
+    >>> with_defaults({"size": 3}, {"size": 64, "dropout": 0.0}, "embedding")
+    {'size': 3, 'dropout': 0.0}
+
+    Raises:
+        OptionError: it is no mapping, or has a key that ``known`` has not.
+    """
+    given = {} if value is None else value
+    _require_mapping(given, key)
+    for name in given:
+        if name not in known:
+            raise OptionError(f"{key}.{name}: unknown key, {did_you_mean(str(name), known)}")
+    return {**known, **given}
 
 
 def read(spec: type[S], value: Any, key: str) -> S:

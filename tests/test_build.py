@@ -80,7 +80,7 @@ def test_model_runs_and_sizes_follow_from_the_data(asymmetric):
             OptionError,
             r"encoder\.cell: cell 'gru' has no option 'droput': did you mean 'dropout'",
         ),
-        ({"cell": {"name": "gru", "hidden_size": -4}}, OptionError, r"encoder\.cell: hidden_size"),
+        ({"cell": {"name": "gru", "hidden_size": -4}}, OptionError, r"encoder\.cell\.hidden_size"),
         ({"cell": {"name": "gru"}}, OptionError, r"encoder\.cell: cell 'gru' needs hidden_size"),
         (encoder(engine="warp"), SeqlabError, "warp"),
     ],

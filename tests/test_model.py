@@ -187,18 +187,21 @@ def test_bfloat16_autocast_gives_a_float32_loss(asymmetric):
             {"features": (FeatureInfo("x", "image", 3),), "embedding": None},
             "feature 'x': kind must be ids or numeric",
         ),
-        ({"embedding": {"sise": 3}}, "encoder.embedding has no key 'sise': did you mean 'size'"),
+        ({"embedding": {"sise": 3}}, "encoder.embedding.sise: unknown key, did you mean 'size'"),
         (
             {"embedding": {"features": {"wrd": {"size": 3}}}},
-            "encoder.embedding.features has no key 'wrd': did you mean 'word'",
+            "encoder.embedding.features.wrd: unknown key, did you mean 'word'",
         ),
         (
             {"embedding": {"features": {"word": 3}}},
-            "encoder.embedding.features.word must be a mapping, got 3",
+            "encoder.embedding.features.word: expected a mapping, got 3",
         ),
-        ({"embedding": {"size": 0}}, "encoder.embedding.size must be an int of at least 1, got 0"),
-        ({"embedding": {"dropout": 1}}, "encoder.embedding.dropout must be a number"),
-        ({"input_layer": {}}, "encoder.input_layer.size must be an int of at least 1, got None"),
+        (
+            {"embedding": {"size": 0}},
+            "encoder.embedding.size: expected an int of at least 1, got 0",
+        ),
+        ({"embedding": {"dropout": 1}}, "encoder.embedding.dropout: expected a number"),
+        ({"input_layer": {}}, "encoder.input_layer.size: expected an int of at least 1, got null"),
         ({"layer": seqlab.LSTM(7, 2)}, "the layer takes 7 inputs, the features give 8"),
         (
             {"layer": lambda size: seqlab.Bidirectional(seqlab.GRU(size, 2), merge_mode="none")},

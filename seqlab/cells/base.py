@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.construction import CellType
 from seqlab.errors import OptionError, ShapeError
+from seqlab.schema import Count, check_value
 from seqlab.types import State as StateTree
 
 
@@ -64,8 +65,8 @@ class Cell(nn.Module, metaclass=CellType):
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.input_size = positive_int("input_size", input_size)
-        self.hidden_size = positive_int("hidden_size", hidden_size)
+        self.input_size = check_value(input_size, Count, "input_size")
+        self.hidden_size = check_value(hidden_size, Count, "hidden_size")
 
     def setup(self) -> None:
         """Make the parameters, then draw them; called once, after the last ``__init__``."""
@@ -141,13 +142,6 @@ class Cell(nn.Module, metaclass=CellType):
 
     def apply_constraints(self) -> None:
         """Project the parameters onto what the cell's constraints allow, in place."""
-
-
-def positive_int(name: str, value: Any) -> int:
-    """The value, if it is an int of at least 1; else an OptionError that names it."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{name} must be an int of at least 1, got {value!r}")
-    return value
 
 
 def state_fields(state_type: type) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.cells.base import Cell, next_state, positive_int, state_fields
+from seqlab.cells.base import Cell, next_state, state_fields
 from seqlab.cells.chrono import check_chrono, reset_chrono
 from seqlab.cells.declaration import check_declaration, gate_tuple
 from seqlab.cells.noise import Noise, draw_noise
@@ -22,13 +22,12 @@ from seqlab.cells.weights import draw_weights, keep_constraints, make_weights, p
 from seqlab.cells.zoneout import zone_out, zoneout_rates
 from seqlab.errors import OptionError
 from seqlab.options.resolve import (
-    check_flag,
-    check_fraction,
     plain_spec,
     resolve_activation,
     resolve_initializer,
     resolve_object,
 )
+from seqlab.schema import Count, Fraction, check_value
 from seqlab.types import State as StateTree
 
 
@@ -146,7 +145,7 @@ class GatedCell(Cell):
         self.activation_spec = plain_spec(activation)
         self.recurrent_activation = resolve_activation("recurrent_activation", recurrent_activation)
         self.recurrent_activation_spec = plain_spec(recurrent_activation)
-        self.use_bias = check_flag("use_bias", use_bias)
+        self.use_bias = check_value(use_bias, bool, "use_bias")
         self.kernel_initializer = resolve_initializer("kernel_initializer", kernel_initializer)
         self.recurrent_initializer = resolve_initializer(
             "recurrent_initializer", recurrent_initializer
@@ -159,12 +158,12 @@ class GatedCell(Cell):
         self.kernel_constraint = _constraint("kernel", kernel_constraint)
         self.recurrent_constraint = _constraint("recurrent", recurrent_constraint)
         self.bias_constraint = _constraint("bias", bias_constraint)
-        self.dropout = check_fraction("dropout", dropout)
-        self.recurrent_dropout = check_fraction("recurrent_dropout", recurrent_dropout)
-        self.untied_dropout = check_flag("untied_dropout", untied_dropout)
-        self.layer_norm = check_flag("layer_norm", layer_norm)
-        self.weight_dropout = check_fraction("weight_dropout", weight_dropout)
-        self.proj_size = None if proj_size is None else positive_int("proj_size", proj_size)
+        self.dropout = check_value(dropout, Fraction, "dropout")
+        self.recurrent_dropout = check_value(recurrent_dropout, Fraction, "recurrent_dropout")
+        self.untied_dropout = check_value(untied_dropout, bool, "untied_dropout")
+        self.layer_norm = check_value(layer_norm, bool, "layer_norm")
+        self.weight_dropout = check_value(weight_dropout, Fraction, "weight_dropout")
+        self.proj_size = check_value(proj_size, Count | None, "proj_size")
         self.chrono = chrono
         # what they may be, the declaration says, which is complete in setup
         self._zoneout_asked, self._forget_bias_asked = zoneout, unit_forget_bias
@@ -186,7 +185,7 @@ class GatedCell(Cell):
         asked = self._forget_bias_asked
         if asked is None:
             return self.default_unit_forget_bias and self.chrono is None
-        if check_flag("unit_forget_bias", asked) and "forget" not in self.gates:
+        if check_value(asked, bool, "unit_forget_bias") and "forget" not in self.gates:
             raise OptionError(f"unit_forget_bias: {type(self).__name__} has no forget gate")
         return asked
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from seqlab.cells.base import HiddenState, VendorKernel
 from seqlab.cells.fusable import vendor_kernel
 from seqlab.cells.gated import GatedCell
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 
 
 class GRUCell(GatedCell):
@@ -46,7 +46,7 @@ class GRUCell(GatedCell):
         self, input_size: int, hidden_size: int, *, reset_after: bool = True, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.reset_after = check_flag("reset_after", reset_after)
+        self.reset_after = check_value(reset_after, bool, "reset_after")
         self.second_gates = () if reset_after else ("candidate",)
         self.recurrent_bias_gates = reset_after
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, HiddenState
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 
 
 class Coefficients(NamedTuple):
@@ -105,7 +105,7 @@ class GatedLinearCell(LinearRecurrentCell):
 
     def __init__(self, input_size: int, hidden_size: int, *, use_bias: bool = True) -> None:
         super().__init__(input_size, hidden_size)
-        self.use_bias = check_flag("use_bias", use_bias)
+        self.use_bias = check_value(use_bias, bool, "use_bias")
 
     def make_parameters(self) -> None:
         """The matrix and the bias of all gates."""

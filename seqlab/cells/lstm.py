@@ -9,7 +9,7 @@ from torch import Tensor
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.fusable import vendor_kernel
 from seqlab.cells.gated import GatedCell
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 
 
 class LSTMState(NamedTuple):
@@ -73,8 +73,8 @@ class LSTMCell(GatedCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.peepholes = check_flag("peepholes", peepholes)
-        self.coupled = check_flag("coupled", coupled)
+        self.peepholes = check_value(peepholes, bool, "peepholes")
+        self.coupled = check_value(coupled, bool, "coupled")
         if coupled:
             self.gates = ("input", "candidate", "output")
             self.default_unit_forget_bias = False

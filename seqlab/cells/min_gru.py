@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 
 
 class MinGRUCell(GatedLinearCell):
@@ -40,7 +40,7 @@ class MinGRUCell(GatedLinearCell):
         self, input_size: int, hidden_size: int, *, positive: bool = False, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.positive = check_flag("positive", positive)
+        self.positive = check_value(positive, bool, "positive")
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a = 1 - z`` and ``b = z n``."""

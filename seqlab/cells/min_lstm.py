@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 
 
 class MinLSTMCell(GatedLinearCell):
@@ -41,7 +41,7 @@ class MinLSTMCell(GatedLinearCell):
         self, input_size: int, hidden_size: int, *, positive: bool = False, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.positive = check_flag("positive", positive)
+        self.positive = check_value(positive, bool, "positive")
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a = f / (f + i)`` and ``b = (1 - a) n``."""

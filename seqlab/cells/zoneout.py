@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import OptionError
-from seqlab.options.resolve import check_fraction
+from seqlab.schema import Fraction, check_value
 
 
 def zoneout_rates(value: float | Mapping[str, float], fields: Sequence[str]) -> tuple[float, ...]:
@@ -22,13 +22,13 @@ def zoneout_rates(value: float | Mapping[str, float], fields: Sequence[str]) -> 
         OptionError: a rate is no number in [0, 1), or the mapping names no state field.
     """
     if not isinstance(value, Mapping):
-        return (check_fraction("zoneout", value),) * len(fields)
+        return (check_value(value, Fraction, "zoneout"),) * len(fields)
     unknown = set(value) - set(fields)
     if unknown:
         raise OptionError(
             f"zoneout: no state field {', '.join(sorted(unknown))}; fields: {', '.join(fields)}"
         )
-    return tuple(check_fraction(f"zoneout.{f}", value.get(f, 0.0)) for f in fields)
+    return tuple(check_value(value.get(f, 0.0), Fraction, f"zoneout.{f}") for f in fields)
 
 
 def zone_out(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
-from seqlab.heads.checks import check_count
 from seqlab.heads.masking import masked_softmax
+from seqlab.schema import Count, check_value
 
 
 class Memory(NamedTuple):
@@ -136,7 +136,7 @@ class AdditiveAttention(Attention):
 
     def __init__(self, query_size: int, memory_size: int, *, size: int | None = None) -> None:
         super().__init__(query_size, memory_size)
-        size = query_size if size is None else check_count("size", size)
+        size = query_size if size is None else check_value(size, Count, "size")
         self.query = nn.Linear(query_size, size)
         self.map = nn.Linear(memory_size, size, bias=False)
         self.vector = nn.Linear(size, 1, bias=False)

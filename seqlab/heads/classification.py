@@ -20,13 +20,13 @@ from torchmetrics.classification import (
 from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
-from seqlab.heads.checks import at_least_float32, check_share
+from seqlab.heads.checks import at_least_float32
 from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.pooling import Pooling
-from seqlab.options.resolve import check_fraction
+from seqlab.schema import Fraction, Share, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -83,8 +83,8 @@ class ClassificationHead(Head):
         if target.size < 2:
             raise OptionError("the target has 1 class; classification needs at least 2")
         self.multi_label = target.kind == "labels"
-        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
-        self.threshold = check_share("threshold", threshold)
+        self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
+        self.threshold = check_value(threshold, Share, "threshold")
         specs = list(pooling) if isinstance(pooling, list | tuple) else [pooling]
         if not specs:
             raise OptionError("pooling: the list is empty; name at least one pooling")

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seqlab.heads.checks import check_count
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.options.resolve import resolve_activation
+from seqlab.schema import Count, check_value
 
 
 class Classifier(nn.Module):
@@ -36,7 +36,7 @@ class Classifier(nn.Module):
         self.activation = resolve_activation("activation", activation)
         self.hidden: nn.Linear | None = None
         if hidden_size is not None:
-            self.hidden = nn.Linear(input_size, check_count("hidden_size", hidden_size))
+            self.hidden = nn.Linear(input_size, check_value(hidden_size, Count, "hidden_size"))
             input_size = hidden_size
         self.output = nn.Linear(input_size, classes)
 

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from seqlab.cells.base import map_state
 from seqlab.construct import construct, split_spec
 from seqlab.heads.attention import Attention, Memory
-from seqlab.heads.checks import check_count, check_keys
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.heads.states import leaves
 from seqlab.layers.base import Layer
+from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import Encoded, EncoderInfo, State
 from seqlab.wrappers.base import LayerFactory, Wrapper
 
@@ -83,8 +83,8 @@ def build_layer(spec: Mapping[str, Any] | None, input_size: int) -> Layer:
     Raises:
         OptionError: a key is unknown or an option does not fit; ``head.decoder`` is named.
     """
-    options = check_keys("head.decoder", spec, DEFAULT_DECODER)
-    count = check_count("head.decoder.num_layers", options["num_layers"])
+    options = with_defaults(spec, DEFAULT_DECODER, "head.decoder")
+    count = check_value(options["num_layers"], Count, "head.decoder.num_layers")
     name, cell_options = split_spec("cell", options["cell"], "head.decoder.cell")
     make_layer = LayerFactory(
         {"name": name, **cell_options}, engine=options["engine"], where="head.decoder.cell"
@@ -126,7 +126,7 @@ class DecoderNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.input_feeding = input_feeding
-        self.embedding = nn.Embedding(size, check_count("embedding_size", embedding_size))
+        self.embedding = nn.Embedding(size, check_value(embedding_size, Count, "embedding_size"))
         self.dropout = make_dropout("dropout", dropout)
         width = build_layer(decoder, embedding_size).output_size
         self.readout_size = embedding_size if tied_embedding else width

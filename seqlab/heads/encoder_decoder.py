@@ -13,14 +13,14 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.attention import Memory
 from seqlab.heads.base import Head, refuse_options
-from seqlab.heads.checks import at_least_float32, check_count, check_positive
+from seqlab.heads.checks import at_least_float32
 from seqlab.heads.decoder_network import DecoderNetwork, DecoderState
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.metrics import ErrorRate, SequenceAccuracy
 from seqlab.heads.search import Answers, Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.layers.base import Layer
-from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.schema import Count, Fraction, Positive, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
 
 
@@ -92,12 +92,12 @@ class EncoderDecoderHead(Head):
     ) -> None:
         super().__init__(encoder, target)
         self.bos, self.eos = _marks(target)
-        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
+        self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
         self.forcing = TeacherForcing(teacher_forcing, schedule)
         self.search = _search(search, "head.search")
         self.validation_search = _search(validation_search, "head.validation_search")
-        self.max_length = check_count("max_length", max_length)
-        self.max_ratio = None if max_ratio is None else check_positive("max_ratio", max_ratio)
+        self.max_length = check_value(max_length, Count, "max_length")
+        self.max_ratio = check_value(max_ratio, Positive | None, "max_ratio")
         self.token_name, self.sequence_name = token_name, sequence_name
         self.monitor = (f"{token_name}_error_rate", "min")
         self.decoder = DecoderNetwork(
@@ -107,9 +107,9 @@ class EncoderDecoderHead(Head):
             attention=attention,
             embedding_size=embedding_size,
             dropout=dropout,
-            input_feeding=check_flag("input_feeding", input_feeding),
-            bridge=check_flag("bridge", bridge),
-            tied_embedding=check_flag("tied_embedding", tied_embedding),
+            input_feeding=check_value(input_feeding, bool, "input_feeding"),
+            bridge=check_value(bridge, bool, "bridge"),
+            tied_embedding=check_value(tied_embedding, bool, "tied_embedding"),
         )
 
     def layers(self) -> Sequence[Layer]:
@@ -219,8 +219,8 @@ class EncoderDecoderHead(Head):
 
     def _limit(self, encoded: Encoded, max_length: int | None, max_ratio: float | None) -> Tensor:
         """The most tokens of each row's answer, ``[B]``."""
-        most = self.max_length if max_length is None else check_count("max_length", max_length)
-        ratio = self.max_ratio if max_ratio is None else check_positive("max_ratio", max_ratio)
+        most = check_value(max_length, Count | None, "max_length") or self.max_length
+        ratio = check_value(max_ratio, Positive | None, "max_ratio") or self.max_ratio
         steps = encoded.mask.sum(1)
         if ratio is None:
             return torch.full_like(steps, most)

@@ -12,9 +12,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from seqlab.heads.checks import check_count
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.heads.masking import clean_output, masked_softmax
+from seqlab.schema import Count, check_value
 from seqlab.types import Encoded, EncoderInfo
 
 
@@ -145,7 +145,7 @@ class AttentionPooling(Pooling):
         self, encoder: EncoderInfo, *, size: int | None = None, dropout: float = 0.0
     ) -> None:
         super().__init__(encoder)
-        size = encoder.output_size if size is None else check_count("size", size)
+        size = encoder.output_size if size is None else check_value(size, Count, "size")
         self.hidden = nn.Linear(encoder.output_size, size)
         self.score = nn.Linear(size, 1, bias=False)
         self.dropout = make_dropout("dropout", dropout)

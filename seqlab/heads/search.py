@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import OptionError
-from seqlab.heads.checks import check_count, check_positive
 from seqlab.heads.states import repeat_rows, select_rows
+from seqlab.schema import Count, NonNegative, Positive, check_value
 from seqlab.types import State
 
 #: One step: last tokens ``[B, K]`` and the state of ``B * K`` rows, to the log probabilities
@@ -113,8 +113,8 @@ class SampleSearch(Search):
     """
 
     def __init__(self, *, temperature: float = 1.0, top_k: int | None = None) -> None:
-        self.temperature = check_positive("temperature", temperature)
-        self.top_k = None if top_k is None else check_count("top_k", top_k)
+        self.temperature = check_value(temperature, Positive, "temperature")
+        self.top_k = check_value(top_k, Count | None, "top_k")
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
@@ -157,13 +157,8 @@ class BeamSearch(Search):
     """
 
     def __init__(self, *, width: int = 4, length_penalty: float = 0.0) -> None:
-        self.width = check_count("width", width)
-        number = isinstance(length_penalty, int | float) and not isinstance(length_penalty, bool)
-        if not number or not 0 <= length_penalty < float("inf"):
-            raise OptionError(
-                f"length_penalty must be a number of at least 0, got {length_penalty!r}"
-            )
-        self.length_penalty = float(length_penalty)
+        self.width = check_value(width, Count, "width")
+        self.length_penalty = check_value(length_penalty, NonNegative, "length_penalty")
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int

@@ -21,7 +21,7 @@ from seqlab.heads.losses import IGNORED, cross_entropy
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.metrics import SpanF1
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
-from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.schema import Fraction, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
 
 
@@ -76,8 +76,8 @@ class TaggingHead(Head):
     ) -> None:
         super().__init__(encoder, target)
         self.constraints = _constraints(scheme, target)
-        self.label_smoothing = check_fraction("label_smoothing", label_smoothing)
-        if check_flag("crf", crf) and (class_weights is not None or self.label_smoothing):
+        self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
+        if check_value(crf, bool, "crf") and (class_weights is not None or self.label_smoothing):
             raise OptionError("class_weights and label_smoothing belong to softmax: set crf=false")
         self.classifier = Classifier(
             encoder.output_size,

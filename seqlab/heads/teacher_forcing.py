@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError, did_you_mean
-from seqlab.heads.checks import check_count, check_keys, check_share
+from seqlab.schema import Count, Share, check_value, with_defaults
 
 _SCHEDULES = ("linear", "exponential", "inverse_sigmoid")
 
@@ -38,17 +38,17 @@ class TeacherForcing(nn.Module):
 
     def __init__(self, ratio: float, schedule: Mapping[str, Any] | None) -> None:
         super().__init__()
-        self.ratio = check_share("teacher_forcing", ratio)
+        self.ratio = check_value(ratio, Share, "teacher_forcing")
         self.schedule: str | None = None
         if schedule is None:
             return
-        options = check_keys("schedule", schedule, {"name": None, "steps": None, "floor": 0.0})
+        options = with_defaults(schedule, {"name": None, "steps": None, "floor": 0.0}, "schedule")
         if options["name"] not in _SCHEDULES:
             hint = did_you_mean(str(options["name"]), _SCHEDULES)
             raise OptionError(f"schedule.name: unknown schedule {options['name']!r}: {hint}")
         self.schedule = options["name"]
-        self.steps = check_count("schedule.steps", options["steps"])
-        self.floor = check_share("schedule.floor", options["floor"])
+        self.steps: int = check_value(options["steps"], Count, "schedule.steps")
+        self.floor: float = check_value(options["floor"], Share, "schedule.floor")
         if self.floor > self.ratio:
             raise OptionError(
                 f"schedule.floor must not be above teacher_forcing ({self.ratio}), got {self.floor}"

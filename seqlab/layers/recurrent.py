@@ -14,7 +14,7 @@ from seqlab.engines.plan import Plan, check_engine_name, choose, complete, note_
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import Level, is_plain, single
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 from seqlab.types import State
 
 MASKED_OUTPUT = ("zeros", "carry")
@@ -53,7 +53,7 @@ class Recurrent(Layer):
             raise OptionError(f"masked_output must be zeros or carry, got {masked_output!r}")
         self.cell = cell
         self.engine = check_engine_name(engine)
-        self._reverse = check_flag("reverse", reverse)
+        self._reverse = check_value(reverse, bool, "reverse")
         self.masked_output = masked_output
         self.input_size, self.output_size = cell.input_size, cell.output_size
         self.final_size = cell.state_sizes[0]

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from seqlab.errors import OptionError
-from seqlab.options.resolve import check_number
+from seqlab.schema import NonNegative, Share, check_value
 
 #: Keras's fuzz factor, which keeps the division by a norm of 0 finite.
 EPSILON = 1e-7
@@ -41,7 +41,7 @@ class MaxNorm(_Norm):
     """Each column's norm is at most ``max_value`` (Srivastava et al., 2014)."""
 
     def __init__(self, max_value: float = 2.0, axis: int | Sequence[int] = 0) -> None:
-        self.max_value = check_number("max_value", max_value, low=0)
+        self.max_value = check_value(max_value, NonNegative, "max_value")
         self.axis = _check_axis(axis)
 
     def __call__(self, weight: Tensor) -> Tensor:
@@ -60,11 +60,11 @@ class MinMaxNorm(_Norm):
         rate: float = 1.0,
         axis: int | Sequence[int] = 0,
     ) -> None:
-        self.min_value = check_number("min_value", min_value, low=0)
-        self.max_value = check_number("max_value", max_value, low=0)
+        self.min_value = check_value(min_value, NonNegative, "min_value")
+        self.max_value = check_value(max_value, NonNegative, "max_value")
         if self.min_value > self.max_value:
             raise OptionError(f"min_value {min_value} must not be above max_value {max_value}")
-        self.rate = check_number("rate", rate, low=0, high=1)
+        self.rate = check_value(rate, Share, "rate")
         self.axis = _check_axis(axis)
 
     def __call__(self, weight: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.errors import OptionError, ShapeError
-from seqlab.options.resolve import check_number
+from seqlab.schema import NonNegative, check_value
 
 
 class L1L2:
@@ -18,7 +18,7 @@ class L1L2:
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = check_number("l1", l1, low=0), check_number("l2", l2, low=0)
+        self.l1, self.l2 = check_value(l1, NonNegative, "l1"), check_value(l2, NonNegative, "l2")
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The penalty of a tensor of any shape."""
@@ -58,7 +58,7 @@ class Orthogonal:
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        self.factor = check_number("factor", factor, low=0)
+        self.factor = check_value(factor, NonNegative, "factor")
         if mode not in {"rows", "columns"}:
             raise OptionError(f"mode must be rows or columns, got {mode!r}")
         self.mode = mode

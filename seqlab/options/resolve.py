@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -117,29 +116,3 @@ def resolve_object(kind: str, option: str, spec: Any) -> Callable[[Tensor], Tens
     except UnknownNameError as error:
         raise OptionError(f"{option}: {error}") from error
     return part
-
-
-def check_number(
-    option: str, value: Any, low: float | None = None, high: float | None = None
-) -> float:
-    """The value, if it is a finite number inside the bounds that are given."""
-    number = type(value) in (int, float) and math.isfinite(value)
-    if number and (low is None or value >= low) and (high is None or value <= high):
-        return float(value)
-    bounds = "" if low is None else f" of at least {low:g}"
-    bounds += "" if high is None else f"{' and' if bounds else ' of'} at most {high:g}"
-    raise OptionError(f"{option} must be a number{bounds}, got {value!r}")
-
-
-def check_fraction(option: str, value: Any) -> float:
-    """The value, if it is a number of at least 0 and less than 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise OptionError(f"{option} must be a number in [0, 1), got {value!r}")
-    return float(value)
-
-
-def check_flag(option: str, value: Any) -> bool:
-    """The value, if it is True or False."""
-    if not isinstance(value, bool):
-        raise OptionError(f"{option} must be true or false, got {value!r}")
-    return value

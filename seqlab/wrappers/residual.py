@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from seqlab.layers.base import Layer
-from seqlab.options.resolve import check_flag
+from seqlab.schema import check_value
 from seqlab.wrappers.around import Around, shortcut
 from seqlab.wrappers.base import MakeLayer, Wrapper
 
@@ -24,7 +24,7 @@ class Residual(Around):
 
     def __init__(self, layer: Layer, *, project: bool = False) -> None:
         super().__init__(layer)
-        allowed = check_flag("project", project)
+        allowed = check_value(project, bool, "project")
         self.shortcut = shortcut(layer, project=allowed, owner="Residual")
 
     def combine(self, x: Tensor, output: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class ResidualWrapper(Wrapper):
     """
 
     def __init__(self, project: bool = False) -> None:
-        self.project = check_flag("project", project)
+        self.project = check_value(project, bool, "project")
 
     def build(self, make_layer: MakeLayer, input_size: int) -> Residual:
         """One inner layer with its shortcut."""

@@ -10,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.cells.base import positive_int
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask
 from seqlab.layers.joined import Level, run_joined, runs_of
-from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.schema import Count, Fraction, check_value
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
 
@@ -45,8 +44,8 @@ class Stacked(Layer):
         super().__init__()
         if not layers:
             raise OptionError("Stacked needs at least one layer")
-        self.residual = check_flag("residual", residual)
-        self.dropout = check_fraction("dropout", dropout)
+        self.residual = check_value(residual, bool, "residual")
+        self.dropout = check_value(dropout, Fraction, "dropout")
         for index, (lower, upper) in enumerate(pairwise(layers)):
             require_joined(lower, f"Stacked: layer {index}")
             if lower.output_size != upper.input_size:
@@ -187,7 +186,7 @@ class StackedWrapper(Wrapper):
         dropout: float = 0.0,
     ) -> None:
         if layers is None:
-            layers = [{}] * positive_int("num_layers", 2 if num_layers is None else num_layers)
+            layers = [{}] * (check_value(num_layers, Count | None, "num_layers") or 2)
         listed = isinstance(layers, Sequence) and not isinstance(layers, str)
         if not listed or not layers or not all(isinstance(part, Mapping) for part in layers):
             raise OptionError(f"stacked: layers must be a list of mappings, got {layers!r}")

@@ -226,7 +226,7 @@ def test_debug_shows_the_traceback(train, monkeypatch):
     outcome = train("trainer.max_epoch=3")
     assert outcome.code == 2
     assert "Traceback" in outcome.err
-    assert "ConfigError: trainer.max_epoch: unknown key" in outcome.err
+    assert "OptionError: trainer.max_epoch: unknown key" in outcome.err
 
 
 def test_an_output_folder_that_cannot_be_made(train, tmp_path):

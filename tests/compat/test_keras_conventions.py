@@ -230,12 +230,12 @@ def test_time_distributed_equals_keras(keras):
 
 
 REFUSED = [
-    (lambda: ours.LSTM(0), OptionError, "units must be an int of at least 1, got 0"),
+    (lambda: ours.LSTM(0), OptionError, "units: expected an int of at least 1, got 0"),
     (lambda: ours.LSTM(3, units_=4), OptionError, "LSTM has no argument 'units_'"),
     (lambda: ours.LSTM(3, implementation=3), OptionError, "implementation must be 1 or 2"),
     (lambda: ours.LSTM(3, use_cudnn="no"), OptionError, "use_cudnn must be 'auto', True or False"),
-    (lambda: ours.LSTM(3, stateful="yes"), OptionError, "stateful must be true or false"),
-    (lambda: ours.LSTM(3, dropout=1.5), OptionError, r"dropout must be a number in \[0, 1\)"),
+    (lambda: ours.LSTM(3, stateful="yes"), OptionError, "stateful: expected true or false"),
+    (lambda: ours.LSTM(3, dropout=1.5), OptionError, r"dropout: expected a number in \[0, 1\)"),
     (lambda: ours.LSTM(3, activation="tnah"), OptionError, "did you mean 'tanh'"),
     (lambda: ours.LSTM(3, dtype="int32"), OptionError, "dtype must be one of .* got 'int32'"),
     (lambda: ours.LSTM(3, seed="1"), OptionError, "seed must be an int or None"),

@@ -177,7 +177,7 @@ def test_a_tiny_set_is_learned_by_heart(pooling, target):
         ({}, TargetInfo("label", 0), "the target has 0 classes"),
         ({"pooling": []}, ONE, "the list is empty"),
         ({"pooling": {"name": "mean", "size": 3}}, ONE, "head.pooling: pooling 'mean' has no"),
-        ({"threshold": 2}, MANY, "threshold must be a number from 0 to 1, got 2"),
+        ({"threshold": 2}, MANY, "threshold: expected a number from 0 to 1, got 2"),
         ({"class_weights": {"yse": 1}}, ONE, "no class 'yse': did you mean 'yes'"),
     ],
 )

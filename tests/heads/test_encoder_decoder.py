@@ -209,13 +209,13 @@ def test_autocast(asymmetric, options):
     [
         (TargetInfo("tokens", 7), {}, "needs bos and eos"),
         (TargetInfo("tokens", 7, bos=1, eos=7), {}, "eos is 7, outside of the 7 target tokens"),
-        (TARGET, {"decoder": {"cells": CELL}}, "head.decoder has no key 'cells': did you mean"),
+        (TARGET, {"decoder": {"cells": CELL}}, "head.decoder.cells: unknown key, did you mean"),
         (TARGET, {"decoder": {"cell": "gru"}}, "head.decoder.cell: cell 'gru' needs hidden_size"),
-        (TARGET, {"decoder": {"num_layers": 0}}, "head.decoder.num_layers must be an int"),
+        (TARGET, {"decoder": {"num_layers": 0}}, "head.decoder.num_layers: expected an int"),
         (TARGET, {"attention": "dot"}, "head.attention: dot attention needs"),
-        (TARGET, {"search": {"name": "beam", "width": 0}}, "head.search: width must be"),
-        (TARGET, {"max_length": 0}, "max_length must be an int of at least 1, got 0"),
-        (TARGET, {"max_ratio": 0.0}, "max_ratio must be a number above 0, got 0.0"),
+        (TARGET, {"search": {"name": "beam", "width": 0}}, "head.search.width: expected an int"),
+        (TARGET, {"max_length": 0}, "max_length: expected an int of at least 1, got 0"),
+        (TARGET, {"max_ratio": 0.0}, "max_ratio: expected a number above 0 or null, got 0.0"),
         (TARGET, {"input_feeding": 1}, "input_feeding"),
     ],
 )

@@ -220,12 +220,12 @@ def test_a_tiny_set_is_learned_by_heart(options):
         ({"scheme": "iob2"}, TargetInfo("tags", 3), "needs the names of the labels"),
         ({"scheme": "bilou"}, TARGET, "label 'I-x' does not|label .* does not belong to bilou"),
         ({"crf": True, "label_smoothing": 0.1}, TARGET, "belong to softmax: set crf=false"),
-        ({"crf": "yes"}, TARGET, "crf must be"),
+        ({"crf": "yes"}, TARGET, "crf: expected true or false"),
         ({"class_weights": [1.0]}, TARGET, "expected 5 numbers, one a class, got 1"),
         ({"class_weights": {"B-z": 1}}, TARGET, "no class 'B-z': did you mean 'B-"),
         ({"class_weights": [1, 1, 1, 1, -1]}, TARGET, "numbers of at least 0, got -1"),
-        ({"dropout": 1.0}, TARGET, "dropout must be a number"),
-        ({"hidden_size": 0}, TARGET, "hidden_size must be an int of at least 1, got 0"),
+        ({"dropout": 1.0}, TARGET, "dropout: expected a number"),
+        ({"hidden_size": 0}, TARGET, "hidden_size: expected an int of at least 1, got 0"),
     ],
 )
 def test_wrong_options(options, target, message):

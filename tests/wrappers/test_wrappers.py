@@ -166,9 +166,9 @@ def test_an_unmerged_pair_is_refused_where_one_tensor_is_needed():
 def test_wrong_options_are_named():
     with pytest.raises(OptionError, match=r"wrapper 'stacked' has no option 'layer': did you mean"):
         build({"name": "stacked", "layer": 3})
-    with pytest.raises(OptionError, match="num_layers must be an int of at least 1, got 0"):
+    with pytest.raises(OptionError, match="num_layers: expected an int of at least 1"):
         build({"name": "stacked", "num_layers": 0})
-    with pytest.raises(OptionError, match="layers must be a list of mappings, got 2"):
+    with pytest.raises(OptionError, match="layers: expected a list"):
         build({"name": "stacked", "layers": 2})
     with pytest.raises(OptionError, match="takes 7 features, layer 0 gives 5"):
         seqlab.Stacked([seqlab.GRU(4, 5), seqlab.GRU(7, 5)])

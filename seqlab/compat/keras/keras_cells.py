@@ -9,13 +9,13 @@ import torch
 from typing_extensions import Self
 
 from seqlab import registry
-from seqlab.cells.base import Cell, positive_int, state_fields
+from seqlab.cells.base import Cell, state_fields
 from seqlab.compat.keras.cells import CellLike
 from seqlab.compat.keras.names import snake_case, to_keras, to_seqlab
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
-from seqlab.options.resolve import check_flag, check_fraction
+from seqlab.schema import Count, Fraction, check_value
 
 # ruff: noqa: PLR0917  # the signatures are Keras's
 
@@ -44,7 +44,7 @@ class KerasCell(CellLike):
         for key in extra:
             if key not in {"name", "dtype", "trainable"}:
                 raise OptionError(f"{type(self).__name__} has no argument '{key}'")
-        self.units = positive_int("units", units)
+        self.units = check_value(units, Count, "units")
         if implementation not in (1, 2):
             raise OptionError(f"implementation must be 1 or 2, got {implementation!r}")
         if seed is not None and type(seed) is not int:
@@ -52,8 +52,9 @@ class KerasCell(CellLike):
         self.name = extra.get("name") or snake_case(type(self).__name__)
         self.seed, self.implementation = seed, implementation
         self.options = given
-        self.dropout = check_fraction("dropout", given["dropout"])
-        self.recurrent_dropout = check_fraction("recurrent_dropout", given["recurrent_dropout"])
+        self.dropout = check_value(given["dropout"], Fraction, "dropout")
+        recurrent = given["recurrent_dropout"]
+        self.recurrent_dropout = check_value(recurrent, Fraction, "recurrent_dropout")
         self.core: Cell | None = None
         with torch.random.fork_rng(devices=[]):
             self._make(1, 1)  # refuses wrong options now, not at the first call
@@ -156,7 +157,7 @@ class SimpleRNNCell(KerasCell):
             seed,
             kwargs.pop("implementation", 2),
             activation=activation,
-            use_bias=check_flag("use_bias", use_bias),
+            use_bias=check_value(use_bias, bool, "use_bias"),
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
@@ -204,11 +205,11 @@ class LSTMCell(KerasCell):
             kwargs.pop("implementation", 2),
             activation=activation,
             recurrent_activation=recurrent_activation,
-            use_bias=check_flag("use_bias", use_bias),
+            use_bias=check_value(use_bias, bool, "use_bias"),
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
-            unit_forget_bias=check_flag("unit_forget_bias", unit_forget_bias),
+            unit_forget_bias=check_value(unit_forget_bias, bool, "unit_forget_bias"),
             kernel_regularizer=kernel_regularizer,
             recurrent_regularizer=recurrent_regularizer,
             bias_regularizer=bias_regularizer,
@@ -253,7 +254,7 @@ class GRUCell(KerasCell):
             kwargs.pop("implementation", 2),
             activation=activation,
             recurrent_activation=recurrent_activation,
-            use_bias=check_flag("use_bias", use_bias),
+            use_bias=check_value(use_bias, bool, "use_bias"),
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
@@ -265,6 +266,6 @@ class GRUCell(KerasCell):
             bias_constraint=bias_constraint,
             dropout=dropout,
             recurrent_dropout=recurrent_dropout,
-            reset_after=check_flag("reset_after", reset_after),
+            reset_after=check_value(reset_after, bool, "reset_after"),
             keywords=kwargs,
         )

@@ -23,7 +23,8 @@ from seqlab.compat.keras.cells import (
 from seqlab.compat.keras.names import to_keras, to_seqlab
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
-from seqlab.options.resolve import check_flag, resolve_object
+from seqlab.options.resolve import resolve_object
+from seqlab.schema import check_value
 
 _FLAGS = (
     "return_sequences",
@@ -77,13 +78,13 @@ class RNN(KerasLayer):
         activity = kwargs.pop("activity_regularizer", None)
         super().__init__(**kwargs)
         self.cell: CellLike = cell_like(cell)
-        self.return_sequences = check_flag("return_sequences", return_sequences)
-        self.return_state = check_flag("return_state", return_state)
-        self.go_backwards = check_flag("go_backwards", go_backwards)
-        self.stateful = check_flag("stateful", stateful)
-        self.unroll = check_flag("unroll", unroll)
-        self.zero_output_for_mask = check_flag("zero_output_for_mask", zero_output_for_mask)
-        self.time_major = check_flag("time_major", time_major)
+        self.return_sequences = check_value(return_sequences, bool, "return_sequences")
+        self.return_state = check_value(return_state, bool, "return_state")
+        self.go_backwards = check_value(go_backwards, bool, "go_backwards")
+        self.stateful = check_value(stateful, bool, "stateful")
+        self.unroll = check_value(unroll, bool, "unroll")
+        self.zero_output_for_mask = check_value(zero_output_for_mask, bool, "zero_output_for_mask")
+        self.time_major = check_value(time_major, bool, "time_major")
         self.activity_regularizer = activity
         self._penalty_of_output = resolve_object(
             "regularizer",
