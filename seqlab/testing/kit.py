@@ -26,16 +26,18 @@ class Kind:
 def _cells() -> Kind:
     from seqlab.testing import cells, models
     from seqlab.testing.engine_runs import engine_checks
-    from seqlab.testing.layers import LAYER_CHECKS
+    from seqlab.testing.layers import LAYER_CHECKS, SIZES
     from seqlab.testing.options import option_checks
     from seqlab.testing.steps import STEP_CHECKS
-    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
+    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         return Table(
             cells.FIRST,
             REGISTERED,
             cells.CONTRACT,
+            SIZES,
+            DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             STEP_CHECKS,
@@ -52,8 +54,8 @@ def _cells() -> Kind:
 
 def _wrappers() -> Kind:
     from seqlab.testing import models, wrappers
-    from seqlab.testing.layers import LAYER_CHECKS
-    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
+    from seqlab.testing.layers import LAYER_CHECKS, SIZES
+    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         del part
@@ -61,6 +63,8 @@ def _wrappers() -> Kind:
             wrappers.FIRST,
             REGISTERED,
             wrappers.CONTRACT,
+            SIZES,
+            DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             wrappers.WRAPPER_CHECKS,
