@@ -41,10 +41,10 @@ def _cells() -> Kind:
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             STEP_CHECKS,
-            engine_checks(),
+            engine_checks(part),
             option_checks(part),
-            models.wrapper_checks(),
-            models.head_checks(),
+            models.wrapper_checks(part),
+            models.head_checks(part),
             models.BUNDLE_CHECKS,
             models.SPEED_CHECKS,
         )
@@ -58,7 +58,6 @@ def _wrappers() -> Kind:
     from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
-        del part
         return Table(
             wrappers.FIRST,
             REGISTERED,
@@ -68,8 +67,8 @@ def _wrappers() -> Kind:
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             wrappers.WRAPPER_CHECKS,
-            models.nesting_checks(),
-            models.head_checks(("classification",)),
+            models.nesting_checks(part),
+            models.head_checks(part, ("classification",)),
             models.BUNDLE_CHECKS,
         )
 
