@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from seqlab.cells.base import Cell
     from seqlab.cells.gated import GatedCell
     from seqlab.cells.linear import LinearRecurrentCell
+    from seqlab.data.features.base import Feature
+    from seqlab.data.targets.base import Target
+    from seqlab.data.tokenizers.base import Tokenizer
     from seqlab.layers.base import Layer
     from seqlab.layers.recurrent import GRU, LSTM, RNN, Recurrent
     from seqlab.layers.stream import stream
@@ -37,6 +40,7 @@ _HOMES = {
     "Around": "seqlab.wrappers.around",
     "Bidirectional": "seqlab.wrappers.bidirectional",
     "Cell": "seqlab.cells.base",
+    "Feature": "seqlab.data.features.base",
     "GRU": "seqlab.layers.recurrent",
     "GatedCell": "seqlab.cells.gated",
     "LSTM": "seqlab.layers.recurrent",
@@ -46,6 +50,8 @@ _HOMES = {
     "Recurrent": "seqlab.layers.recurrent",
     "Residual": "seqlab.wrappers.residual",
     "Stacked": "seqlab.wrappers.stacked",
+    "Target": "seqlab.data.targets.base",
+    "Tokenizer": "seqlab.data.tokenizers.base",
     "Wrapper": "seqlab.wrappers.base",
     "load": "seqlab.bundle",
     "stream": "seqlab.layers.stream",
@@ -58,12 +64,15 @@ __all__ = [
     "Around",
     "Bidirectional",
     "Cell",
+    "Feature",
     "GatedCell",
     "Layer",
     "LinearRecurrentCell",
     "Recurrent",
     "Residual",
     "Stacked",
+    "Target",
+    "Tokenizer",
     "Wrapper",
     "__version__",
     "available",

@@ -109,6 +109,26 @@ def check_options(
     }
 
 
+def all_options(
+    kind: str, name: str, options: Mapping[str, Any], *, given: int, where: str
+) -> dict[str, Any]:
+    """The options of a registered part, checked, with the defaults of those left out.
+
+    Args:
+        kind: the part's kind, for messages and look-up.
+        name: the registered name.
+        options: what the spec gives.
+        given: how many leading positional arguments the builder supplies itself.
+        where: the config key, for messages.
+
+    Raises:
+        OptionError: as ``check_options``.
+    """
+    checked = check_options(kind, name, options, given=given, where=where)
+    accepted = list(accepted_options(registry.get(kind, name)).values())[given:]
+    return {p.name: checked.get(p.name, p.default) for p in accepted}
+
+
 def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
     """Build the registered part a spec names, with ``args`` before its options.
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from seqlab.errors import DataError
 
 #: Says where the i-th value of a column stands: file and line, or split and row.
@@ -94,21 +92,3 @@ def tag_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str
     if any(isinstance(value, (list, tuple)) and set(map(type, value)) - {str} for value in values):
         return label_lists(values, column, where)
     return token_lists(values, column, where)
-
-
-def numbers(value: Any, size: int | None, column: str, where: Where, row: int) -> list[float]:
-    """One number, or as many as wanted."""
-    entries = value.tolist() if isinstance(value, np.ndarray) else value
-    if not isinstance(entries, (list, tuple)):
-        entries = [entries]
-    try:
-        found = [float(entry) for entry in entries if not isinstance(entry, bool)]
-    except (TypeError, ValueError):
-        found = []
-    if len(found) != len(entries):
-        raise refuse(where(row), column, "a number or a list of numbers", value)
-    if not found or not np.isfinite(found).all():
-        raise refuse(where(row), column, "finite numbers", value)
-    if size is not None and len(found) != size:
-        raise refuse(where(row), column, f"{size} numbers", value)
-    return found

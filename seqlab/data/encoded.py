@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,9 @@ from seqlab.types import Batch
 
 References = list[list[list[int]]]
 
-#: Target kinds that have a sequence for every row.
-SEQUENCE_KINDS = ("tags", "tokens")
+#: How a target lies beside its row: one entry, one for each step of the input, or a sequence of
+#: a length of its own.
+Layout = Literal["row", "steps", "sequence"]
 _WIDER = {np.dtype(np.int32): np.int64, np.dtype(np.uint8): np.float32}
 
 
@@ -27,7 +29,7 @@ class Example:
     Args:
         inputs: feature name to ids ``[T]`` or values ``[T, D]``.
         target: the encoded target, or None for an input to predict.
-        references: every accepted answer as ids, for a ``text`` target that has them.
+        references: every accepted answer as ids, for a target that has them.
     """
 
     inputs: dict[str, Array]
@@ -46,15 +48,15 @@ class EncodedRows:
 
     Args:
         inputs: feature name to R sequences of the same lengths.
-        target: ``[R]`` or ``[R, C]`` for one target a row; sequences for tags and tokens.
+        target: ``[R]`` or ``[R, C]`` for one entry a row, otherwise sequences.
         references: for each row every accepted answer as ids, or None.
-        kind: the target's kind (see ``TargetInfo``), or None when there is no target.
+        layout: the target's, or None when there is no target.
     """
 
     inputs: dict[str, Ragged]
     target: Array | Ragged | None = None
     references: References | None = None
-    kind: str | None = None
+    layout: Layout | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -102,11 +104,11 @@ class EncodedRows:
         references = None
         if first.references is not None:
             references = [row for part in parts for row in part.references or []]
-        return cls(inputs, target, references, first.kind)
+        return cls(inputs, target, references, first.layout)
 
     @classmethod
-    def from_examples(cls, examples: Sequence[Example], kind: str) -> EncodedRows:
-        """Examples of one processor as rows; ``kind`` is the target's kind."""
+    def from_examples(cls, examples: Sequence[Example], layout: Layout) -> EncodedRows:
+        """Examples of one processor as rows; ``layout`` is the target's."""
         inputs = {
             name: _stack([example.inputs[name] for example in examples])
             for name in examples[0].inputs
@@ -114,10 +116,10 @@ class EncodedRows:
         targets = [example.target for example in examples if example.target is not None]
         if len(targets) < len(examples):
             return cls(inputs)
-        target = _stack(targets) if kind in SEQUENCE_KINDS else np.stack(targets)
+        target = np.stack(targets) if layout == "row" else _stack(targets)
         references = [e.references for e in examples if e.references is not None]
         complete = len(references) == len(examples)
-        return cls(inputs, target, references if complete else None, kind)
+        return cls(inputs, target, references if complete else None, layout)
 
     def batch(self, rows: Offsets, numbers: npt.NDArray[np.int64] | None = None) -> Batch:
         """The rows at ``rows [B]`` as a batch.
@@ -130,7 +132,7 @@ class EncodedRows:
         target, target_lengths = None, None
         if isinstance(self.target, Ragged):
             target = _tensor(self.target.pad(rows))
-            if self.kind == "tokens":
+            if self.layout == "sequence":
                 target_lengths = torch.from_numpy(self.target.lengths_of(rows))
         elif self.target is not None:
             target = _tensor(self.target[rows])

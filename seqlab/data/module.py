@@ -13,10 +13,10 @@ from torch.utils.data import Dataset
 from seqlab import progress
 from seqlab.data.checks import Where
 from seqlab.data.encoded import EncodedRows
-from seqlab.data.inputs import Column
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
 from seqlab.data.opening import open_views
 from seqlab.data.order import Indices, evaluation_batches, training_batches
+from seqlab.data.part import Column
 from seqlab.data.processor import Processor, fit_columns
 from seqlab.data.sources.base import Source
 from seqlab.data.spec import DataSpec
@@ -197,7 +197,7 @@ class DataModule:
         stream = isinstance(view, StreamView)
         if stream and split == "train":
             return
-        columns = _columns(self.spec, split, view[0])
+        columns = _columns(processor, split, view[0])
         name = f"{'checking' if stream else 'encoding'} {split}"
         chunks = (processor.encode_columns(*chunk) for chunk in _counted(name, view, columns))
         if stream:
@@ -241,12 +241,12 @@ def _column(view: View, name: str) -> Column:
     )
 
 
-def _columns(spec: DataSpec, split: str, row: Mapping[str, Any]) -> list[str]:
+def _columns(processor: Processor, split: str, row: Mapping[str, Any]) -> list[str]:
     """The columns to encode; accepted answers count in evaluation only."""
-    references = spec.target.references
+    columns, references = processor.spec.columns, processor.target.references
     if references is None or split == "train" or references not in row:
-        return list(spec.columns)
-    return [*spec.columns, references]
+        return list(columns)
+    return [*columns, references]
 
 
 def _raw_length(column: str, row: Mapping[str, Any]) -> int:
@@ -257,7 +257,7 @@ def _raw_length(column: str, row: Mapping[str, Any]) -> int:
 def _encode_rows(
     processor: Processor, split: str, where: Where, rows: Sequence[NumberedRow]
 ) -> EncodedRows:
-    columns = _columns(processor.spec, split, rows[0][1])
+    columns = _columns(processor, split, rows[0][1])
     values = {
         column: [value_of(row, column, where, number) for number, row in rows] for column in columns
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -12,8 +13,11 @@ import numpy.typing as npt
 
 from seqlab.data import checks
 from seqlab.data.checks import Where
+from seqlab.errors import DataError
 
 Floats = npt.NDArray[np.float64]
+_LARGEST = float(np.finfo(np.float32).max)
+_EXPECTED = f"finite numbers within float32's range (up to {_LARGEST:.2g})"
 
 
 def all_series(
@@ -31,7 +35,7 @@ def all_series(
         DataError: as ``series``, for the first bad row.
     """
     flat = _joined(values)
-    if flat is not None and channels in (None, flat.shape[1]) and np.isfinite(flat).all():
+    if flat is not None and channels in (None, flat.shape[1]) and _fits(flat):
         return flat, [len(value) for value in values]
     rows: list[Floats] = []
     for index, value in enumerate(values):
@@ -87,12 +91,78 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
     if channels is not None and array.shape[1] != channels:
         expected = f"{channels} channels as in the training rows"
         raise checks.refuse(where(index), column, expected, f"{array.shape[1]} channels")
-    if not np.isfinite(array).all():
-        step = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise checks.refuse(
-            where(index), column, "finite numbers only", f"{array[step].tolist()} at step {step}"
-        )
+    if not _fits(array):
+        step = int(np.argwhere(~_within(array))[0][0])
+        found = f"{array[step].tolist()} at step {step}"
+        raise checks.refuse(where(index), column, _EXPECTED, found)
     return array
+
+
+def _within(array: Floats) -> npt.NDArray[np.bool_]:
+    """Where numbers are finite and stay so in float32; NaN is not."""
+    return np.abs(array) <= _LARGEST
+
+
+def _fits(array: Floats) -> bool:
+    return bool(_within(array).all())
+
+
+def to_float32(
+    values: Floats, lengths: Sequence[int], column: str, where: Where
+) -> npt.NDArray[np.float32]:
+    """Numbers of some rows as the model takes them.
+
+    Args:
+        values: the rows' numbers end to end, ``[N, D]``.
+        lengths: how many of the N each row has.
+        column: for the error.
+        where: for the error.
+
+    Raises:
+        DataError: a number is too large for float32; the first such row is named.
+    """
+    if not _fits(values):
+        bad = int(np.argwhere(~_within(values))[0][0])
+        row = int(np.searchsorted(np.cumsum(lengths), bad, side="right"))
+        number = values[bad][~_within(values[bad])][0]
+        raise DataError(
+            f"{where(row)}: column '{column}': expected {_EXPECTED}, found {number:g} after "
+            "scaling by the training rows"
+        )
+    return values.astype(np.float32)
+
+
+def row_of_numbers(
+    value: Any, size: int | None, column: str, where: Where, row: int
+) -> list[float]:
+    """One number, or as many as wanted, each within float32's range.
+
+    Args:
+        value: a number, a string of one, or a list of them.
+        size: how many there must be, or None when any will do.
+        column: for the error.
+        where: for the error.
+        row: which value of the column it is.
+
+    Raises:
+        DataError: not numbers, too large ones, or not as many.
+    """
+    entries = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(entries, (list, tuple)):
+        entries = [entries]
+    try:
+        found = [float(entry) for entry in entries if not isinstance(entry, bool)]
+    except OverflowError:
+        found = [math.inf] * len(entries)
+    except (TypeError, ValueError):
+        found = []
+    if len(found) != len(entries):
+        raise checks.refuse(where(row), column, "a number or a list of numbers", value)
+    if not found or not _fits(np.array(found)):
+        raise checks.refuse(where(row), column, _EXPECTED, value)
+    if size is not None and len(found) != size:
+        raise checks.refuse(where(row), column, f"{size} numbers", value)
+    return found
 
 
 def _as_array(value: Any) -> Floats | None:
@@ -103,6 +173,8 @@ def _as_array(value: Any) -> Floats | None:
         array = np.asarray(value)
         if array.size == 0:
             array = array.astype(np.float64)
+        if array.dtype.kind == "O" and {type(n) for n in array.flat} <= {int, float}:
+            array = array.astype(np.float64)  # ints beyond 64 bits
         if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
             return None
         return array.astype(np.float64)

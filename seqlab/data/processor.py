@@ -15,19 +15,25 @@ from typing import Any
 import numpy as np
 
 from seqlab.data.checks import Where, show
+from seqlab.data.earlier import upgraded
 from seqlab.data.encoded import EncodedRows, Example
-from seqlab.data.inputs import Column, IdsInput, Input, NumericInput
+from seqlab.data.features.base import Feature
+from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
+from seqlab.data.restoring import restoring
 from seqlab.data.spec import DataSpec
 from seqlab.data.statistics import fit_statistics, plain_statistics, read_statistics
 from seqlab.data.storage import read_json, write_json
-from seqlab.data.targets import Target, TextTarget, fit_target, load_target
-from seqlab.errors import BundleError, ConfigError, DataError
+from seqlab.data.targets.base import Target
+from seqlab.data.tokenizers.base import Tokenizer
+from seqlab.errors import BundleError, DataError
 from seqlab.types import Batch, DataInfo, TargetStatistics
 
 PROCESSOR_FILE = "processor.json"
-_MAX_PROCESSOR_BYTES = 64 * 2**20
-_FORMAT = 1
+LABELS_FILE = "labels.json"
+TARGET_TOKENIZER_FILE = "target_tokenizer.json"
+_MAX_BYTES = 64 * 2**20
+_FORMAT, _EARLIER_FORMAT = 2, 1
 _CHUNK = 4096
 
 #: Columns of some rows, and where each of the rows stands.
@@ -39,7 +45,7 @@ class Processor:
 
     Args:
         spec: the data spec.
-        inputs: the fitted features, in order.
+        features: the fitted features, in order.
         target: the fitted target.
         statistics: what the training rows say of the target.
 
@@ -58,16 +64,16 @@ class Processor:
     def __init__(
         self,
         spec: DataSpec,
-        inputs: Sequence[Input],
+        features: Sequence[Feature],
         target: Target,
         statistics: TargetStatistics | None = None,
     ) -> None:
         self.spec = spec
-        self.inputs = tuple(inputs)
+        self.features = tuple(features)
         self.target = target
         described = replace(target.info, statistics=statistics or TargetStatistics())
-        self.info = DataInfo(tuple(feature.info for feature in inputs), described)
-        self._limit = _step_limit(spec)
+        self.info = DataInfo(tuple(feature.info for feature in features), described)
+        self._limit = _step_limit(spec, features)
 
     def encode(self, row: Mapping[str, Any], *, where: str = "row") -> Example:
         """One row with its target.
@@ -126,47 +132,47 @@ class Processor:
         inputs = self._encode_inputs(columns, where, cut=False)
         lengths = next(iter(inputs.values())).lengths
         if not self.spec.allow_empty and not lengths.all():
-            row, first = int(np.argmin(lengths)), self.inputs[0].spec
+            row, first = int(np.argmin(lengths)), self.features[0]
             raise DataError(
                 f"{where(row)}: column '{first.column}' is empty, so there is nothing to learn "
                 "from; take the row out or set data.allow_empty=true"
             )
-        target = self.target.encode(columns[self.spec.target.column], where)
-        if self.info.target.kind == "tags" and isinstance(target, Ragged):
-            self._check_tags(lengths, target, where)
+        target = self.target.encode(columns[self.target.column], where)
+        if self.target.layout == "steps" and isinstance(target, Ragged):
+            self._check_steps(lengths, target, where)
             target = target.truncate(self._limit)
         references = None
-        column = self.spec.target.references
-        if isinstance(self.target, TextTarget) and column is not None and column in columns:
+        column = self.target.references
+        if column is not None and column in columns:
             references = self.target.encode_references(columns[column], where)
         inputs = {name: ragged.truncate(self._limit) for name, ragged in inputs.items()}
-        return EncodedRows(inputs, target, references, self.info.target.kind)
+        return EncodedRows(inputs, target, references, self.target.layout)
 
     def _encode_inputs(
         self, columns: Columns, where: Where, *, cut: bool = True
     ) -> dict[str, Ragged]:
         inputs: dict[str, Ragged] = {}
-        for feature in self.inputs:
-            ragged = feature.encode(columns[feature.spec.column], where)
+        for feature in self.features:
+            ragged = feature.encode(columns[feature.column], where)
             first = next(iter(inputs.values()), ragged)
             if not np.array_equal(first.lengths, ragged.lengths):
                 row = int(np.argmax(first.lengths != ragged.lengths))
                 raise DataError(
-                    f"{where(row)}: feature '{self.inputs[0].name}' has {first.lengths[row]} "
+                    f"{where(row)}: feature '{self.features[0].name}' has {first.lengths[row]} "
                     f"steps and feature '{feature.name}' {ragged.lengths[row]}; "
                     "all features of a row need the same number"
                 )
             inputs[feature.name] = ragged
         return {n: r.truncate(self._limit) for n, r in inputs.items()} if cut else inputs
 
-    def _check_tags(self, lengths: Any, target: Ragged, where: Where) -> None:
+    def _check_steps(self, lengths: Any, target: Ragged, where: Where) -> None:
         if np.array_equal(lengths, target.lengths):
             return
         row = int(np.argmax(lengths != target.lengths))
         raise DataError(
-            f"{where(row)}: column '{self.spec.target.column}' has {target.lengths[row]} tags "
-            f"for {lengths[row]} steps in column '{self.inputs[0].spec.column}'; "
-            "give one tag a step"
+            f"{where(row)}: column '{self.target.column}' has {target.lengths[row]} "
+            f"{self.info.target.kind} for {lengths[row]} steps in column "
+            f"'{self.features[0].column}'; give one a step"
         )
 
     def collate(self, examples: Sequence[Example]) -> Batch:
@@ -177,7 +183,7 @@ class Processor:
         """
         if not examples:
             raise DataError("a batch needs at least one example")
-        rows = EncodedRows.from_examples(examples, self.info.target.kind)
+        rows = EncodedRows.from_examples(examples, self.target.layout)
         return rows.batch(np.arange(len(examples)))
 
     def decode_target(self, prediction: Any) -> Any:
@@ -199,29 +205,18 @@ class Processor:
             values: ids ``[T]`` or numbers ``[T, D]``, without padding.
             feature: which feature; by default the first.
         """
-        known = {part.name: part for part in self.inputs}
-        part = known[feature or self.inputs[0].name]
-        if isinstance(part, IdsInput):
-            ids = [int(index) for index in values]
-            if part.spec.kind == "tokens":
-                return [part.vocabulary.entry(index) for index in ids]
-            return part.vocabulary.decode(ids)
-        numeric = part
-        if not isinstance(numeric, NumericInput):
-            raise DataError(f"feature '{part.name}' cannot be decoded")
-        return (np.asarray(values) * numeric.std + numeric.mean).tolist()
+        known = {part.name: part for part in self.features}
+        return known[feature or self.features[0].name].decode(values)
 
     def save(self, folder: str | Path) -> None:
         """Write ``processor.json``, tokenizers and labels into an existing folder."""
         folder = Path(folder)
-        statistics = {}
-        names = _file_names(self.spec)
-        for feature in self.inputs:
-            if isinstance(feature, IdsInput):
-                feature.vocabulary.save(folder / names[feature.name])
-            elif isinstance(feature, NumericInput):
-                statistics[feature.name] = feature.statistics
-        self.target.save(folder)
+        for name, tokenizer in _tokenizers(self.features, self.target).items():
+            tokenizer.save(folder / name)
+        if self.target.keeps_state:
+            labels = {"kind": self.spec.target.kind, **self.target.state()}
+            write_json(folder / LABELS_FILE, labels)
+        statistics = {f.name: f.state() for f in self.features if f.keeps_state}
         content = {
             "format": _FORMAT,
             "data": self.spec.to_dict(),
@@ -239,37 +234,57 @@ class Processor:
         """
         folder = Path(folder)
         path = folder / PROCESSOR_FILE
-        content = read_json(path, _MAX_PROCESSOR_BYTES)
-        if content.get("format") != _FORMAT:
+        content = read_json(path, _MAX_BYTES)
+        if content.get("format") not in (_FORMAT, _EARLIER_FORMAT):
             raise BundleError(f"{path}: format {content.get('format')!r}, expected {_FORMAT}")
-        try:
-            spec = DataSpec.from_mapping(content.get("data"))
-        except ConfigError as error:
-            raise BundleError(f"{path}: {error}") from error
-        names = _file_names(spec)
-        inputs: list[Input] = []
-        for name, feature in spec.features.items():
-            if feature.kind == "numeric":
-                inputs.append(NumericInput.load(name, feature, content.get("statistics"), path))
-            else:
-                inputs.append(IdsInput.load(name, feature, folder / names[name]))
-        target = load_target(spec.target, folder)
+        with restoring(path, "the form of the data"):
+            data = content.get("data")
+            spec = DataSpec.from_mapping(data if content["format"] == _FORMAT else upgraded(data))
+        features, target = _parts(spec)
+        for name, tokenizer in _tokenizers(features, target).items():
+            tokenizer.load(folder / name)
+        statistics = content.get("statistics")
+        for feature in features:
+            if feature.keeps_state:
+                kept = statistics.get(feature.name) if isinstance(statistics, dict) else None
+                feature.restored(kept, str(path))
+        if target.keeps_state:
+            target.restored(
+                _labels(folder / LABELS_FILE, spec.target.kind), str(folder / LABELS_FILE)
+            )
         learnt = read_statistics(content.get("target", {}), target.info, path)
-        return cls(spec, inputs, target, learnt)
+        return cls(spec, features, target, learnt)
 
 
-def _step_limit(spec: DataSpec) -> int | None:
+def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
     """Inputs are cut after so many steps."""
-    limits = [feature.tokenizer.max_length for feature in spec.features.values()]
+    limits = [feature.tokenizer.max_length for feature in features if feature.tokenizer is not None]
     given = [limit for limit in [*limits, spec.max_length] if limit is not None]
     return min(given, default=None)
 
 
-def _file_names(spec: DataSpec) -> dict[str, str]:
-    """``tokenizer.json`` for the first feature with ids, then one name a feature."""
-    with_ids = [name for name, feature in spec.features.items() if feature.kind != "numeric"]
-    names = {name: f"tokenizer.{name}.json" for name in with_ids}
-    return {**names, with_ids[0]: "tokenizer.json"} if with_ids else names
+def _parts(spec: DataSpec) -> tuple[list[Feature], Target]:
+    """The features and the target of a spec, fitted on nothing yet."""
+    return [part.feature(name) for name, part in spec.features.items()], spec.target.target()
+
+
+def _tokenizers(features: Sequence[Feature], target: Target) -> dict[str, Tokenizer]:
+    """All tokenizers by their files; that of the first feature with one is ``tokenizer.json``."""
+    found: dict[str, Tokenizer] = {}
+    for feature in features:
+        if feature.tokenizer is not None:
+            name = f"tokenizer.{feature.name}.json" if found else "tokenizer.json"
+            found[name] = feature.tokenizer
+    if target.tokenizer is not None:
+        found[TARGET_TOKENIZER_FILE] = target.tokenizer
+    return found
+
+
+def _labels(path: Path, kind: str) -> dict[str, Any]:
+    content = read_json(path, _MAX_BYTES)
+    if content.get("kind") != kind:
+        raise BundleError(f"{path}: kind {content.get('kind')!r}, expected '{kind}'")
+    return content
 
 
 def _missing(where: str, column: str, row: Mapping[str, Any]) -> DataError:
@@ -327,19 +342,16 @@ def fit_columns(
     """
     if next(iter(column_of(spec.target.column)()), None) is None:
         raise DataError("the training split has no rows")
-    inputs: list[Input] = []
-    for name, feature in spec.features.items():
-        fit = NumericInput.fit if feature.kind == "numeric" else IdsInput.fit
-        inputs.append(fit(name, feature, column_of(feature.column)))
-    column = column_of(spec.target.column)
-    if names is not None and spec.target.kind in ("label", "labels", "tags"):
-        column = names
-    target = fit_target(spec.target, column)
+    features, target = _parts(spec)
+    for feature in features:
+        feature.fit(column_of(feature.column))
+    target.fit(names if names is not None and target.fits_on_all else column_of(target.column))
+    first = features[0]
     statistics = fit_statistics(
         target,
-        column_of(spec.target.column),
-        inputs[0],
-        column_of(inputs[0].spec.column),
-        _step_limit(spec),
+        column_of(target.column),
+        first,
+        column_of(first.column),
+        _step_limit(spec, features),
     )
-    return Processor(spec, inputs, target, statistics)
+    return Processor(spec, features, target, statistics)

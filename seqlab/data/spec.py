@@ -1,220 +1,114 @@
 """The data spec: which columns are features and target, and how batches are made.
 
-The keys and defaults below are the whole of the config's ``data`` group.
+The keys and defaults below, and the options of the registered features, targets and tokenizers,
+are the whole of the config's ``data`` group.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from seqlab.errors import ConfigError, did_you_mean
-
-FEATURE_KINDS = ("text", "tokens", "numeric")
-TARGET_KINDS = ("label", "labels", "tags", "text", "values")
-TOKENIZERS = ("chars", "words", "bpe", "unigram", "wordpiece")
-_TRAINED = ("bpe", "unigram", "wordpiece")
-_DEFAULT_TRAINED_SIZE = 8000
-_MAX_VOCABULARY = 10_000_000
-
-S = TypeVar("S")
-Check = Callable[[Any], str | None]
-
-
-def _whole(minimum: int, *, optional: bool = False) -> Check:
-    def check(value: Any) -> str | None:
-        if value is None and optional:
-            return None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= minimum:
-            return None
-        return f"a whole number of at least {minimum}" + (" or null" if optional else "")
-
-    return check
-
-
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
-
-
-def _word(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "a name"
-
-
-def _optional_word(value: Any) -> str | None:
-    return None if value is None else _word(value)
-
-
-def _fraction(value: Any) -> str | None:
-    if value is None:
-        return None
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1
-    return None if good else "a fraction between 0 and 1, or null"
-
-
-def _one_of(names: tuple[str, ...]) -> Check:
-    def check(value: Any) -> str | None:
-        return None if value in names else "one of " + ", ".join(names)
-
-    return check
-
-
-def _transform(value: Any) -> str | None:
-    if value is None or value in ("lower", "shape"):
-        return None
-    if isinstance(value, str):
-        name, _, size = value.partition(":")
-        if name in ("suffix", "prefix") and size.isascii() and size.isdigit() and int(size) > 0:
-            return None
-    return "lower, shape, suffix:N or prefix:N"
-
-
-def _key(check: Check, default: Any = dataclasses.MISSING) -> Any:
-    """A dataclass field whose value ``check`` accepts, or says what it expected."""
-    return field(default=default, metadata={"check": check})
-
-
-def _read(cls: type[S], mapping: Any, where: str) -> S:
-    """Build a spec dataclass from a mapping; unknown keys and wrong values are ConfigErrors."""
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where}: expected a mapping of keys, got {mapping!r}")
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in mapping:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key '{key}': {did_you_mean(str(key), known)}")
-    values: dict[str, Any] = {}
-    for name, spec_field in known.items():
-        if name not in mapping:
-            if (
-                spec_field.default is dataclasses.MISSING
-                and spec_field.default_factory is dataclasses.MISSING
-            ):
-                raise ConfigError(f"{where}: the key '{name}' is missing")
-            continue
-        values[name] = mapping[name]
-        check: Check | None = spec_field.metadata.get("check")
-        expected = check(mapping[name]) if check else None
-        if expected:
-            raise ConfigError(f"{where}.{name}: expected {expected}, got {mapping[name]!r}")
-    return cls(**values)
+from seqlab import registry
+from seqlab.construct import all_options, construct
+from seqlab.data.features.base import Feature
+from seqlab.data.part import ColumnPart
+from seqlab.data.targets.base import Target
+from seqlab.errors import ConfigError, UnknownNameError
+from seqlab.schema import Count, Flag, Name, Part, Whole, check_fields, check_value
 
 
 @dataclass(frozen=True)
-class TokenizerSpec:
-    """How text becomes ids.
+class ColumnSpec:
+    """A registered feature or target, and the column it reads.
 
     Args:
-        name: ``chars``, ``words`` (split at whitespace), or a model trained on the training
-            rows: ``bpe``, ``unigram``, ``wordpiece``.
-        vocab_size: the most entries, special tokens included; null for no limit (``chars``,
-            ``words``) or 8000 (trained models).
-        min_count: entries seen less often in training become ``<unk>``.
-        lowercase: lower the case of the text first.
-        max_length: cut after so many ids.
+        column: the column of the data set; by default a feature's own name.
+        kind: the registered name.
+        options: all of the part's options, those left at their defaults included.
     """
 
-    name: str = _key(_one_of(TOKENIZERS), "words")
-    vocab_size: int | None = _key(_whole(5, optional=True), None)
-    min_count: int = _key(_whole(1), 1)
-    lowercase: bool = _key(_flag, default=False)
-    max_length: int | None = _key(_whole(1, optional=True), None)
+    column: str
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As configs write it."""
+        return {"column": self.column, "kind": self.kind, **self.options}
+
+    def feature(self, name: str) -> Feature:
+        """A feature of this form, which is fitted on nothing yet."""
+        feature: Feature = construct("feature", self._named, name, self.column)
+        return feature
+
+    def target(self) -> Target:
+        """A target of this form, which is fitted on nothing yet."""
+        target: Target = construct("target", self._named, self.column)
+        return target
 
     @property
-    def limit(self) -> int:
-        """The most entries a vocabulary may have."""
-        if self.vocab_size is not None:
-            return self.vocab_size
-        return _DEFAULT_TRAINED_SIZE if self.name in _TRAINED else _MAX_VOCABULARY
-
-    @classmethod
-    def from_mapping(cls, mapping: Any, where: str) -> TokenizerSpec:
-        """Read a mapping or a bare name."""
-        return _read(cls, {"name": mapping} if isinstance(mapping, str) else mapping, where)
+    def _named(self) -> dict[str, Any]:
+        return {"name": self.kind, **self.options}
 
 
-@dataclass(frozen=True)
-class FeatureSpec:
-    """One input feature.
+def _read_column(
+    part: str, mapping: Any, where: str, defaults: Mapping[str, str], *args: str
+) -> ColumnSpec:
+    """A feature's or target's spec, checked by building the part.
 
-    Args:
-        column: the column of the data set; by default the feature's own name.
-        kind: ``text`` (a string), ``tokens`` (a list of strings, or a string split at
-            whitespace) or ``numeric`` (a series of numbers, or of rows of numbers).
-        tokenizer: for ``text``; for ``tokens`` only its sizes and ``lowercase`` count.
-        transform: for ``tokens``: ``lower``, ``shape`` (``Aa-9``), ``suffix:N``, ``prefix:N``.
-        standardize: for ``numeric``: subtract the training mean, divide by the training
-            standard deviation, each channel by its own.
+    Raises:
+        ConfigError: a key is unknown, missing or wrong; the message has its full name.
     """
-
-    column: str = _key(_word)
-    kind: str = _key(_one_of(FEATURE_KINDS), "text")
-    tokenizer: TokenizerSpec = TokenizerSpec()
-    transform: str | None = _key(_transform, None)
-    standardize: bool = _key(_flag, default=True)
-
-    @classmethod
-    def from_mapping(cls, mapping: Any, where: str, name: str) -> FeatureSpec:
-        """Read a mapping; options that do not fit the kind are refused."""
-        if isinstance(mapping, Mapping):
-            mapping = {"column": name, **mapping}
-        raw = _read(cls, mapping, where)
-        kind, given = raw.kind, [key for key in mapping if mapping[key] is not None]
-        for key, kinds in (
-            ("tokenizer", ("text", "tokens")),
-            ("transform", ("tokens",)),
-            ("standardize", ("numeric",)),
-        ):
-            if key in given and kind not in kinds:
-                raise ConfigError(
-                    f"{where}.{key}: a feature of kind '{kind}' has no {key}; "
-                    f"it belongs to {' and '.join(kinds)}"
-                )
-        return _with_tokenizer(raw, mapping, where)
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{where}: expected a mapping of keys, got {mapping!r}")
+    given = {**defaults, **mapping}
+    for key in ("column", "kind"):
+        if key not in given:
+            raise ConfigError(f"{where}.{key}: no value was given; give it as {where}.{key}=...")
+        check_value(given[key], Name, f"{where}.{key}")
+    column, kind = given.pop("column"), given.pop("kind")
+    try:
+        registry.get(part, kind)
+    except UnknownNameError as error:
+        raise ConfigError(f"{where}.kind: {error}") from error
+    try:
+        built: ColumnPart = construct(part, {"name": kind, **given}, *args, column, where=where)
+    except ConfigError as error:
+        message = str(error).replace(f"{where}: tokenizer", f"{where}.tokenizer", 1)
+        raise ConfigError(message) from error
+    options = all_options(part, kind, given, given=len(args) + 1, where=where)
+    if built.tokenizer is not None:
+        options["tokenizer"] = built.tokenizer.spec
+    return ColumnSpec(column, kind, options)
 
 
 @dataclass(frozen=True)
-class TargetSpec:
-    """What is to be predicted.
-
-    Args:
-        column: the column of the data set.
-        kind: ``label`` (one class), ``labels`` (any number of classes), ``tags`` (a class for
-            each step), ``text`` (a sequence) or ``values`` (a number, or a row of them).
-        tokenizer: for ``text``.
-        references: for ``text``: a column with the list of all accepted answers.
-    """
-
-    column: str = _key(_word)
-    kind: str = _key(_one_of(TARGET_KINDS))
-    tokenizer: TokenizerSpec = TokenizerSpec()
-    references: str | None = _key(_optional_word, None)
-
-    @classmethod
-    def from_mapping(cls, mapping: Any, where: str) -> TargetSpec:
-        """Read a mapping; options that do not fit the kind are refused."""
-        raw = _read(cls, mapping, where)
-        for key in ("tokenizer", "references"):
-            if mapping.get(key) is not None and raw.kind != "text":
-                raise ConfigError(
-                    f"{where}.{key}: a target of kind '{raw.kind}' has no {key}; it belongs to text"
-                )
-        return _with_tokenizer(raw, mapping, where)
+class _Batching:
+    batch_size: Count = 32
+    eval_batch_size: Count | None = None
+    bucket: Flag = True
+    num_workers: Whole = 0
+    pin_memory: Flag = False
+    validation: Part | None = None
+    limit_train: Count | None = None
+    limit_validation: Count | None = None
+    limit_test: Count | None = None
+    split_seed: Whole = 0
+    max_length: Count | None = None
+    allow_empty: Flag = False
+    shuffle_buffer: Count = 10_000
 
 
-_Tokenized = TypeVar("_Tokenized", FeatureSpec, TargetSpec)
+@dataclass(frozen=True, kw_only=True)
+class _Given(_Batching):
+    features: Mapping[str, Any]
+    target: Mapping[str, Any]
 
 
-def _with_tokenizer(spec: _Tokenized, mapping: Mapping[str, Any], where: str) -> _Tokenized:
-    given = mapping.get("tokenizer")
-    tokenizer = given if isinstance(given, TokenizerSpec) else TokenizerSpec()
-    if given is not None and not isinstance(given, TokenizerSpec):
-        tokenizer = TokenizerSpec.from_mapping(given, f"{where}.tokenizer")
-    return dataclasses.replace(spec, tokenizer=tokenizer)
-
-
-@dataclass(frozen=True)
-class DataSpec:
+@dataclass(frozen=True, kw_only=True)
+class DataSpec(_Batching):
     """Everything under ``data`` in a config.
 
     Args:
@@ -236,21 +130,8 @@ class DataSpec:
         shuffle_buffer: rows that a stream holds back to shuffle.
     """
 
-    features: Mapping[str, FeatureSpec]
-    target: TargetSpec
-    batch_size: int = _key(_whole(1), 32)
-    eval_batch_size: int | None = _key(_whole(1, optional=True), None)
-    bucket: bool = _key(_flag, default=True)
-    num_workers: int = _key(_whole(0), 0)
-    pin_memory: bool = _key(_flag, default=False)
-    validation: float | None = _key(_fraction, None)
-    limit_train: int | None = _key(_whole(1, optional=True), None)
-    limit_validation: int | None = _key(_whole(1, optional=True), None)
-    limit_test: int | None = _key(_whole(1, optional=True), None)
-    split_seed: int = _key(_whole(0), 0)
-    max_length: int | None = _key(_whole(1, optional=True), None)
-    allow_empty: bool = _key(_flag, default=False)
-    shuffle_buffer: int = _key(_whole(1), 10_000)
+    features: Mapping[str, ColumnSpec]
+    target: ColumnSpec
 
     @classmethod
     def from_mapping(cls, mapping: Any, where: str = "data") -> DataSpec:
@@ -259,7 +140,7 @@ class DataSpec:
         >>> spec = DataSpec.from_mapping({
         ...     "features": {"text": {"column": "word", "tokenizer": "chars"}},
         ...     "target": {"column": "language", "kind": "label"}})
-        >>> spec.features["text"].tokenizer.name, spec.batch_size
+        >>> spec.features["text"].options["tokenizer"]["name"], spec.batch_size
         ('chars', 32)
 
         Raises:
@@ -268,42 +149,35 @@ class DataSpec:
         """
         if isinstance(mapping, DataSpec):
             return mapping
-        raw = _read(cls, mapping, where)
-        if not isinstance(raw.features, Mapping) or not raw.features:
+        checked = check_fields(mapping, _Given, where)
+        if not checked["features"]:
             raise ConfigError(
-                f"{where}.features: expected a mapping of at least one feature's name to its "
-                f"options, got {raw.features!r}"
+                f"{where}.features: expected at least one feature's name with its options, got none"
             )
-        for name in raw.features:
+        for name in mapping["features"]:
             if not isinstance(name, str) or not name.isidentifier():
                 raise ConfigError(
                     f"{where}.features: a feature's name is letters, digits and '_', not {name!r}"
                 )
         features = {
-            name: FeatureSpec.from_mapping(value, f"{where}.features.{name}", name)
-            for name, value in raw.features.items()
+            name: _read_column(
+                "feature", value, f"{where}.features.{name}", {"column": name, "kind": "text"}, name
+            )
+            for name, value in checked["features"].items()
         }
-        target = TargetSpec.from_mapping(raw.target, f"{where}.target")
-        return dataclasses.replace(raw, features=features, target=target)
+        target = _read_column("target", checked["target"], f"{where}.target", {})
+        return cls(**{**checked, "features": features, "target": target})
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as a plain dict that ``from_mapping`` reads back."""
-        plain = dataclasses.asdict(self)
-        for name, spec in self.features.items():
-            unfit = {"text": ("transform", "standardize"), "tokens": ("standardize",)}.get(
-                spec.kind, ("tokenizer", "transform")
-            )
-            for key in unfit:
-                del plain["features"][name][key]
-        if self.target.kind != "text":
-            del plain["target"]["tokenizer"], plain["target"]["references"]
-        return plain
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(_Batching)}
+        features = {name: feature.to_dict() for name, feature in self.features.items()}
+        return {"features": features, "target": self.target.to_dict(), **plain}
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have."""
-        names = [feature.column for feature in self.features.values()]
-        return tuple(dict.fromkeys([*names, self.target.column]))
+        return tuple(dict.fromkeys([*self.input_columns, self.target.column]))
 
     @property
     def input_columns(self) -> tuple[str, ...]:

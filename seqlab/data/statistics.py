@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.data.inputs import Column, Input
+from seqlab.data.features.base import Feature
 from seqlab.data.numbers import Moments
+from seqlab.data.part import Column
 from seqlab.data.ragged import Array, Ragged
-from seqlab.data.targets import Target
+from seqlab.data.targets.base import Target
 from seqlab.errors import BundleError
 from seqlab.types import TargetInfo, TargetStatistics
 
 
 def fit_statistics(
-    target: Target, targets: Column, first: Input, inputs: Column, limit: int | None
+    target: Target, targets: Column, first: Feature, inputs: Column, limit: int | None
 ) -> TargetStatistics:
     """Go once over the training rows.
 

@@ -140,12 +140,12 @@ class Run:
 
     def _run(self, name: str) -> CheckResult:
         check = self.checks[name]
-        result = CheckResult(name, PASSED, says=check.says, catches=check.catches, gate=check.gate)
+        result = CheckResult(name, PASSED, says=check.says, catches=check.catches)
         if check.slow and self.settings.fast:
-            reason = "takes seconds; left out by fast"
-            return replace(result, outcome=SKIPPED, reason=reason, gate=False)
+            return replace(result, outcome=SKIPPED, reason="takes seconds; left out by fast")
         for needed in self._needs[name]:
-            if self.result(needed).outcome == FAILED or needed in self._blocked:
+            bad = self.result(needed).outcome in (FAILED, EXPECTED)
+            if bad or needed in self._blocked:
                 self._blocked[name] = cause = self._blocked.get(needed, needed)
                 reason = f"means nothing until '{cause}' passes"
                 return replace(result, outcome=SKIPPED, reason=reason)

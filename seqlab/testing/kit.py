@@ -26,25 +26,23 @@ class Kind:
 def _cells() -> Kind:
     from seqlab.testing import cells, models
     from seqlab.testing.engine_runs import engine_checks
-    from seqlab.testing.layers import LAYER_CHECKS, SIZES
+    from seqlab.testing.layers import LAYER_CHECKS
     from seqlab.testing.options import option_checks
     from seqlab.testing.steps import STEP_CHECKS
-    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
+    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         return Table(
             cells.FIRST,
             REGISTERED,
             cells.CONTRACT,
-            SIZES,
-            DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             STEP_CHECKS,
-            engine_checks(part),
+            engine_checks(),
             option_checks(part),
-            models.wrapper_checks(part),
-            models.head_checks(part),
+            models.wrapper_checks(),
+            models.head_checks(),
             models.BUNDLE_CHECKS,
             models.SPEED_CHECKS,
         )
@@ -54,21 +52,20 @@ def _cells() -> Kind:
 
 def _wrappers() -> Kind:
     from seqlab.testing import models, wrappers
-    from seqlab.testing.layers import LAYER_CHECKS, SIZES
-    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
+    from seqlab.testing.layers import LAYER_CHECKS
+    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
+        del part
         return Table(
             wrappers.FIRST,
             REGISTERED,
             wrappers.CONTRACT,
-            SIZES,
-            DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             wrappers.WRAPPER_CHECKS,
-            models.nesting_checks(part),
-            models.head_checks(part, ("classification",)),
+            models.nesting_checks(),
+            models.head_checks(("classification",)),
             models.BUNDLE_CHECKS,
         )
 
@@ -109,6 +106,9 @@ _KINDS: dict[str, Callable[[], Kind]] = {
     "regularizer": _plain("functions", "ObjectCase", "REGULARIZER_CHECKS"),
     "constraint": _plain("functions", "ObjectCase", "CONSTRAINT_CHECKS"),
     "metric": _plain("functions", "MetricCase", "METRIC_CHECKS"),
+    "tokenizer": _plain("data_parts", "TokenizerCase", "TOKENIZER_CHECKS"),
+    "feature": _plain("data_parts", "FeatureCase", "FEATURE_CHECKS"),
+    "target": _plain("data_parts", "TargetCase", "TARGET_CHECKS"),
 }
 
 #: Checks that a built-in part is known to fail, and why.

@@ -55,7 +55,10 @@ def kind_of(part: Any) -> str:
         OptionError: it has none of them; name the part as ``kind=name`` then.
     """
     from seqlab.cells.base import Cell
+    from seqlab.data.features.base import Feature
     from seqlab.data.sources.base import Source
+    from seqlab.data.targets.base import Target
+    from seqlab.data.tokenizers.base import Tokenizer
     from seqlab.engines.base import Engine
     from seqlab.heads.attention import Attention
     from seqlab.heads.base import Head
@@ -74,6 +77,9 @@ def kind_of(part: Any) -> str:
         "pooling": Pooling,
         "attention": Attention,
         "search": Search,
+        "tokenizer": Tokenizer,
+        "feature": Feature,
+        "target": Target,
     }
     for kind, base in bases.items():
         if inspect.isclass(part) and issubclass(part, base):

@@ -10,6 +10,7 @@ import torch
 
 from seqlab import registry
 from seqlab.data.spec import DataSpec
+from seqlab.data.splitting import words_of
 from seqlab.heads.schemes import chunk_labels
 
 Rows = Iterable[Mapping[str, Any]]
@@ -65,7 +66,7 @@ def most_frequent_tags(
 
 
 def _strings(value: Any) -> list[str]:
-    return value.split() if isinstance(value, str) else [str(part) for part in value]
+    return words_of(value) if isinstance(value, str) else [str(part) for part in value]
 
 
 def _most_frequent(counts: Counter[str]) -> str:

@@ -49,10 +49,11 @@ def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: D
     if not rows:
         return
     column, target = next(iter(spec.features.values())).column, spec.target
+    references = model.processor.target.references
     shown = []
     for row, prediction in zip(rows, model.predict(rows), strict=True):
         answer, expected = answer_of(prediction), row[target.column]
-        accepted = [expected, *(row.get(target.references or "") or [])]
+        accepted = [expected, *(row.get(references or "") or [])]
         right = console.shorten(answer) in map(console.shorten, accepted)
         shown.append((row[column], expected, answer, right))
     console.samples("samples (test)", shown)

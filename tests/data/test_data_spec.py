@@ -28,43 +28,56 @@ def changed(path, value):
 def test_a_spec_reads_back_what_it_writes():
     spec = DataSpec.from_mapping(GOOD)
     assert spec.features["numbers"].column == "numbers"
-    assert spec.features["text"].tokenizer.limit == 99
+    assert spec.features["text"].options["tokenizer"]["vocab_size"] == 99
+    assert spec.features["tail"].options["tokenizer"]["name"] == "tokens"
+    assert spec.target.options["tokenizer"]["normalization"] == "nfc"
     assert spec.columns == ("word", "words", "numbers", "answer")
     assert spec.input_columns == ("word", "words", "numbers")
     assert DataSpec.from_mapping(spec.to_dict()) == spec
     assert DataSpec.from_mapping(spec) is spec
 
 
-def test_defaults_of_vocabulary_limits():
-    plain = DataSpec.from_mapping(changed("features.text.tokenizer", "chars"))
-    trained = DataSpec.from_mapping(changed("features.text.tokenizer", "unigram"))
-    assert plain.features["text"].tokenizer.limit == 10_000_000
-    assert trained.features["text"].tokenizer.limit == 8000
-
-
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("batch_sise", 3, "data: unknown key 'batch_sise': did you mean 'batch_size'?"),
-        ("batch_size", 0, "data.batch_size: expected a whole number of at least 1, got 0"),
-        ("batch_size", True, "data.batch_size: expected a whole number of at least 1, got True"),
-        ("batch_size", "8", "data.batch_size: expected a whole number of at least 1, got '8'"),
-        ("validation", 1.5, "data.validation: expected a fraction between 0 and 1, or null"),
+        ("batch_sise", 3, "data.batch_sise: unknown key, did you mean 'batch_size'?"),
+        ("batch_size", 0, "data.batch_size: expected an int of at least 1, got 0"),
+        ("batch_size", True, "data.batch_size: expected an int of at least 1, got true"),
+        ("batch_size", "8", "data.batch_size: expected an int of at least 1, got '8'"),
+        ("validation", 1.5, "data.validation: expected a number in (0, 1) or null, got 1.5"),
         ("bucket", "yes", "data.bucket: expected true or false, got 'yes'"),
-        ("features", {}, "data.features: expected a mapping of at least one feature's name"),
+        ("features", {}, "data.features: expected at least one feature's name"),
         ("features", {"a b": {}}, "data.features: a feature's name is letters, digits and '_'"),
+        ("features", ["a"], "data.features: expected a mapping, got ['a']"),
         ("features.text", "word", "data.features.text: expected a mapping of keys, got 'word'"),
-        ("features.text.colum", "x", "data.features.text: unknown key 'colum': did you mean"),
-        ("features.text.kind", "txt", "data.features.text.kind: expected one of text, tokens"),
-        ("features.text.transform", "lower", "data.features.text.transform: a feature of kind"),
+        ("features.text.column", "", "data.features.text.column: expected a name, got ''"),
+        ("features.text.colum", "x", "data.features.text: feature 'text' has no option 'colum'"),
+        ("features.text.kind", "txt", "data.features.text.kind: unknown feature 'txt': did you"),
+        ("features.text.transform", "lower", "data.features.text: feature 'text' has no option"),
         ("features.tail.transform", "suffix:x", "data.features.tail.transform: expected lower"),
-        ("features.tail.standardize", True, "data.features.tail.standardize: a feature of kind"),
-        ("features.numbers.tokenizer", "chars", "data.features.numbers.tokenizer: a feature"),
-        ("features.text.tokenizer", {"size": 3}, "data.features.text.tokenizer: unknown key"),
-        ("features.text.tokenizer", "char", "data.features.text.tokenizer.name: expected one of"),
-        ("target", {"kind": "label"}, "data.target: the key 'column' is missing"),
-        ("target.kind", "tag", "data.target.kind: expected one of label, labels, tags"),
-        ("target", {"column": "y", "kind": "tags", "references": "z"}, "data.target.references"),
+        ("features.tail.standardize", True, "data.features.tail: feature 'tokens' has no option"),
+        ("features.numbers.standardize", 1, "data.features.numbers.standardize: expected true"),
+        ("features.numbers.tokenizer", "chars", "data.features.numbers: feature 'numeric' has no"),
+        ("features.text.tokenizer", {"size": 3}, "data.features.text.tokenizer: tokenizer 'words'"),
+        ("features.text.tokenizer", "char", "data.features.text.tokenizer.name: unknown tokenizer"),
+        ("features.tail.tokenizer", "chars", "data.features.tail.tokenizer: 'chars' splits text"),
+        (
+            "features.text.tokenizer",
+            {"max_length": 0},
+            "data.features.text.tokenizer.max_length: expected an int of at least 1",
+        ),
+        ("target", {"kind": "label"}, "data.target.column: no value was given"),
+        ("target.kind", "tag", "data.target.kind: unknown target 'tag': did you mean 'tags'?"),
+        (
+            "target",
+            {"column": "y", "kind": "tags", "references": "z"},
+            "data.target: target 'tags' has no option 'references'",
+        ),
+        (
+            "target",
+            {"column": "y", "kind": "labels", "separator": " "},
+            "data.target.separator: expected a separator such as ';'",
+        ),
     ],
 )
 def test_wrong_keys_and_values_are_refused_by_name(path, value, message):

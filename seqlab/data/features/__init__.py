@@ -1,0 +1,1 @@
+"""Input features, kind ``feature``: a column of raw values to ids or numbers."""

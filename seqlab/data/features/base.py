@@ -1,0 +1,46 @@
+"""What a feature is: one input of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from seqlab.data.checks import Where
+from seqlab.data.part import ColumnPart
+from seqlab.data.ragged import Ragged
+from seqlab.types import FeatureInfo
+
+
+class Feature(ColumnPart, ABC):
+    """One input of a model: a column of raw values to ids or numbers, a step at a time.
+
+    An author writes ``info``, ``encode`` and ``decode``, and where something is learnt from the
+    training rows ``fit``, ``state`` and ``restore``. Options are keyword arguments of
+    ``__init__`` after ``name`` and ``column``; their annotations are checked.
+
+    Args:
+        name: the feature's name.
+        column: the column of the data set.
+    """
+
+    def __init__(self, name: str, column: str) -> None:
+        super().__init__(column)
+        self.name = name
+
+    @property
+    @abstractmethod
+    def info(self) -> FeatureInfo:
+        """Kind and size, for the model: ``ids`` or ``numeric``."""
+
+    @abstractmethod
+    def encode(self, values: Sequence[Any], where: Where) -> Ragged:
+        """Raw values, one a row, to ids ``[T]`` or numbers ``[T, D]`` for each row.
+
+        Raises:
+            DataError: a value does not fit; the first bad row is named.
+        """
+
+    @abstractmethod
+    def decode(self, values: Sequence[Any]) -> Any:
+        """What ``encode`` made of one row, as people read it."""

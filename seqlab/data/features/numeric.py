@@ -1,0 +1,94 @@
+"""Series of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from seqlab.data.checks import Where
+from seqlab.data.features.base import Feature
+from seqlab.data.numbers import Moments, all_series, to_float32
+from seqlab.data.part import Column
+from seqlab.data.ragged import Ragged
+from seqlab.errors import BundleError
+from seqlab.schema import Flag
+from seqlab.types import FeatureInfo
+
+_MAX_CHANNELS = 1_000_000
+
+
+class NumericFeature(Feature):
+    """A series of numbers, or of rows of D numbers, with the training rows' mean and deviation.
+
+    Args:
+        name: the feature's name.
+        column: the column of the data set.
+        standardize: subtract the training mean, divide by the training standard deviation,
+            each channel by its own.
+    """
+
+    def __init__(self, name: str, column: str, *, standardize: Flag = True) -> None:
+        super().__init__(name, column)
+        self.standardize = standardize
+        self.mean, self.std = np.zeros(1), np.ones(1)
+
+    @property
+    def info(self) -> FeatureInfo:
+        """``numeric``, and the number of channels."""
+        return FeatureInfo(self.name, "numeric", len(self.mean))
+
+    def fit(self, values: Column) -> None:
+        """With mean and standard deviation of each channel over all training steps."""
+        moments: Moments | None = None
+        for chunk, where in values():
+            channels = None if moments is None else len(moments.mean)
+            flat, _ = all_series(chunk, channels, self.column, where)
+            if moments is None and len(flat):
+                moments = Moments(flat.shape[1])
+            if moments is not None:
+                moments.add(flat)
+        if moments is not None and self.standardize:
+            self.mean, self.std = moments.mean, moments.std
+        elif moments is not None:
+            self.mean, self.std = np.zeros_like(moments.mean), np.ones_like(moments.mean)
+
+    def encode(self, values: Sequence[Any], where: Where) -> Ragged:
+        """``[T, D]`` float32 for each row."""
+        flat, lengths = all_series(values, len(self.mean), self.column, where)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (flat - self.mean) / self.std
+        narrow = to_float32(scaled, lengths, self.column, where)
+        return Ragged.from_flat(narrow.reshape(-1, len(self.mean)), lengths)
+
+    def decode(self, values: Sequence[Any]) -> Any:
+        """The numbers as they were before they were scaled."""
+        return (np.asarray(values) * self.std + self.mean).tolist()
+
+    def state(self) -> dict[str, Any]:
+        """Mean and standard deviation of each channel."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    def restore(self, state: Any) -> None:
+        """Take mean and standard deviation.
+
+        Raises:
+            BundleError: they are missing or no finite numbers.
+        """
+        what = f"feature '{self.name}'"
+        mean, std = _numbers(state, "mean"), _numbers(state, "std")
+        if mean is None or std is None:
+            raise BundleError(f"{what} needs lists of numbers 'mean', 'std'")
+        if len(mean) != len(std) or not mean or len(mean) > _MAX_CHANNELS:
+            raise BundleError(f"{what}: mean and std must have one number a channel")
+        if not all(map(math.isfinite, [*mean, *std])) or min(std) <= 0:
+            raise BundleError(f"{what}: mean and std must be finite, std positive")
+        self.mean, self.std = np.array(mean, np.float64), np.array(std, np.float64)
+
+
+def _numbers(state: Any, key: str) -> list[float] | None:
+    numbers = state.get(key) if isinstance(state, dict) else None
+    good = isinstance(numbers, list) and not {type(n) for n in numbers} - {int, float}
+    return numbers if good else None

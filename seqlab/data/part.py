@@ -1,0 +1,75 @@
+"""What features and targets have in common: a column, and what is fitted on it and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from seqlab.data.checks import Where
+from seqlab.data.restoring import restoring
+from seqlab.data.tokenizers.base import Tokenizer, VocabularyError
+
+#: A way to go through one column of the training rows in chunks, as often as needed.
+Column = Callable[[], Iterable[tuple[Sequence[Any], Where]]]
+
+
+class ColumnPart:
+    """Base of ``Feature`` and ``Target``: one column of a data set, and what is fitted on it.
+
+    Args:
+        column: the column.
+
+    Attributes:
+        tokenizer: kept with the bundle in a file of its own, or None.
+    """
+
+    tokenizer: Tokenizer | None = None
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def fit(self, values: Column) -> None:
+        """Learn from the training rows; a part that learns nothing leaves this out.
+
+        Args:
+            values: gives the column's values in chunks, as often as wanted, and where they stand.
+
+        Raises:
+            DataError: a value does not fit.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """What was fitted, as plain JSON values; a part that overrides this has ``restore``."""
+        return {}
+
+    def restore(self, state: Any) -> None:
+        """Take what ``state`` gave; it comes from a file and is checked.
+
+        Raises:
+            BundleError: it is not what ``state`` gives.
+        """
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether there is something to ``restore``."""
+        return type(self).state is not ColumnPart.state
+
+    def restored(self, state: Any, where: str) -> None:
+        """``restore``, with any mistake as one line that begins with ``where``.
+
+        Raises:
+            BundleError: whatever ``restore`` does not like.
+        """
+        with restoring(where, f"what a {type(self).__name__} keeps"):
+            self.restore(state)
+
+    def learn_tokens(self, tokenizer: Tokenizer, chunks: Callable[[], Iterable[Any]]) -> None:
+        """Let a tokenizer learn; what it cannot is said with the column's name.
+
+        Raises:
+            DataError: the texts and the options leave nothing to learn from.
+        """
+        try:
+            tokenizer.learn(chunks)
+        except VocabularyError as error:
+            raise VocabularyError(f"column '{self.column}': tokenizer: {error}") from error

@@ -1,0 +1,1 @@
+"""Targets, kind ``target``: what a model learns to predict."""

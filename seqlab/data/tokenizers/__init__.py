@@ -1,0 +1,1 @@
+"""Tokenizers, kind ``tokenizer``: text to ids and back."""

@@ -1,0 +1,149 @@
+"""Tokenizers kept as a Hugging Face ``tokenizer.json``: the parts around a model, and its entries.
+
+What splits and what lowers case is chosen by the options alone; a file gives only the entries,
+and one that claims other parts is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer as Pipeline
+from tokenizers import normalizers
+
+from seqlab.data.tokenizers.base import Tokenizer
+from seqlab.data.tokenizers.marks import UNK
+from seqlab.errors import BundleError
+
+_ENTRIES = ("vocab", "merges")
+_FORMS = {"nfc": normalizers.NFC, "nfd": normalizers.NFD,
+          "nfkc": normalizers.NFKC, "nfkd": normalizers.NFKD}  # fmt: skip
+
+
+class Parts(NamedTuple):
+    """What stands around a model in a ``tokenizer.json``."""
+
+    normalizer: Any = None
+    pre_tokenizer: Any = None
+    decoder: Any = None
+
+
+class PipelineTokenizer(Tokenizer):
+    """Base of the tokenizers that Hugging Face's library can read and run as well."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._pipeline: Pipeline | None = None
+
+    @abstractmethod
+    def parts(self) -> Parts:
+        """The parts around the model."""
+
+    @abstractmethod
+    def earlier_parts(self) -> Parts:
+        """Those of files that know neither Unicode forms nor text that looks like marks."""
+
+    @abstractmethod
+    def model(self, content: Mapping[str, Any]) -> Any:
+        """A model of the library from entries that were learnt here or read from a file."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The library's tokenizer with the same ids."""
+        if self._pipeline is None:
+            raise BundleError("this tokenizer has learnt nothing yet")
+        return self._pipeline
+
+    @property
+    def size(self) -> int:
+        """The number of entries, marks included."""
+        return self.pipeline.get_vocab_size()
+
+    def entry(self, index: int) -> str:
+        """The entry with an id, as the vocabulary writes it."""
+        found: str | None = self.pipeline.id_to_token(index)
+        return UNK if found is None else found
+
+    def steps(self) -> list[normalizers.Normalizer]:
+        """Unicode form and lower case, as steps of the library."""
+        form = _FORMS.get(self.normalization)
+        return [*([form()] if form else []), *([normalizers.Lowercase()] if self.lowercase else [])]
+
+    def build(self, content: Mapping[str, Any]) -> None:
+        """Put the parts around a model with these entries.
+
+        Raises:
+            BundleError: the marks do not have the first ids.
+        """
+        pipeline = _dressed(self.model(content), self.parts())
+        if [pipeline.token_to_id(mark) for mark in self.marks] != list(range(len(self.marks))):
+            raise BundleError(f"the vocabulary must begin with {', '.join(self.marks)}")
+        self._pipeline = pipeline
+
+    def content(self) -> dict[str, Any]:
+        """A ``tokenizer.json``."""
+        written: dict[str, Any] = json.loads(self.pipeline.to_str())
+        return written
+
+    def restore(self, content: Mapping[str, Any]) -> None:
+        """Take the entries of a ``tokenizer.json``.
+
+        Raises:
+            BundleError: it is damaged, its ids are not 0 to n - 1, or it is no file of this
+                tokenizer.
+        """
+        kind = type(self).__name__
+        model = content.get("model")
+        if not isinstance(model, Mapping):
+            raise BundleError("it has no 'model'")
+        _check_entries(model.get("vocab"))
+        self.build(model)
+        old = _parts_of(_dressed(self.model(model), self.earlier_parts()))
+        rebuilt, found = self.content(), dict(content)
+        rebuilt["model"], found["model"] = _bare(rebuilt["model"]), _bare(model)
+        for key, value in found.items():
+            if value != rebuilt.get(key) and not (key in old and value == old[key]):
+                raise BundleError(f"its '{key}' is not that of a {kind} made here")
+
+
+def _dressed(model: Any, parts: Parts) -> Pipeline:
+    pipeline = Pipeline(model)
+    for name, part in parts._asdict().items():
+        if part is not None:
+            setattr(pipeline, name, part)
+    return pipeline
+
+
+def _parts_of(pipeline: Pipeline) -> dict[str, Any]:
+    written = json.loads(pipeline.to_str())
+    return {name: written[name] for name in Parts._fields}
+
+
+def _bare(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in model.items() if key not in _ENTRIES}
+
+
+def _check_entries(vocab: Any) -> None:
+    """Refuse entries whose ids are not 0 to n - 1, each once, before anything is built of them."""
+    if isinstance(vocab, Mapping):
+        ids = vocab.values()
+        whole = all(type(index) is int for index in ids)
+        if not whole or len(set(ids)) != len(vocab) or set(ids) != set(range(len(vocab))):
+            raise BundleError(
+                f"the ids of its {len(vocab)} entries must be 0 to {len(vocab) - 1}, each once"
+            )
+        return
+    if not isinstance(vocab, list) or not all(map(_is_scored, vocab)):
+        raise BundleError("its 'vocab' must be a mapping of entries to ids, or a list of pairs")
+    if len({entry for entry, _ in vocab}) != len(vocab):
+        raise BundleError("its entries must be there once each")
+
+
+def _is_scored(pair: Any) -> bool:
+    if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str) or not pair[0]:
+        return False
+    return type(pair[1]) in (int, float) and math.isfinite(pair[1])

@@ -1,0 +1,275 @@
+"""One run of a compiled recurrence over time-major tensors, forward and backward."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from seqlab.engines.kernel import MOST, Kernel
+
+
+def _pointers(names: str) -> list[tuple[str, type]]:
+    return [(name, ctypes.c_void_p) for name in names.split()]
+
+
+def _numbers(names: str) -> list[tuple[str, type]]:
+    return [(name, ctypes.c_int64) for name in names.split()]
+
+
+class Run(ctypes.Structure):
+    """Mirrors ``Run`` of ``native/run.h``; pointers are 0 where there is nothing."""
+
+    _fields_ = [
+        *_numbers("steps batch hidden inner masks reverse threads"),
+        *_pointers("x"), *_numbers("x_t x_b"),
+        *_pointers("weight bias gain narrow mask drop zone"), ("zone_rate", ctypes.c_double),
+        *_pointers("second output saved unit scale wide"), *_numbers("wide_t"),
+        ("reduced", ctypes.c_void_p * 2),
+        ("history", ctypes.c_void_p * MOST), ("ring", ctypes.c_int64 * MOST),
+        ("parameter", ctypes.c_void_p * MOST), ("noise", ctypes.c_void_p * MOST),
+        *_pointers("d_output"), *_numbers("d_t d_b"),
+        ("d_state", ctypes.c_void_p * MOST), *_pointers("d_x d_h"),
+        ("d_reduced", ctypes.c_void_p * 2), *_pointers("d_parameter d_gain d_bias"),
+    ]  # fmt: skip
+
+
+@dataclass
+class Call:
+    """One run of a kernel over a sequence: its fixed arguments and the memory it fills.
+
+    H units; P is the width of what the recurrent matrix multiplies; S, that of the first state
+    field, is P where ``proj_size`` narrows it, else H.
+
+    ``mask`` is ``[T, B]`` bool, ``drop`` ``[B, 1 or G, P]``, ``noise`` ``[T, B, H]`` each. A
+    narrowed state has its zoneout apart: ``zone``, the mask ``[T, B, P]`` or the expectation.
+    """
+
+    kernel: Kernel
+    hidden: int
+    inner: int
+    reverse: bool
+    keep: bool
+    mask: Tensor | None
+    drop: Tensor | None
+    noise: Sequence[Tensor]
+    zone: Tensor | float
+    run: Run = field(default_factory=Run)
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Tensor] = field(default_factory=list)
+    alive: list[Tensor] = field(default_factory=list)
+
+    def _set(self, name: str, tensor: Tensor | None) -> None:
+        if tensor is not None:
+            self.memory[name] = tensor
+            setattr(self.run, name, tensor.data_ptr())
+
+    def _set_each(self, name: str, index: int, tensor: Tensor) -> None:
+        """As ``_set``, for one of the recurrent products: ``reduced`` and ``d_reduced``."""
+        self.memory[f"{name}{index}"] = tensor
+        getattr(self.run, name)[index] = tensor.data_ptr()
+
+    # -- forward -----------------------------------------------------------------------------
+
+    def forward(
+        self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run all steps.
+
+        Args:
+            x_TBG: the projected input.
+            tensors: recurrent matrix, recurrent bias, gain, initial state, the matrix of
+                ``proj_size``, own parameters; None where there is none.
+
+        Returns:
+            Output ``[T, B, H]``, or ``[T, B, P]`` with ``proj_size``, and the final state's
+            tensors.
+        """
+        after = 3 + self.kernel.equations.states
+        states = [state for state in tensors[3:after] if state is not None]
+        steps, batch = x_TBG.shape[:2]
+        run, layout = self.run, self.kernel.layout
+        run.steps, run.batch, run.reverse = steps, batch, self.reverse
+        run.hidden, run.inner = self.hidden, self.inner
+        run.threads = torch.get_num_threads()
+        if x_TBG.stride(2) != 1:
+            x_TBG = x_TBG.contiguous()
+        run.x, run.x_t, run.x_b = x_TBG.data_ptr(), x_TBG.stride(0), x_TBG.stride(1)
+        self._matrices([*tensors[:3], tensors[after]])
+        self._inputs([own for own in tensors[after + 1 :] if own is not None])
+        self._allocate(x_TBG, states)
+        alias = layout.output_field if self.mask is None else None
+        output = None if alias is None else self._after(self.history[alias])
+        if output is None:
+            output = x_TBG.new_empty(steps, batch, states[0].shape[1])
+            run.output = output.data_ptr()
+        self.kernel.library.forward(ctypes.byref(run))
+        last = 0 if self.reverse else steps
+        finals = [h[last % 2 if h.shape[0] == 2 else last].clone() for h in self.history]
+        return self._narrowed(output), finals
+
+    def _matrices(self, tensors: Sequence[Tensor | None]) -> None:
+        for name, tensor in zip(("weight", "bias", "gain", "narrow"), tensors, strict=True):
+            self._set(name, None if tensor is None else tensor.contiguous())
+
+    def _inputs(self, parameters: Sequence[Tensor]) -> None:
+        if self.mask is not None:
+            self._set("mask", self.mask.contiguous().view(torch.uint8))
+        if self.drop is not None:
+            self._set("drop", self.drop.contiguous())
+            self.run.masks = self.drop.shape[1]
+        if isinstance(self.zone, Tensor):
+            self._set("zone", self.zone.contiguous())
+        else:
+            self.run.zone_rate = self.zone
+        for index, parameter in enumerate(parameters):
+            self.run.parameter[index] = parameter.data_ptr()
+        for index, noise in enumerate(self.noise):
+            self.run.noise[index] = noise.data_ptr()
+        self.alive = [*parameters, *self.noise]
+
+    def _allocate(self, x_TBG: Tensor, states: Sequence[Tensor]) -> None:
+        steps, batch = x_TBG.shape[:2]
+        equations, layout = self.kernel.equations, self.kernel.layout
+        shown = layout.output_field if self.mask is None else None
+        for index, state in enumerate(states):
+            ring = not self.keep and index != shown
+            slots = 2 if ring else steps + 1
+            history = x_TBG.new_empty(slots, batch, state.shape[1])
+            start = steps if self.reverse else 0
+            history[start % 2 if ring else start] = state
+            self.history.append(history)
+            self.run.history[index], self.run.ring[index] = history.data_ptr(), ring
+        if equations.second is not None:
+            self._set("second", x_TBG.new_empty(steps, batch, self.hidden))
+        if equations.narrows:
+            self._set("wide", x_TBG.new_empty(steps if self.keep else 1, batch, self.hidden))
+            self.run.wide_t = batch * self.hidden if self.keep else 0
+        if self.keep:
+            self._set("saved", x_TBG.new_empty(steps, batch, layout.saved * self.hidden))
+            if "narrow" in self.memory and not equations.narrows:
+                for index in range(equations.products):
+                    self._set_each("reduced", index, x_TBG.new_empty(steps, batch, self.inner))
+            if equations.normalised:
+                self._set("unit", x_TBG.new_empty(steps, batch, equations.gates * self.hidden))
+                self._set("scale", x_TBG.new_empty(steps, batch, 2))
+
+    def _after(self, history: Tensor) -> Tensor:
+        """The states after each step: the history's own memory, but no view to autograd."""
+        part = history[:-1] if self.reverse else history[1:]
+        return history.new_empty(0).set_(
+            part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
+        )
+
+    def _narrowed(self, output: Tensor) -> Tensor:
+        """The output, through ``proj_size``'s matrix where the loop has not done that."""
+        if "narrow" not in self.memory or self.kernel.equations.narrows:
+            return output
+        if self.keep:
+            self.memory["output"] = output
+        return output @ self.memory["narrow"].T
+
+    # -- backward ----------------------------------------------------------------------------
+
+    def backward(
+        self, grads: Sequence[Tensor | None], needed: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """Gradients of what ``forward`` was given: the input, then the tensors.
+
+        Args:
+            grads: gradients of the output and of the final state; None for zero.
+            needed: for each of the tensors, whether its gradient is asked for.
+        """
+        equations = self.kernel.equations
+        d_output = grads[0]
+        if d_output is not None and "output" in self.memory:
+            d_output = d_output @ self.memory["narrow"]
+        d_x, d_h = self._gradients(d_output)
+        d_states = self._state_gradients(grads[1:])
+        own = len(equations.parameters) + len(equations.buffers)
+        like, rows = self.history[0], d_x.shape[2]
+        if own:
+            self._set("d_parameter", like.new_zeros(self.run.threads, own, self.hidden))
+        if equations.normalised:
+            for name in ("d_gain", "d_bias"):
+                self._set(name, like.new_zeros(self.run.threads, rows))
+        self.kernel.library.backward(ctypes.byref(self.run))
+        d_weight = self._weight_gradient(d_h) if needed[0] else None
+        d_bias = d_gain = None
+        if equations.normalised:
+            d_gain, d_bias = self.memory["d_gain"].sum(0), self.memory["d_bias"].sum(0)
+        elif needed[1]:
+            d_bias = d_h.flatten(0, 1).sum(0)
+        d_narrow = self._narrow_gradient(grads[0]) if needed[3 + len(d_states)] else None
+        d_own = self.memory["d_parameter"].sum(0).unbind(0) if own else ()
+        found = [d_x, d_weight, d_bias, d_gain, *d_states, d_narrow, *d_own]
+        return [d if index == 0 or needed[index - 1] else None for index, d in enumerate(found)]
+
+    def _gradients(self, d_output: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Memory for the gradients of the gates' input and recurrent parts."""
+        run, like, equations = self.run, self.history[0], self.kernel.equations
+        d_x = like.new_empty(run.steps, run.batch, equations.gates * self.hidden)
+        d_h = d_x if self.kernel.layout.same else torch.empty_like(d_x)
+        run.d_x, run.d_h, run.d_output = d_x.data_ptr(), d_h.data_ptr(), None
+        if "narrow" in self.memory:
+            for index in range(1 if equations.narrows else equations.products):
+                reduced = like.new_empty(run.steps, run.batch, self.inner)
+                self._set_each("d_reduced", index, reduced)
+        if d_output is not None:
+            d_output = d_output if d_output.stride(2) == 1 else d_output.contiguous()
+            self._set("d_output", d_output)
+            run.d_t, run.d_b = d_output.stride(0), d_output.stride(1)
+        return d_x, d_h
+
+    def _state_gradients(self, d_finals: Sequence[Tensor | None]) -> list[Tensor]:
+        """The final state's gradients, in memory that will hold the initial state's."""
+        found = []
+        for index, (d_final, history) in enumerate(zip(d_finals, self.history, strict=True)):
+            d_state = history.new_zeros(history.shape[1:])
+            if d_final is not None:
+                d_state.copy_(d_final)
+            self.run.d_state[index] = d_state.data_ptr()
+            found.append(d_state)
+        return found
+
+    def _source(self, product: int) -> Tensor:
+        """``[T, B, S or H]``: what one recurrent product is computed from at each step."""
+        if product:
+            return self.memory["second"]
+        return self.history[0][1:] if self.reverse else self.history[0][:-1]
+
+    def _factors(self) -> Iterator[tuple[slice, Tensor]]:
+        """Rows of the recurrent matrix, and what they multiplied at each step: ``[T, B, P]``."""
+        equations = self.kernel.equations
+        gates = (0, equations.first_gates, equations.gates)
+        for product in range(equations.products):
+            first, last = gates[product : product + 2]
+            vector = self.memory.get(f"reduced{product}", self._source(product))
+            if self.drop is None:
+                yield slice(first * self.hidden, last * self.hidden), vector
+                continue
+            tied = self.drop.shape[1] == 1
+            for gate in [first] if tied else range(first, last):
+                rows = slice(gate * self.hidden, (last if tied else gate + 1) * self.hidden)
+                yield rows, vector * self.drop[:, 0 if tied else gate]
+
+    def _weight_gradient(self, d_h: Tensor) -> Tensor:
+        """``[G*H, P]``: one product over all steps for rows that multiply the same vector."""
+        flat = d_h.flatten(0, 1)
+        parts = [flat[:, rows].T @ vector.flatten(0, 1) for rows, vector in self._factors()]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _narrow_gradient(self, d_output: Tensor | None) -> Tensor:
+        """``[P, H]``: one product over all steps for each vector that the matrix narrowed."""
+        if self.kernel.equations.narrows:
+            pairs = [(self.memory["d_reduced0"], self.memory["wide"])]
+        else:
+            products = range(self.kernel.equations.products)
+            pairs = [(self.memory[f"d_reduced{i}"], self._source(i)) for i in products]
+            if d_output is not None:
+                pairs.append((d_output, self.memory["output"]))
+        terms = [d.flatten(0, 1).T @ vector.flatten(0, 1) for d, vector in pairs]
+        return torch.stack(terms).sum(0)

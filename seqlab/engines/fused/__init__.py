@@ -1,1 +1,0 @@
-"""The vendors' kernels (oneDNN, ATen, cuDNN): one cell, or several in one call."""

@@ -1,0 +1,182 @@
+"""Cells of one kind as levels that one run of a vendor's kernel computes.
+
+A level is one cell, or a forward and a backward one over the same input; the next level takes
+their outputs side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from seqlab.cells.base import Cell
+from seqlab.cells.gated import GatedCell
+from seqlab.cells.noise import Noise
+from seqlab.engines.replay import OnceDifferentiable, replay
+from seqlab.engines.vendor import Form, is_sparse, pads, run_packed, run_padded, run_whole
+from seqlab.types import State
+
+
+class Kind(NamedTuple):
+    """What cells must have in common to be run by one call."""
+
+    kernel: str
+    hidden_size: int
+    biased: bool
+    proj_size: int | None
+    dtype: torch.dtype
+
+
+def kind_of(cell: Cell) -> Kind | None:
+    """The cell's kind; None if no vendor kernel computes it."""
+    kernel = cell.vendor_kernel().name
+    if kernel is None or not isinstance(cell, GatedCell):
+        return None
+    dtype = cell.weight_hh.dtype
+    return Kind(kernel, cell.hidden_size, cell.bias is not None, cell.proj_size, dtype)
+
+
+def joins_masked(kind: Kind, directions: int, x_BTD: Tensor, *, at_rest: bool) -> bool:
+    """Whether one run of several cells is the fastest for a masked batch.
+
+    Args:
+        kind: what the cells are.
+        directions: 1 or 2.
+        x_BTD: the input.
+        at_rest: whether every initial state is zero.
+    """
+    return x_BTD.device.type != "cpu" or pads(kind.kernel, directions, at_rest=at_rest)
+
+
+def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
+    """The weights in the order and form of torch's kernels, which have two biases or none."""
+    recurrent: Tensor = cell.weight_hh
+    if noise is not None and noise.weight_mask is not None:
+        recurrent = recurrent * noise.weight_mask
+    weights: list[Tensor] = [cell.weight_ih, recurrent]
+    if cell.bias is not None:
+        second = cell.recurrent_bias
+        weights += [cell.bias, torch.zeros_like(cell.bias) if second is None else second]
+    if cell.weight_hr is not None:
+        weights.append(cell.weight_hr)
+    return weights
+
+
+def run_levels(
+    levels: Sequence[Sequence[GatedCell]],
+    x_BTD: Tensor,
+    states: Sequence[State],
+    mask: Tensor | None,
+    *,
+    reverse: bool,
+    at_rest: bool = False,
+    noise: Noise | None = None,
+) -> tuple[Tensor, list[State]]:
+    """Cells of one kind on top of each other, each level in one or both directions.
+
+    Args:
+        levels: from the input to the output, one cell or a forward and a backward one.
+        x_BTD: input; masked steps are already zero.
+        states: the initial state of each cell, in the order of ``levels``.
+        mask: ``[B, T]`` bool or None.
+        reverse: the forward cells run from the last step to the first, and the backward ones
+            against them.
+        at_rest: whether every initial state is known to be zero.
+        noise: masks of the first cell's recurrent matrix; only where there is one cell.
+
+    Returns:
+        ``[B, T, E]``, the last level's outputs with the directions side by side, and the final
+        state of each cell.
+    """
+    cells = [cell for level in levels for cell in level]
+    weights = [weight for cell in cells for weight in kernel_weights(cell, noise)]
+    kernel = cast("str", cells[0].vendor_kernel().name)
+    fields = [
+        # a view costs less than a copy
+        parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
+        for parts in zip(*states, strict=True)
+    ]
+    wanted = torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (x_BTD, *fields, *weights)
+    )
+    form = Form(kernel, len(levels), len(levels[0]), cells[0].bias is not None, wanted)
+    padded = x_BTD.device.type == "cpu" and pads(kernel, form.directions, at_rest=at_rest)
+
+    def run(x: Tensor, *rest: Tensor) -> Sequence[Tensor]:
+        start, given = rest[: form.fields], rest[form.fields :]
+        if mask is None:
+            return run_whole(form, x, start, given, reverse=reverse)
+        function = run_padded if padded and not is_sparse(mask) else run_packed
+        return function(form, x, start, given, mask, reverse=reverse)
+
+    inputs = (x_BTD, *fields, *weights)
+    if _lacks_type(kernel, x_BTD):
+        with torch.autocast("cpu", enabled=False):
+            output, *finals = run(x_BTD.to(weights[0].dtype), *inputs[1:])
+    elif wanted and _once_differentiable(x_BTD):
+        again = _repeat(levels, mask, reverse=reverse)
+        output, *finals = OnceDifferentiable.apply(run, again, *inputs)  # type: ignore[no-untyped-call]  # autograd's own
+    else:
+        output, *finals = run(*inputs)
+    finals = [final.to(part.dtype) for final, part in zip(finals, fields, strict=True)]
+    parts = zip(*(final.unbind() for final in finals), strict=True)
+    return output, [cell.State(*part) for cell, part in zip(cells, parts, strict=True)]
+
+
+def _lacks_type(kernel: str, x_BTD: Tensor) -> bool:
+    """Whether autocast asks oneDNN for a type that it has no LSTM for; float32 is run then."""
+    if kernel != "lstm" or x_BTD.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch's own
+        return False
+    asked = torch.get_autocast_dtype("cpu")
+    return asked != torch.bfloat16 or not torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001  # no other
+
+
+def _once_differentiable(x_BTD: Tensor) -> bool:
+    """Whether the kernel has no gradients of gradients: cuDNN's have none, the CPU's do."""
+    return x_BTD.device.type != "cpu"
+
+
+def _repeat(
+    levels: Sequence[Sequence[GatedCell]], mask: Tensor | None, *, reverse: bool
+) -> Callable[..., Sequence[Tensor]]:
+    """The same run, of the same tensors, by the reference loop."""
+
+    def loop(value: Tensor, *rest: Tensor) -> Sequence[Tensor]:
+        count = len(levels[0][0].state_sizes)
+        states = list(zip(*(field.unbind() for field in rest[:count]), strict=True))
+        weights = list(rest[count:])
+        finals: list[Sequence[Tensor]] = []
+        for level in levels:
+            outputs = []
+            for direction, cell in enumerate(level):
+                own = [weights.pop(0) for _ in kernel_weights(cell, None)]
+                output, *final = _loop_cell(
+                    cell, value, states[len(finals)], own, mask, reverse=reverse != bool(direction)
+                )
+                outputs.append(output)
+                finals.append(final)
+            value = torch.cat(outputs, -1)
+        return (value, *(torch.stack(parts) for parts in zip(*finals, strict=True)))
+
+    return loop
+
+
+def _loop_cell(
+    cell: GatedCell, x_BTD: Tensor, state: Sequence[Tensor], weights: list[Tensor],
+    mask: Tensor | None, *, reverse: bool,
+) -> Sequence[Tensor]:  # fmt: skip
+    """One cell by the reference loop, with the weights in the kernel's order."""
+    matrix, recurrent, *rest = weights
+    bias, second = rest[:2] if cell.bias is not None else (None, None)
+    names, own = ([], []) if cell.weight_hr is None else (["weight_hr"], [rest[-1]])
+    projected = F.linear(x_BTD.to(matrix.dtype), matrix, bias).transpose(0, 1)
+    repeat = replay(cell, None, mask, reverse=reverse, names=names)
+    second = None if cell.recurrent_bias is None else second
+    output, *final = repeat(projected, recurrent, second, None, *state, *own)
+    return (output.transpose(0, 1), *final)

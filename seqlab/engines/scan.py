@@ -1,0 +1,90 @@
+"""Runs linear recurrences: their coefficients for all times at once, then one scan."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from seqlab.cells.base import Cell, HiddenState
+from seqlab.cells.linear import LinearRecurrentCell
+from seqlab.engines.base import Engine
+from seqlab.engines.linear_pass import linear_pass, runs_here
+from seqlab.engines.linear_scan import masked_scan
+from seqlab.types import State
+
+#: Values of the state at all steps up to which a sequence is run at once on a CPU.
+MOST_AT_ONCE = 1 << 21
+#: As many of a longer one make a part; coefficients and gradients then stay in the cache.
+PART = 1 << 19
+#: Steps below which a part costs more than it gives.
+SHORTEST_PART = 32
+
+
+class ScanEngine(Engine):
+    """Runs ``LinearRecurrentCell``s, whose a and b are computed for all times at once.
+
+    On a CPU with a compiler the recurrence itself is one compiled pass over time, elsewhere an
+    associative scan in torch's operations.
+    """
+
+    name = "scan"
+    strength = "the recurrence is linear, so its coefficients are computed for all steps at once"
+
+    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
+        """Not a linear recurrence, or one with a step or noise of its own."""
+        del x_BTD
+        if not isinstance(cell, LinearRecurrentCell):
+            return f"{type(cell).__name__} is not a LinearRecurrentCell"
+        if type(cell).step is not LinearRecurrentCell.step:
+            return f"{type(cell).__name__} has its own step"
+        return None if noise is None else f"{type(cell).__name__} draws noise for each step"
+
+    def run(
+        self,
+        cell: Cell,
+        x_BTD: Tensor,
+        state: State,
+        mask: Tensor | None,
+        *,
+        reverse: bool,
+        noise: Any,
+    ) -> tuple[Tensor, State]:
+        """All steps; see ``Engine.run``."""
+        del noise
+        linear = cast("LinearRecurrentCell", cell)
+        length = _part_length(linear, x_BTD)
+        if length >= x_BTD.shape[1]:
+            return _run(linear, x_BTD, state, mask, reverse=reverse)
+        inputs = torch.split(x_BTD, length, 1)
+        masks = [None] * len(inputs) if mask is None else torch.split(mask, length, 1)
+        outputs: list[Tensor] = []
+        order = range(len(inputs))
+        for part in reversed(order) if reverse else order:
+            output, state = _run(linear, inputs[part], state, masks[part], reverse=reverse)
+            outputs.append(output)
+        return torch.cat(outputs[::-1] if reverse else outputs, 1), state
+
+
+def _part_length(cell: LinearRecurrentCell, x_BTD: Tensor) -> int:
+    """Steps to run at once: all, or so many that their values stay in a processor's cache."""
+    batch, steps, _ = x_BTD.shape
+    if x_BTD.device.type != "cpu" or batch * steps * cell.hidden_size <= MOST_AT_ONCE:
+        return steps
+    return max(SHORTEST_PART, PART // (batch * cell.hidden_size))
+
+
+def _run(
+    cell: LinearRecurrentCell, x_BTD: Tensor, state: State, mask: Tensor | None, *, reverse: bool
+) -> tuple[Tensor, State]:
+    """All steps of a sequence or of a part of one."""
+    x, a, b = cell.project(x_BTD)
+    start = cell.unpack(state[0])
+    dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), start.dtype)
+    run = linear_pass if runs_here(b, dtype) else masked_scan
+    h, last = run(a.to(dtype), b.to(dtype), start.to(dtype), mask, reverse=reverse)
+    output = cell.readout(x, h)
+    if mask is not None:
+        output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
+    return output, HiddenState(cell.pack(last))

@@ -1,1 +1,0 @@
-"""Linear recurrences: all coefficients at once, then one pass or scan over time."""

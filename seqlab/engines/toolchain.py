@@ -1,0 +1,152 @@
+"""The machine's C++ compiler, and a cache of what it made, shared by all processes of a user."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+NATIVE = Path(__file__).parent / "native"
+CACHE_VARIABLE = "SEQLAB_CACHE"
+_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
+          "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
+
+
+class CompilerError(Exception):
+    """There is no working compiler here; the message says what was tried."""
+
+
+class Compiler(NamedTuple):
+    """A C++ compiler that was seen working, with the flags for this machine."""
+
+    path: str
+    flags: tuple[str, ...]
+    identity: str
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: ``$SEQLAB_CACHE``, or ``seqlab`` in the user's cache folder.
+
+    Raises:
+        CompilerError: the folder belongs to somebody else, or others may write to it.
+    """
+    base = os.environ.get(CACHE_VARIABLE)
+    if base is None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "seqlab" / "kernels"
+    else:
+        folder = Path(base) / "kernels"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise CompilerError(f"the cache folder {folder} cannot be made: {error}") from error
+    if hasattr(os, "geteuid") and (
+        status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    ):
+        raise CompilerError(
+            f"the cache folder {folder} can be written by others; set {CACHE_VARIABLE} to a folder "
+            "of your own"
+        )
+    return folder
+
+
+@functools.cache
+def find_compiler() -> Compiler:
+    """The first of ``$CXX``, g++, clang++, c++ that makes a working library.
+
+    Raises:
+        CompilerError: none does.
+    """
+    if os.name != "posix":
+        raise CompilerError("compiled code needs Linux or macOS")
+    candidates = [os.environ.get("CXX"), "g++", "clang++", "c++"]
+    found = [path for name in candidates if name and (path := shutil.which(name))]
+    for path in found:
+        for extra in (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ()):
+            flags = (*_FLAGS, *extra)
+            identity = _identity(path)
+            if _known_to_work(path, flags, identity):
+                return Compiler(path, flags, identity)
+    tried = ", ".join(found) or "g++, clang++, c++ are not on PATH"
+    raise CompilerError(f"no working C++ compiler ({tried}); install g++ or set CXX")
+
+
+def _known_to_work(path: str, flags: tuple[str, ...], identity: str) -> bool:
+    """Whether a compiler works; a mark in the cache spares later processes the proof."""
+    text = "\0".join([path, *flags, identity])
+    mark = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.works"
+    if mark.exists():
+        return True
+    works = _works(path, flags)
+    if works:
+        mark.touch()
+    return works
+
+
+def _works(path: str, flags: tuple[str, ...]) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "probe.cpp", Path(folder) / "probe.so"
+        source.write_text('extern "C" int answer() { return 42; }\n')
+        command = [path, *flags, str(source), "-o", str(target)]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60)  # noqa: S603  # the user's own compiler
+        if done.returncode:
+            return False
+        with contextlib.suppress(OSError):
+            return int(ctypes.CDLL(str(target)).answer()) == 42
+        return False
+
+
+def _identity(path: str) -> str:
+    """What the compiled code depends on beside its source: compiler and processor."""
+    status = Path(path).resolve().stat()
+    version = f"{Path(path).resolve()} {status.st_size} {status.st_mtime_ns}"
+    processor = platform.machine() + platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        processor += next((ln for ln in lines if ln.lower().startswith(("flags", "features"))), "")
+    return f"{version} {processor}"
+
+
+@functools.cache
+def load_library(source: str, real: str) -> ctypes.CDLL:
+    """Compile a source that includes headers of ``native``, or take it from the cache.
+
+    Args:
+        source: the C++ text.
+        real: ``float`` or ``double``, the type of all values.
+
+    Raises:
+        CompilerError: no compiler, or it refuses the source.
+    """
+    compiler = find_compiler()
+    headers = "".join(path.read_text() for path in sorted(NATIVE.glob("*.h")))
+    text = "\0".join([source, real, headers, compiler.path, *compiler.flags, compiler.identity])
+    folder = cache_folder()
+    target = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
+    if not target.exists():
+        _compile(compiler, source, real, target)
+    return ctypes.CDLL(str(target))
+
+
+def _compile(compiler: Compiler, source: str, real: str, target: Path) -> None:
+    """Compile next to the target and rename, so that other processes never see half a file."""
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        text, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+        text.write_text(source)
+        command = [compiler.path, *compiler.flags, f"-DREAL={real}", f"-I{NATIVE}", str(text),
+                   "-o", str(made)]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=600)  # noqa: S603  # as above
+        if done.returncode:
+            reason = next((ln for ln in done.stderr.splitlines() if "error" in ln), done.stderr)
+            raise CompilerError(f"{compiler.path} failed: {reason.strip()[:300]}")
+        made.replace(target)

@@ -1,0 +1,217 @@
+"""From a gated cell's ``update`` to elementwise expressions of its values and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from seqlab.cells.base import next_state, state_fields
+from seqlab.cells.gated import GatedCell
+from seqlab.cells.zoneout import zone_out
+from seqlab.engines.aten_maths import NotElementwiseError, Translation
+from seqlab.engines.expressions import Builder, Node, const, ordered, variable
+
+#: Parameters that the base class applies outside ``update``.
+OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_bias", "norm_ih",
+                     "norm_hh"})  # fmt: skip
+aten = torch.ops.aten
+
+
+class Traced(NamedTuple):
+    """What one function computes: its values, and the gradients of its inputs.
+
+    ``inputs`` and ``gradients`` are parallel; a gradient may be the number 0. ``cotangents`` stand
+    for the gradients of the values.
+    """
+
+    values: tuple[Node, ...]
+    inputs: tuple[Node, ...]
+    gradients: tuple[Node, ...]
+
+
+class Equations(NamedTuple):
+    """A cell's equations as expressions.
+
+    ``update``: values are the output and the next state's fields. ``second``: the input of the
+    second recurrent product, or None. ``parameters`` are the names of the cell's own elementwise
+    parameters; ``zoned`` the indices of the state fields whose zoneout masks are inputs ``z``.
+    ``narrows`` tells that ``proj_size`` narrows the first state field: it and the output are then
+    those before the projection, and the field has no zoneout here.
+    """
+
+    gates: int
+    first_gates: int
+    states: int
+    update: Traced
+    second: Traced | None
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+    zoned: tuple[int, ...]
+    normalised: bool
+    narrows: bool
+
+    @property
+    def products(self) -> int:
+        """The number of recurrent products of a step."""
+        return 1 if self.second is None else 2
+
+
+class _Bound(nn.Module):
+    """Calls a method of a cell with its elementwise parameters replaced."""
+
+    def __init__(self, cell: GatedCell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, function: Callable[[GatedCell], Any]) -> Any:
+        return function(self.cell)
+
+
+def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
+    """Trace a cell's equations and their gradients.
+
+    Args:
+        cell: the cell; its parameters are not touched.
+        zoneout_masks: whether zoneout draws masks (training) or takes expectations.
+
+    Raises:
+        NotElementwiseError: something in ``update`` is not elementwise maths.
+    """
+    own = [name for name, _ in cell.named_parameters() if name not in OUTSIDE]
+    buffers = [name for name, _ in cell.named_buffers()]
+    narrows = cell.weight_hr is not None and cell.projects_state
+    zoned = [i for i, rate in enumerate(cell.zoneout) if rate and not (narrows and i == 0)]
+    zoned = zoned if zoneout_masks else []
+    gates, states = len(cell.gates), len(state_fields(cell.State))
+    first = gates - len(cell.second_gates)
+    extra = [("p", i) for i in range(len(own) + len(buffers))]
+    bound = _Bound(cell)
+    names = [f"cell.{name}" for name in (*own, *buffers)]
+
+    def call(function: Callable[[GatedCell], Any], replaced: Sequence[Tensor]) -> Any:
+        swapped = dict(zip(names, replaced, strict=True))
+        return torch.func.functional_call(bound, swapped, (function,))
+
+    def update(*tensors: Tensor) -> tuple[Tensor, ...]:
+        x, h, s, p, z = _split(tensors, (gates, gates, states, len(extra), len(zoned)))
+
+        def apply(cell: GatedCell) -> Any:
+            old = cell.State(*s)
+            made = cell.update(cell.gate_type(*x), cell.gate_type(*h), old)
+            output, new = next_state(cell, made, old)
+            masks: list[Tensor | None] = [None] * states
+            for index, mask in zip(zoned, z, strict=True):
+                masks[index] = mask
+            shown, mixed = zone_out(output, new, old, cell.zoneout, masks if zoned else None)
+            # the engine narrows the output, and that is the first field and has its zoneout
+            return (output, (output, *mixed[1:])) if narrows else (shown, mixed)
+
+        output, new = call(apply, p)
+        return (output, *new)
+
+    def second(*tensors: Tensor) -> tuple[Tensor, ...]:
+        x, h, s, p = _split(tensors, (gates, first, states, len(extra)))
+
+        def apply(cell: GatedCell) -> Any:
+            return cell.second_input(cell.gate_type(*x), cell.first_type(*h), cell.State(*s))
+
+        return (call(apply, p),)
+
+    build = Builder()
+    width = cell.hidden_size
+    base = [("x", gates), ("h", gates), ("s", states)]
+    inputs = [(k, i) for k, n in base for i in range(n)] + extra
+    masks = [("z", i) for i in range(len(zoned))]
+    cotangents = [("do", 0), *(("ds", i) for i in range(states))]
+    traced = _trace(update, [*inputs, *masks], cotangents, width, build)
+    second_traced = None
+    if cell.second_gates:
+        seen = [(k, i) for k, i in inputs if not (k == "h" and i >= first)]
+        second_traced = _trace(second, seen, [("dv", 0)], width, build)
+    if narrows:
+        _refuse_narrowed(traced, second_traced)
+    return Equations(
+        gates, first, states, traced, second_traced, tuple(own), tuple(buffers), tuple(zoned),
+        cell.layer_norm, narrows,
+    )  # fmt: skip
+
+
+def _refuse_narrowed(*functions: Traced | None) -> None:
+    """Refuse equations that read the state field that ``proj_size`` narrows."""
+    nodes = ordered([n for f in functions if f is not None for n in f.values], lambda _: False)
+    if any(n.op == "input" and n.args == ("s", 0) for n in nodes):
+        raise NotElementwiseError("it reads the state field that proj_size narrows")
+
+
+def _split(tensors: Sequence[Tensor], counts: Sequence[int]) -> list[Sequence[Tensor]]:
+    parts, start = [], 0
+    for count in counts:
+        parts.append(tensors[start : start + count])
+        start += count
+    return parts
+
+
+def _trace(
+    function: Callable[..., tuple[Tensor, ...]],
+    inputs: list[tuple[str, int]],
+    cotangents: list[tuple[str, int]],
+    width: int,
+    build: Builder,
+) -> Traced:
+    """Values and gradients of one elementwise function of ``[2, width]`` tensors."""
+
+    def joint(*tensors: Tensor) -> Any:
+        primals = tensors[: len(inputs)]
+        values = function(*primals)
+        for value in values:
+            if not isinstance(value, Tensor) or value.shape != (2, width):
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise NotElementwiseError(f"a value of shape {shape} where [B, H] is needed")
+        pairs = [
+            (v, c) for v, c in zip(values, tensors[len(inputs) :], strict=True) if v.requires_grad
+        ]
+        grads = torch.autograd.grad(
+            [v for v, _ in pairs], primals, [c for _, c in pairs], allow_unused=True
+        )
+        return (*values, *grads)
+
+    # fixed values, not random ones: tracing must not move the generator of the run
+    count = (len(inputs) + len(cotangents)) * 2 * width
+    numbers = torch.linspace(0.1, 0.9, count, dtype=torch.float32).view(-1, 2, width)
+    arguments = [number.clone() for number in numbers]
+    for argument in arguments[: len(inputs)]:
+        argument.requires_grad_()
+    try:
+        with torch.enable_grad():
+            graph = make_fx(joint, decomposition_table=_decompositions())(*arguments)
+    except NotElementwiseError:
+        raise
+    except Exception as error:  # any Python that an author wrote may refuse to be traced
+        raise NotElementwiseError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    variables = [build.unique(variable(kind, i)) for kind, i in (*inputs, *cotangents)]
+    results = Translation(graph, width, build).run(variables)
+    values, gradients = results[: len(cotangents)], results[len(cotangents) :]
+    zero = build.unique(const(0.0))
+    return Traced(
+        tuple(_known(value) for value in values),
+        tuple(variables[: len(inputs)]),
+        tuple(zero if gradient is None else gradient for gradient in gradients),
+    )
+
+
+def _known(node: Node | None) -> Node:
+    if node is None:
+        raise NotElementwiseError("a missing value")
+    return node
+
+
+def _decompositions() -> dict[Any, Any]:
+    from torch._decomp import core_aten_decompositions, get_decompositions
+
+    table = dict(core_aten_decompositions())
+    table.update(get_decompositions([aten.gelu, aten.hardsigmoid, aten.hardtanh, aten.leaky_relu]))
+    return table

@@ -1,0 +1,364 @@
+"""The checks of tokenizers, features and targets: parts that are fitted on training rows."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from seqlab.data.features.base import Feature
+from seqlab.data.ragged import Ragged
+from seqlab.data.targets.base import Target
+from seqlab.data.tokenizers.base import Tokenizer
+from seqlab.data.tokenizers.marks import TARGET_MARKS, UNK_ID
+from seqlab.errors import BundleError, DataError
+from seqlab.testing.case import Case
+from seqlab.testing.checks import Table
+from seqlab.testing.compare import refused, require
+from seqlab.testing.contract import class_contract, require_options
+from seqlab.testing.result import Numbers, Skip
+
+TEXTS = (
+    "The dog barks",
+    "a dog, and 2 cats\tbark",
+    "Ärger <eos> caf\u00e9",
+    "x",
+    "the the dog",
+) * 4
+TOKENS = tuple(text.split() for text in TEXTS)
+UNSEEN = ("zebras <pad> run <bos>", "<unk> 9", "the dog")
+#: Columns of raw values; a feature or target is checked on the first one that it fits.
+COLUMNS: tuple[tuple[Any, ...], ...] = (
+    TEXTS,
+    TOKENS,
+    ("red", "green", "red", "blue") * 5,
+    (["red", "blue"], [], ["green"]) * 5,
+    (1.5, -2.0, 0.0, 7.25) * 4,
+    ([0.5, 1.0, -2.0], [3.0], [1.0, 2.0]) * 4,
+    ([[0.5, 1.0], [2.0, 3.0]], [[1.0, -1.0]]) * 4,
+)
+TOKENIZER_CHECKS, FEATURE_CHECKS, TARGET_CHECKS = Table(), Table(), Table()
+
+
+def place(index: int) -> str:
+    """Where a row stands, for errors."""
+    return f"row {index + 1}"
+
+
+@dataclass(frozen=True)
+class TokenizerCase(Case):
+    """A tokenizer class with its options."""
+
+    kind: ClassVar[str] = "tokenizer"
+
+    def new(self) -> Tokenizer:
+        """One that has learnt nothing."""
+        require_options(self, given=1)
+        made: Tokenizer = self.part(TARGET_MARKS, **self.options)
+        return made
+
+    def learnt(self) -> Tokenizer:
+        """One that has learnt the kit's texts."""
+        tokenizer = self.new()
+        texts = self.inputs(TEXTS)
+        tokenizer.learn(lambda: [texts[:7], texts[7:]])
+        return tokenizer
+
+    def inputs(self, texts: Sequence[str]) -> list[Any]:
+        """Texts, split where the tokenizer takes what is split already."""
+        return list(texts) if self.part.takes == "text" else [text.split() for text in texts]
+
+
+@dataclass(frozen=True)
+class ColumnCase(Case):
+    """A feature or target class with its options."""
+
+    given: ClassVar[tuple[str, ...]]
+
+    def new(self) -> Any:
+        """One that is fitted on nothing."""
+        require_options(self, given=len(self.given))
+        return self.part(*self.given, **self.options)
+
+    def fitted(self) -> tuple[Any, list[Any]]:
+        """One that is fitted, and the raw values of its training rows.
+
+        Raises:
+            Skip: none of the kit's columns fits.
+        """
+        problems = []
+        for values in (getattr(self.part, "samples", ()), *COLUMNS):
+            part, column = self.new(), list(values)
+            if not column:
+                continue
+            try:
+                part.fit(lambda column=column: [(column[:5], place), (column[5:], place)])
+                part.encode(column, place)
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            return part, column
+        raise Skip(
+            "none of the kit's columns fits it; give some raw values as a class attribute "
+            f"'samples' (the last one said: {problems[-1]})"
+        )
+
+
+class FeatureCase(ColumnCase):
+    """A feature class with its options."""
+
+    kind: ClassVar[str] = "feature"
+    given = ("name", "column")
+
+
+class TargetCase(ColumnCase):
+    """A target class with its options."""
+
+    kind: ClassVar[str] = "target"
+    given = ("column",)
+
+
+@TOKENIZER_CHECKS.check(gate=True)
+def constructor(case: TokenizerCase) -> None:
+    """It is a documented ``Tokenizer`` built from marks and keyword options; others are refused.
+
+    Catches: options that are swallowed without effect.
+    """
+    require_options(case, given=1)
+    class_contract(case, Tokenizer, TARGET_MARKS)
+
+
+@TOKENIZER_CHECKS.check(gate=True)
+def ids_are_in_range(case: TokenizerCase) -> Numbers:
+    """Texts seen and unseen become one row of ids each, from 0 to ``size`` - 1.
+
+    Catches: ids beyond the embedding, rows that are lost.
+    """
+    tokenizer = case.learnt()
+    texts = case.inputs([*TEXTS, *UNSEEN, ""])
+    ids = tokenizer.encode(texts)
+    require(isinstance(ids, Ragged) and len(ids) == len(texts), f"{len(texts)} texts gave {ids!r}")
+    require(ids.values.dtype.kind == "i", f"ids are {ids.values.dtype}")
+    low, high = int(ids.values.min()), int(ids.values.max())
+    require(low >= 0 and high < tokenizer.size, f"ids {low} to {high} of {tokenizer.size}")
+    return {"size": tokenizer.size}
+
+
+@TOKENIZER_CHECKS.check()
+def text_is_no_mark(case: TokenizerCase) -> None:
+    """No text is encoded as a mark, also not one that is written like it; only as ``<unk>``.
+
+    Catches: a literal ``<eos>`` in a corpus that ends every answer.
+    """
+    ids = case.learnt().encode(case.inputs([*TEXTS, *UNSEEN, *TARGET_MARKS]))
+    met = set(ids.values.tolist()) & (set(range(len(TARGET_MARKS))) - {UNK_ID})
+    require(not met, f"text became {', '.join(TARGET_MARKS[index] for index in sorted(met))}")
+
+
+@TOKENIZER_CHECKS.check()
+def text_comes_back(case: TokenizerCase) -> None:
+    """The text that ids are decoded to is encoded as the same ids, and marks are left out of it.
+
+    Catches: answers that cannot be compared with what was expected.
+    """
+    tokenizer = case.learnt()
+    for text in case.inputs(TEXTS):
+        ids = tokenizer.encode([text]).row(0).tolist()
+        said = tokenizer.decode([2, *ids, 3, 0])
+        require(said == tokenizer.decode(ids), f"marks are read out: {said!r}")
+        again = tokenizer.encode(case.inputs([said])).row(0).tolist()
+        require(again == ids or UNK_ID in ids, f"{text!r} is {ids}, read as {said!r}, {again}")
+
+
+@TOKENIZER_CHECKS.check()
+def rows_do_not_mix(case: TokenizerCase) -> None:
+    """Texts encoded together and one by one have the same ids.
+
+    Catches: state that is carried from text to text.
+    """
+    tokenizer, texts = case.learnt(), case.inputs([*TEXTS, *UNSEEN])
+    together = tokenizer.encode(texts)
+    for index, text in enumerate(texts):
+        alone = tokenizer.encode([text]).row(0).tolist()
+        require(together.row(index).tolist() == alone, f"{text!r}: {alone} when alone")
+
+
+@TOKENIZER_CHECKS.check()
+def learning_is_repeatable(case: TokenizerCase) -> None:
+    """The same texts give the same ids.
+
+    Catches: sets and hash tables whose order differs from run to run.
+    """
+    texts = case.inputs([*TEXTS, *UNSEEN])
+    first, second = (case.learnt().encode(texts).values.tolist() for _ in range(2))
+    require(first == second, "two tokenizers that learnt the same texts give different ids")
+
+
+@TOKENIZER_CHECKS.check()
+def saved_and_loaded(case: TokenizerCase) -> None:
+    """What ``save`` writes, ``load`` reads: the same size and ids; other files are refused.
+
+    Catches: bundles that predict nonsense, or run into a traceback.
+    """
+    tokenizer, texts = case.learnt(), case.inputs([*TEXTS, *UNSEEN])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tokenizer.json"
+        tokenizer.save(path)
+        loaded = case.new()
+        loaded.load(path)
+        require(loaded.size == tokenizer.size, f"{loaded.size} entries of {tokenizer.size}")
+        ours, theirs = (t.encode(texts).values.tolist() for t in (tokenizer, loaded))
+        require(ours == theirs, "other ids after loading")
+        for text in ("{}", '{"model": 7}', '{"no": "such thing"}'):
+            path.write_text(text, encoding="utf-8")
+            refused(lambda: case.new().load(path), (BundleError,), f"a file with {text}")
+
+
+def _constructor(case: ColumnCase) -> None:
+    """It is documented and built from a column and keyword options; others are refused.
+
+    Catches: options that are swallowed without effect.
+    """
+    require_options(case, given=len(case.given))
+    class_contract(case, Feature if case.kind == "feature" else Target, *case.given)
+
+
+def _bad_values(case: ColumnCase) -> None:
+    """A value that does not fit is a ``DataError`` that begins with its row.
+
+    Catches: tracebacks in the middle of a run, rows that nobody can find.
+    """
+    part, values = case.fitted()
+    for bad in (None, {"a": object()}):
+        what = f"a row with {bad!r}"
+        refused(functools.partial(part.encode, [values[0], bad], place), (DataError,), what)
+        message = _message(part, [values[0], bad])
+        require(message.startswith("row 2"), f"{what}: the message is '{message}'")
+
+
+def _comes_back(case: ColumnCase) -> None:
+    """What was fitted survives as JSON and in files: the same ``info`` and the same codes.
+
+    Catches: bundles that predict nonsense; unchecked files.
+    """
+    part, values = case.fitted()
+    again = case.new()
+    if part.tokenizer is not None and again.tokenizer is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            part.tokenizer.save(Path(folder) / "tokenizer.json")
+            again.tokenizer.load(Path(folder) / "tokenizer.json")
+    if part.keeps_state:
+        again.restored(json.loads(json.dumps(part.state(), allow_nan=False)), "labels.json")
+    require(again.info == part.info, f"info is {again.info} after loading, not {part.info}")
+    require(_same(_codes(again, values), _codes(part, values)), "other codes after loading")
+    if part.keeps_state:
+        for state in (None, 7, {}, {"no": "such thing"}):
+            wrong = functools.partial(case.new().restored, state, "labels.json")
+            refused(wrong, (BundleError,), f"state {state!r}")
+
+
+def _rows_alone(case: ColumnCase) -> None:
+    """Rows encoded together and one by one are the same.
+
+    Catches: statistics of the batch in place of the training rows'.
+    """
+    part, values = case.fitted()
+    together = part.encode(values, place)
+    for index, value in enumerate(values[:6]):
+        alone, among = _row(part.encode([value], place), 0), _row(together, index)
+        require(np.array_equal(alone, among), f"{value!r} is {alone} when alone, else {among}")
+
+
+for _table in (FEATURE_CHECKS, TARGET_CHECKS):
+    for _name, _gate, _check in (
+        ("constructor", True, _constructor),
+        ("rows_do_not_mix", False, _rows_alone),
+        ("bad_values_are_refused", False, _bad_values),
+        ("saved_and_loaded", False, _comes_back),
+    ):
+        _check.__name__ = _name
+        _table.check(gate=_gate)(_check)
+
+
+@FEATURE_CHECKS.check()
+def steps_are_as_described(case: FeatureCase) -> Numbers:
+    """``encode`` gives ids below ``info.size`` or finite numbers ``[T, info.size]`` a row.
+
+    Catches: codes that the model's first layer cannot take.
+    """
+    feature, values = case.fitted()
+    steps, info = feature.encode(values, place), feature.info
+    require(isinstance(steps, Ragged) and len(steps) == len(values), f"encode gives {steps!r:.80}")
+    require(info.name == "name", f"info.name is {info.name!r}")
+    require(info.kind in ("ids", "numeric"), f"info.kind is {info.kind!r}, not ids or numeric")
+    codes = steps.values
+    if info.kind == "ids":
+        require(codes.dtype.kind == "i" and codes.ndim == 1, f"ids are {codes.dtype} {codes.shape}")
+        require(codes.min() >= 0 and codes.max() < info.size, f"ids up to {codes.max()}")
+    else:
+        require(codes.dtype == np.float32, f"numbers are {codes.dtype}, not float32")
+        require(codes.shape[1:] == (info.size,), f"{codes.shape[1:]} numbers for {info.size}")
+        require(np.isfinite(codes.astype(np.float64)).all(), "numbers are not finite")
+    feature.decode(steps.row(0).tolist())
+    return {"size": info.size}
+
+
+@TARGET_CHECKS.check()
+def rows_are_as_described(case: TargetCase) -> Numbers:
+    """``encode`` gives what ``layout`` says, and ``info`` has a kind and a size.
+
+    Catches: targets that no batch can be made of.
+    """
+    target, values = case.fitted()
+    codes, info = target.encode(values, place), target.info
+    require(isinstance(info.kind, str) and info.kind, f"info.kind is {info.kind!r}")
+    require(info.size >= 1, f"info.size is {info.size}")
+    ragged = isinstance(codes, Ragged)
+    require(ragged == (target.layout != "row"), f"layout '{target.layout}', encode gives {codes!r}")
+    require(len(codes) == len(values), f"{len(values)} values gave {len(codes)} rows")
+    return {"size": info.size}
+
+
+@TARGET_CHECKS.check()
+def answers_are_readable(case: TargetCase) -> None:
+    """The codes of a row are decoded to JSON, and what is read is encoded as the same codes.
+
+    Catches: a prediction that is right and is shown as another.
+    """
+    target, values = case.fitted()
+    codes = target.encode(values, place)
+    for index in range(min(6, len(values))):
+        row = _row(codes, index)
+        answer = np.flatnonzero(row).tolist() if target.info.kind == "labels" else row
+        said = target.decode(answer)
+        json.dumps(said, allow_nan=False)
+        again = _row(target.encode([said], place), 0)
+        what = f"{values[index]!r} is {row}, read as {said!r}, {again}"
+        require(np.array_equal(again, row), what)
+
+
+def _message(part: Any, values: Sequence[Any]) -> str:
+    try:
+        part.encode(values, place)
+    except DataError as error:
+        return str(error)
+    return ""
+
+
+def _row(codes: Any, index: int) -> Any:
+    return codes.row(index) if isinstance(codes, Ragged) else codes[index]
+
+
+def _codes(part: Any, values: Sequence[Any]) -> Any:
+    codes = part.encode(values, place)
+    return (codes.values, codes.lengths) if isinstance(codes, Ragged) else (codes,)
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
