@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from seqlab.heads.attention import Attention
 from seqlab.testing.case import Case
@@ -12,6 +13,7 @@ from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require, same_shape
 from seqlab.testing.contract import class_contract
 from seqlab.testing.modules import require_gradients, require_registered
+from seqlab.testing.pickling import survives
 from seqlab.testing.poolings import STEPS, encoded
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import normal, seeded, shaken
@@ -114,3 +116,18 @@ def gradients_arrive(case: AttentionCase) -> Numbers:
         require(arrived, f"the {name} gets no gradient")
     names = [name for name, _ in attention.named_parameters()]
     return {"parameters": require_gradients(attention, dict(zip(names, found[2:], strict=True)))}
+
+
+@ATTENTION_CHECKS.check(needs=("contexts_have_their_size",))
+def survives_pickling(case: AttentionCase) -> Numbers:
+    """Pickled, copied and saved by torch, it gives the same.
+
+    Catches: types and functions made at run time.
+    """
+    given, query = encoded(), normal(4, 3, 6, seed=63)
+
+    def use(attention: Attention) -> Tensor:
+        context: Tensor = attention(query, attention.prepare(given.output, given.mask))[0]
+        return context
+
+    return survives(case.part, case.module(), use)

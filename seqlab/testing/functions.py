@@ -20,6 +20,7 @@ from seqlab.testing.contract import (
     require_refusal,
     require_subclass,
 )
+from seqlab.testing.pickling import round_trips, survives
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import normal, seeded
 
@@ -269,3 +270,36 @@ def states_can_be_reset(case: MetricCase) -> Numbers:
     require(states, "it has no state made by add_state")
     metric.reset()
     return {"states": len(states)}
+
+
+@ACTIVATION_CHECKS.check(needs=("values_are_finite",))
+@INITIALIZER_CHECKS.check()
+@REGULARIZER_CHECKS.check()
+@CONSTRAINT_CHECKS.check()
+def survives_pickling(case: FunctionCase | ObjectCase) -> Numbers:
+    """Pickled, copied and saved by torch, it gives the same.
+
+    Catches: types and functions made at run time.
+    """
+    x = normal(4, 6, seed=87)
+
+    def use(function: Any) -> Tensor:
+        filled = x.clone()
+        with seeded(5):
+            made = function(filled)
+        return made if isinstance(made, Tensor) else filled
+
+    if isinstance(case, FunctionCase):
+        require_options(case, given=1)
+        return survives(case.part, functools.partial(case.part, **case.options), use)
+    return survives(case.part, case.part(**case.options), use)
+
+
+@METRIC_CHECKS.check()
+def metric_survives_pickling(case: MetricCase) -> None:
+    """Pickled, copied and saved by torch, it is a metric like the first.
+
+    Catches: types and functions made at run time.
+    """
+    for way, twin in round_trips(case.part, case.part(**case.options)):
+        require(type(twin) is case.part, f"after {way} it is a {type(twin).__name__}")

@@ -23,6 +23,7 @@ from seqlab.testing.modules import (
     require_registered,
     through_safetensors,
 )
+from seqlab.testing.pickling import round_trips
 from seqlab.testing.result import Numbers
 from seqlab.testing.sample import normal
 from seqlab.testing.tasks import learn, through_a_bundle
@@ -296,3 +297,18 @@ def bundle_round_trip(case: HeadCase) -> Numbers:
     with registered("head", case.part) as name:
         spec = {"name": name, **case.head_options}
         return through_a_bundle(case, name, case.tasks()[0], encoder=encoder, head=spec)
+
+
+@HEAD_CHECKS.check(needs=("parameters_are_registered",))
+def survives_pickling(case: HeadCase) -> None:
+    """Pickled, copied and saved by torch, a model with the head has the same loss and answers.
+
+    Catches: types and functions made at run time.
+    """
+    for task, model in case.each():
+        answers = model.predict(task.batch)
+        loss = model.loss(task.batch).detach()
+        for way, twin in round_trips(case.part, model):
+            close(twin.loss(task.batch).detach(), loss, f"{task.kind}: loss after {way}")
+            what = f"{task.kind}: answers after {way}"
+            answers_apart(twin.predict(task.batch), answers, what, tolerance=0.0)

@@ -28,6 +28,7 @@ def _cells() -> Kind:
     from seqlab.testing.engine_runs import engine_checks
     from seqlab.testing.layers import LAYER_CHECKS
     from seqlab.testing.options import option_checks
+    from seqlab.testing.pickling import PICKLING
     from seqlab.testing.steps import STEP_CHECKS
     from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
@@ -38,6 +39,7 @@ def _cells() -> Kind:
             cells.CONTRACT,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
+            PICKLING,
             STEP_CHECKS,
             engine_checks(),
             option_checks(part),
@@ -53,6 +55,7 @@ def _cells() -> Kind:
 def _wrappers() -> Kind:
     from seqlab.testing import models, wrappers
     from seqlab.testing.layers import LAYER_CHECKS
+    from seqlab.testing.pickling import PICKLING
     from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
@@ -63,6 +66,7 @@ def _wrappers() -> Kind:
             wrappers.CONTRACT,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
+            PICKLING,
             wrappers.WRAPPER_CHECKS,
             models.nesting_checks(),
             models.head_checks(("classification",)),

@@ -20,6 +20,7 @@ from seqlab.testing.contract import (
     require_subclass,
 )
 from seqlab.testing.modules import require_gradients, require_registered
+from seqlab.testing.pickling import survives
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import normal, padded_mask, parts_of, seeded, shaken, weighted_sum
 from seqlab.wrappers.merges import Merge
@@ -231,3 +232,13 @@ def parameters_are_drawn_anew(case: MergeCase) -> Numbers:
     kept = [name for name in drawn if merge.state_dict()[name].equal(before[name])]
     require(not kept, f"reset_parameters leaves {', '.join(kept)} as it was")
     return {"drawn": len(drawn)}
+
+
+@MERGE_CHECKS.check(needs=("parameters_are_registered",))
+def survives_pickling(case: MergeCase) -> Numbers:
+    """Pickled, copied and saved by torch, it gives the same.
+
+    Catches: types and functions made at run time.
+    """
+    pair = case.pair(2, 5)
+    return survives(case.part, case.merge(), lambda merge: joined(merge(*pair)))

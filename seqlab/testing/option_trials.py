@@ -127,8 +127,11 @@ def use_bias(case: CellCase, option: str, value: Any) -> Numbers:
     """Without biases there are fewer parameters, and the rest learns."""
     plain, changed = case.layer(), built(case, **{option: value})
     counts = [sum(p.numel() for p in layer.parameters()) for layer in (plain, changed)]
-    names = [name for name, _ in changed.named_parameters() if name.endswith("bias")]
+    names = list(biases(changed))
     require(not names, f"use_bias=False leaves the parameters {', '.join(names)}")
+    if not biases(plain):
+        plain = built(case, **{option: True})
+        counts[0] = sum(p.numel() for p in plain.parameters())
     require(counts[1] < counts[0], f"use_bias=False leaves all {counts[0]} parameters")
     trains(case, changed)
     return {"with": counts[0], "without": counts[1]}
@@ -152,9 +155,19 @@ def initializer(case: CellCase, option: str, value: Any) -> Numbers:
     return {"before": counts[0], "after": counts[1]}
 
 
+def biases(layer: Layer) -> dict[str, Tensor]:
+    """The biases of a layer's cells; a declared vector may be called a bias and is none."""
+    return {
+        f"cell.{name}": value
+        for cell in layer.cells()
+        for name in ("bias", "recurrent_bias")
+        if isinstance(value := getattr(cell, name, None), Tensor)
+    }
+
+
 def has_bias(case: CellCase) -> bool:
     """Whether the cell has a bias with the options at hand."""
-    return any(name.endswith("bias") for name, _ in case.make().named_parameters())
+    return bool(biases(case.make()))
 
 
 def unit_forget_bias(case: CellCase, option: str, value: Any) -> Numbers:
@@ -167,10 +180,8 @@ def unit_forget_bias(case: CellCase, option: str, value: Any) -> Numbers:
         raise Skip("the cell has no bias")
     sums = []
     for flag in (True, False):
-        made = case.new(**{option: flag})
-        sums.append(
-            sum(float(p.detach().sum()) for n, p in made.named_parameters() if n.endswith("bias"))
-        )
+        made = case.make(**{option: flag})
+        sums.append(sum(float(p.detach().sum()) for p in biases(made).values()))
     require(
         abs(sums[0] - sums[1] - case.hidden) < 1e-4,
         f"unit_forget_bias=True adds {sums[0] - sums[1]:.3g} to the biases, not {case.hidden}",
@@ -272,9 +283,8 @@ def chrono(case: CellCase, option: str, value: Any) -> Numbers:
             changed = case.make(**{option: value})
         except OptionError as error:
             raise Skip(f"refused: {error}") from error
-    biases = [n for n, _ in plain.named_parameters() if n.endswith("bias")]
-    theirs = changed.state_dict()
-    moved = max(float((plain.state_dict()[n] - theirs[n]).abs().max()) for n in biases)
+    ours, theirs = biases(plain), biases(changed)
+    moved = max(float((ours[n] - theirs[n]).detach().abs().max()) for n in theirs)
     require(moved > 1e-3, f"chrono={value} moves the biases by {moved:.1g}: it has no effect")
     return {"moved": moved}
 

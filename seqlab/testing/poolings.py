@@ -13,6 +13,7 @@ from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require, same_shape
 from seqlab.testing.contract import class_contract
 from seqlab.testing.modules import require_gradients, require_registered
+from seqlab.testing.pickling import survives
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import normal, padded_mask, seeded, shaken
 from seqlab.types import Encoded, EncoderInfo
@@ -176,3 +177,13 @@ def gradients_arrive(case: PoolingCase) -> Numbers:
     names = [name for name, _ in pooling.named_parameters()]
     gradients = dict(zip(names, found[2:], strict=True))
     return {"parameters": require_gradients(pooling, gradients)}
+
+
+@POOLING_CHECKS.check(needs=("inference_is_deterministic",))
+def survives_pickling(case: PoolingCase) -> Numbers:
+    """Pickled, copied and saved by torch, it gives the same.
+
+    Catches: types and functions made at run time.
+    """
+    given = encoded()
+    return survives(case.part, case.module(), lambda pooling: pooling(given))

@@ -14,6 +14,7 @@ from seqlab.testing.case import Case
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require
 from seqlab.testing.contract import class_contract
+from seqlab.testing.pickling import round_trips
 from seqlab.testing.result import Numbers
 from seqlab.testing.sample import normal, seeded
 
@@ -114,3 +115,14 @@ def decoding_is_repeatable(case: SearchCase) -> Numbers:
                 f"row {row} alone gives {alone}, in the batch {found[0][row]}",
             )
     return {"random": float(found[0] != found[2])}
+
+
+@SEARCH_CHECKS.check(needs=("answers_are_well_formed",))
+def survives_pickling(case: SearchCase) -> None:
+    """Pickled, copied and saved by torch, it gives the same.
+
+    Catches: types and functions made at run time.
+    """
+    search: Search = case.part(**case.options)
+    for way, twin in round_trips(case.part, search):
+        require(vars(twin) == vars(search), f"after {way} it has {vars(twin)}")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from collections import namedtuple
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,34 @@ class Right(GatedCell):
         n = self.activation(x.candidate + h.candidate)
         hidden = z * state.hidden + (1 - z) * n
         return hidden, HiddenState(hidden)
+
+
+class VectorCalledBias(Right):
+    """A cell without a bug: a declared vector may be called a bias, and is none of the options'."""
+
+    vectors = {"gate_bias": "ones"}  # noqa: RUF012  # as the base class declares it
+
+    def update(self, x, h, state):
+        return super().update(x._replace(update=x.update + self.gate_bias), h, state)
+
+
+class NoBiasByDefault(Right):
+    """A cell without a bug: without biases, and with an attribute set after the base's."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        use_bias: bool = False,
+        leak: float = 0.9,
+        **options,
+    ):
+        super().__init__(input_size, hidden_size, use_bias=use_bias, **options)
+        self.leak = leak
+
+    def update(self, x, h, state):
+        return super().update(x, h, HiddenState(self.leak * state.hidden))
 
 
 class SwappedGates(LSTMCell):
@@ -316,6 +345,18 @@ class StateChangesForm(GatedCell):
     def update(self, x, h, state):
         hidden = self.activation(x.candidate + h.candidate) + 0.5 * state.memory
         return hidden, HiddenState(hidden)
+
+
+class TypeMadeAtRunTime(Right):
+    """It keeps a type that no other process can find by its name."""
+
+    def __init__(self, input_size, hidden_size, **options):
+        super().__init__(input_size, hidden_size, **options)
+        self.pair = namedtuple("Pair", ("update", "candidate"))  # noqa: PYI024  # that is the bug
+
+    def update(self, x, h, state):
+        h = self.pair(h.update, h.candidate)
+        return super().update(x, h, state)
 
 
 class UnusedFlag(GRUCell):

@@ -20,6 +20,17 @@ class WideMerge(Sum):
         return self.forward_size + self.backward_size
 
 
+class LambdaMerge(Sum):
+    """It keeps a function without a name."""
+
+    def __init__(self, forward_size, backward_size):
+        super().__init__(forward_size, backward_size)
+        self.join = lambda forward, backward: forward + backward
+
+    def forward(self, forward, backward):
+        return self.join(forward, backward)
+
+
 class BiasedMerge(Merge):
     """A learned sum with a bias, which says that it keeps zeros."""
 
