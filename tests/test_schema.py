@@ -2,11 +2,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from seqlab.errors import ConfigError
-from seqlab.schema import check_fields, check_value, describe
+from seqlab.errors import ConfigError, OptionError
+from seqlab.schema import (
+    Count,
+    Fraction,
+    Name,
+    NonNegative,
+    Part,
+    Positive,
+    Range,
+    Rule,
+    Share,
+    Whole,
+    check_fields,
+    check_value,
+    describe,
+    read,
+    with_defaults,
+)
 
 
 @dataclass(frozen=True)
@@ -138,3 +154,81 @@ def test_wrong_fields_are_refused_with_the_full_key(value, message):
 
 def test_expectations_in_words():
     assert describe(dict[str, int] | list[int] | None) == "a mapping or a list or null"
+
+
+INSIDE = [
+    (1, Count),
+    (0, Whole),
+    (1e-300, Positive),
+    (0, NonNegative),
+    (0, Fraction),
+    (0.999, Fraction),
+    (0, Share),
+    (1, Share),
+    (0.5, Part),
+    ("x", Name),
+    (None, Count | None),
+    ([1, 2], list[Count]),
+    (2, Annotated[int, Range(above=1, most=2)]),
+]
+
+
+@pytest.mark.parametrize(("value", "hint"), INSIDE)
+def test_values_on_the_edge_of_a_bound_pass(value, hint):
+    assert check_value(value, hint, "key") == value
+
+
+OUTSIDE = [
+    (0, Count, "an int of at least 1, got 0"),
+    ("3", Count, "an int of at least 1, got '3'"),
+    (True, Count, "an int of at least 1, got true"),
+    (-1, Whole, "an int of at least 0, got -1"),
+    (0, Positive, "a number above 0, got 0"),
+    (-0.1, NonNegative, "a number of at least 0, got -0.1"),
+    (1, Fraction, "a number in [0, 1), got 1"),
+    (1.1, Share, "a number from 0 to 1, got 1.1"),
+    (1, Part, "a number in (0, 1), got 1"),
+    ("", Name, "a name, got ''"),
+    (0, Count | None, "an int of at least 1 or null, got 0"),
+    (float("nan"), float, "a finite number, got nan"),
+    (float("inf"), Positive, "a number above 0, got inf"),
+    (10**400, NonNegative, "a number of at least 0, got 1"),
+    (3, Annotated[int, Range(most=2)], "an int of at most 2, got 3"),
+    (2, Annotated[int, Range(below=2)], "an int below 2, got 2"),
+    ("a b", Annotated[str, Rule(str.isidentifier, "a plain word")], "a plain word, got 'a b'"),
+]
+
+
+@pytest.mark.parametrize(("value", "hint", "message"), OUTSIDE)
+def test_values_outside_a_bound_are_refused_with_it(value, hint, message):
+    with pytest.raises(OptionError) as raised:
+        check_value(value, hint, "key")
+    assert str(raised.value).startswith(f"key: expected {message}")
+
+
+def test_an_element_outside_its_bound_is_named():
+    with pytest.raises(OptionError, match=r"key\[1\]: expected an int of at least 1, got 0"):
+        check_value([3, 0], list[Count], "key")
+
+
+def test_a_long_value_is_not_printed_whole():
+    with pytest.raises(OptionError) as raised:
+        check_value("x" * 10_000, int, "key")
+    assert len(str(raised.value)) < 300
+
+
+def test_a_spec_is_read_with_the_specs_inside():
+    palette = read(Palette, {"paint": {"name": "blue", "tone": 1}, "back": {"name": "red"}}, "p")
+    assert palette.paint == Blue("blue", 1.0)
+    assert palette.back == Red("red")
+    assert palette.frame is None
+    assert palette.size == 3
+
+
+def test_defaults_are_laid_under_a_mapping():
+    assert with_defaults(None, {"a": 1}, "key") == {"a": 1}
+    assert with_defaults({"a": 2}, {"a": 1, "b": 3}, "key") == {"a": 2, "b": 3}
+    with pytest.raises(OptionError, match=r"key\.c: unknown key"):
+        with_defaults({"c": 2}, {"a": 1}, "key")
+    with pytest.raises(OptionError, match="key: expected a mapping, got 3"):
+        with_defaults(3, {"a": 1}, "key")

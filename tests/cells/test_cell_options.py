@@ -37,7 +37,7 @@ def test_chrono_biases(name):
     ("name", "options", "message"),
     [
         ("lstm", {"chrono": 1}, "chrono must be an int of at least 2"),
-        ("lstm", {"chrono": 9.0}, "chrono must be an int"),
+        ("lstm", {"chrono": 9.0}, "chrono: expected an int"),
         ("lstm", {"chrono": 9, "use_bias": False}, "chrono .* contradicts use_bias=False"),
         ("lstm", {"chrono": 9, "unit_forget_bias": True}, "contradicts unit_forget_bias=True"),
         ("rnn", {"chrono": 9}, "chrono: RNNCell has no gate that keeps its memory"),
