@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import textwrap
 import pytest
 import seqlab
 import torch
+from huggingface_hub import ModelCard
 from seqlab.build import build_model
 from seqlab.bundle import save_bundle
+from seqlab.bundle.card import model_card
 from seqlab.errors import BundleError, DataError, OptionError, RunError
 from seqlab.heads.classification import ClassificationHead
 
@@ -94,6 +98,52 @@ def test_contents_of_the_folder(made):
     for text in ("| test | accuracy | 0.6250 |", "the user's files", "seqlab.load", '"train": 46'):
         assert text in card
     assert "_target_" not in (folder / "config.json").read_text()
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_cards_example_runs_as_it_is_printed(made, name, tmp_path):
+    folder = made[name][0]
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.library_name == "seqlab"
+    assert card.data.tags[-1] == made[name][3]["head"]["name"]
+    (code,) = re.findall(r"^```python\n(.*?)^```", card.content, re.MULTILINE | re.DOTALL)
+    (tmp_path / "path" / "to" / "this").mkdir(parents=True)
+    shutil.copytree(folder, tmp_path / "path" / "to" / "this" / "folder")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answers = ast.literal_eval(done.stdout)
+    assert len(answers) == 1
+    assert answers == seqlab.load(folder).predict(example_of(code))
+
+
+def example_of(code):
+    call = ast.parse(code).body[-1].value.args[0]
+    return ast.literal_eval(call.args[0])
+
+
+NUMBERS = {"column": "x", "kind": "numeric"}
+WORDS = {"column": "words", "kind": "tokens"}
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"x": NUMBERS}, [[0.0, 0.0]] * 3),
+        ({"x": NUMBERS, "w": WORDS}, {"x": [[0.0, 0.0]] * 3, "words": ["some", "words"]}),
+        ({"w": WORDS}, ["some", "words"]),
+        ({"t": {"column": "t"}}, "some text"),
+    ],
+)
+def test_the_cards_example_has_the_form_of_the_features(features, expected):
+    config = {
+        "data": {"features": features},
+        "info": {"features": [{"name": name, "size": 2} for name in features]},
+        "encoder": {"cell": {"name": "gru"}},
+        "head": {"name": "regression"},
+    }
+    assert f"model.predict([{expected!r}])" in model_card(config, {}, {}, 10)
 
 
 def test_predict_keeps_order_and_takes_all_forms_of_input(made):

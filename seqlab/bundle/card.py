@@ -11,10 +11,10 @@ from seqlab import plugins
 _USE = """## Use
 
 ```python
-from seqlab import plugins
+import seqlab
 
 model = seqlab.load("path/to/this/folder")
-print(model.predict([...]))
+print(model.predict({inputs}))
 ```
 
 On the command line: `seqlab predict bundle=path/to/this/folder input=FILE`."""
@@ -34,20 +34,37 @@ def model_card(
         data_identity: what the source says of itself: name, origin, licence, digest, rows.
         parameters: how many weights the model has.
     """
+    from huggingface_hub import ModelCard, ModelCardData
+
     head = _name(config["head"])
     encoder = config["encoder"]
     wrappers = ", ".join(_name(w) for w in encoder.get("wrappers") or ()) or "none"
     made = f"Made with seqlab {plugins.version_of('seqlab')}. {parameters:,} parameters; cell "
+    front = ModelCardData(library_name="seqlab", tags=["seqlab", "recurrent", head])
     parts = [
-        f"---\nlibrary_name: seqlab\ntags:\n- seqlab\n- recurrent\n- {head}\n---",
+        f"---\n{front.to_yaml()}\n---",
         f"# {head} with {_name(encoder['cell'])}",
         f"{made}`{_name(encoder['cell'])}`, wrappers (inside out): {wrappers}.",
-        _USE,
+        _USE.format(inputs=[_example_input(config)]),
         f"## Measured\n\n{_metrics(metrics)}",
         f"## Data\n\n{_identity(data_identity)}",
         f"## Specification\n\n```json\n{json.dumps(_specs(config), indent=2)}\n```",
     ]
-    return "\n\n".join(parts) + "\n"
+    return str(ModelCard("\n\n".join(parts) + "\n"))
+
+
+def _example_input(config: Mapping[str, Any]) -> Any:
+    """An input of the form that ``predict`` takes, made up: a card shows nobody's data."""
+    features = config["data"]["features"]
+    values = {}
+    for info in config["info"]["features"]:
+        spec = features[info["name"]]
+        made_up: dict[str, Any] = {
+            "tokens": ["some", "words"],
+            "numeric": [[0.0] * int(info["size"])] * 3,
+        }
+        values[spec.get("column", info["name"])] = made_up.get(spec.get("kind"), "some text")
+    return values if len(values) > 1 else next(iter(values.values()), "some text")
 
 
 def _name(spec: Any) -> str:
