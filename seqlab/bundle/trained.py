@@ -175,10 +175,11 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedMode
         _check_sizes(config, info, folder / WEIGHTS)
         processor = Processor.load(folder)
         model = build_model(config, info)
-    except BundleError:
-        raise
     except SeqlabError as error:
-        reason = missing_part(manifest, error) or f"cannot be rebuilt: {error}"
+        reason = missing_part(manifest, error)
+        if reason is None and isinstance(error, BundleError):
+            raise
+        reason = reason or f"cannot be rebuilt: {error}"
         raise BundleError(f"bundle {folder} {reason}") from error
     except (RuntimeError, TypeError, ValueError, AttributeError, MemoryError) as error:
         # values of wrong types or sizes, which the parts of a spec are not made to expect

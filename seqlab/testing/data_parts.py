@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import pickle
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -201,6 +202,18 @@ def learning_is_repeatable(case: TokenizerCase) -> None:
 
 
 @TOKENIZER_CHECKS.check()
+def travels_to_other_processes(case: TokenizerCase) -> None:
+    """A tokenizer that has learnt survives pickling, with the same ids.
+
+    Catches: loader workers that cannot start.
+    """
+    tokenizer, texts = case.learnt(), case.inputs([*TEXTS, *UNSEEN])
+    again = pickle.loads(pickle.dumps(tokenizer))  # noqa: S301 - our own bytes
+    ours, theirs = (t.encode(texts).values.tolist() for t in (tokenizer, again))
+    require(ours == theirs, "other ids after pickling")
+
+
+@TOKENIZER_CHECKS.check()
 def saved_and_loaded(case: TokenizerCase) -> None:
     """What ``save`` writes, ``load`` reads: the same size and ids; other files are refused.
 
@@ -263,6 +276,16 @@ def _comes_back(case: ColumnCase) -> None:
             refused(wrong, (BundleError,), f"state {state!r}")
 
 
+def _pickled(case: ColumnCase) -> None:
+    """A fitted part survives pickling, with the same codes.
+
+    Catches: loader workers that cannot start.
+    """
+    part, values = case.fitted()
+    again = pickle.loads(pickle.dumps(part))  # noqa: S301 - our own bytes
+    require(_same(_codes(again, values), _codes(part, values)), "other codes after pickling")
+
+
 def _rows_alone(case: ColumnCase) -> None:
     """Rows encoded together and one by one are the same.
 
@@ -278,6 +301,7 @@ def _rows_alone(case: ColumnCase) -> None:
 for _table in (FEATURE_CHECKS, TARGET_CHECKS):
     for _name, _gate, _check in (
         ("constructor", True, _constructor),
+        ("travels_to_other_processes", False, _pickled),
         ("rows_do_not_mix", False, _rows_alone),
         ("bad_values_are_refused", False, _bad_values),
         ("saved_and_loaded", False, _comes_back),

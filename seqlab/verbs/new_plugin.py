@@ -19,8 +19,8 @@ HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
 config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
-head, source, merge or engine; NAME is what configs will call the part. DIR must not exist yet; it
-is ./seqlab-NAME unless given.
+head, source, merge, engine, tokenizer, feature or target; NAME is what configs will call the part.
+DIR must not exist yet; it is ./seqlab-NAME unless given.
 """
 
 
@@ -48,6 +48,17 @@ FORMS = {
     "merge": Form(
         "wrapper/bidirectional_{name}.yaml",
         "seqlab train experiment=mnist1d wrapper=bidirectional_{name}",
+    ),
+    "target": Form(
+        "data/{name}.yaml",
+        "seqlab train source=mnist1d data={name} data.validation=0.1 head=classification",
+    ),
+    "feature": Form(
+        "data/{name}.yaml",
+        "seqlab train source=mnist1d data={name} data.validation=0.1 head=classification",
+    ),
+    "tokenizer": Form(
+        "data/{name}.yaml", "seqlab train source=scan data={name} head=encoder_decoder"
     ),
     "engine": Form("experiment/mnist1d_{name}.yaml", "seqlab train experiment=mnist1d_{name}"),
 }

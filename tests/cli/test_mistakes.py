@@ -82,7 +82,7 @@ EXACT = [
         ),
     ),
     (["logger.tensorboard=maybe"], "logger.tensorboard: expected true or false, got 'maybe'"),
-    (["data.batch_size=big"], "data.batch_size: expected a whole number of at least 1, got 'big'"),
+    (["data.batch_size=big"], "data.batch_size: expected an int of at least 1, got 'big'"),
     (["seed=???"], "seed: no value was given; give it as seed=... on the command line"),
     (
         ["source.path=???"],

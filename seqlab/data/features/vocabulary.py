@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from seqlab.data import checks
@@ -136,7 +137,15 @@ def token_transform(name: str | None) -> Callable[[str], str] | None:
         return _shape
     kind, _, digits = name.partition(":")
     size = int(digits)
-    return (lambda token: token[-size:]) if kind == "suffix" else (lambda token: token[:size])
+    return partial(_suffix if kind == "suffix" else _prefix, size)
+
+
+def _suffix(size: int, token: str) -> str:
+    return token[-size:]
+
+
+def _prefix(size: int, token: str) -> str:
+    return token[:size]
 
 
 def _shape(token: str) -> str:
