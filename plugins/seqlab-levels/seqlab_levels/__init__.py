@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class LevelsTarget(Target):
     def info(self) -> TargetInfo:
         """``label``, with a name for each level."""
         ends = [f"{edge:g}" for edge in self.edges]
-        middle = [f"{low} to {high}" for low, high in zip(ends, ends[1:], strict=False)]
+        middle = [f"{low} to {high}" for low, high in pairwise(ends)]
         names = [f"below {ends[0]}", *middle, f"from {ends[-1]}"] if ends else ["any"]
         return TargetInfo("label", len(names), tuple(names))
 
