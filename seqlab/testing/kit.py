@@ -26,17 +26,19 @@ class Kind:
 def _cells() -> Kind:
     from seqlab.testing import cells, models
     from seqlab.testing.engine_runs import engine_checks
-    from seqlab.testing.layers import LAYER_CHECKS
+    from seqlab.testing.layers import LAYER_CHECKS, SIZES
     from seqlab.testing.options import option_checks
     from seqlab.testing.pickling import PICKLING
     from seqlab.testing.steps import STEP_CHECKS
-    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
+    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         return Table(
             cells.FIRST,
             REGISTERED,
             cells.CONTRACT,
+            SIZES,
+            DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             PICKLING,
@@ -54,9 +56,9 @@ def _cells() -> Kind:
 
 def _wrappers() -> Kind:
     from seqlab.testing import models, wrappers
-    from seqlab.testing.layers import LAYER_CHECKS
+    from seqlab.testing.layers import LAYER_CHECKS, SIZES
     from seqlab.testing.pickling import PICKLING
-    from seqlab.testing.weights import REGISTERED, WEIGHT_CHECKS
+    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
         del part
@@ -64,6 +66,8 @@ def _wrappers() -> Kind:
             wrappers.FIRST,
             REGISTERED,
             wrappers.CONTRACT,
+            SIZES,
+            DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
             PICKLING,

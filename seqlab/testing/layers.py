@@ -31,7 +31,7 @@ from seqlab.testing.sample import (
     run_with_gradients,
 )
 
-LAYER_CHECKS = Table()
+SIZES, LAYER_CHECKS = Table(), Table()
 #: Lengths of the rows of the usual batch: whole, empty, one step, some.
 LENGTHS = [STEPS, 0, 1, 4]
 
@@ -41,7 +41,7 @@ def one(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     return output if isinstance(output, Tensor) else torch.cat(tuple(output), -1)
 
 
-@LAYER_CHECKS.check(gate=True)
+@SIZES.check(gate=True)
 def sizes_are_true(case: LayerCase) -> None:
     """Output, final output and directions have the widths that the layer states.
 

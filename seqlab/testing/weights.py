@@ -6,10 +6,12 @@ import copy
 import warnings
 
 import torch
+from torch import Tensor
 
 from seqlab.cells.base import map_state
 from seqlab.cells.gated import GatedCell
 from seqlab.heads.states import leaves
+from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, LayerCase
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, largest_change, require
@@ -23,42 +25,16 @@ from seqlab.testing.modules import (
     through_safetensors,
 )
 from seqlab.testing.result import Numbers, Skip
-from seqlab.testing.sample import random_state, run_with_gradients, seeded, weighted_sum
+from seqlab.testing.sample import normal, random_state, run_with_gradients, seeded, weighted_sum
 
 #: Runs early: what is not registered is in no copy, on no other device, in no other dtype.
 REGISTERED = Table()
+#: Comes before every comparison in float64.
+DTYPES = Table()
 WEIGHT_CHECKS = Table()
 
 
 @WEIGHT_CHECKS.check()
-def dtypes_are_kept(case: LayerCase) -> Numbers:
-    """float32 gives float32, float64 gives float64, and both agree to float32's digits.
-
-    Catches: a fixed dtype inside, float64 results with float32's digits.
-    """
-    double = case.layer()
-    single = copy.deepcopy(double).float()
-    x = case.data()
-    outputs = {}
-    for layer, dtype in ((single, torch.float32), (double, torch.float64)):
-        output, state = layer(x.to(dtype))
-        found = {str(t.dtype) for t in (one(output), layer.final_output(state))}
-        require(found == {str(dtype)}, f"a layer in {dtype} gives {', '.join(sorted(found))}")
-        outputs[dtype] = one(output)
-    difference = close(
-        outputs[torch.float32], outputs[torch.float64], "float32 against float64", tolerance=1e-4
-    )
-    nudged = one(double(x + 1e-11)[0])
-    moved = largest_change(nudged, outputs[torch.float64])
-    require(
-        0 < moved < 1e-8,
-        f"in float64 an input moved by 1e-11 moves the output by {moved:.2g}: digits are lost",
-        moved=moved,
-    )
-    return {"difference": difference}
-
-
-@WEIGHT_CHECKS.check(needs=("dtypes_are_kept",))
 def bfloat16_autocast_runs(case: LayerCase) -> Numbers:
     """Under bfloat16 autocast the run is finite and near the float32 run.
 
@@ -93,6 +69,43 @@ def runs_on_cuda(case: LayerCase) -> Numbers:
     return {"difference": close(output, expected, "on CUDA against CPU", tolerance=1e-6)}
 
 
+@DTYPES.check(gate=True)
+def dtypes_are_kept(case: LayerCase) -> Numbers:
+    """float32 gives float32, float64 gives float64, and both agree to float32's digits.
+
+    Catches: a fixed dtype inside, float64 results with float32's digits.
+    """
+    double = case.layer()
+    single = copy.deepcopy(double).float()
+    x = case.data()
+    outputs = {}
+    for layer, dtype in ((single, torch.float32), (double, torch.float64)):
+        output, state = layer(x.to(dtype))
+        found = {str(t.dtype) for t in (one(output), layer.final_output(state))}
+        require(found == {str(dtype)}, f"a layer in {dtype} gives {', '.join(sorted(found))}")
+        outputs[dtype] = one(output)
+    difference = close(
+        outputs[torch.float32], outputs[torch.float64], "float32 against float64", tolerance=1e-4
+    )
+    slopes = [_directional_slope(double, x, size) for size in (1e-6, 1e-7)]
+    lost = largest_change(slopes[1], slopes[0]) / max(1.0, float(slopes[0].detach().abs().max()))
+    require(
+        lost < 1e-4,
+        f"in float64 the slopes of the output over steps of 1e-6 and 1e-7 are {lost:.2g} apart: "
+        "digits are lost",
+        apart=lost,
+    )
+    return {"difference": difference}
+
+
+def _directional_slope(layer: Layer, x: Tensor, size: float) -> Tensor:
+    """The change of the output over a small step of the input, for each unit of that step."""
+    direction = normal(*x.shape, seed=29)
+    with torch.no_grad():
+        ahead, behind = (one(layer(x + sign * size * direction)[0]) for sign in (0.5, -0.5))
+    return (ahead - behind) / size
+
+
 @REGISTERED.check(gate=True)
 def parameters_are_registered(case: LayerCase) -> None:
     """Every tensor and module inside is a parameter, a buffer or a submodule.
@@ -121,7 +134,7 @@ def parameters_get_gradients(case: LayerCase) -> Numbers:
     return {"parameters": count}
 
 
-@WEIGHT_CHECKS.check(needs=("dtypes_are_kept", "parameters_get_gradients"))
+@WEIGHT_CHECKS.check(needs=("parameters_get_gradients",))
 def gradients_are_exact(case: LayerCase) -> Numbers:
     """In float64 the gradients of input, state and parameters equal finite differences.
 

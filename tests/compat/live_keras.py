@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from seqlab.compat import keras as ours
 
 KINDS = ("SimpleRNN", "LSTM", "GRU")
 STATES = {"SimpleRNN": 1, "LSTM": 2, "GRU": 1}
@@ -120,9 +119,18 @@ def initial_state(case: Case, dtype: torch.dtype):
     return tensors(count * (2 if case.form in MERGES else 1), units)
 
 
-def random_weights(shapes, seed: int):
-    rng = np.random.default_rng(seed + 3)
-    return [0.5 * rng.standard_normal(shape) for shape in shapes]
+def random_weights(case: Case, shapes):
+    rng = np.random.default_rng(case.seed + 3)
+    scale = 0.2 if case.options.get("recurrent_activation") == "softplus" else 0.5
+    return [scale * rng.standard_normal(shape) for shape in shapes]
+
+
+def nudged(value, size: float, seed: int):
+    """Every entry moved by up to ``size`` of itself, as rounding would."""
+    if not size:
+        return value
+    signs = 2.0 * np.random.default_rng(seed + 9).random(tuple(value.shape)) - 1.0
+    return value * (1.0 + size * (torch.from_numpy(signs) if torch.is_tensor(value) else signs))
 
 
 def flat(value) -> list[torch.Tensor]:
@@ -165,7 +173,3 @@ def core_gradients(layers, gradients):
                     for parameter, value in zip(cell.parameters(), stored, strict=True):
                         parameter.copy_(value)
     return found
-
-
-def facade(case: Case, dtype: str):
-    return build(case, ours, dtype)
