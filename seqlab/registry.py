@@ -10,6 +10,7 @@ True
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -153,12 +154,23 @@ def name_of(kind: str, part: Any) -> str:
         if known is part:
             return name
     target = _target(part)
-    for name, declaration in plugins.declared(kind).items():
-        if declaration.problem is None and (
-            declaration.target == target or get(kind, name) is part
-        ):
+    usable = {n: d for n, d in plugins.declared(kind).items() if d.problem is None}
+    for name, declaration in usable.items():
+        if declaration.target == target:
+            return name
+    # under another path, and so only in the package that made it: no other is imported for this
+    top = part.__module__.partition(".")[0]
+    for name, declaration in usable.items():
+        if re.split(r"[.:]", declaration.target)[0] == top and _is(declaration, part):
             return name
     raise UnknownNameError(f"{target} is not a registered {kind}; use seqlab.register")
+
+
+def _is(declaration: plugins.Declaration, part: Any) -> bool:
+    try:
+        return _load(declaration) is part
+    except PluginError:
+        return False
 
 
 def owner_of(kind: str, name: str) -> tuple[str, str]:

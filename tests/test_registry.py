@@ -145,3 +145,20 @@ def test_plugins_can_be_switched_off(site, monkeypatch):
     site("loud-one", [("cell", "loud", "Cell")], code="class Cell: pass")
     assert "loud" not in seqlab.available("cell")
     assert "lstm" in seqlab.available("cell")
+
+
+def test_a_name_is_found_without_importing_other_plugins(monkeypatch):
+    real = plugins.declared
+    other = plugins.Declaration("cell", "other", "seqlab-other", "1", "no_such_module:Other")
+    again = plugins.Declaration(
+        "cell", "again", "seqlab", "1", "seqlab.compat.keras.layouts:GRUCell"
+    )
+    broken = plugins.Declaration("cell", "broken", "tests", "1", f"{__name__}:missing")
+    mine = {"other": other, "broken": broken}
+    monkeypatch.setattr(plugins, "declared", lambda kind: {**mine, **real(kind)})
+    with pytest.raises(UnknownNameError, match="is not a registered cell"):
+        registry.name_of("cell", part())
+    gru = seqlab.get("cell", "gru")
+    lean = {name: d for name, d in real("cell").items() if name != "gru"}
+    monkeypatch.setattr(plugins, "declared", lambda _: {**mine, **lean, "again": again})
+    assert registry.name_of("cell", gru) == "again"

@@ -4,8 +4,8 @@ A plugin ships its certificate as ``seqlab_certificate.json`` inside its package
 ``seqlab certify cell=NAME output=PACKAGE/seqlab_certificate.json``. It has the form
 
     {"format": 1, "parts": [{"kind": ..., "name": ..., "target": ..., "passed": true,
-      "date": ..., "versions": {...}, "digest": {"sha256": ..., "files": 3}, "counts": {...},
-      "options": {...}, "checks": [...]}]}
+      "date": ..., "versions": {...}, "digest": {"sha256": ..., "files": 3},
+      "counts": {...}, "total": 60, "options": {...}, "checks": [...]}]}
 
 and is valid for the code whose digest it holds: after a change, ``seqlab list`` says so.
 """
@@ -63,10 +63,19 @@ def make_entry(
     name: str,
     results: Sequence[CheckResult],
     options: Mapping[str, Any] | None = None,
+    total: int | None = None,
 ) -> dict[str, Any]:
     """One part's entry of a certificate.
 
-    A part is certified if no check failed and at least one passed.
+    A part is certified if no check failed, at least one passed, and every check without which the
+    others mean nothing passed: it was neither skipped nor expected to fail.
+
+    Args:
+        kind: the part's kind.
+        name: its registered name.
+        results: of the checks that were asked for.
+        options: with which it was built.
+        total: how many checks there are; by default as many as results.
     """
     part = registry.get(kind, name)
     owner, version = registry.owner_of(kind, name)
@@ -78,7 +87,10 @@ def make_entry(
         "name": name,
         "target": target,
         "options": dict(options or {}),
-        "passed": counts[FAILED] == 0 and counts[PASSED] > 0,
+        "passed": counts[FAILED] == 0
+        and counts[PASSED] > 0
+        and all(result.outcome == PASSED for result in results if result.gate),
+        "total": len(results) if total is None else total,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
@@ -152,8 +164,9 @@ def certificate_status(kind: str, name: str, certificate: Mapping[str, Any] | No
         certificate: what ``read_certificate`` gave for its distribution.
 
     Returns:
-        ``certified 2026-01-31 (52 checks)``, ``certificate is of other code``,
-        ``failed 2 checks``, or ``""`` where there is no certificate of the part.
+        ``certified 2026-01-31 (52 of 60 checks)``, ``partly checked ...`` where not all were asked
+        for, ``certificate is of other code``, ``failed 2 checks``, ``not certified``, or ``""``
+        where there is no certificate of the part.
     """
     entries = [] if certificate is None else certificate["parts"]
     for entry in entries:
@@ -161,11 +174,16 @@ def certificate_status(kind: str, name: str, certificate: Mapping[str, Any] | No
             continue
         counts = entry.get("counts", {})
         if not entry["passed"]:
-            return f"failed {counts.get(FAILED, '?')} checks"
+            failed = counts.get(FAILED)
+            return f"failed {failed} checks" if failed else "not certified"
         declared = plugins.declared(kind).get(name)
         folder = package_folder(declared.target) if declared else None
         digest = entry.get("digest") or {}
         if folder is None or digest.get("sha256") != code_digest(folder)["sha256"]:
             return "certificate is of other code"
-        return f"certified {str(entry['date'])[:10]} ({counts.get(PASSED, '?')} checks)"
+        asked = sum(counts.values())
+        total = entry.get("total", asked)
+        word = "certified" if asked == total else "partly checked"
+        date = str(entry["date"])[:10]
+        return f"{word} {date} ({counts.get(PASSED, '?')} of {total} checks)"
     return ""

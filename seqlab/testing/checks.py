@@ -140,12 +140,12 @@ class Run:
 
     def _run(self, name: str) -> CheckResult:
         check = self.checks[name]
-        result = CheckResult(name, PASSED, says=check.says, catches=check.catches)
+        result = CheckResult(name, PASSED, says=check.says, catches=check.catches, gate=check.gate)
         if check.slow and self.settings.fast:
-            return replace(result, outcome=SKIPPED, reason="takes seconds; left out by fast")
+            reason = "takes seconds; left out by fast"
+            return replace(result, outcome=SKIPPED, reason=reason, gate=False)
         for needed in self._needs[name]:
-            bad = self.result(needed).outcome in (FAILED, EXPECTED)
-            if bad or needed in self._blocked:
+            if self.result(needed).outcome == FAILED or needed in self._blocked:
                 self._blocked[name] = cause = self._blocked.get(needed, needed)
                 reason = f"means nothing until '{cause}' passes"
                 return replace(result, outcome=SKIPPED, reason=reason)

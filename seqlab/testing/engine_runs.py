@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab import registry
 from seqlab.engines.plan import engine as engine_by_name
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
 from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, close_all, close_states
+from seqlab.testing.others import others
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import (
     Ran,
@@ -112,10 +112,10 @@ def _equals_loop(case: CellCase, *, name: str) -> Numbers:
     )
 
 
-def engine_checks() -> Table:
-    """One check a registered engine other than the reference."""
+def engine_checks(part: Any) -> Table:
+    """One check an engine that ``part`` is tried on, the reference apart."""
     table = Table()
-    for name in registry.available("engine"):
+    for name in others("engine", part):
         if name == REFERENCE:
             continue
         text = (

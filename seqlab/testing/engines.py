@@ -23,6 +23,7 @@ from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, close_states, require
 from seqlab.testing.contract import class_contract
 from seqlab.testing.engine_runs import SLOW_ENGINES, STEPS, against_the_loop
+from seqlab.testing.others import others
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import holey_mask, normal, random_state, seeded
 
@@ -70,7 +71,7 @@ class EngineCase(Case):
         Raises:
             Skip: it refuses them all.
         """
-        for name in ("gru", "lstm", *registry.available("cell")):
+        for name in ("gru", "lstm", *others("cell", self.part)):
             with contextlib.suppress(Skip):
                 return self.cell(name)
         raise Skip("the engine refuses every registered cell")
@@ -103,7 +104,7 @@ def refusals_have_reasons(case: EngineCase) -> Numbers:
     Catches: True and False in place of a reason, errors instead of refusals.
     """
     refused = 0
-    for name in registry.available("cell"):
+    for name in others("cell", case.part):
         cell_case = CellCase(registry.get("cell", name))
         for cell in (cell_case.cell(), cell_case.cell(dtype=torch.float32).train()):
             x = torch.zeros(1, 2, cell.input_size, dtype=next(cell.parameters()).dtype)
@@ -265,7 +266,7 @@ def engine_table(part: Any) -> Table:
     table = Table(CONTRACT)
     for check in ENGINE_CHECKS.checks:
         table.add(replace(check, slow=slow))
-    for name in registry.available("cell"):
+    for name in others("cell", part):
         text = (
             f"It runs the cell '{name}' with the loop's outputs, states and gradients.\n\n"
             "Catches: lost gradients, swapped gates, wrong masks."

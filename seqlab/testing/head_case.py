@@ -14,7 +14,7 @@ from seqlab.heads.base import Head
 from seqlab.model import Encoder, SequenceModel
 from seqlab.testing.case import Case
 from seqlab.testing.compare import require
-from seqlab.testing.result import Skip
+from seqlab.testing.result import Failure
 from seqlab.testing.sample import seeded, shaken
 from seqlab.testing.tasks import TARGETS, Task, apart, make_task
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
@@ -40,11 +40,12 @@ class HeadCase(Case):
         """A task for each kind of target that the head serves and the kit has rows for.
 
         Raises:
-            Skip: there is none.
+            Failure: there is none.
         """
         known = [kind for kind in self.part.needs if kind in TARGETS]
         if not known:
-            raise Skip(f"the kit has no rows for targets of kind {', '.join(self.part.needs)}")
+            wanted, had = ", ".join(self.part.needs), ", ".join(TARGETS)
+            raise Failure(f"the kit has rows for targets of kind {had}, and none for {wanted}")
         return [make_task(kind) for kind in known]
 
     def new(self, encoder: EncoderInfo, target: TargetInfo, **changes: Any) -> Head:

@@ -43,10 +43,10 @@ def _cells() -> Kind:
             WEIGHT_CHECKS,
             PICKLING,
             STEP_CHECKS,
-            engine_checks(),
+            engine_checks(part),
             option_checks(part),
-            models.wrapper_checks(),
-            models.head_checks(),
+            models.wrapper_checks(part),
+            models.head_checks(part),
             models.BUNDLE_CHECKS,
             models.SPEED_CHECKS,
         )
@@ -61,7 +61,6 @@ def _wrappers() -> Kind:
     from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
 
     def table(part: Any) -> Table:
-        del part
         return Table(
             wrappers.FIRST,
             REGISTERED,
@@ -72,8 +71,8 @@ def _wrappers() -> Kind:
             WEIGHT_CHECKS,
             PICKLING,
             wrappers.WRAPPER_CHECKS,
-            models.nesting_checks(),
-            models.head_checks(("classification",)),
+            models.nesting_checks(part),
+            models.head_checks(part, ("classification",)),
             models.BUNDLE_CHECKS,
         )
 

@@ -20,6 +20,7 @@ from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import require
 from seqlab.testing.layers import LENGTHS, one
 from seqlab.testing.modules import require_gradients
+from seqlab.testing.others import others
 from seqlab.testing.result import Failure, Numbers, Skip
 from seqlab.testing.sample import normal, padded_mask, run_with_gradients, seeded, shaken
 from seqlab.testing.tasks import (
@@ -79,10 +80,10 @@ def _in_wrapper(case: CellCase, *, name: str) -> Numbers:
     return runs_whole(layer, f"in wrapper '{name}'")
 
 
-def wrapper_checks() -> Table:
-    """One check a registered wrapper."""
+def wrapper_checks(part: Any) -> Table:
+    """One check a wrapper that ``part`` is tried in."""
     table = Table()
-    for name in registry.available("wrapper"):
+    for name in others("wrapper", part):
         text = (
             f"Inside the wrapper '{name}' sizes are true, padding is ignored, and all learns.\n\n"
             "Catches: cells that only work alone."
@@ -104,10 +105,10 @@ def _under_head(case: LayerCase, *, name: str) -> Numbers:
     return learn(model, task)
 
 
-def head_checks(names: tuple[str, ...] = ()) -> Table:
-    """One check a registered head, or one each of those named."""
+def head_checks(part: Any, names: tuple[str, ...] = ()) -> Table:
+    """One check a head that ``part`` is tried under, or one each of those named."""
     table = Table()
-    for name in names or registry.available("head"):
+    for name in names or others("head", part):
         text = (
             f"Under the head '{name}' the model learns five rows by heart.\n\n"
             "Catches: gradients that point elsewhere, states that carry nothing."
@@ -201,10 +202,10 @@ def _nested(case: WrapperCase, *, name: str) -> Numbers:
     return {"parameters": count}
 
 
-def nesting_checks() -> Table:
-    """One check a registered wrapper, around and inside the one under test."""
+def nesting_checks(part: Any) -> Table:
+    """One check a wrapper, around and inside the one under test."""
     table = Table()
-    for name in registry.available("wrapper"):
+    for name in others("wrapper", part):
         text = (
             f"It works inside and outside of the wrapper '{name}'.\n\n"
             "Catches: wrappers that reach for a cell, or know what they contain."

@@ -16,13 +16,19 @@ def verdict(entry: Mapping[str, Any]) -> str:
     """One line: the part, the outcome, the counts, and how long it took.
 
     >>> counts = {"passed": 3, "failed": 0, "skipped": 1, "expected failure": 0}
-    >>> verdict({"kind": "cell", "name": "mgu", "passed": True, "counts": counts, "checks": []})
-    'cell mgu: certified; 3 passed, 1 skipped, in 0.0 s'
+    >>> entry = {"kind": "cell", "name": "mgu", "passed": True, "counts": counts, "checks": []}
+    >>> verdict({**entry, "total": 4})
+    'cell mgu: certified; 3 of 4 checks ran: 3 passed, 1 skipped, in 0.0 s'
+    >>> verdict({**entry, "total": 60})
+    'cell mgu: partly checked; 3 of 60 checks ran: 3 passed, 1 skipped, in 0.0 s'
     """
     counts = ", ".join(f"{n} {outcome}" for outcome, n in entry["counts"].items() if n)
     seconds = sum(check["seconds"] for check in entry["checks"])
-    outcome = "certified" if entry["passed"] else "NOT certified"
-    return f"{entry['kind']} {entry['name']}: {outcome}; {counts}, in {seconds:.1f} s"
+    asked, total = sum(entry["counts"].values()), entry["total"]
+    outcome = "certified" if asked == total else "partly checked"
+    ran = f"{asked - entry['counts'][SKIPPED]} of {total} checks ran"
+    said = outcome if entry["passed"] else "NOT certified"
+    return f"{entry['kind']} {entry['name']}: {said}; {ran}: {counts}, in {seconds:.1f} s"
 
 
 def numbers_of(check: Mapping[str, Any]) -> str:

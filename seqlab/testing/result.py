@@ -41,6 +41,7 @@ class CheckResult:
         catches: the bug it is there for.
         seconds: how long it took.
         numbers: what it measured, such as the largest difference it saw.
+        gate: there is no certificate unless it passed.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CheckResult:
     catches: str = ""
     seconds: float = 0.0
     numbers: Numbers = field(default_factory=dict)
+    gate: bool = False
 
     @property
     def passed(self) -> bool:

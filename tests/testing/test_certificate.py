@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -51,6 +52,25 @@ def test_a_failure_or_nothing_that_passed_is_no_certificate():
     assert not entry(SKIPPED)["passed"]
 
 
+@pytest.mark.parametrize("outcome", ["skipped", "expected failure"])
+def test_nothing_is_certified_without_its_contract(outcome):
+    gate = CheckResult("begins", outcome, "a reason", "It begins.", "nothing.", gate=True)
+    made = entry(gate, *[PASSED] * 20)
+    assert not made["passed"]
+    assert made["counts"]["failed"] == 0
+    assert entry(replace(gate, outcome="passed"), PASSED)["passed"]
+
+
+def test_a_part_of_the_checks_is_no_whole_certificate(plugin):
+    certificate = shipped(plugin, total=60)
+    status = certificate_status("merge", "pretend", certificate)
+    assert re.fullmatch(r"partly checked \d{4}-\d\d-\d\d \(1 of 60 checks\)", status)
+    made = make_entry("merge", "sum", [PASSED], total=60)
+    assert "partly checked; 1 of 60 checks ran" in to_text(make_certificate([made]))
+    uncertified = shipped(plugin, passed=False, counts={"failed": 0, "skipped": 3})
+    assert certificate_status("merge", "pretend", uncertified) == "not certified"
+
+
 def test_a_digest_is_of_names_and_contents(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\n")
     (tmp_path / "notes.txt").write_text("not code\n")
@@ -89,7 +109,7 @@ def test_a_shipped_certificate_is_read_without_importing_the_plugin(plugin):
     assert read_certificate("seqlab-pretend") is None
     certificate = shipped(plugin)
     status = certificate_status("merge", "pretend", certificate)
-    assert re.fullmatch(r"certified \d{4}-\d\d-\d\d \(1 checks\)", status)
+    assert re.fullmatch(r"certified \d{4}-\d\d-\d\d \(1 of 1 checks\)", status)
     assert certificate_status("merge", "other", certificate) == ""
     assert certificate_status("merge", "pretend", None) == ""
     assert read_certificate("seqlab-other") is None
@@ -128,6 +148,7 @@ def test_folders_are_found_by_name_alone():
 
 def test_text_has_a_line_a_check_and_says_more_of_failures():
     text = to_text(make_certificate([entry(PASSED, FAILED, SKIPPED, EXPECTED)]))
+    counts = "1 passed, 1 failed, 1 skipped, 1 expected failure"
     assert text.splitlines() == [
         "ok       adds     0.00 s  n 3",
         "FAILED   ends     1.25 s  runs <b>on</b>",
@@ -135,7 +156,7 @@ def test_text_has_a_line_a_check_and_says_more_of_failures():
         "         the check catches: endless loops.",
         "skipped  flies    0.00 s  no wings",
         "expected swims    0.00 s  no water (0 l)",
-        "merge sum: NOT certified; 1 passed, 1 failed, 1 skipped, 1 expected failure, in 1.2 s",
+        f"merge sum: NOT certified; 3 of 4 checks ran: {counts}, in 1.2 s",
     ]
 
 

@@ -28,7 +28,9 @@ def test_a_good_part_is_certified(capsys):
     assert main(["certify", "merge=sum"]) == 0
     out = capsys.readouterr().out
     assert "ok       output_size_is_true" in out
-    assert out.splitlines()[-1].startswith("merge sum: certified; 9 passed, 1 skipped, in ")
+    assert out.splitlines()[-1].startswith(
+        "merge sum: certified; 9 of 10 checks ran: 9 passed, 1 skipped, in "
+    )
 
 
 def test_a_bad_part_is_not_and_the_exit_code_is_1(broken, capsys, tmp_path):
@@ -52,6 +54,17 @@ def test_options_only_and_formats(capsys, tmp_path):
     assert main([*words, "format=html", f"output={text}"]) == 0
     assert capsys.readouterr().out.startswith("<!doctype html>")
     assert text.read_text().startswith("ok       weights_are_a_mean")
+
+
+def test_some_checks_are_no_certificate_and_no_failure(capsys):
+    assert main(["certify", "merge=sum", "only=documented"]) == 0
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict.startswith("merge sum: partly checked; 1 of 10 checks ran: 1 passed, in ")
+
+
+def test_what_cannot_be_checked_is_not_certified(capsys):
+    assert main(["certify", "source=files", "fast=true"]) == 1
+    assert "source files: NOT certified; " in capsys.readouterr().out
 
 
 def test_all_of_a_kind(capsys):
