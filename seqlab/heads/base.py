@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from seqlab.construct import construct, split_spec
 from seqlab.errors import DataError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
@@ -23,16 +24,21 @@ class Head(nn.Module, ABC):
     Args:
         encoder: the sizes of what the encoder hands over.
         target: what has to be predicted.
+        metrics: registered metrics to measure beside the head's own, each by name or as
+            ``{name: ..., option: ...}``; a head that takes the option passes it on, and gives
+            its own metrics to ``with_chosen``.
 
     Raises:
-        OptionError: the head cannot serve this kind of target.
+        OptionError: the head cannot serve this kind of target, or a metric does not fit.
     """
 
     needs: ClassVar[tuple[str, ...]]
     #: The metric by which runs are selected and whether it should be large or small.
     monitor: tuple[str, str]
 
-    def __init__(self, encoder: EncoderInfo, target: TargetInfo) -> None:
+    def __init__(
+        self, encoder: EncoderInfo, target: TargetInfo, *, metrics: Sequence[Any] = ()
+    ) -> None:
         super().__init__()
         if target.kind not in self.needs:
             wanted = " or ".join(f"'{kind}'" for kind in self.needs)
@@ -44,6 +50,8 @@ class Head(nn.Module, ABC):
             raise OptionError(f"the target has {target.size} classes; at least 1 is needed")
         self.encoder_info = encoder
         self.target_info = target
+        self._chosen = _by_name(metrics)
+        self.with_chosen({})
 
     @abstractmethod
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
@@ -66,6 +74,19 @@ class Head(nn.Module, ABC):
         ``final`` asks for the answers ``predict`` would give, where a head has a cheaper way
         for the measurements during training.
         """
+
+    def with_chosen(self, own: Mapping[str, Metric]) -> dict[str, Metric]:
+        """The head's own metrics, and fresh ones of those that the option ``metrics`` names.
+
+        Raises:
+            OptionError: the head has a metric of that name already.
+        """
+        found = dict(own)
+        for name, spec in self._chosen.items():
+            if name in found:
+                raise OptionError(f"head.metrics: the head measures '{name}' already")
+            found[name] = construct("metric", spec, self.target_info, where="head.metrics")
+        return found
 
     def scores(self, encoded: Encoded) -> Tensor | None:
         """What an exported graph computes beside the encoder's output.
@@ -97,6 +118,19 @@ class Head(nn.Module, ABC):
         """The class's name where the target has names, else its id."""
         names = self.target_info.names
         return names[index] if names else index
+
+
+def _by_name(metrics: Sequence[Any]) -> dict[str, Any]:
+    """The specs of metrics by their names."""
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise OptionError(f"metrics must be a list of metrics, got {metrics!r}")
+    specs: dict[str, Any] = {}
+    for spec in metrics:
+        name, _ = split_spec("metric", spec, "head.metrics")
+        if name in specs:
+            raise OptionError(f"head.metrics: '{name}' is there twice")
+        specs[name] = spec
+    return specs
 
 
 def refuse_options(head: Head, options: Mapping[str, Any], known: Sequence[str] = ()) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
-from torchmetrics.classification import (
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MultilabelAccuracy,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-)
 
 from seqlab.construct import construct
 from seqlab.errors import OptionError
@@ -25,6 +18,8 @@ from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.losses import cross_entropy
+from seqlab.heads.metrics import Outcome
+from seqlab.heads.metrics.classes import Accuracy, ExactMatch, MacroF1
 from seqlab.heads.pooling import Pooling
 from seqlab.schema import Fraction, Share, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
@@ -53,6 +48,7 @@ class ClassificationHead(Head):
         label_smoothing: moves this share of the target evenly over the classes (Szegedy et al.
             2016); with several labels each 0/1 moves half that share towards the other.
         threshold: several labels only: a label is given where its probability is above it.
+        metrics: further registered metrics, such as ``top_k_accuracy``.
 
     Raises:
         OptionError: an option does not fit.
@@ -78,8 +74,9 @@ class ClassificationHead(Head):
         class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
         threshold: float = 0.5,
+        metrics: Sequence[Any] = (),
     ) -> None:
-        super().__init__(encoder, target)
+        super().__init__(encoder, target, metrics=metrics)
         if target.size < 2:
             raise OptionError("the target has 1 class; classification needs at least 2")
         self.multi_label = target.kind == "labels"
@@ -124,18 +121,11 @@ class ClassificationHead(Head):
 
     def metrics(self) -> dict[str, Metric]:
         """See ``Head.metrics``."""
-        size = self.target_info.size
+        target = self.target_info
+        own: dict[str, Metric] = {"accuracy": Accuracy(target), "macro_f1": MacroF1(target)}
         if self.multi_label:
-            common: dict[str, Any] = {"threshold": self.threshold, "validate_args": False}
-            return {
-                "accuracy": MultilabelAccuracy(size, average="micro", **common),
-                "exact_match": MultilabelExactMatch(size, **common),
-                "macro_f1": MultilabelF1Score(size, average="macro", **common),
-            }
-        return {
-            "accuracy": MulticlassAccuracy(size, average="micro", validate_args=False),
-            "macro_f1": MulticlassF1Score(size, average="macro", validate_args=False),
-        }
+            own["exact_match"] = ExactMatch(target)
+        return self.with_chosen(own)
 
     def measure(
         self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
@@ -143,10 +133,14 @@ class ClassificationHead(Head):
         """See ``Head.measure``."""
         del final
         scores, target = self.scores(encoded), self.target_of(batch)
-        answer = self._yes(scores.detach()).long() if self.multi_label else scores.argmax(-1)
-        gold = target.long() if self.multi_label else target
+        raw = scores.detach()
+        outcome = (
+            Outcome(self._yes(raw).long(), target.long(), raw.sigmoid())
+            if self.multi_label
+            else Outcome(raw.argmax(-1), target, raw.softmax(-1))
+        )
         for metric in metrics.values():
-            metric.update(answer, gold)
+            metric.update(outcome)
         return self._loss(scores, target)
 
     def scores(self, encoded: Encoded) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,16 +11,17 @@ from torchmetrics import Metric
 
 from seqlab.construct import construct
 from seqlab.errors import OptionError
+from seqlab.heads.answer_limit import AnswerLimit
 from seqlab.heads.attention import Memory
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.checks import at_least_float32
 from seqlab.heads.decoder_network import DecoderNetwork, DecoderState
 from seqlab.heads.losses import cross_entropy
-from seqlab.heads.metrics import ErrorRate, SequenceAccuracy
-from seqlab.heads.search import Answers, Search
+from seqlab.heads.metrics import AnswersCut, ErrorRate, Outcome, SequenceAccuracy
+from seqlab.heads.search import Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.layers.base import Layer
-from seqlab.schema import Count, Fraction, Positive, check_value
+from seqlab.schema import Fraction, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
 
 
@@ -31,11 +32,15 @@ class EncoderDecoderHead(Head):
     ``-log p(token | tokens before, source)`` over all target tokens and the end mark. With pure
     teacher forcing and no input feeding it takes one call of the decoder's layer.
 
-    Predictions: ``{"tokens": [ids], "score": log p}`` without marks.
+    Predictions: ``{"tokens": [ids], "score": log p, "cut": bool}`` without marks; ``cut`` says
+    that the answer reached the largest length allowed.
 
     Metrics: ``token_error_rate`` (edit distance to the nearest reference / its length),
+    ``token_error_rate_capped`` (the same, but no row counts more errors than its reference is
+    long; runs are selected by it, since one answer that runs on cannot move it),
     ``sequence_error_rate`` (the share of rows that equal no reference) and
-    ``sequence_accuracy``, all fractions; ``token_name`` and ``sequence_name`` rename them.
+    ``sequence_accuracy``, all fractions; ``answers_cut`` counts the answers that reached the
+    limit. ``token_name`` and ``sequence_name`` rename the first four.
 
     Args:
         encoder: the sizes of what the encoder hands over.
@@ -53,9 +58,11 @@ class EncoderDecoderHead(Head):
         search: the registered search that ``predict`` uses.
         validation_search: the one that ``measure`` uses, unless ``final``.
         max_length: the most tokens an answer may have.
-        max_ratio: the most tokens for each source step (rounded up); None for no such limit.
+        max_ratio: the most tokens for each source step (rounded up). With neither, the limit
+            follows the training rows, see ``seqlab.heads.answer_limit``.
         token_name: what the metrics call a token, such as ``phoneme``.
         sequence_name: what they call a sequence, such as ``word``.
+        metrics: further registered metrics.
 
     Raises:
         OptionError: an option does not fit, or the target lacks its marks.
@@ -63,7 +70,7 @@ class EncoderDecoderHead(Head):
     >>> target = TargetInfo("tokens", 9, bos=1, eos=2)
     >>> head = EncoderDecoderHead(EncoderInfo(4, 4, (4,)), target, token_name="phoneme")
     >>> head.monitor
-    ('phoneme_error_rate', 'min')
+    ('phoneme_error_rate_capped', 'min')
     """
 
     needs = ("tokens",)
@@ -85,21 +92,21 @@ class EncoderDecoderHead(Head):
         schedule: Mapping[str, Any] | None = None,
         search: Any = "greedy",
         validation_search: Any = "greedy",
-        max_length: int = 100,
+        max_length: int | None = None,
         max_ratio: float | None = None,
         token_name: str = "token",  # noqa: S107 - a word for the metrics
         sequence_name: str = "sequence",
+        metrics: Sequence[Any] = (),
     ) -> None:
-        super().__init__(encoder, target)
+        super().__init__(encoder, target, metrics=metrics)
         self.bos, self.eos = _marks(target)
         self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
         self.forcing = TeacherForcing(teacher_forcing, schedule)
         self.search = _search(search, "head.search")
         self.validation_search = _search(validation_search, "head.validation_search")
-        self.max_length = check_value(max_length, Count, "max_length")
-        self.max_ratio = check_value(max_ratio, Positive | None, "max_ratio")
+        self.limit = AnswerLimit(target, max_length, max_ratio)
         self.token_name, self.sequence_name = token_name, sequence_name
-        self.monitor = (f"{token_name}_error_rate", "min")
+        self.monitor = (f"{token_name}_error_rate_capped", "min")
         self.decoder = DecoderNetwork(
             encoder,
             target.size,
@@ -132,19 +139,24 @@ class EncoderDecoderHead(Head):
         search = self.search if chosen is None else _search(chosen, "search")
         with torch.no_grad():
             answers = self._answer(search, encoded, *self.decoder.start(encoded), **options)
-        scores = answers.score.tolist()
+        columns = (answers.tokens, answers.score.tolist(), answers.cut.tolist())
         return [
-            {"tokens": tokens, "score": score}
-            for tokens, score in zip(answers.to_lists(), scores, strict=True)
+            {"tokens": tokens, "score": score, "cut": cut}
+            for tokens, score, cut in zip(*columns, strict=True)
         ]
 
     def metrics(self) -> dict[str, Metric]:
         """See ``Head.metrics``."""
-        return {
-            f"{self.token_name}_error_rate": ErrorRate("token"),
-            f"{self.sequence_name}_error_rate": ErrorRate("sequence"),
-            f"{self.sequence_name}_accuracy": SequenceAccuracy(),
-        }
+        target = self.target_info
+        return self.with_chosen(
+            {
+                f"{self.token_name}_error_rate": ErrorRate(target),
+                f"{self.token_name}_error_rate_capped": ErrorRate(target, capped=True),
+                f"{self.sequence_name}_error_rate": ErrorRate(target, level="sequence"),
+                f"{self.sequence_name}_accuracy": SequenceAccuracy(target),
+                "answers_cut": AnswersCut(target),
+            }
+        )
 
     def measure(
         self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
@@ -153,13 +165,14 @@ class EncoderDecoderHead(Head):
         memory, state = self.decoder.start(encoded)
         search = self.search if final else self.validation_search
         with torch.no_grad():
-            answers = self._answer(search, encoded, memory, state).to_lists()
+            answers = self._answer(search, encoded, memory, state)
         references = batch.references
         if references is None:
             target, lengths = self.target_of(batch).tolist(), self._target_lengths(batch).tolist()
             references = [[row[:n]] for row, n in zip(target, lengths, strict=True)]
+        outcome = Outcome(answers.tokens, references, cut=answers.cut)
         for metric in metrics.values():
-            metric.update(answers, references)
+            metric.update(outcome)
         return self._loss(batch, memory, state)
 
     def _target_lengths(self, batch: Batch) -> Tensor:
@@ -209,22 +222,23 @@ class EncoderDecoderHead(Head):
         *,
         max_length: int | None = None,
         max_ratio: float | None = None,
-    ) -> Answers:
+    ) -> _Found:
         def step(tokens_BK: Tensor, state: State) -> tuple[Tensor, State]:
             scores, state = self.decoder.step(tokens_BK, memory, state)
             return at_least_float32(scores).log_softmax(-1), state
 
-        limit = self._limit(encoded, max_length, max_ratio)
-        return search.find(step, state, limit, bos=self.bos, eos=self.eos)
+        limit = self.limit.changed(max_length, max_ratio).of(encoded.mask.sum(1))
+        answers = search.find(step, state, limit, bos=self.bos, eos=self.eos)
+        cut = (answers.lengths >= limit) & (limit > 0)
+        return _Found(answers.to_lists(), answers.score, cut)
 
-    def _limit(self, encoded: Encoded, max_length: int | None, max_ratio: float | None) -> Tensor:
-        """The most tokens of each row's answer, ``[B]``."""
-        most = check_value(max_length, Count | None, "max_length") or self.max_length
-        ratio = check_value(max_ratio, Positive | None, "max_ratio") or self.max_ratio
-        steps = encoded.mask.sum(1)
-        if ratio is None:
-            return torch.full_like(steps, most)
-        return torch.ceil(steps * ratio).long().clamp(max=most)
+
+class _Found(NamedTuple):
+    """Answers: their tokens, log probabilities, and which of them reached their limit."""
+
+    tokens: list[list[int]]
+    score: Tensor
+    cut: Tensor
 
 
 def _search(spec: Any, where: str) -> Search:

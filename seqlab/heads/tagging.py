@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
@@ -17,12 +16,13 @@ from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.crf import FORBIDDEN, LinearChainCRF, viterbi
-from seqlab.heads.losses import IGNORED, cross_entropy
+from seqlab.heads.losses import cross_entropy
 from seqlab.heads.masking import clean_output, compact_order, take_steps
-from seqlab.heads.metrics import SpanF1
+from seqlab.heads.metrics import Outcome, SpanF1
+from seqlab.heads.metrics.classes import Accuracy
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
 from seqlab.schema import Fraction, check_value
-from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
 class TaggingHead(Head):
@@ -48,6 +48,7 @@ class TaggingHead(Head):
         activation: of the hidden layer.
         class_weights: softmax only; a weight for each label, as a list, by name, or ``balanced``.
         label_smoothing: softmax only.
+        metrics: further registered metrics, such as ``macro_f1``.
 
     Raises:
         OptionError: an option does not fit, or a label does not belong to the scheme.
@@ -73,8 +74,9 @@ class TaggingHead(Head):
         activation: Any = "relu",
         class_weights: ClassWeights = None,
         label_smoothing: float = 0.0,
+        metrics: Sequence[Any] = (),
     ) -> None:
-        super().__init__(encoder, target)
+        super().__init__(encoder, target, metrics=metrics)
         self.constraints = _constraints(scheme, target)
         self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
         if check_value(crf, bool, "crf") and (class_weights is not None or self.label_smoothing):
@@ -118,18 +120,12 @@ class TaggingHead(Head):
 
     def metrics(self) -> dict[str, Metric]:
         """See ``Head.metrics``."""
-        found: dict[str, Metric] = {
-            "accuracy": MulticlassAccuracy(
-                max(self.target_info.size, 2),
-                average="micro",
-                ignore_index=IGNORED,
-                validate_args=False,
-            )
-        }
+        own: dict[str, Metric] = {"accuracy": Accuracy(self.target_info)}
         if self.spans:
-            for score in ("precision", "recall", "f1"):
-                found[f"span_{score}"] = SpanF1(self.target_info.names, score)
-        return found
+            own["span_precision"] = SpanF1(self.target_info, score="precision")
+            own["span_recall"] = SpanF1(self.target_info, score="recall")
+            own["span_f1"] = SpanF1(self.target_info)
+        return self.with_chosen(own)
 
     def measure(
         self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
@@ -138,15 +134,10 @@ class TaggingHead(Head):
         del final
         scores, target = self.scores(encoded), self.target_of(batch)
         order, lengths = compact_order(encoded.mask), encoded.mask.sum(1)
-        gold = take_steps(target, order)
-        ids = self._decode(take_steps(scores.detach(), order), lengths)
-        real = lengths_to_mask(lengths, gold.shape[1])
-        for name, metric in metrics.items():
-            if name == "accuracy":
-                if real.numel():
-                    metric.update(ids, gold.masked_fill(~real, IGNORED))
-            else:
-                metric.update(ids, gold, lengths)
+        own = take_steps(scores.detach(), order)
+        outcome = Outcome(self._decode(own, lengths), take_steps(target, order), own, lengths)
+        for metric in metrics.values():
+            metric.update(outcome)
         return self._loss(scores, target, encoded.mask)
 
     def scores(self, encoded: Encoded) -> Tensor:

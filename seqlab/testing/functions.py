@@ -1,4 +1,4 @@
-"""The checks of activations, initializers, regularizers, constraints and metrics."""
+"""The checks of activations, initializers, regularizers and constraints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from seqlab.errors import OptionError
 from seqlab.testing.case import Case
@@ -18,9 +17,8 @@ from seqlab.testing.contract import (
     require_docstring,
     require_options,
     require_refusal,
-    require_subclass,
 )
-from seqlab.testing.pickling import round_trips, survives
+from seqlab.testing.pickling import survives
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import normal, seeded
 
@@ -52,16 +50,8 @@ class ObjectCase(Case):
         return self.part(**self.options)(weight)
 
 
-@dataclass(frozen=True)
-class MetricCase(Case):
-    """A metric class with its options."""
-
-    kind: ClassVar[str] = "metric"
-
-
 ACTIVATION_CHECKS, INITIALIZER_CHECKS = Table(), Table()
 REGULARIZER_CHECKS, CONSTRAINT_CHECKS = Table(), Table()
-METRIC_CHECKS = Table()
 
 
 def documented(case: Case) -> None:
@@ -246,32 +236,6 @@ def zeros_stay_finite(case: ObjectCase) -> None:
         require(finite, f"zeros {list(shape)} give values that are not finite")
 
 
-@METRIC_CHECKS.check(gate=True)
-def constructor(case: MetricCase) -> None:
-    """It is a documented torchmetrics ``Metric`` that says whether more is better.
-
-    Catches: metrics by which no run can be selected.
-    """
-    require_subclass(case.part, Metric)
-    require_docstring(case.part)
-    better = getattr(case.part, "higher_is_better", None)
-    require(isinstance(better, bool), f"higher_is_better is {better!r}, not True or False")
-
-
-@METRIC_CHECKS.check()
-def states_can_be_reset(case: MetricCase) -> Numbers:
-    """Built with its options, it has states that ``reset`` brings back, and a value before data.
-
-    Catches: numbers kept outside of metric states, which several processes would not add up.
-    """
-    require_options(case)
-    metric = case.part(**case.options)
-    states = list(metric._defaults)  # noqa: SLF001  # torchmetrics has no public list of states
-    require(states, "it has no state made by add_state")
-    metric.reset()
-    return {"states": len(states)}
-
-
 @ACTIVATION_CHECKS.check(needs=("values_are_finite",))
 @INITIALIZER_CHECKS.check()
 @REGULARIZER_CHECKS.check()
@@ -293,13 +257,3 @@ def survives_pickling(case: FunctionCase | ObjectCase) -> Numbers:
         require_options(case, given=1)
         return survives(case.part, functools.partial(case.part, **case.options), use)
     return survives(case.part, case.part(**case.options), use)
-
-
-@METRIC_CHECKS.check()
-def metric_survives_pickling(case: MetricCase) -> None:
-    """Pickled, copied and saved by torch, it is a metric like the first.
-
-    Catches: types and functions made at run time.
-    """
-    for way, twin in round_trips(case.part, case.part(**case.options)):
-        require(type(twin) is case.part, f"after {way} it is a {type(twin).__name__}")

@@ -112,7 +112,7 @@ _KINDS: dict[str, Callable[[], Kind]] = {
     "initializer": _plain("functions", "FunctionCase", "INITIALIZER_CHECKS"),
     "regularizer": _plain("functions", "ObjectCase", "REGULARIZER_CHECKS"),
     "constraint": _plain("functions", "ObjectCase", "CONSTRAINT_CHECKS"),
-    "metric": _plain("functions", "MetricCase", "METRIC_CHECKS"),
+    "metric": _plain("metrics", "MetricCase", "METRIC_CHECKS"),
     "tokenizer": _plain("data_parts", "TokenizerCase", "TOKENIZER_CHECKS"),
     "feature": _plain("data_parts", "FeatureCase", "FEATURE_CHECKS"),
     "target": _plain("data_parts", "TargetCase", "TARGET_CHECKS"),
@@ -127,7 +127,6 @@ KNOWN: dict[tuple[str, str], dict[str, str]] = {
 #: Options with which a built-in part is checked where none are given and it needs some.
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("activation", "threshold"): {"threshold": 0.1, "default_value": -0.2},
-    ("metric", "span_f1"): {"names": ["O", "B-X", "I-X"]},
     ("regularizer", "l1_l2"): {"l1": 0.01, "l2": 0.02},
     ("source", "mnist1d"): {"rows": 100},
 }

@@ -11,7 +11,9 @@ import torch
 from seqlab import registry
 from seqlab.data.spec import DataSpec
 from seqlab.data.splitting import words_of
+from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
+from seqlab.types import TargetInfo
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -79,11 +81,11 @@ def _span_f1(
     if not names or chunk_labels(names) is None:
         return {}
     ids = {name: index for index, name in enumerate(names)}
-    metric = registry.get("metric", "span_f1")(names)
+    metric = registry.get("metric", "span_f1")(TargetInfo("tags", len(names), tuple(names)))
     for guess, gold in pairs:
         if gold:
-            rows = [torch.tensor([[ids[tag] for tag in tags]]) for tags in (guess, gold)]
-            metric.update(*rows, torch.tensor([len(gold)]))
+            answer, right = (torch.tensor([[ids[tag] for tag in tags]]) for tags in (guess, gold))
+            metric.update(Outcome(answer, right, lengths=torch.tensor([len(gold)])))
     return {"span_f1": float(metric.compute())}
 
 

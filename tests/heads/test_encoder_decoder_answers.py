@@ -54,7 +54,7 @@ def test_a_wide_beam_finds_the_best_of_all_answers(asymmetric, options):
 def test_metrics_use_the_nearest_reference(asymmetric):
     names = {"token_name": "phoneme", "sequence_name": "word"}
     model = build(asymmetric, **names)
-    assert model.head.monitor == ("phoneme_error_rate", "min")
+    assert model.head.monitor == ("phoneme_error_rate_capped", "min")
     own = [answer["tokens"] for answer in model.predict(make_batch())]
     wrong = [[*tokens, 3] for tokens in own]
     references = [[[0] * 9, own[0]], [wrong[1]], [own[2], wrong[2]]]

@@ -23,6 +23,7 @@ def test_config_equals_the_defaults(path):
     options = dict(list(accepted_options(get("head", config.pop("name"))).items())[2:])
     defaults = {name: option.default for name, option in options.items()}
     assert inspect.Parameter.empty not in defaults.values()
+    defaults = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
     assert config == {**defaults, **DIFFERENT.get(path.stem, {})}
 
 
