@@ -214,7 +214,7 @@ def test_autocast(asymmetric, options):
         (TARGET, {"decoder": {"num_layers": 0}}, "head.decoder.num_layers: expected an int"),
         (TARGET, {"attention": "dot"}, "head.attention: dot attention needs"),
         (TARGET, {"search": {"name": "beam", "width": 0}}, "head.search.width: expected an int"),
-        (TARGET, {"max_length": 0}, "max_length: expected an int of at least 1, got 0"),
+        (TARGET, {"max_length": 0}, "max_length: expected an int of at least 1 or null, got 0"),
         (TARGET, {"max_ratio": 0.0}, "max_ratio: expected a number above 0 or null, got 0.0"),
         (TARGET, {"input_feeding": 1}, "input_feeding"),
     ],

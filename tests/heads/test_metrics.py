@@ -136,14 +136,17 @@ def test_metrics_are_registered():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ErrorRate(TARGET, level="word"), "expected 'token' or 'sequence', got 'word'"),
+        (
+            lambda: ErrorRate(TARGET, level="word"),
+            "level: expected one of 'token', 'sequence', got 'word'",
+        ),
         (
             lambda: SpanF1(tags(["NOUN"])),
             "span_f1 needs labels such as O, B-TYPE, I-TYPE, got NOUN",
         ),
         (
             lambda: SpanF1(tags(["O", "B-x"]), score="f2"),
-            "expected 'f1', 'precision' or 'recall', got 'f2'",
+            "score: expected one of 'f1', 'precision', 'recall', got 'f2'",
         ),
     ],
 )
