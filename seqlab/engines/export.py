@@ -13,7 +13,7 @@ from torch.utils import _pytree
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines.base import Engine
-from seqlab.engines.stepping import select
+from seqlab.engines.over_time import select
 from seqlab.types import State
 
 #: The tensors of a state and of one step's input, to the output and the state after it.

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, map_state, next_state
 from seqlab.engines.base import Engine
-from seqlab.engines.stepping import at_time, each_time, select
+from seqlab.engines.over_time import each_time, select
 from seqlab.types import State
-
-__all__ = ["LoopEngine", "at_time", "select"]
 
 
 class LoopEngine(Engine):

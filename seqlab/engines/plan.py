@@ -17,7 +17,7 @@ from seqlab import registry
 from seqlab.cells.base import Cell, next_state
 from seqlab.engines.base import Engine
 from seqlab.engines.cost import pays, saving
-from seqlab.engines.stepping import at_time
+from seqlab.engines.over_time import at_time
 from seqlab.errors import EngineError, UnknownNameError, did_you_mean
 from seqlab.types import State
 

@@ -17,7 +17,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
-from seqlab.engines.levels import Kind, joins_masked, kind_of, run_levels
+from seqlab.engines.fused.cell_stack import Kind, joins_masked, kind_of, run_levels
 from seqlab.engines.plan import Plan, choose, note_call
 from seqlab.layers.base import Layer, combined_mask
 from seqlab.types import State

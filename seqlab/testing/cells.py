@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.base import Cell
-from seqlab.engines.loop import at_time
+from seqlab.engines.over_time import at_time
 from seqlab.errors import ShapeError
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, STEPS, CellCase

@@ -14,7 +14,7 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell, map_state
 from seqlab.engines.base import Engine
-from seqlab.engines.loop import at_time
+from seqlab.engines.over_time import at_time
 from seqlab.engines.plan import engine as engine_by_name
 from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.recurrent import Recurrent

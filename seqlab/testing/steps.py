@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqlab.cells.base import Cell, map_state
 from seqlab.cells.declaration import gate_tuple
 from seqlab.cells.gated import GatedCell
-from seqlab.engines.loop import at_time
+from seqlab.engines.over_time import at_time
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, CellCase
 from seqlab.testing.cells import flat, stepped

@@ -12,9 +12,9 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.base import HiddenState
-from seqlab.engines import toolchain
+from seqlab.engines import cpp_compiler
+from seqlab.engines.cpp_compiler import CompilerError, cache_folder
 from seqlab.engines.plan import _warn_once, expected_calls
-from seqlab.engines.toolchain import CompilerError, cache_folder
 from torch import Tensor
 
 
@@ -219,7 +219,7 @@ def test_without_a_compiler_the_loop_runs_and_one_warning_says_so(monkeypatch):
     def none():
         raise CompilerError("no working C++ compiler (none on PATH); install g++ or set CXX")
 
-    monkeypatch.setattr("seqlab.engines.compiled.find_compiler", none)
+    monkeypatch.setattr("seqlab.engines.compiled.engine.find_compiler", none)
     _warn_once.cache_clear()
     layer = seqlab.GRU(3, 4, engine="compiled")
     x = torch.randn(2, 5, 3)
@@ -252,11 +252,11 @@ def test_a_broken_compiler_is_passed_over(monkeypatch, tmp_path):
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o700)
     monkeypatch.setenv("CXX", str(broken))
-    toolchain.find_compiler.cache_clear()
+    cpp_compiler.find_compiler.cache_clear()
     try:
-        assert toolchain.find_compiler().path != str(broken)
+        assert cpp_compiler.find_compiler().path != str(broken)
     finally:
-        toolchain.find_compiler.cache_clear()
+        cpp_compiler.find_compiler.cache_clear()
 
 
 def test_compiled_code_is_found_again_by_another_process(tmp_path):

@@ -8,7 +8,7 @@ import gc
 import pytest
 import seqlab
 import torch
-from seqlab.engines import levels, vendor
+from seqlab.engines.fused import cell_stack, vendor_calls
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
 
@@ -48,7 +48,7 @@ def by_engine(layer, engine):
 def _once_differentiable(request, monkeypatch):
     """With True: as on a GPU, where the kernel has no second derivatives."""
     if request.param:
-        monkeypatch.setattr(levels, "_once_differentiable", yes)
+        monkeypatch.setattr(cell_stack, "_once_differentiable", yes)
     return request.param
 
 
@@ -207,7 +207,7 @@ def test_autocast_of_an_input_that_is_half_already(name, dtype, kind, once_diffe
 
 @pytest.mark.parametrize("kind", MASKS)
 def test_a_type_that_onednn_lacks_is_run_in_float32(kind, monkeypatch):
-    monkeypatch.setattr(levels, "_lacks_type", yes)
+    monkeypatch.setattr(cell_stack, "_lacks_type", yes)
     layer = seqlab.LSTM(5, 7, engine="fused")
     x = torch.randn(4, 6, 5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -234,7 +234,7 @@ def test_layers_of_another_type(engine, name, dtype, asymmetric):
 @pytest.mark.parametrize("packed", [False, True])
 def test_masked_steps_change_nothing_at_all(name, packed, monkeypatch, asymmetric):
     if packed:
-        monkeypatch.setattr(levels, "pads", no)
+        monkeypatch.setattr(cell_stack, "pads", no)
     layer = asymmetric(MAKERS[name](5, 7, engine="fused"), 2.0)
     x = 10 * torch.randn(1, 40, 5)
     longer = torch.cat([x, torch.full((1, 60, 5), float("nan"))], 1)
@@ -246,20 +246,20 @@ def test_masked_steps_change_nothing_at_all(name, packed, monkeypatch, asymmetri
 
 
 def test_a_plain_rnn_that_may_grow_is_packed(monkeypatch):
-    monkeypatch.setattr(levels, "run_padded", None)
+    monkeypatch.setattr(cell_stack, "run_padded", None)
     layer = seqlab.RNN(5, 7, activation="relu", engine="fused")
     layer(torch.randn(4, 6, 5), mask=MASKS["holes"])
 
 
 def test_padding_right_of_all_rows_is_not_run(monkeypatch):
     seen = []
-    once = vendor._call
+    once = vendor_calls._call
 
     def recorded(form, data, *args, **kwargs):
         seen.append(tuple(data.shape))
         return once(form, data, *args, **kwargs)
 
-    monkeypatch.setattr(vendor, "_call", recorded)
+    monkeypatch.setattr(vendor_calls, "_call", recorded)
     seqlab.GRU(5, 7)(torch.randn(3, 50, 5), lengths=torch.tensor([4, 0, 9]))
     assert seen == [(9, 3, 5)]
 
@@ -268,12 +268,12 @@ def test_a_batch_that_is_almost_all_padding_is_packed(monkeypatch, asymmetric):
     layer = asymmetric(seqlab.LSTM(5, 7, engine="fused"))
     x, lengths = torch.randn(20, 50, 5), torch.tensor([50, *range(1, 10), *[0] * 10])
     expected, final = layer(x, lengths=lengths)
-    monkeypatch.setattr(levels, "is_sparse", no)
+    monkeypatch.setattr(cell_stack, "is_sparse", no)
     output, padded_final = layer(x, lengths=lengths)
     assert not torch.equal(output, expected)
     torch.testing.assert_close(output, expected)
     torch.testing.assert_close(tuple(padded_final), tuple(final))
-    monkeypatch.setattr(levels, "run_packed", None)
+    monkeypatch.setattr(cell_stack, "run_packed", None)
     layer(x, lengths=lengths.clamp_min(10))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import seqlab
 import torch
-from seqlab.engines import scan as scan_engine
-from seqlab.engines.linear_pass import linear_pass, runs_here
-from seqlab.engines.linear_scan import masked_scan
+from seqlab.engines.scan import engine as scan_engine
+from seqlab.engines.scan.linear_pass import linear_pass, runs_here
+from seqlab.engines.scan.linear_scan import masked_scan
 
 TYPES = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 

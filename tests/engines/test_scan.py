@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import seqlab
 import torch
-from seqlab.engines.linear_scan import linear_scan
+from seqlab.engines.scan.linear_scan import linear_scan
 
 NAMES = ("min_gru", "min_lstm", "sru", "qrnn", "lru", "rg_lru")
 

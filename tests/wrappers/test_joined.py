@@ -7,7 +7,7 @@ import copy
 import pytest
 import seqlab
 import torch
-from seqlab.engines import levels, vendor
+from seqlab.engines.fused import cell_stack, vendor_calls
 from seqlab.engines.plan import expected_calls
 from seqlab.layers import joined
 from seqlab.layers.recurrent import Recurrent
@@ -91,21 +91,21 @@ def compare(layer, x, state, mask, **tolerance):
 def _calls(monkeypatch):
     """How many levels and directions each call of torch's kernels ran."""
     made = []
-    once = vendor._call
+    once = vendor_calls._call
 
     def counted(form, *args, **kwargs):
         made.append((form.levels, form.directions))
         return once(form, *args, **kwargs)
 
-    monkeypatch.setattr(vendor, "_call", counted)
+    monkeypatch.setattr(vendor_calls, "_call", counted)
     return made
 
 
 @pytest.fixture(name="like_a_gpu")
 def _like_a_gpu(monkeypatch):
     """Masked batches packed, and gradients of gradients by the loop, as where cuDNN runs."""
-    monkeypatch.setattr(levels, "pads", no)
-    monkeypatch.setattr(levels, "_once_differentiable", yes)
+    monkeypatch.setattr(cell_stack, "pads", no)
+    monkeypatch.setattr(cell_stack, "_once_differentiable", yes)
     monkeypatch.setattr(joined, "joins_masked", yes)
 
 

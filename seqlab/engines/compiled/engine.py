@@ -1,7 +1,7 @@
 """Runs any gated cell as C++ made from its own equations.
 
 ``update`` is traced into elementwise expressions, differentiated by autograd's own rules, and
-written as C++ around a loop over time that is the same for all cells (``native/recurrence.h``).
+written as C++ around a loop over time that is the same for all cells (``cpp/recurrence.h``).
 The input projection is one matrix product before the loop, and so is after it an output projection
 that nothing in the loop reads; the gradients of the recurrent matrix and of the biases are one
 product over all steps.
@@ -19,11 +19,11 @@ from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine
-from seqlab.engines.call import Call
-from seqlab.engines.kernel import REALS, Kernel, kernel_of
-from seqlab.engines.replay import differentiable, replay
-from seqlab.engines.toolchain import CompilerError, find_compiler
-from seqlab.engines.tracing import Equations
+from seqlab.engines.compiled.cell_code import REALS, Kernel, kernel_of
+from seqlab.engines.compiled.recurrence import Call
+from seqlab.engines.compiled.tracing import Equations
+from seqlab.engines.cpp_compiler import CompilerError, find_compiler
+from seqlab.engines.double_backward import differentiable, replay
 from seqlab.types import State
 
 #: The base class's own methods that the compiled loop stands for.

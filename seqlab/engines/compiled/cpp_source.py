@@ -1,12 +1,12 @@
-"""C++ for a cell's equations: the class ``Cell`` that ``native/recurrence.h`` runs over time."""
+"""C++ for a cell's equations: the class ``Cell`` that ``cpp/recurrence.h`` runs over time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from seqlab.engines.expressions import CHEAP, LOGICAL, Node, literal, ordered
-from seqlab.engines.tracing import Equations, Traced
+from seqlab.engines.compiled.expressions import CHEAP, LOGICAL, Node, literal, ordered
+from seqlab.engines.compiled.tracing import Equations, Traced
 
 
 class Layout(NamedTuple):

@@ -10,8 +10,8 @@ from torch import Tensor
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines.base import Engine
-from seqlab.engines.linear_pass import linear_pass, runs_here
-from seqlab.engines.linear_scan import masked_scan
+from seqlab.engines.scan.linear_pass import linear_pass, runs_here
+from seqlab.engines.scan.linear_scan import masked_scan
 from seqlab.types import State
 
 #: Values of the state at all steps up to which a sequence is run at once on a CPU.

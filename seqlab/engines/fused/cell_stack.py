@@ -16,8 +16,15 @@ from torch import Tensor
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.replay import OnceDifferentiable, replay
-from seqlab.engines.vendor import Form, is_sparse, pads, run_packed, run_padded, run_whole
+from seqlab.engines.double_backward import OnceDifferentiable, replay
+from seqlab.engines.fused.vendor_calls import (
+    Form,
+    is_sparse,
+    pads,
+    run_packed,
+    run_padded,
+    run_whole,
+)
 from seqlab.types import State
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.stepping import select
+from seqlab.engines.over_time import select
 
 
 class _Bound(nn.Module):

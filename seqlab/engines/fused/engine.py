@@ -15,7 +15,7 @@ from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine
-from seqlab.engines.levels import run_levels
+from seqlab.engines.fused.cell_stack import run_levels
 from seqlab.types import State
 
 _STEPS: dict[str, Any] = {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqlab.engines.linear_scan import adjoint
-from seqlab.engines.toolchain import CompilerError, load_library
+from seqlab.engines.cpp_compiler import CompilerError, load_library
+from seqlab.engines.scan.linear_scan import adjoint
 
+HEADERS = Path(__file__).parent / "cpp"
 #: Value types, with the C++ type of their parts and the ending of the functions' names.
 _KINDS = {
     torch.float32: ("float", "real"),
@@ -23,7 +25,7 @@ _ENOUGH = 1 << 16
 
 
 class Run(ctypes.Structure):
-    """Mirrors ``Run`` of ``native/scan.h``; pointers are 0 where there is nothing."""
+    """Mirrors ``Run`` of ``cpp/scan.h``; pointers are 0 where there is nothing."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("steps", "batch", "size", "reverse", "threads")),
@@ -65,7 +67,7 @@ def linear_pass(
 
 
 def _library(dtype: torch.dtype) -> ctypes.CDLL:
-    return load_library('#include "scan.h"\n', _KINDS[dtype][0])
+    return load_library('#include "scan.h"\n', _KINDS[dtype][0], HEADERS)
 
 
 def _call(direction: str, run: Run, dtype: torch.dtype) -> None:

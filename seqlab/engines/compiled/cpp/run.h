@@ -4,7 +4,7 @@
 
 constexpr int MOST = 16;  // state fields, parameters and noises of one cell
 
-// Mirrors `Run` in call.py. Time-major: [T, B, ...] contiguous unless strides are given.
+// Mirrors `Run` in recurrence.py. Time-major: [T, B, ...] contiguous unless strides are given.
 // H units; P, `inner`, is the width of what W_hh multiplies: H, or proj_size. State field 0 has
 // width P where the cell narrows it (Cell::NARROWS), all other fields have width H.
 struct Run {

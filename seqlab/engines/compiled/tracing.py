@@ -12,8 +12,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from seqlab.cells.base import next_state, state_fields
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.zoneout import zone_out
-from seqlab.engines.aten_maths import NotElementwiseError, Translation
-from seqlab.engines.expressions import Builder, Node, const, ordered, variable
+from seqlab.engines.compiled.aten_maths import NotElementwiseError, Translation
+from seqlab.engines.compiled.expressions import Builder, Node, const, ordered, variable
 
 #: Parameters that the base class applies outside ``update``.
 OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_bias", "norm_ih",

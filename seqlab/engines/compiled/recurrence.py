@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from seqlab.engines.kernel import MOST, Kernel
+from seqlab.engines.compiled.cell_code import MOST, Kernel
 
 
 def _pointers(names: str) -> list[tuple[str, type]]:
@@ -21,7 +21,7 @@ def _numbers(names: str) -> list[tuple[str, type]]:
 
 
 class Run(ctypes.Structure):
-    """Mirrors ``Run`` of ``native/run.h``; pointers are 0 where there is nothing."""
+    """Mirrors ``Run`` of ``cpp/run.h``; pointers are 0 where there is nothing."""
 
     _fields_ = [
         *_numbers("steps batch hidden inner masks reverse threads"),

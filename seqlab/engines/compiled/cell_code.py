@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from seqlab.cells.gated import GatedCell
-from seqlab.engines.aten_maths import NotElementwiseError
-from seqlab.engines.cpp_source import Layout, generate
-from seqlab.engines.toolchain import CompilerError, load_library
-from seqlab.engines.tracing import Equations, trace
+from seqlab.engines.compiled.aten_maths import NotElementwiseError
+from seqlab.engines.compiled.cpp_source import Layout, generate
+from seqlab.engines.compiled.tracing import Equations, trace
+from seqlab.engines.cpp_compiler import CompilerError, load_library
 
-MOST = 16  # as in native/run.h
+HEADERS = Path(__file__).parent / "cpp"
+MOST = 16  # as in cpp/run.h
 REALS = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -44,7 +46,7 @@ def _make(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernel
     try:
         equations = trace(cell, zoneout_masks=zoneout_masks)
         layout = generate(equations)
-        library = load_library(layout.source, REALS[dtype])
+        library = load_library(layout.source, REALS[dtype], HEADERS)
     except NotElementwiseError as error:
         return f"its update is not elementwise maths ({error})"
     except CompilerError as error:

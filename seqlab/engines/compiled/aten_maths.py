@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from seqlab.engines.expressions import LOGICAL, Builder, Node, const, number
+from seqlab.engines.compiled.expressions import LOGICAL, Builder, Node, const, number
 
 
 class NotElementwiseError(Exception):

@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-NATIVE = Path(__file__).parent / "native"
 CACHE_VARIABLE = "SEQLAB_CACHE"
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
           "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
@@ -118,32 +117,33 @@ def _identity(path: str) -> str:
 
 
 @functools.cache
-def load_library(source: str, real: str) -> ctypes.CDLL:
-    """Compile a source that includes headers of ``native``, or take it from the cache.
+def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
+    """Compile a source, or take what was made of it before from the cache.
 
     Args:
         source: the C++ text.
+        headers: the folder of what it includes.
         real: ``float`` or ``double``, the type of all values.
 
     Raises:
         CompilerError: no compiler, or it refuses the source.
     """
     compiler = find_compiler()
-    headers = "".join(path.read_text() for path in sorted(NATIVE.glob("*.h")))
-    text = "\0".join([source, real, headers, compiler.path, *compiler.flags, compiler.identity])
+    included = "".join(path.read_text() for path in sorted(headers.glob("*.h")))
+    text = "\0".join([source, real, included, compiler.path, *compiler.flags, compiler.identity])
     folder = cache_folder()
     target = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
     if not target.exists():
-        _compile(compiler, source, real, target)
+        _compile(compiler, source, real, headers, target)
     return ctypes.CDLL(str(target))
 
 
-def _compile(compiler: Compiler, source: str, real: str, target: Path) -> None:
+def _compile(compiler: Compiler, source: str, real: str, headers: Path, target: Path) -> None:
     """Compile next to the target and rename, so that other processes never see half a file."""
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         text, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
         text.write_text(source)
-        command = [compiler.path, *compiler.flags, f"-DREAL={real}", f"-I{NATIVE}", str(text),
+        command = [compiler.path, *compiler.flags, f"-DREAL={real}", f"-I{headers}", str(text),
                    "-o", str(made)]  # fmt: skip
         done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=600)  # noqa: S603  # as above
         if done.returncode:
