@@ -11,12 +11,15 @@ import torch
 
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.compiled.aten_maths import NotElementwiseError
+from seqlab.engines.compiled.constants import UnreadableError, constants_of
 from seqlab.engines.compiled.cpp_source import Layout, generate
 from seqlab.engines.compiled.tracing import Equations, trace
 from seqlab.engines.cpp_compiler import CompilerError, load_library
 
 HEADERS = Path(__file__).parent / "cpp"
 MOST = 16  # as in cpp/run.h
+#: Kernels of one cell, each for other values that its equations read.
+MOST_VARIANTS = 16
 REALS = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -33,13 +36,26 @@ _known: weakref.WeakKeyDictionary[GatedCell, dict[Any, Kernel | str]] = weakref.
 
 
 def kernel_of(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernel | str:
-    """The compiled recurrence of a cell, or why there is none; traced and compiled once."""
-    key = (dtype, zoneout_masks and any(cell.zoneout), cell.zoneout, cell.layer_norm,
-           cell.activation, cell.recurrent_activation)  # fmt: skip
+    """The compiled recurrence of a cell as it is now, or why there is none.
+
+    It is traced and compiled once for all that ``update`` can see (``constants_of``).
+    """
+    try:
+        constants = constants_of(cell)
+    except UnreadableError as error:
+        return str(error)
+    form = (dtype, zoneout_masks and any(cell.zoneout), cell.zoneout, cell.layer_norm)
     kernels = _known.setdefault(cell, {})
-    if key not in kernels:
-        kernels[key] = _make(cell, dtype, zoneout_masks=zoneout_masks)
-    return kernels[key]
+    if (form, constants) not in kernels:
+        if len(kernels) == MOST_VARIANTS:
+            return (
+                f"what its update reads has had {MOST_VARIANTS} values; a number that changes "
+                "often belongs in a buffer"
+            )
+        made = _make(cell, dtype, zoneout_masks=zoneout_masks)
+        stays = constants == constants_of(cell)
+        kernels[form, constants] = made if stays else "its update changes what it reads"
+    return kernels[form, constants]
 
 
 def _make(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernel | str:
