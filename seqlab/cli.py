@@ -6,6 +6,7 @@ Exit codes: 0 success, 2 a user's mistake (one line on standard error), 130 inte
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -71,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         return PIPE_CLOSED
     except SystemExit as stop:
         return _stopped(stop)
+    except Exception as error:  # noqa: BLE001 - told in a line, or raised again
+        return _failed(error)
     return code
 
 
@@ -130,6 +133,19 @@ def _stopped(stop: SystemExit) -> int:
     if isinstance(stop.code, str):
         sys.stderr.write(f"{stop.code}\n")
     return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+
+
+def _failed(error: Exception) -> int:
+    """The exit code of a failure of the machine; any other is a fault of the program."""
+    from seqlab.failures import machine_failure
+
+    failure = machine_failure(error)
+    if failure is None:
+        raise error
+    with contextlib.suppress(OSError):  # what could not be written is not tried again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    failure.__cause__ = error
+    return _report(failure)
 
 
 def _report(error: SeqlabError) -> int:

@@ -92,6 +92,10 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
+class MachineError(RunError):
+    """The machine gave out: no room on a disk, no memory, no more files, a process killed."""
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like ``name``, or None when none is close."""
     lowered = {c.lower(): c for c in candidates}

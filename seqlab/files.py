@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqlab.errors import RunError, SeqlabError, one_line
+from seqlab.errors import MachineError, RunError, SeqlabError, one_line
+from seqlab.locks import held, sweep, temporary_name, try_lock
 
 
 @contextlib.contextmanager
@@ -72,32 +73,78 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: str | Path) -> Iterator[BinaryIO]:
+def writing(target: Path) -> Iterator[None]:
+    """Around writing a file: what the system refuses becomes one line that names the file.
+
+    Raises:
+        MachineError: no room, no permission, the folder is gone, ...
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(target, error) from error
+
+
+def cannot_write(target: object, error: OSError) -> MachineError:
+    """The error that says which file could not be written, and why."""
+    return MachineError(f"cannot write {target}: {error.strerror or error}")
+
+
+class _File(io.FileIO):
+    """A file that remembers what the system refused: writers in C++ report something else."""
+
+    refused: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.refused = error
+            raise
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | Path, *, parents: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file that takes its name only when the block ends without an error.
 
     At every instant ``path`` holds either its old content or all of the new one.
 
+    Args:
+        path: the file.
+        parents: make the folders it lies in.
+
     Raises:
-        RunError: the folder cannot be made or written.
+        MachineError: the folder cannot be made, or the file cannot be written.
     """
     target = Path(path)
-    temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.tmp"
-    try:
+    temporary = temporary_name(target)
+    with writing(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        stream = temporary.open("wb")
-    except OSError as error:
-        raise RunError(f"cannot write {target}: {error.strerror or error}") from error
+        if parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, target.name)
+        file = _File(temporary, "wb")
     try:
-        with stream:
+        try_lock(file.fileno())
+        stream = io.BufferedWriter(file)
+        try:
             yield stream
+        except BaseException:
+            if file.refused is not None:
+                raise cannot_write(target, file.refused) from file.refused
+            raise
+        with writing(target):
             stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-        fsync_folder(target.parent)
+            os.fsync(file.fileno())
+            temporary.replace(target)
+            fsync_folder(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            stream.close()
+        file.close()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -114,30 +161,43 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     An existing folder of that name is replaced, and kept when the block fails.
 
     Raises:
-        RunError: the parent folder cannot be written.
+        MachineError: the folder cannot be written.
     """
     target = Path(path)
-    mark = uuid.uuid4().hex[:8]
-    temporary = target.parent / f".{target.name}.{mark}.tmp"
-    retired = target.parent / f".{target.name}.{mark}.old"
+    temporary, retired = temporary_name(target), temporary_name(target, "old")
+    with writing(target):
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, target.name)
+        temporary.mkdir()
     try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise RunError(f"cannot write {target}: {error.strerror or error}") from error
-    try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                with file.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        fsync_folder(temporary)
-        if target.exists():
-            target.replace(retired)
-        temporary.replace(target)
-        fsync_folder(target.parent)
+        with held(temporary):
+            yield temporary
+            with writing(target):
+                _make_durable(temporary)
+                _exchange(temporary, target, retired)
+    except OSError as error:  # of the block: files inside the new folder
+        raise cannot_write(target, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def _make_durable(folder: Path) -> None:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+    fsync_folder(folder)
+
+
+def _exchange(new: Path, target: Path, retired: Path) -> None:
+    if target.exists():
+        with held(target):
+            target.replace(retired)
+            new.replace(target)
+    else:
+        new.replace(target)
+    fsync_folder(target.parent)
 
 
 def sha256_of(path: Path) -> str:
@@ -155,7 +215,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         RunError: it cannot; the message gives the folder and the system's reason.
     """
-    probe = folder / f".probe.{uuid.uuid4().hex[:8]}"
+    probe = temporary_name(folder / "probe")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")

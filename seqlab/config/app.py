@@ -7,7 +7,8 @@ import contextlib
 import importlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.folders import main_folder
 from seqlab.config.hydra_errors import COMPOSITION_ERRORS, translate
 from seqlab.config.hydra_internals import get_args_parser, run_hydra
+from seqlab.config.job_folder import (
+    discard_empty,
+    go_on,
+    keep_for_later,
+    refuse_taken,
+    write_config,
+)
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
-from seqlab.errors import ConfigError, RunError, SeqlabError
+from seqlab.errors import ConfigError, SeqlabError
 
 VERSION_BASE = "1.3"
-Run = Callable[[dict[str, Any], Path], Any]
 
 
 class App:
@@ -43,6 +50,7 @@ class App:
         self.config_name = config_name
         self.process = os.getpid()
         self.composing = True
+        self.subfolder: str | None = None
         self.failures: list[SeqlabError | BrokenPipeError] = []
 
     def main(self, words: list[str]) -> None:
@@ -58,6 +66,8 @@ class App:
         search_path.install()
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
         with self._translated():
+            go_on(arguments)
+            self.subfolder = keep_for_later(arguments)
             if _runs(arguments):
                 with progress.stage("starting", summary=False):
                     for config in composed_jobs(arguments, self.config_name):
@@ -81,12 +91,18 @@ class App:
         if hydra.mode == RunMode.MULTIRUN:
             _refuse_processes(spec)
         folder = Path(hydra.runtime.output_dir)
-        if self.verb == "train" and (folder / "result.json").exists():
-            raise RunError(
-                f"run folder {folder} already holds a finished run (result.json); "
-                "choose another with hydra.run.dir=FOLDER"
-            )
+        if self._keeps_folder:
+            refuse_taken(folder)
         return spec
+
+    @property
+    def _verb_module(self) -> Any:
+        return importlib.import_module(f"seqlab.verbs.{self.verb}")
+
+    @property
+    def _keeps_folder(self) -> bool:
+        """Whether the verb's jobs have folders of their own, which they lock."""
+        return getattr(self._verb_module, "KEEPS_FOLDER", False)
 
     def _job(self, config: DictConfig) -> Any:
         """One job. In this process a mistake is kept, so that a sweep's other jobs still run."""
@@ -95,11 +111,13 @@ class App:
         try:
             spec = self._check(config)
             with progress.stage("starting", summary=False):
-                run: Run = importlib.import_module(f"seqlab.verbs.{self.verb}").run
-            result = run(spec, folder)
-            _discard_if_empty(folder)
+                module = self._verb_module
+            begin = partial(write_config, folder, self.subfolder, config)
+            more = {"begin": begin} if self._keeps_folder else {}
+            result = module.run(spec, folder, **more)
+            discard_empty(folder)
         except SeqlabError as error:
-            _discard_if_empty(folder)
+            discard_empty(folder)
             if os.getpid() != self.process:
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
@@ -172,27 +190,6 @@ def _refuse_processes(spec: Mapping[str, Any]) -> None:
             f"(devices={devices}, strategy={trainer.get('strategy')}); "
             "start the runs one by one, or use trainer.devices=1 trainer.strategy=auto"
         )
-
-
-def _discard_if_empty(folder: Path) -> None:
-    """Remove the directory of a job that wrote nothing: it holds only its own config."""
-    hydra = [folder / ".hydra" / f"{name}.yaml" for name in ("config", "hydra", "overrides")]
-    files = {
-        *hydra,
-        *folder.glob(f"{HydraConfig.get().job.name}*.log"),
-        folder / "spec.json",
-        folder / ".lock",
-    }
-    folders = {folder / ".hydra", folder / "checkpoints"}
-    found = set(folder.rglob("*"))
-    if folder == Path.cwd() or not found or not found <= files | folders:
-        return
-    with contextlib.suppress(OSError):  # another process of the same run may be at it too
-        for path in sorted(found, reverse=True):
-            path.rmdir() if path in folders else path.unlink()
-        for emptied in (folder, *folder.parents):
-            if Path.cwd() in emptied.parents or emptied == folder:
-                emptied.rmdir()
 
 
 def _runs(arguments: argparse.Namespace) -> bool:

@@ -28,7 +28,7 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write a checkpoint under ``path``, atomically.
 
         Raises:
-            RunError: the folder cannot be written.
+            MachineError: the file cannot be written.
             TypeError: ``storage_options`` are given; local files have none.
         """
         if storage_options is not None:

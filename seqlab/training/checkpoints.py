@@ -10,9 +10,9 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from seqlab.training.folder import RunFolder
 from seqlab.training.module import validation_results
 
-RESUME_NAME = "resume.ckpt"
 #: The share of a run's time that writing resume checkpoints may take.
 SHARE = 0.02
 
@@ -29,7 +29,7 @@ class Keeper(Checkpoint):
     new one, so that a killed run finds the file its resume checkpoint speaks of.
 
     Args:
-        folder: the run's ``checkpoints`` folder.
+        run: the run's folder; checkpoints lie in ``checkpoints`` in it.
         monitor: the validation metric to select by.
         mode: ``min`` or ``max``.
         every_n_steps: optimiser steps between resume checkpoints inside an epoch; with it, one
@@ -37,9 +37,10 @@ class Keeper(Checkpoint):
     """
 
     def __init__(
-        self, folder: Path, *, monitor: str, mode: str, every_n_steps: int | None = None
+        self, run: RunFolder, *, monitor: str, mode: str, every_n_steps: int | None = None
     ) -> None:
-        self.folder, self.monitor, self.mode = folder, monitor, mode
+        self.run, self.folder = run, run.checkpoints
+        self.monitor, self.mode = monitor, mode
         self.every_n_steps = every_n_steps
         self.best: dict[str, Any] = {}
         self.scores = 0
@@ -68,8 +69,9 @@ class Keeper(Checkpoint):
         self.scores, self.last_score = state_dict["scores"], state_dict["last_score"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count from here."""
+        """Count from here, without the files that a killed run wrote later."""
         del pl_module
+        self.drop_replaced(trainer)
         self._saved_step = trainer.global_step
         self._next_save = time.monotonic() + 1.0
 
@@ -91,10 +93,15 @@ class Keeper(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         begin = time.monotonic()
-        trainer.save_checkpoint(self.folder / RESUME_NAME)
+        self.run.check_there()
+        trainer.save_checkpoint(self.run.resume_checkpoint)
         self._saved_step = trainer.global_step
         end = time.monotonic()
         self._next_save = end + max(1.0, (end - begin) / SHARE)
+        self.drop_replaced(trainer)
+
+    def drop_replaced(self, trainer: Trainer) -> None:
+        """Delete every best checkpoint but the one that is best now."""
         if trainer.is_global_zero:
             for path in self.folder.glob("best-*.ckpt"):
                 if path != self.best_path:
@@ -125,6 +132,7 @@ class Keeper(Checkpoint):
             "epoch": trainer.current_epoch + 1,
             "validation": dict(values),
         }
+        self.run.check_there()
         trainer.save_checkpoint(self.folder / self.best["file"], weights_only=True)
 
     def _better(self, score: float) -> bool:

@@ -1,31 +1,20 @@
-"""A run's folder: one run at a time, one run in all, and what a resumed run must have kept."""
+"""A run's folder: one run at a time, one run in all; who does not hold it changes nothing in it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from seqlab.console import is_primary
-from seqlab.errors import RunError
+from seqlab.errors import MachineError, RunError
 from seqlab.files import check_writable, write_json
-from seqlab.training.checkpoints import RESUME_NAME
+from seqlab.locks import LOCK_NAME, folder_lock, is_at, sweep
+from seqlab.training.resuming import check_same
 
-#: What a resumed run may change: all else decides its weights.
-_FREE = {"trainer", "callbacks", "logger", "resume", "samples", "num_workers", "pin_memory"}
-_FREE |= {"eval_batch_size", "limit_test"}
-#: Options of the trainer that decide the weights.
-_BOUND = (
-    "precision",
-    "accumulate_grad_batches",
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
-    "limit_train_batches",
-    "overfit_batches",
-)
+RESUME_NAME = "resume.ckpt"
 
 
 class RunFolder:
@@ -34,11 +23,17 @@ class RunFolder:
     Attributes:
         path: the folder.
         resumed: whether a checkpoint is there to go on from.
+        carried: what the resumed run changes on purpose, a line each.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, plain: Mapping[str, Any], begin: Callable[[], None] | None = None
+    ) -> None:
         self.path = path
         self.resumed = False
+        self.carried: list[str] = []
+        self._plain, self._begin = plain, begin
+        self._lock: int | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -65,54 +60,96 @@ class RunFolder:
         """The finished model."""
         return self.path / "bundle"
 
+    @property
+    def how_to_go_on(self) -> str:
+        """What to say to somebody whose run has stopped."""
+        if self.resume_checkpoint.is_file():
+            return f"go on with it by resume={self.path}"
+        return "it had not yet saved a checkpoint to go on from"
+
+    def describe(self) -> None:
+        """Write down what the run is: when nothing can refuse it any more."""
+        if self._lock is None:
+            return
+        write_json(self.spec, self._plain)
+        if self._begin is not None:
+            self._begin()
+
+    def check_there(self) -> None:
+        """Prove that the folder is still the one this process holds.
+
+        Raises:
+            MachineError: it was deleted or moved while the run used it.
+        """
+        if self._lock is not None and not is_at(self._lock, self.path / LOCK_NAME):
+            raise MachineError(
+                f"run folder {self.path} is gone: it was deleted or moved during the run"
+            )
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder until the block ends.
+
+        Raises:
+            RunError: another process holds it, or it cannot be written.
+        """
+        with folder_lock(self.path) as self._lock:
+            yield
+        self._lock = None
+
 
 @contextlib.contextmanager
-def open_folder(run_dir: Path, spec: Mapping[str, Any]) -> Iterator[RunFolder]:
+def open_folder(
+    run_dir: Path, spec: Mapping[str, Any], begin: Callable[[], None] | None = None
+) -> Iterator[RunFolder]:
     """Take a run's folder for this process, checked and locked until the block ends.
 
     ``spec["resume"]`` is None for a new run, True to go on with the run in ``run_dir``, or the
-    folder of the run to go on with.
+    folder of the run to go on with. A run that fails before it has anything to show leaves no
+    folder that was not there before. A resumed run calls ``describe`` of the folder itself, when
+    its data and its checkpoint have been found right.
+
+    Args:
+        run_dir: the folder, unless the spec names the run to go on with.
+        spec: the run's spec.
+        begin: called when the folder is this run's, to write down more about it.
 
     Raises:
         RunError: the folder is not writable, holds another run or a finished one, or is in use;
             or the resumed run was begun with another spec.
     """
     resume = spec.get("resume") or None
-    folder = RunFolder(Path(resume) if isinstance(resume, str) else Path(run_dir))
+    plain = json.loads(json.dumps(spec))
+    folder = RunFolder(Path(resume) if isinstance(resume, str) else Path(run_dir), plain, begin)
     if isinstance(resume, str) and not folder.path.is_dir():
         raise RunError(f"resume: there is no run folder at {folder.path}")
     if not is_primary():
         folder.resumed = bool(resume) and folder.resume_checkpoint.is_file()
         yield folder
         return
-    check_writable(folder.path)
-    with _locked(folder.path):
-        _check_free(folder, resuming=resume is not None)
-        plain = json.loads(json.dumps(spec))
-        if resume is not None and folder.spec.is_file():
-            _check_same(json.loads(folder.spec.read_text("utf-8")), plain)
-        folder.resumed = resume is not None and folder.resume_checkpoint.is_file()
-        write_json(folder.spec, plain)
-        folder.checkpoints.mkdir(exist_ok=True)
-        yield folder
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system lets go of it when the process ends, however it does."""
-    if sys.platform == "win32":  # the folder is not guarded against a second process there
-        yield
-        return
-    import fcntl
-
-    with (path / ".lock").open("a") as stream:
+    with folder.locked():
+        new = _holds_nothing(folder)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(
-                f"run folder {path} is in use by another process; choose another hydra.run.dir"
-            ) from error
-        yield
+            check_writable(folder.path)
+            _check(folder, plain, resuming=resume is not None)
+            if not folder.resumed:
+                folder.describe()
+            yield folder
+        except BaseException:
+            if new and _holds_nothing(folder):
+                _remove(folder.path)
+            raise
+
+
+def _check(folder: RunFolder, plain: Mapping[str, Any], *, resuming: bool) -> None:
+    """Check what lies in the folder, and remove what killed processes left there."""
+    _check_free(folder, resuming=resuming)
+    if resuming and folder.spec.is_file():
+        folder.carried = check_same(json.loads(folder.spec.read_text("utf-8")), plain)
+    folder.resumed = resuming and folder.resume_checkpoint.is_file()
+    for place in (folder.path, folder.checkpoints):
+        sweep(place)
+    folder.checkpoints.mkdir(exist_ok=True)
 
 
 def _check_free(folder: RunFolder, *, resuming: bool) -> None:
@@ -128,17 +165,23 @@ def _check_free(folder: RunFolder, *, resuming: bool) -> None:
         )
 
 
-def _check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for key in sorted({*begun, *now} - _FREE):
-        _compare(begun.get(key), now.get(key), key)
-    for key in _BOUND:
-        old, new = (spec.get("trainer", {}).get(key) for spec in (begun, now))
-        _compare(old, new, f"trainer.{key}")
+def _holds_nothing(folder: RunFolder) -> bool:
+    """Whether no more lies there than what every run writes before its first step."""
+    descriptions = {LOCK_NAME, folder.spec.name}
+    return all(
+        path.name in descriptions or ".hydra" in path.parts or path.suffix == ".log" or _empty(path)
+        for path in folder.path.rglob("*")
+    )
 
 
-def _compare(old: Any, new: Any, where: str) -> None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new} - _FREE):
-            _compare(old.get(key), new.get(key), f"{where}.{key}")
-    elif old != new:
-        raise RunError(f"resume: {where} is {new!r} now, and the run was begun with {old!r}")
+def _empty(path: Path) -> bool:
+    return not any(path.iterdir()) if path.is_dir() else path.stat().st_size == 0
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that holds nothing, while its lock is held."""
+    with contextlib.suppress(OSError):
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        if folder != Path.cwd():
+            folder.rmdir()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqlab.files import atomic_writer
+from seqlab.files import atomic_writer, writing
 
 
 class MetricsFile:
@@ -46,7 +46,7 @@ class MetricsFile:
             # the time stays the last column
             self.columns = sorted([*self.columns, *new], key=lambda name: name == "seconds")
             self._rewrite(old)
-        with self.path.open("a", encoding="utf-8", newline="") as stream:
+        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as stream:
             csv.DictWriter(stream, self.columns).writerow(row)
         self.rows += 1
 
@@ -56,6 +56,6 @@ class MetricsFile:
             writer = csv.DictWriter(text, self.columns)
             writer.writeheader()
             writer.writerows(rows)
-        with atomic_writer(self.path) as stream:
+        with atomic_writer(self.path, parents=False) as stream:
             stream.write(text.getvalue().encode())
         self.rows = len(rows)

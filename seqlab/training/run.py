@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.devices import check_device, global_settings
 from seqlab.engines.plan import expected_calls
+from seqlab.errors import MachineError
+from seqlab.failures import machine_failure
 from seqlab.files import write_json
 from seqlab.measures import plain_numbers
 from seqlab.training import summary
@@ -29,6 +32,7 @@ from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
 from seqlab.training.randomness import reseed
+from seqlab.training.resuming import check_length_left
 from seqlab.training.trainer import (
     check_length,
     make_callbacks,
@@ -55,12 +59,15 @@ class Result:
     folder: Path
 
 
-def train(spec: Mapping[str, Any], run_dir: str | Path) -> Result:
+def train(
+    spec: Mapping[str, Any], run_dir: str | Path, begin: Callable[[], None] | None = None
+) -> Result:
     """Carry out a run.
 
     Args:
         spec: the resolved spec, plain values only (see ``docs/architecture.md``).
         run_dir: where it writes ``metrics.csv``, ``checkpoints/``, ``result.json``, ``bundle/``.
+        begin: called when the folder is checked and held by this process.
 
     Raises:
         SeqlabError: bad input, in one line; found before training where it can be.
@@ -72,11 +79,24 @@ def train(spec: Mapping[str, Any], run_dir: str | Path) -> Result:
         quiet(),
         progress.muted(not options.get("enable_progress_bar", True)),
         global_settings(options.get("num_threads")),
-        open_folder(Path(run_dir), spec) as folder,
+        open_folder(Path(run_dir), spec, begin) as folder,
+        _in_one_line(folder),
     ):
         run = Run(spec, folder)
         run.fit()
         return run.finish()
+
+
+@contextlib.contextmanager
+def _in_one_line(folder: RunFolder) -> Iterator[None]:
+    """Failures of the machine say what failed and how to go on."""
+    try:
+        yield
+    except Exception as error:
+        failure = machine_failure(error)
+        if failure is None:
+            raise
+        raise MachineError(f"{failure}; {folder.how_to_go_on}") from error
 
 
 class Run:
@@ -139,7 +159,7 @@ class Run:
             self.engine = ", ".join(sorted(engines)) or self.engine
         except SystemExit as stop:
             if is_primary():
-                console.say(f"stopped; go on with it by resume={self.folder.path}")
+                console.say(f"stopped; {self.folder.how_to_go_on}")
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from None
@@ -153,8 +173,12 @@ class Run:
                 console.say("nothing to resume yet: starting from the beginning")
             return None
         state = AtomicCheckpointIO().load_checkpoint(path)
+        check_length_left(self.spec["trainer"], state)
+        self.folder.describe()
         if is_primary():
             console.say(f"resuming at step {state['global_step']}")
+            for line in self.folder.carried:
+                console.say(line)
         callbacks = state["callbacks"]
         if not callbacks[self.keeper.state_key]["finished"]:
             return str(path)
@@ -180,6 +204,8 @@ class Run:
         values = self._values(test, kept.get("validation", {}), seconds)
         values["test_seconds"] = round(time.monotonic() - begin, 3)
         if is_primary():
+            self.folder.check_there()
+            self.keeper.drop_replaced(self.trainer)
             self._write(values, test)
         score = kept.get("score", math.nan)
         return Result(values, score, self.folder.path)

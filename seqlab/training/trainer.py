@@ -110,9 +110,7 @@ def make_callbacks(
         max_seconds=trainer.get("max_seconds"),
         write=is_primary(),
     )
-    keeper = Keeper(
-        folder.checkpoints, monitor=monitor, mode=mode, every_n_steps=kept.get("every_n_steps")
-    )
+    keeper = Keeper(folder, monitor=monitor, mode=mode, every_n_steps=kept.get("every_n_steps"))
     found: list[pl.Callback] = [recorder, keeper]
     if progress.is_watched():
         refresh = (callbacks.get("progress") or {}).get("refresh_rate", 10)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from seqlab import progress
 
+#: The folder is this verb's own: ``run`` says by ``begin`` when it has taken it.
+KEEPS_FOLDER = True
 
-def run(spec: dict[str, Any], run_dir: Path) -> float:
+
+def run(spec: dict[str, Any], run_dir: Path, begin: Callable[[], None] | None = None) -> float:
     """Train, test, and write the run's folder.
 
     Args:
         spec: the resolved spec.
         run_dir: the run's folder; ``spec["resume"]`` may name another.
+        begin: called when the folder is checked and held by this process.
 
     Returns:
         The monitored validation metric of the best weights, for sweeps; NaN without
@@ -26,4 +31,4 @@ def run(spec: dict[str, Any], run_dir: Path) -> float:
     with progress.stage("starting", summary=False):
         from seqlab.training.run import train
 
-    return train(spec, run_dir).objective
+    return train(spec, run_dir, begin).objective

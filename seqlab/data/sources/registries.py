@@ -13,12 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seqlab.errors import DataError, RunError
+from seqlab.locks import scratch_folder, sweep_scratch
 
 CACHE_VARIABLE = "SEQLAB_CACHE"
 _TIMEOUT_S = 1800
@@ -69,14 +69,15 @@ def fetch(release: Release) -> Path:
         RunError: the registry's client is not installed, or the cache cannot be written.
     """
     kept = cache_folder() / "packages" / _kept_name(release)
+    sweep_scratch(kept.parent, "download")
     if release.sha256 and kept.is_file() and sha256_of(kept) == release.sha256:
         return kept
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix="download-") as folder:
+        with scratch_folder(kept.parent, "download") as folder:
             _log.info("downloading %s", release)
             download = _download_npm if release.index == "npm" else _download_pypi
-            file = download(release, Path(folder))
+            file = download(release, folder)
             _check(release, sha256_of(file))
             file.replace(kept)
     except OSError as error:

@@ -1,0 +1,135 @@
+"""What Hydra writes into a job's folder, written when the job holds the folder and not before."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from seqlab.config.folders import main_folder
+from seqlab.errors import ConfigError, RunError
+from seqlab.files import atomic_writer
+from seqlab.locks import in_use, in_use_text
+
+_SUBFOLDER = "hydra.output_subdir"
+
+
+def keep_for_later(arguments: argparse.Namespace) -> str | None:
+    """Stop Hydra from writing a job's config by itself; gives the subfolder it is meant for."""
+    words = _by_key(arguments.overrides)
+    wanted = words.pop(_SUBFOLDER, None)
+    arguments.overrides = [*words.values(), f"{_SUBFOLDER}=null"]
+    value = ".hydra" if wanted is None else _value(wanted)
+    return None if value is None else str(value)
+
+
+def write_config(folder: Path, subfolder: str | None, config: DictConfig) -> None:
+    """Write ``config.yaml``, ``hydra.yaml`` and ``overrides.yaml``, as Hydra does.
+
+    Args:
+        folder: the job's folder.
+        subfolder: where in it; None: nowhere.
+        config: the job's config.
+    """
+    if subfolder is None:
+        return
+    plain: Any = OmegaConf.to_container(OmegaConf.create({"hydra": HydraConfig.get()}))
+    plain["hydra"]["output_subdir"] = subfolder
+    hydra = OmegaConf.create(plain)
+    files = {"config": config, "hydra": hydra, "overrides": hydra.hydra.overrides.task}
+    for name, content in files.items():
+        with atomic_writer(folder / subfolder / f"{name}.yaml") as stream:
+            stream.write(OmegaConf.to_yaml(content).encode())
+
+
+def refuse_taken(folder: Path) -> None:
+    """Refuse a folder that holds a finished run or is in use, before anything is written.
+
+    Raises:
+        RunError: it is.
+    """
+    if (folder / "result.json").exists():
+        raise RunError(
+            f"run folder {folder} already holds a finished run (result.json); "
+            "choose another with hydra.run.dir=FOLDER"
+        )
+    if in_use(folder):
+        raise RunError(in_use_text(folder))
+
+
+def discard_empty(folder: Path) -> None:
+    """Remove the folder of a job that wrote nothing, and what it was made in."""
+    with contextlib.suppress(OSError):
+        for emptied in (folder, *folder.parents):
+            ours = emptied == folder or Path.cwd() in emptied.parents
+            if ours and emptied != Path.cwd() and emptied.exists():
+                emptied.rmdir()
+
+
+def go_on(arguments: argparse.Namespace) -> None:
+    """Fill in the command that began a run, for ``resume=DIR``: words given now take precedence.
+
+    Raises:
+        RunError: there is no such folder.
+        ConfigError: the command is a sweep.
+    """
+    given = _by_key(arguments.overrides)
+    resume = _value(given["resume"]) if "resume" in given else None
+    if not isinstance(resume, str):
+        return
+    if arguments.multirun:
+        raise ConfigError(f"resume={resume} goes on with one run; leave out -m")
+    folder = Path(resume)
+    if not folder.is_dir():
+        raise RunError(f"resume: there is no run folder at {resume}")
+    kept = folder / ".hydra"
+    if (kept / "overrides.yaml").is_file():
+        begun = [str(word) for word in OmegaConf.load(kept / "overrides.yaml")]
+        given = {**_by_key(begun), **given}
+        _find_configs(arguments, kept / "hydra.yaml")
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    place = {"resume": "resume=true", "hydra.run.dir": f"hydra.run.dir='{quoted}'"}
+    arguments.overrides = list({**given, **place}.values())
+
+
+def _find_configs(arguments: argparse.Namespace, file: Path) -> None:
+    """Look for configs where the run found them."""
+    begun = OmegaConf.load(file).hydra
+    found = {str(source.provider): str(source.path) for source in begun.runtime.config_sources}
+    if arguments.config_dir is None:
+        arguments.config_dir = found.get("command-line")
+    main = found.get("main")
+    if arguments.config_path is None and main and main != str(main_folder()):
+        arguments.config_path = main if Path(main).is_dir() else None
+    if arguments.config_name is None:
+        arguments.config_name = begun.job.config_name
+
+
+def _by_key(words: list[str]) -> dict[str, str]:
+    """Overrides by what they override; of several the last. Others by themselves."""
+    found: dict[str, str] = {}
+    for word in words:
+        override = _parsed(word)
+        found[word if override is None else override.get_key_element().lstrip("+~")] = word
+    return found
+
+
+def _parsed(word: str) -> Override | None:
+    try:
+        return OverridesParser.create().parse_override(word)
+    except OverrideParseException:
+        return None  # Hydra will say what is wrong with it
+
+
+def _value(word: str) -> Any:
+    override = _parsed(word)
+    value = None if override is None or override.is_delete() else override.value()
+    # a quoted string is one
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
