@@ -67,7 +67,7 @@ class App:
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
         with self._translated():
             go_on(arguments)
-            self.subfolder = keep_for_later(arguments)
+            self.subfolder = keep_for_later(arguments, self.config_name)
             if _runs(arguments):
                 with progress.stage("starting", summary=False):
                     for config in composed_jobs(arguments, self.config_name):
@@ -110,14 +110,8 @@ class App:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             spec = self._check(config)
-            with progress.stage("starting", summary=False):
-                module = self._verb_module
-            begin = partial(write_config, folder, self.subfolder, config)
-            more = {"begin": begin} if self._keeps_folder else {}
-            result = module.run(spec, folder, **more)
-            discard_empty(folder)
+            result = self._run(spec, folder, config)
         except SeqlabError as error:
-            discard_empty(folder)
             if os.getpid() != self.process:
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
@@ -127,6 +121,23 @@ class App:
             return None
         self.composing = True
         return result.get("objective") if isinstance(result, Mapping) else result
+
+    def _run(self, spec: dict[str, Any], folder: Path, config: DictConfig) -> Any:
+        """Call the verb, which says when the folder is its own, or has none of its own."""
+        begin = partial(write_config, folder, self.subfolder, config)
+        with progress.stage("starting", summary=False):
+            run, keeps = self._verb_module.run, self._keeps_folder
+        written: str | None = None
+        try:
+            if not keeps:
+                begin()
+                written = self.subfolder
+            result = run(spec, folder, begin=begin) if keeps else run(spec, folder)
+        except BaseException:
+            discard_empty(folder, written)
+            raise
+        discard_empty(folder)
+        return result
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -21,12 +21,15 @@ from seqlab.locks import in_use, in_use_text
 _SUBFOLDER = "hydra.output_subdir"
 
 
-def keep_for_later(arguments: argparse.Namespace) -> str | None:
+def keep_for_later(arguments: argparse.Namespace, config_name: str) -> str | None:
     """Stop Hydra from writing a job's config by itself; gives the subfolder it is meant for."""
-    words = _by_key(arguments.overrides)
-    wanted = words.pop(_SUBFOLDER, None)
-    arguments.overrides = [*words.values(), f"{_SUBFOLDER}=null"]
-    value = ".hydra" if wanted is None else _value(wanted)
+    words = arguments.overrides
+    primary: Any = OmegaConf.load(main_folder() / f"{config_name}.yaml")
+    value = primary.get("hydra", {}).get("output_subdir", ".hydra")
+    for word in words:
+        if word.lstrip("+").startswith(f"{_SUBFOLDER}="):
+            value = _value(word)
+    arguments.overrides = [*words, f"{_SUBFOLDER}=null"]
     return None if value is None else str(value)
 
 
@@ -64,13 +67,31 @@ def refuse_taken(folder: Path) -> None:
         raise RunError(in_use_text(folder))
 
 
-def discard_empty(folder: Path) -> None:
-    """Remove the folder of a job that wrote nothing, and what it was made in."""
+def discard_empty(folder: Path, subfolder: str | None = None) -> None:
+    """Remove the folder of a job that wrote nothing, and what it was made in.
+
+    Args:
+        folder: the job's folder.
+        subfolder: where in it this process wrote the config; None: nowhere.
+    """
+    if folder == Path.cwd() or not folder.is_dir():
+        return
+    config = folder / subfolder if subfolder is not None else None
+    found = sorted(folder.rglob("*"), reverse=True)
+    if not all(path.is_dir() or path.parent == config for path in found):
+        return
+    with contextlib.suppress(OSError):  # another process may be at it too
+        for path in [*found, folder]:
+            path.rmdir() if path.is_dir() else path.unlink()
+    discard_parents(folder)
+
+
+def discard_parents(folder: Path) -> None:
+    """Remove the folders below the current one that a removed folder has left empty."""
     with contextlib.suppress(OSError):
-        for emptied in (folder, *folder.parents):
-            ours = emptied == folder or Path.cwd() in emptied.parents
-            if ours and emptied != Path.cwd() and emptied.exists():
-                emptied.rmdir()
+        for parent in () if folder.exists() else folder.parents:
+            if Path.cwd() in parent.parents:
+                parent.rmdir()
 
 
 def go_on(arguments: argparse.Namespace) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -73,6 +75,18 @@ class EncodedRows:
             return self.lengths
         target = self.target.lengths
         return self.lengths * (int(target.max(initial=0)) + 1) + target
+
+    def digest(self) -> str:
+        """The SHA-256 of all rows, as hexadecimal digits."""
+        content = hashlib.sha256(json.dumps([self.kind, self.references]).encode())
+        parts = [*sorted(self.inputs.items()), ("target", self.target)]
+        for name, part in parts:
+            arrays = [part.values, part.lengths] if isinstance(part, Ragged) else [part]
+            for array in arrays:
+                if array is not None:
+                    content.update(f"{name} {array.dtype} {array.shape}".encode())
+                    content.update(np.ascontiguousarray(array).data)
+        return content.hexdigest()
 
     def example(self, index: int) -> Example:
         """One row as an ``Example``."""

@@ -118,6 +118,17 @@ class DataModule:
         self.prepare()
         return {split: len(view) for split, view in self._views.items()}
 
+    def digests(self) -> dict[str, dict[str, Any]]:
+        """For each split its rows and a digest of them: encoded, or of a stream the source's."""
+        source = self.source.describe().get("digest")
+        return {
+            split: {
+                "rows": rows,
+                "digest": self._encoded[split].digest() if split in self._encoded else source,
+            }
+            for split, rows in self.sizes.items()
+        }
+
     @property
     def steps_per_epoch(self) -> int:
         """Training batches in an epoch."""

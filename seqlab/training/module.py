@@ -78,6 +78,7 @@ class TrainingModule(pl.LightningModule):
         self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.results: dict[str, dict[str, float]] = {}
+        self.identity: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the running hook about 40 times a step; nn.Module's way would take
@@ -129,7 +130,8 @@ class TrainingModule(pl.LightningModule):
         self.model.apply_constraints()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the losses that no row of the log has yet."""
+        """Keep the losses that no row of the log has yet, and what the run was begun with."""
+        checkpoint["identity"] = self.identity
         checkpoint["meter"] = {"total": self.meter.total, "count": self.meter.count}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seqlab import console, progress
 from seqlab.build import build_model
 from seqlab.bundle import TrainedModel, save_bundle
@@ -28,11 +30,13 @@ from seqlab.training import summary
 from seqlab.training.baseline import baseline
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.folder import RunFolder, open_folder
+from seqlab.training.identity import check_identity, identity_of
 from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
 from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
+from seqlab.training.size_check import check_size
 from seqlab.training.trainer import (
     check_length,
     make_callbacks,
@@ -105,6 +109,7 @@ class Run:
     def __init__(self, spec: Mapping[str, Any], folder: RunFolder) -> None:
         self.spec, self.folder = spec, folder
         self.data = self._data()
+        self._check_size()
         reseed(spec["seed"])
         self.model = build_model(spec, self.data.info)
         overfit = spec["trainer"].get("overfit_batches") or 0
@@ -116,6 +121,7 @@ class Run:
         self.trainer = make_trainer(spec, folder, callbacks)
         self.batches = RunData(self.data, self.trainer, overfit=overfit)
         self.module = TrainingModule(self.model, self._options())
+        self.module.identity = identity_of(self.data, spec, self.trainer.world_size)
         if not validates and is_primary():
             console.say("no validation rows: the last weights are kept, not the best")
 
@@ -124,6 +130,12 @@ class Run:
         data = DataModule(source, self.spec["data"], seed=self.spec["seed"])
         data.prepare()
         return data
+
+    def _check_size(self) -> None:
+        device = torch.device("cpu")
+        if self.spec["trainer"].get("accelerator") in ("gpu", "cuda") and torch.cuda.is_available():
+            device = torch.device("cuda")
+        check_size(self.spec, self.data.info, device)
 
     def _options(self) -> TrainingOptions:
         total, per_epoch = run_length(self.spec, len(self.batches.train()))
@@ -174,10 +186,11 @@ class Run:
             return None
         state = AtomicCheckpointIO().load_checkpoint(path)
         check_length_left(self.spec["trainer"], state)
+        changes = check_identity(state.get("identity"), self.module.identity)
         self.folder.describe()
         if is_primary():
             console.say(f"resuming at step {state['global_step']}")
-            for line in self.folder.carried:
+            for line in [*self.folder.carried, *changes]:
                 console.say(line)
         callbacks = state["callbacks"]
         if not callbacks[self.keeper.state_key]["finished"]:

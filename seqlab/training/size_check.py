@@ -1,0 +1,96 @@
+"""Whether a model fits into memory, told before memory is taken for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from seqlab.build import build_model
+from seqlab.errors import MachineError, SeqlabError
+from seqlab.failures import machine_failure
+from seqlab.memory import free_memory, size_text
+from seqlab.types import DataInfo
+
+#: Values that an optimiser keeps for each weight.
+_STATES = {"adam": 2, "adamw": 2, "rmsprop": 1}
+#: Parts in thousands of layers take minutes to make and cannot be trained.
+_MOST_TENSORS = 10_000
+#: Some layers are made twice while a model is built.
+_SLACK = 4
+
+
+def check_size(spec: Mapping[str, Any], info: DataInfo, device: torch.device) -> None:
+    """Compare the weights, gradients and optimiser state of a model with the free memory.
+
+    The model is built without memory (torch's meta device). One with a part that cannot be built
+    so passes: making it will show what it needs.
+
+    Raises:
+        MachineError: they do not fit; the message has both sizes and the largest tensor.
+    """
+    free = free_memory(device)
+    copies = 2 + _STATES.get(spec["optimizer"]["name"], 0)
+    counted = _Counted(None if free is None else _SLACK * free // copies)
+    try:
+        with torch.device("meta"), counted.counting():
+            model = build_model(spec, info)
+    except SeqlabError:
+        raise
+    except Exception as error:
+        failure = machine_failure(error)
+        if failure is not None or isinstance(error, OverflowError):
+            raise MachineError(
+                "out of memory: the model has a tensor larger than any memory; "
+                "make encoder.cell.hidden_size or encoder.embedding.size smaller"
+            ) from error
+        return
+    needed = copies * sum(p.numel() * p.element_size() for p in model.parameters())
+    if free is not None and needed > free:
+        raise MachineError(_too_large(size_text(needed), free, counted.largest))
+
+
+class _Counted:
+    """Counts parameters as they are registered, and stops at the first too many."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.tensors = self.size = self.largest_size = 0
+        self.largest = ""
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        handle = register_module_parameter_registration_hook(self._count)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _count(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is None or isinstance(parameter, nn.UninitializedParameter):
+            return
+        size = parameter.numel() * parameter.element_size()
+        self.tensors, self.size = self.tensors + 1, self.size + size
+        if size > self.largest_size:
+            self.largest_size = size
+            self.largest = f"{name} {list(parameter.shape)} of {type(module).__name__}"
+        if self.tensors > _MOST_TENSORS:
+            raise MachineError(
+                f"the model has more than {_MOST_TENSORS:,} weight tensors; make the number of "
+                "layers smaller"
+            )
+        if self.limit is not None and self.size > self.limit:
+            raise MachineError(_too_large(f"more than {size_text(self.size)}", None, self.largest))
+
+
+def _too_large(needed: str, free: int | None, largest: str) -> str:
+    left = "" if free is None else f", and {size_text(free)} are free"
+    return (
+        f"out of memory: the model needs {needed} for weights, gradients and optimiser state{left}"
+        f"; its largest tensor is {largest}; make encoder.cell.hidden_size, "
+        "encoder.embedding.size or the number of layers smaller"
+    )
