@@ -74,24 +74,19 @@ def discard_empty(folder: Path, subfolder: str | None = None) -> None:
         folder: the job's folder.
         subfolder: where in it this process wrote the config; None: nowhere.
     """
-    if folder == Path.cwd() or not folder.is_dir():
-        return
+    ours = set() if subfolder is None else {folder / "spec.json"}
     config = folder / subfolder if subfolder is not None else None
-    found = sorted(folder.rglob("*"), reverse=True)
-    if not all(path.is_dir() or path.parent == config for path in found):
+    found = sorted(folder.rglob("*"), reverse=True) if folder != Path.cwd() else []
+    if not all(path.is_dir() or path.parent == config or path in ours for path in found):
         return
     with contextlib.suppress(OSError):  # another process may be at it too
-        for path in [*found, folder]:
+        for path in found:
             path.rmdir() if path.is_dir() else path.unlink()
-    discard_parents(folder)
-
-
-def discard_parents(folder: Path) -> None:
-    """Remove the folders below the current one that a removed folder has left empty."""
-    with contextlib.suppress(OSError):
-        for parent in () if folder.exists() else folder.parents:
-            if Path.cwd() in parent.parents:
-                parent.rmdir()
+        for emptied in (folder, *folder.parents):
+            if Path.cwd() in emptied.parents and emptied.exists():
+                emptied.rmdir()
+        if folder != Path.cwd() and folder.exists():  # one outside the current folder
+            folder.rmdir()
 
 
 def go_on(arguments: argparse.Namespace) -> None:

@@ -78,7 +78,7 @@ class EncodedRows:
 
     def digest(self) -> str:
         """The SHA-256 of all rows, as hexadecimal digits."""
-        content = hashlib.sha256(json.dumps([self.kind, self.references]).encode())
+        content = hashlib.sha256(json.dumps(self.references).encode())
         parts = [*sorted(self.inputs.items()), ("target", self.target)]
         for name, part in parts:
             arrays = [part.values, part.lengths] if isinstance(part, Ragged) else [part]
