@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
 
-from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.checks import at_least_float32
@@ -20,7 +19,7 @@ from seqlab.heads.classifier import Classifier
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy, ExactMatch, MacroF1
-from seqlab.heads.pooling import Pooling
+from seqlab.heads.pooling import Poolings
 from seqlab.schema import Fraction, Share, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
@@ -82,15 +81,9 @@ class ClassificationHead(Head):
         self.multi_label = target.kind == "labels"
         self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
         self.threshold = check_value(threshold, Share, "threshold")
-        specs = list(pooling) if isinstance(pooling, list | tuple) else [pooling]
-        if not specs:
-            raise OptionError("pooling: the list is empty; name at least one pooling")
-        poolings: list[Pooling] = [
-            construct("pooling", spec, encoder, where="head.pooling") for spec in specs
-        ]
-        self.poolings = nn.ModuleList(poolings)
+        self.poolings = Poolings(encoder, pooling)
         self.classifier = Classifier(
-            sum(part.output_size for part in poolings),
+            self.poolings.output_size,
             target.size,
             hidden_size=hidden_size,
             activation=activation,
@@ -145,9 +138,7 @@ class ClassificationHead(Head):
 
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, C]``: log probabilities up to a constant a row, or one logit a label."""
-        pooled = [part(encoded) for part in self.poolings]
-        vector = pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
-        return at_least_float32(self.classifier(vector))
+        return at_least_float32(self.classifier(self.poolings(encoded)))
 
     def _loss(self, scores_BC: Tensor, target: Tensor) -> Tensor:
         if self.multi_label:

@@ -8,10 +8,13 @@ step of the backward half is the first in time, since that direction runs from t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from seqlab.construct import construct
+from seqlab.errors import OptionError
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.heads.masking import clean_output, masked_softmax
 from seqlab.schema import Count, check_value
@@ -155,3 +158,30 @@ class AttentionPooling(Pooling):
         scores = self.score(torch.tanh(self.hidden(output_BTE))).squeeze(-1)
         weights = self.dropout(masked_softmax(scores, encoded.mask)).to(output_BTE.dtype)
         return torch.bmm(weights.unsqueeze(1), output_BTE).squeeze(1)
+
+
+class Poolings(nn.ModuleList):
+    """One registered pooling, or several whose vectors are joined.
+
+    Args:
+        encoder: the sizes of the encoder's output.
+        spec: a pooling's name or ``{name: ..., option: ...}``, or a list of such.
+
+    Raises:
+        OptionError: the list is empty, or a pooling refuses an option.
+    """
+
+    def __init__(self, encoder: EncoderInfo, spec: Any) -> None:
+        specs = list(spec) if isinstance(spec, list | tuple) else [spec]
+        if not specs:
+            raise OptionError("pooling: the list is empty; name at least one pooling")
+        parts: list[Pooling] = [
+            construct("pooling", one, encoder, where="head.pooling") for one in specs
+        ]
+        super().__init__(parts)
+        self.output_size = sum(part.output_size for part in parts)
+
+    def forward(self, encoded: Encoded) -> Tensor:
+        """``[B, output_size]``."""
+        pooled = [part(encoded) for part in self]
+        return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
