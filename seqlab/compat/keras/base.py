@@ -93,6 +93,17 @@ class KerasLayer(nn.Module, ABC):
         self._width = width_of(keywords)
         self.eval()
 
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights take gradients; setting it freezes or frees them all."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for parameter in self.parameters():
+            parameter.requires_grad = self._trainable
+
     # -- what a layer writes -----------------------------------------------------------------
 
     @property
@@ -166,6 +177,13 @@ class KerasLayer(nn.Module, ABC):
         """Project the weights onto what the constraints allow, in place."""
         for part in self.parts():
             part.apply_constraints()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        like = next((p for p in self.parameters() if p.is_floating_point()), None)
+        if like is not None:
+            self.dtype = like.dtype
+        return self
 
     # -- helpers -----------------------------------------------------------------------------
 

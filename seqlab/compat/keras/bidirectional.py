@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqlab.compat.keras.base import KerasLayer, mask_tensor
+from seqlab.compat.keras.configs import known_layer, layer_of, nested_config
 from seqlab.compat.keras.rnn import RNN
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
@@ -20,6 +21,7 @@ from seqlab.wrappers.merges import Merge
 _COMMON = ("stateful", "return_sequences", "return_state", "time_major")
 
 
+@known_layer
 class Bidirectional(KerasLayer):
     """``keras.layers.Bidirectional``: runs a layer forward and one backward in time.
 
@@ -246,19 +248,15 @@ class Bidirectional(KerasLayer):
 
     def get_config(self) -> dict[str, Any]:
         """All arguments, as plain values that ``from_config`` and Keras itself read."""
-        from seqlab.compat.keras.classes import layer_config
-
         return {
             **self.base_config(),
             "merge_mode": self.merge_mode,
-            "layer": layer_config(self.forward_layer),
-            "backward_layer": layer_config(self.backward_layer),
+            "layer": nested_config(self.forward_layer),
+            "backward_layer": nested_config(self.backward_layer),
         }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The layer of a config, this facade's or Keras's; names only, never import paths."""
-        from seqlab.compat.keras.classes import layer_of
-
         parts = {k: layer_of(config[k]) for k in ("layer", "backward_layer") if config.get(k)}
         return cls(**{**config, **parts})

@@ -14,6 +14,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from seqlab.cells.base import Cell
+from seqlab.compat.keras.configs import cell_of, known_cell, nested_config
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
@@ -106,6 +107,7 @@ class RegisteredCell(CellLike):
         return self.spec
 
 
+@known_cell
 class StackedRNNCells(CellLike):
     """``keras.layers.StackedRNNCells``: each cell's output is the next one's input.
 
@@ -153,8 +155,6 @@ class StackedRNNCells(CellLike):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The stack of a config."""
-        from seqlab.compat.keras.classes import cell_of
-
         return cls(**{**config, "cells": [cell_of(part) for part in config["cells"]]})
 
 
@@ -180,12 +180,7 @@ def cell_config(cell: CellLike) -> dict[str, Any]:
     """A cell's class name and config, as Keras nests them."""
     if isinstance(cell, RegisteredCell):
         return {"class_name": "seqlab", "config": cell.get_config()}
-    return {
-        "module": "keras.layers",
-        "class_name": type(cell).__name__,
-        "config": cell.get_config(),
-        "registered_name": None,
-    }
+    return nested_config(cell)
 
 
 def state_tensors(state: Any) -> list[Tensor]:

@@ -17,7 +17,7 @@ from seqlab.compat.keras.archive import (
 from seqlab.compat.keras.base import KerasLayer, dtype_name
 from seqlab.compat.keras.bidirectional import Bidirectional
 from seqlab.compat.keras.cells import StackedRNNCells
-from seqlab.compat.keras.classes import LAYERS, layer_config, layer_of
+from seqlab.compat.keras.configs import LAYERS, layer_of, nested_config
 from seqlab.compat.keras.keras_cells import KerasCell
 from seqlab.compat.keras.layouts import keras_weights
 from seqlab.compat.keras.names import snake_case
@@ -86,7 +86,7 @@ def _layer(config: Mapping[str, Any], tree: WeightTree | None, where: str) -> Ke
     if tree is None:
         raise DataError(f"{where}: the weights file has no group for this layer")
     try:
-        layer = layer_of(config)
+        layer: KerasLayer = layer_of(config)
         _load(layer, tree, where)
     except DataError:
         raise
@@ -256,7 +256,7 @@ def _model_config(layers: Sequence[KerasLayer]) -> dict[str, Any]:
     described = [entry]
     for layer in layers:
         shape = [None, None, layer.parts()[0].input_size]
-        described.append({**layer_config(layer), "build_config": {"input_shape": shape}})
+        described.append({**nested_config(layer), "build_config": {"input_shape": shape}})
     return {
         "module": "keras",
         "class_name": "Sequential",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from typing_extensions import Self
@@ -11,13 +11,13 @@ from typing_extensions import Self
 from seqlab import registry
 from seqlab.cells.base import Cell, state_fields
 from seqlab.compat.keras.cells import CellLike
+from seqlab.compat.keras.configs import known_cell
 from seqlab.compat.keras.names import snake_case, to_keras, to_seqlab
+from seqlab.compat.keras.signatures import signed
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
 from seqlab.schema import Count, Fraction, check_value
-
-# ruff: noqa: PLR0917  # the signatures are Keras's
 
 KINDS = {
     "activation": "activation",
@@ -34,27 +34,40 @@ KINDS = {
 }
 
 
+_TYPES = {
+    **dict.fromkeys(("use_bias", "unit_forget_bias", "reset_after"), bool),
+    **dict.fromkeys(("dropout", "recurrent_dropout"), Fraction),
+}
+
+
 class KerasCell(CellLike):
     """One of Keras's three cells: arguments, and the seqlab cell once it is built."""
 
     seqlab_name: str
 
-    def __init__(self, units: int, seed: int | None, implementation: int, **given: Any) -> None:
-        extra = given.pop("keywords")
-        for key in extra:
+    if TYPE_CHECKING:  # the constructors are made of a table
+
+        def __init__(self, units: int, *args: Any, **kwargs: Any) -> None: ...
+
+    def start(self, given: dict[str, Any], keywords: dict[str, Any]) -> None:
+        """Take the arguments, by name.
+
+        Raises:
+            OptionError: one is unknown or has a wrong value.
+        """
+        implementation = keywords.pop("implementation", 2)
+        for key in keywords:
             if key not in {"name", "dtype", "trainable"}:
                 raise OptionError(f"{type(self).__name__} has no argument '{key}'")
-        self.units = check_value(units, Count, "units")
         if implementation not in (1, 2):
-            raise OptionError(f"implementation must be 1 or 2, got {implementation!r}")
-        if seed is not None and type(seed) is not int:
-            raise OptionError(f"seed must be an int or None, got {seed!r}")
-        self.name = extra.get("name") or snake_case(type(self).__name__)
-        self.seed, self.implementation = seed, implementation
-        self.options = given
-        self.dropout = check_value(given["dropout"], Fraction, "dropout")
-        recurrent = given["recurrent_dropout"]
-        self.recurrent_dropout = check_value(recurrent, Fraction, "recurrent_dropout")
+            raise OptionError(f"implementation: expected 1 or 2, got {implementation!r}")
+        self.implementation: int = implementation
+        self.name = keywords.get("name") or snake_case(type(self).__name__)
+        self.units: int = check_value(given.pop("units"), Count, "units")
+        self.seed = check_value(given.pop("seed"), int | None, "seed")
+        self.options = {
+            key: check_value(value, _TYPES.get(key, Any), key) for key, value in given.items()
+        }
         self.core: Cell | None = None
         with torch.random.fork_rng(devices=[]):
             self._make(1, 1)  # refuses wrong options now, not at the first call
@@ -65,7 +78,7 @@ class KerasCell(CellLike):
             for key, value in self.options.items()
         }
         # Keras draws a mask for each gate with implementation 1, and takes 1 for this dropout
-        untied = self.implementation == 1 or self.recurrent_dropout > 0
+        untied = self.implementation == 1 or self.options["recurrent_dropout"] > 0
         cell: Cell = registry.get("cell", self.seqlab_name)(
             input_size, units, untied_dropout=untied, **options
         )
@@ -128,144 +141,25 @@ class KerasCell(CellLike):
         return cls(**config)
 
 
+@known_cell
+@signed("SimpleRNNCell")
 class SimpleRNNCell(KerasCell):
     """``keras.layers.SimpleRNNCell``: see ``SimpleRNN``."""
 
     seqlab_name = "rnn"
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            seed,
-            kwargs.pop("implementation", 2),
-            activation=activation,
-            use_bias=check_value(use_bias, bool, "use_bias"),
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            keywords=kwargs,
-        )
 
-
+@known_cell
+@signed("LSTMCell")
 class LSTMCell(KerasCell):
     """``keras.layers.LSTMCell``: see ``LSTM``."""
 
     seqlab_name = "lstm"
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            seed,
-            kwargs.pop("implementation", 2),
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=check_value(use_bias, bool, "use_bias"),
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            unit_forget_bias=check_value(unit_forget_bias, bool, "unit_forget_bias"),
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            keywords=kwargs,
-        )
 
-
+@known_cell
+@signed("GRUCell")
 class GRUCell(KerasCell):
     """``keras.layers.GRUCell``: see ``GRU``."""
 
     seqlab_name = "gru"
-
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        reset_after: bool = True,
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            seed,
-            kwargs.pop("implementation", 2),
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            use_bias=check_value(use_bias, bool, "use_bias"),
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            recurrent_regularizer=recurrent_regularizer,
-            bias_regularizer=bias_regularizer,
-            kernel_constraint=kernel_constraint,
-            recurrent_constraint=recurrent_constraint,
-            bias_constraint=bias_constraint,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            reset_after=check_value(reset_after, bool, "reset_after"),
-            keywords=kwargs,
-        )

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
-from seqlab.compat.keras.keras_cells import GRUCell, LSTMCell, SimpleRNNCell
+from seqlab.compat.keras.configs import known_layer
+from seqlab.compat.keras.keras_cells import GRUCell, KerasCell, LSTMCell, SimpleRNNCell
 from seqlab.compat.keras.rnn import RNN
+from seqlab.compat.keras.signatures import names_of, signed
 from seqlab.errors import OptionError
-
-# ruff: noqa: PLR0917  # the signatures are Keras's
 
 
 class _OneCell(RNN):
-    """A layer whose config holds its cell's arguments beside its own."""
+    """A layer whose arguments hold its cell's beside its own."""
+
+    cell_class: type[KerasCell]
+
+    if TYPE_CHECKING:  # the constructors are made of a table
+
+        def __init__(self, units: int, *args: Any, **kwargs: Any) -> None: ...
+
+    def start(self, given: dict[str, Any], keywords: dict[str, Any]) -> None:
+        """Take the arguments, by name: the cell's, and those of ``RNN``.
+
+        Raises:
+            OptionError: one is unknown or has a wrong value.
+        """
+        use_cudnn = given.pop("use_cudnn", "auto")
+        if use_cudnn not in ("auto", True, False):
+            raise OptionError(f"use_cudnn: expected 'auto', true or false, got {use_cudnn!r}")
+        own = {key: given.pop(key) for key in names_of(self.cell_class.__name__)}
+        cell = self.cell_class(**own, implementation=given.pop("implementation"))
+        RNN.__init__(self, cell, **given, **keywords)
 
     def _cell_config(self) -> dict[str, Any]:
         config = self.cell.get_config()
@@ -35,11 +54,8 @@ class _OneCell(RNN):
         return super().__getattr__(name)
 
 
-def _check_cudnn(use_cudnn: Any) -> None:
-    if use_cudnn not in ("auto", True, False):
-        raise OptionError(f"use_cudnn must be 'auto', True or False, got {use_cudnn!r}")
-
-
+@known_layer
+@signed("SimpleRNN")
 class SimpleRNN(_OneCell):
     """``keras.layers.SimpleRNN``: the simple recurrent net of Elman (1990).
 
@@ -52,65 +68,11 @@ class SimpleRNN(_OneCell):
         torch.Size([2, 5, 4])
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        seed: int | None = None,
-        *,
-        implementation: int = 2,
-        time_major: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        cell = SimpleRNNCell(
-            units,
-            activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            implementation=implementation,
-        )
-        super().__init__(
-            cell,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-            unroll,
-            time_major=time_major,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
+    cell_class = SimpleRNNCell
 
 
+@known_layer
+@signed("LSTM")
 class LSTM(_OneCell):
     """``keras.layers.LSTM``: the long short-term memory; ``seqlab.LSTM`` has its equations.
 
@@ -125,71 +87,11 @@ class LSTM(_OneCell):
         (torch.Size([2, 4]), torch.Size([2, 4]))
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: str | bool = "auto",
-        *,
-        implementation: int = 2,
-        time_major: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        _check_cudnn(use_cudnn)
-        cell = LSTMCell(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            unit_forget_bias,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            seed,
-            implementation=implementation,
-        )
-        super().__init__(
-            cell,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-            unroll,
-            time_major=time_major,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
+    cell_class = LSTMCell
 
 
+@known_layer
+@signed("GRU")
 class GRU(_OneCell):
     """``keras.layers.GRU``: the gated recurrent unit; ``seqlab.GRU`` has its equations.
 
@@ -203,66 +105,4 @@ class GRU(_OneCell):
         torch.Size([2, 4])
     """
 
-    def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
-        kernel_constraint: Any = None,
-        recurrent_constraint: Any = None,
-        bias_constraint: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        reset_after: bool = True,
-        use_cudnn: str | bool = "auto",
-        *,
-        implementation: int = 2,
-        time_major: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        _check_cudnn(use_cudnn)
-        cell = GRUCell(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            dropout,
-            recurrent_dropout,
-            reset_after,
-            seed,
-            implementation=implementation,
-        )
-        super().__init__(
-            cell,
-            return_sequences,
-            return_state,
-            go_backwards,
-            stateful,
-            unroll,
-            time_major=time_major,
-            activity_regularizer=activity_regularizer,
-            **kwargs,
-        )
+    cell_class = GRUCell

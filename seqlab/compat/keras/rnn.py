@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from seqlab.compat.keras.cells import (
     cell_like,
     state_tensors,
 )
+from seqlab.compat.keras.configs import cell_of, known_layer
 from seqlab.compat.keras.names import to_keras, to_seqlab
+from seqlab.compat.keras.unbuilt import Unbuilt
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.options.resolve import resolve_object
@@ -37,6 +39,7 @@ _FLAGS = (
 )
 
 
+@known_layer
 class RNN(KerasLayer):
     """``keras.layers.RNN``: runs a cell over time.
 
@@ -91,7 +94,7 @@ class RNN(KerasLayer):
             "activity_regularizer",
             to_seqlab("regularizer", "activity_regularizer", activity),
         )
-        self.layer: Layer | None = None
+        self.layer: Layer | Unbuilt = self._unbuilt()
         self.states: Any = None
         self._activity: Tensor | None = None
         self._random: Tensor | None = None
@@ -103,7 +106,7 @@ class RNN(KerasLayer):
     @property
     def built(self) -> bool:
         """Whether the weights exist."""
-        return self.layer is not None
+        return isinstance(self.layer, Layer)
 
     @property
     def output_size(self) -> int:
@@ -117,17 +120,33 @@ class RNN(KerasLayer):
 
     def build(self, input_shape: Sequence[int | None] | int) -> None:
         """Make the weights for ``[B, T, D]`` or a width D; a second call does nothing."""
-        if self.layer is not None:
+        if not isinstance(self.layer, Unbuilt):
             return
         width = input_shape if isinstance(input_shape, int) else input_shape[-1]
         if width is None:
             raise ShapeError(f"{type(self).__name__}: the input width must be known")
-        layer = self.cell.make_layer(int(width), reverse=self.go_backwards, masked_output="carry")
-        self.layer = layer.to(self.dtype).requires_grad_(self.trainable).train(self.training)
+        layer = self._make_layer(self.cell, int(width))
+        like = next(self.layer.parameters(), None)
+        layer = layer.to(device=None if like is None else like.device, dtype=self.dtype)
+        self.layer.become(layer)
+        self.layer = layer.train(self.training)
+
+    def _make_layer(self, cell: CellLike, width: int) -> Layer:
+        return cell.make_layer(width, reverse=self.go_backwards, masked_output="carry")
+
+    def _unbuilt(self) -> Unbuilt:
+        """The weights to come, which an optimiser may hold already."""
+
+        def probe(width: int) -> Layer:
+            cell = copy.deepcopy(self.cell)
+            cell.forget_weights()
+            return self._make_layer(cell, width)
+
+        return Unbuilt.of(probe, self.dtype, trainable=self.trainable)
 
     def parts(self) -> list[Layer]:
         """The one layer."""
-        return [] if self.layer is None else [self.layer]
+        return [self.layer] if isinstance(self.layer, Layer) else []
 
     def fresh(self) -> Self:
         """A layer of the same form without this one's weights."""
@@ -137,13 +156,26 @@ class RNN(KerasLayer):
 
     def forget_weights(self) -> None:
         """Be as if never built and never called."""
-        self.layer = None
         self.cell.forget_weights()
+        self.layer = self._unbuilt()
         self.states = self._activity = self._random = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies start without the last call's penalty, which belongs to its graph."""
         return {**self.__dict__, "_activity": None}
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        if isinstance(self.layer, Unbuilt):
+            width = self.layer.width_in(state_dict, f"{prefix}layer.")
+            if width is not None:
+                self.build(width)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        if self.states is not None:
+            self.states = map_state(fn, self.states)
+        return self
 
     # -- running -----------------------------------------------------------------------------
 
@@ -185,9 +217,8 @@ class RNN(KerasLayer):
         return (result, *states) if self.return_state else result
 
     def _layer(self) -> Layer:
-        if self.layer is None:
-            raise ShapeError(f"{type(self).__name__} is not built")
-        return self.layer
+        self.require_built("call")
+        return cast("Layer", self.layer)
 
     def _read(self, sequences: Any, mask: Any) -> tuple[Tensor, Tensor | None]:
         x = self.as_tensor(sequences)
@@ -321,6 +352,4 @@ class RNN(KerasLayer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The layer of a config, this facade's or Keras's; names only, never import paths."""
-        from seqlab.compat.keras.classes import cell_of
-
         return cls(**{**config, "cell": cell_of(config.get("cell"))})

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from seqlab.compat.keras.base import KerasLayer, mask_tensor
+from seqlab.compat.keras.configs import known_layer, layer_of, nested_config
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 
 
+@known_layer
 class TimeDistributed(KerasLayer):
     """``keras.layers.TimeDistributed``: the same weights at every step of axis 1.
 
@@ -114,15 +116,11 @@ class TimeDistributed(KerasLayer):
         Raises:
             OptionError: the inner layer is a plain module.
         """
-        from seqlab.compat.keras.classes import layer_config
-
-        return {**self.base_config(), "layer": layer_config(self._keras_layer("get_config"))}
+        return {**self.base_config(), "layer": nested_config(self._keras_layer("get_config"))}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """The layer of a config, this facade's or Keras's; names only, never import paths."""
-        from seqlab.compat.keras.classes import layer_of
-
         return cls(**{**config, "layer": layer_of(config.get("layer"))})
 
 
