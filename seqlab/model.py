@@ -27,8 +27,8 @@ class Encoder(nn.Module):
 
     Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
     are; all are joined step by step, optionally projected, and run through the layer. What stands
-    in the padding never matters. A layer that only runs backward in time hands over
-    ``directions = (0, E)``: nothing but a backward part.
+    in the padding never matters. A layer that runs backward in time hands over
+    ``directions`` that begin with an empty forward part, ``(0, E)``.
 
     Args:
         features: the data's features, in order.
@@ -83,7 +83,7 @@ class Encoder(nn.Module):
             )
         self.output_dropout = make_dropout("encoder.dropout", dropout)
         directions = tuple(self.layer.directions)
-        if len(directions) == 1 and self.layer.reverse:
+        if self.layer.reverse:
             directions = (0, *directions)
         self.info = EncoderInfo(self.layer.output_size, self.layer.final_size, directions)
 

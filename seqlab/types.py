@@ -126,8 +126,9 @@ class Encoded(NamedTuple):
 
     ``output`` is ``[B, T, E]``, zero at padded steps; ``state`` the layer's final state;
     ``final`` ``[B, S]`` the final hidden state of the last layer, directions joined;
-    ``mask`` ``[B, T]`` bool, True = real. ``directions`` are the widths of the forward and
-    the backward part when ``output`` is their concatenation (E = sum), else ``(E,)``.
+    ``mask`` ``[B, T]`` bool, True = real. ``directions`` are the widths of the parts that lie side
+    by side in ``output``, in turn forward and backward in time: ``(E,)``, ``(F, B)``, or
+    ``(0, E)`` for a backward part alone.
     """
 
     output: Tensor

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.construction import CellType
+from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import OptionError, ShapeError
 from seqlab.schema import Count, check_value
 from seqlab.types import State as StateTree
@@ -37,8 +38,8 @@ class Cell(nn.Module, metaclass=CellType):
     A subclass sets ``state_sizes`` (or overrides ``initial_state``) and writes ``step``; work
     that does not depend on the state goes into ``project``, which sees the whole sequence.
     A cell with parameters makes them in ``__init__`` or ``make_parameters`` and draws them in
-    ``reset_parameters``. Both are called once, when every ``__init__`` is done: there is no need
-    to call them, and no order in which options must be set.
+    ``reset_parameters``. These two are called once, when every ``__init__`` is done: there is no
+    need to call them, and no order in which options must be set.
 
     Class attributes:
         State: the NamedTuple of the state.
@@ -71,7 +72,8 @@ class Cell(nn.Module, metaclass=CellType):
     def setup(self) -> None:
         """Make the parameters, then draw them; called once, after the last ``__init__``."""
         self.make_parameters()
-        self.reset_parameters()
+        if type(self).reset_parameters is not Cell.reset_parameters:
+            self.reset_parameters()
 
     def make_parameters(self) -> None:
         """Make parameters whose form depends on options, without drawing them."""
@@ -106,7 +108,8 @@ class Cell(nn.Module, metaclass=CellType):
     ) -> Any:
         """The random masks of one sequence, drawn before its first step; None for none.
 
-        What it returns is handed to ``project`` and, through its method ``at(t)``, to ``step``.
+        What it returns is handed to ``project`` and, through its method ``at(t)``, to ``step``;
+        where a step runs alone, both are given ``at(t)``.
         """
         del batch_size, steps, device, dtype
 
@@ -125,11 +128,16 @@ class Cell(nn.Module, metaclass=CellType):
         """The vendor kernel that computes exactly this cell with its options, if there is one."""
         return VendorKernel(None, "no vendor kernel has this cell's equations")
 
+    @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw all parameters anew; a cell with parameters overrides it.
+        """Draw all parameters anew; here those of the modules inside.
 
-        Like ``nn.Module``'s of torch, but called by ``setup`` and not by an ``__init__``.
+        As with torch's modules, but ``setup`` calls it, and no ``__init__`` needs to.
+
+        Raises:
+            OptionError: the cell has parameters of its own, and so must override this.
         """
+        redraw_parts(self, own=type(self).reset_parameters is Cell.reset_parameters)
 
     def extra_repr(self) -> str:
         """Sizes, for ``print(cell)``."""

@@ -64,11 +64,10 @@ def _pick(output_BTE: Tensor, step_B: Tensor) -> Tensor:
 def _pick_by_direction(
     output_BTE: Tensor, forward_B: Tensor, backward_B: Tensor, directions: tuple[int, ...]
 ) -> Tensor:
-    """The forward part at one step of each row, the backward part at another."""
-    if len(directions) == 1:
-        return _pick(output_BTE, forward_B)
-    forward, backward = torch.split(output_BTE, list(directions), dim=2)
-    return torch.cat([_pick(forward, forward_B), _pick(backward, backward_B)], dim=1)
+    """The forward parts at one step of each row, the backward parts at another."""
+    parts = torch.split(output_BTE, list(directions), dim=2)
+    steps = (forward_B, backward_B)
+    return torch.cat([_pick(part, steps[turn % 2]) for turn, part in enumerate(parts)], dim=1)
 
 
 class LastPooling(Pooling):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from seqlab.cells.base import Cell
+from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import EngineError, ShapeError
 from seqlab.types import State, lengths_to_mask
 
@@ -25,7 +26,8 @@ class Layer(nn.Module, ABC):
         input_size: D.
         output_size: E, the width of one output step.
         final_size: S, the width of ``final_output``.
-        directions: (forward, backward) widths when the output is their concatenation, else (E,).
+        directions: the widths of the output's parts, in turn along the layer's direction of
+            running and against it: ``(E,)``, or ``(F, B)`` for two directions side by side.
         reverse: whether it runs from the last step to the first.
         joins: False when the output is a pair of tensors, which only a user's code can take.
     """
@@ -76,17 +78,45 @@ class Layer(nn.Module, ABC):
         """``[B, S]``: the last layer's hidden part of a final state, directions joined."""
 
     @abstractmethod
-    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of streaming: ``[B, D]`` to ``[B, E]``.
+    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+        """One step: ``[B, D]`` to ``[B, E]``.
+
+        Args:
+            x_BD: the input of the step.
+            state: the state before it.
+            noise: its random masks, ``sample_noise(...).at(t)``; without them nothing is random,
+                in training neither.
 
         Raises:
             EngineError: the layer needs the future (it runs backward in time).
         """
 
+    def sample_noise(
+        self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Any:
+        """The random masks of one sequence that is to be run by ``step``; None for none.
+
+        ``forward`` draws its own. What this returns has a method ``at(t)``, which gives what step
+        ``t`` needs:
+
+            noise = layer.sample_noise(B, T, device=x.device, dtype=x.dtype)
+            for t in range(T):
+                y, state = layer.step(x[:, t], state, noise and noise.at(t))
+        """
+        del batch_size, steps, device, dtype
+
     @property
     @abstractmethod
     def reverse(self) -> bool:
-        """Whether the layer runs from the last step to the first."""
+        """Whether the layer runs from the last step to the first.
+
+        Of layers on top of each other it is the last one's direction, which is the output's.
+        """
+
+    @property
+    def causal(self) -> bool:
+        """Whether no output depends on a later input, so that the layer can be streamed."""
+        return not self.reverse
 
     @abstractmethod
     def reverse_(self) -> None:
@@ -109,13 +139,16 @@ class Layer(nn.Module, ABC):
         twin.reset_parameters()
         return twin
 
+    @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the parameters of every part anew."""
-        for child in self.children():
-            for part in child if isinstance(child, nn.ModuleList) else [child]:
-                reset = getattr(part, "reset_parameters", None)
-                if callable(reset):
-                    reset()
+        """Draw the parameters of every part anew, however deep it stands.
+
+        A layer with parameters of its own overrides it, and draws them after this.
+
+        Raises:
+            OptionError: a parameter that nothing draws anew; the message names it.
+        """
+        redraw_parts(self, own=type(self).reset_parameters is Layer.reset_parameters)
 
     def cells(self) -> list[Cell]:
         """Every cell inside, in order."""
@@ -141,6 +174,11 @@ class Layer(nn.Module, ABC):
         """Put every constrained parameter where its constraint allows, in place."""
         for cell in self.cells():
             cell.apply_constraints()
+
+
+def step_with(layer: Layer, x_BD: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
+    """One step of a layer, with its noise where there is some."""
+    return layer.step(x_BD, state) if noise is None else layer.step(x_BD, state, noise)
 
 
 def check_input(x_BTD: Tensor, input_size: int, owner: str) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell, check_state
+from seqlab.cells.base import Cell, check_state, next_state
 from seqlab.construct import check_options
 from seqlab.engines.plan import Plan, check_engine_name, choose, complete, note_call, one_step
+from seqlab.engines.stepping import at_time
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import Level, is_plain, single
@@ -109,10 +110,8 @@ class Recurrent(Layer):
         return single(self) if is_plain(self, Recurrent) else None
 
     def _noise(self, x_BTD: Tensor) -> Any:
-        if not self.cell.training:
-            return None
         batch, steps = x_BTD.shape[:2]
-        return self.cell.sample_noise(batch, steps, device=x_BTD.device, dtype=x_BTD.dtype)
+        return self.sample_noise(batch, steps, device=x_BTD.device, dtype=x_BTD.dtype)
 
     def _remember_activity(self, output: Tensor) -> None:
         """Keep the penalty of this training call until ``regularization_loss`` takes it."""
@@ -145,11 +144,26 @@ class Recurrent(Layer):
         hidden: Tensor = state[0]
         return hidden
 
-    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of streaming; see ``Layer.step``."""
+    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+        """One step of the cell; see ``Layer.step``."""
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
-        return one_step(self.engine, self.cell, x_BD, state)
+        if noise is None:
+            output, after = one_step(self.engine, self.cell, x_BD, state)
+        else:
+            projected = self.cell.project(x_BD.unsqueeze(1), noise)
+            made = self.cell.step(at_time(projected, 0), state, noise)
+            output, after = next_state(self.cell, made, state)
+        self._remember_activity(output)
+        return output, after
+
+    def sample_noise(
+        self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Any:
+        """The cell's masks; None outside training."""
+        if not self.cell.training:
+            return None
+        return self.cell.sample_noise(batch_size, steps, device=device, dtype=dtype)
 
     @property
     def reverse(self) -> bool:

@@ -18,7 +18,7 @@ class Stream:
     """
 
     def __init__(self, layer: Layer) -> None:
-        if layer.reverse:
+        if not layer.causal:
             raise refuse_streaming(type(layer).__name__)
         self.layer = layer
         self.state: State | None = None

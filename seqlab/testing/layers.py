@@ -52,8 +52,8 @@ def sizes_are_true(case: LayerCase) -> None:
     same_shape(one(output), (BATCH, STEPS, layer.output_size), "output, by output_size")
     same_shape(layer.final_output(state), (BATCH, layer.final_size), "final_output, by final_size")
     require(
-        sum(layer.directions) == layer.output_size and len(layer.directions) in (1, 2),
-        f"directions {layer.directions} must be one or two widths with the sum {layer.output_size}",
+        sum(layer.directions) == layer.output_size,
+        f"directions {layer.directions} must be widths with the sum {layer.output_size}",
     )
     shapes = [list(part.shape) for part in leaves(layer.initial_state(BATCH))]
     found = [list(part.shape) for part in leaves(state)]

@@ -180,7 +180,8 @@ def unit_forget_bias(case: CellCase, option: str, value: Any) -> Numbers:
         raise Skip("the cell has no bias")
     sums = []
     for flag in (True, False):
-        made = case.make(**{option: flag})
+        changed: dict[str, Any] = {option: flag}
+        made = case.make(**changed)
         sums.append(sum(float(p.detach().sum()) for p in biases(made).values()))
     require(
         abs(sums[0] - sums[1] - case.hidden) < 1e-4,

@@ -108,21 +108,19 @@ def directions_are_true(case: WrapperCase) -> Numbers:
     """
     layer, x = case.layer(), case.data()
     future, past = _seen(layer, x, STEPS - 1, 0), _seen(layer, x, 0, STEPS - 1)
-    halves = layer.directions
-    forward = past[: halves[0]] if not layer.reverse else future[: halves[0]]
-    require(
-        float(forward.max()) > 1e-9,
-        f"the forward half ({halves[0]} wide) does not see the other end of the sequence: a change "
-        f"there moves it by {float(forward.max()):.1g}",
-    )
-    moved = {"forward": float(forward.max())}
-    if len(halves) == 2:
-        backward = future[halves[0] :]
-        moved["backward"] = float(backward.max())
+    along, against = (future, past) if layer.reverse else (past, future)
+    moved: dict[str, float] = {}
+    parts = list(layer.directions)
+    seen = zip(torch.split(along, parts), torch.split(against, parts), strict=True)
+    for turn, part in enumerate(seen):
+        name, step = ("backward", "last") if turn % 2 else ("forward", "first")
+        if not parts[turn]:
+            continue
+        moved[name] = float(part[turn % 2].max())
         require(
-            moved["backward"] > 1e-9,
-            f"the backward half ({halves[1]} wide) at t = 0 does not see the last step: a change "
-            f"there moves it by {moved['backward']:.1g}",
+            moved[name] > 1e-9,
+            f"the {name} half ({parts[turn]} wide) does not see the {step} step at the other end "
+            f"of the sequence: a change there moves it by {moved[name]:.1g}",
             **moved,
         )
     return moved

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
-from seqlab.layers.base import Layer, combined_mask
+from seqlab.layers.base import Layer, combined_mask, step_with
 from seqlab.types import State
 from seqlab.wrappers.base import require_joined
 
@@ -80,15 +81,26 @@ class Around(Layer):
         """That of the inner layer."""
         return self.layer.final_output(state)
 
-    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step of streaming; see ``Layer.step``."""
-        output, final = self.layer.step(x_BD, state)
+    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+        """One step of the inner layer, combined with its input; see ``Layer.step``."""
+        output, final = step_with(self.layer, x_BD, state, noise)
         return self.combine(x_BD, output), final
+
+    def sample_noise(
+        self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Any:
+        """That of the inner layer."""
+        return self.layer.sample_noise(batch_size, steps, device=device, dtype=dtype)
 
     @property
     def reverse(self) -> bool:
         """The direction of the inner layer."""
         return self.layer.reverse
+
+    @property
+    def causal(self) -> bool:
+        """Whether the inner layer is."""
+        return self.layer.causal
 
     def reverse_(self) -> None:
         """Turn the inner layer around, in place."""

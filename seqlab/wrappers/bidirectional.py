@@ -79,7 +79,9 @@ class Bidirectional(Layer):
         self.merge: Merge = construct("merge", spec, *sizes, where="merge_mode")
         self.input_size, self.output_size = layer.input_size, self.merge.output_size
         self.joins = self.merge.joins
-        self.directions = sizes if self.merge.side_by_side else (self.output_size,)
+        self.directions = (self.output_size,)
+        if self.merge.side_by_side:
+            self.directions = side_by_side_widths(layer.directions, self.backward_layer.directions)
         finals = (layer.final_size, self.backward_layer.final_size)
         self._merges_finals = self.merge.joins and finals == sizes
         self.final_size = self.output_size if self._merges_finals else sum(finals)
@@ -177,9 +179,9 @@ class Bidirectional(Layer):
             return merged
         return torch.cat([forward, backward], -1)
 
-    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
         """Refused: the backward layer needs the future."""
-        del x_BD, state
+        del x_BD, state, noise
         raise refuse_streaming("Bidirectional")
 
     @property
@@ -187,10 +189,33 @@ class Bidirectional(Layer):
         """The direction of the forward layer."""
         return self.forward_layer.reverse
 
+    @property
+    def causal(self) -> bool:
+        """Never: one of the layers sees the future."""
+        return False
+
     def reverse_(self) -> None:
         """Turn both directions around, in place."""
         self.forward_layer.reverse_()
         self.backward_layer.reverse_()
+
+
+def side_by_side_widths(along: tuple[int, ...], against: tuple[int, ...]) -> tuple[int, ...]:
+    """The ``Layer.directions`` of two layers side by side that run against each other.
+
+    >>> side_by_side_widths((4,), (3,))
+    (4, 3)
+    >>> side_by_side_widths((4, 5), (2, 3))  # each in two directions itself
+    (4, 7, 3)
+    """
+    widths: list[int] = []
+    for turn, parts in enumerate((along, against)):
+        for index, width in enumerate(parts):
+            if len(widths) % 2 == (turn + index) % 2:
+                widths.append(width)
+            else:
+                widths[-1] += width
+    return tuple(widths)
 
 
 class BidirectionalWrapper(Wrapper):

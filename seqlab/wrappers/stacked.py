@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqlab.cells.noise import dropout_mask
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, combined_mask
+from seqlab.layers.base import Layer, combined_mask, step_with
 from seqlab.layers.joined import Level, run_joined, runs_of
 from seqlab.schema import Count, Fraction, check_value
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
+
+
+class StackedNoise(NamedTuple):
+    """The random masks of a stack: each layer's own, and what its input is multiplied by.
+
+    ``between`` holds ``[T, B, D]`` for each layer, ``[B, D]`` after ``at``.
+    """
+
+    layers: tuple[Any, ...]
+    between: tuple[Tensor | None, ...]
+
+    def at(self, t: int) -> StackedNoise:
+        """The masks of step ``t``."""
+        return StackedNoise(
+            tuple(None if part is None else part.at(t) for part in self.layers),
+            tuple(None if mask is None else mask[t] for mask in self.between),
+        )
 
 
 class Stacked(Layer):
@@ -25,7 +43,8 @@ class Stacked(Layer):
         layers: the layers from the input to the output.
         residual: add each layer's input to its output (He et al., 2016; Wu et al., 2016). The
             first layer may change the width, and then has none; the others must keep it.
-        dropout: rate between the layers, not after the last.
+        dropout: rate between the layers, not after the last. The shortcuts of ``residual`` carry
+            what was not dropped.
 
     Raises:
         OptionError: no layer, or widths that do not follow each other.
@@ -108,15 +127,19 @@ class Stacked(Layer):
         self, layer: Layer, value: Tensor, state: State, lengths: Tensor | None,
         mask: Tensor | None, *, first: bool,
     ) -> tuple[Tensor, State]:  # fmt: skip
-        """One layer with the dropout before it and its residual."""
+        """One layer with the dropout before it and its residual, which goes around both."""
+        dropped = value
         if not first and self.dropout:
-            value = F.dropout(value, self.dropout, self.training)
-        output, final = layer(value, state, lengths, mask)
-        if self.residual and layer.input_size == layer.output_size:
+            dropped = F.dropout(value, self.dropout, self.training)
+        output, final = layer(dropped, state, lengths, mask)
+        if self._adds_input(layer):
             if first and mask is not None:
                 value = value.masked_fill(~mask.unsqueeze(-1), 0.0)
             output = output + value
         return output, final
+
+    def _adds_input(self, layer: Layer) -> bool:
+        return self.residual and layer.input_size == layer.output_size
 
     def _states(self, state: State | None) -> Sequence[State]:
         if state is None:
@@ -141,23 +164,41 @@ class Stacked(Layer):
         """That of the last layer."""
         return self._parts()[-1].final_output(state[-1])
 
-    def step(self, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(
+        self, x_BD: Tensor, state: State, noise: StackedNoise | None = None
+    ) -> tuple[Tensor, State]:
         """One step through all layers; see ``Layer.step``."""
+        parts = self._parts()
+        noise = noise or StackedNoise((None,) * len(parts), (None,) * len(parts))
         value, finals = x_BD, []
-        for index, (layer, before) in enumerate(zip(self._parts(), state, strict=True)):
-            if index and self.dropout:
-                value = F.dropout(value, self.dropout, self.training)
-            output, final = layer.step(value, before)
-            if self.residual and layer.input_size == layer.output_size:
-                output = output + value
-            value = output
+        for layer, before, inner, mask in zip(parts, state, *noise, strict=True):
+            dropped = value if mask is None else value * mask
+            output, final = step_with(layer, dropped, before, inner)
+            value = output + value if self._adds_input(layer) else output
             finals.append(final)
         return value, tuple(finals)
 
+    def sample_noise(
+        self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
+    ) -> StackedNoise | None:
+        """The masks of all layers and of the dropout between them; None for none."""
+        parts = self._parts()
+        layers = [p.sample_noise(batch_size, steps, device=device, dtype=dtype) for p in parts]
+        rate = self.dropout if self.training else 0.0
+        like = torch.empty(0, device=device, dtype=dtype)
+        between = [dropout_mask(like, (steps, batch_size, p.input_size), rate) for p in parts[1:]]
+        noise = StackedNoise(tuple(layers), (None, *between))
+        return None if all(part is None for part in (*layers, *between)) else noise
+
     @property
     def reverse(self) -> bool:
-        """The direction of the first layer."""
-        return self._parts()[0].reverse
+        """The direction of the last layer, which is the output's."""
+        return self._parts()[-1].reverse
+
+    @property
+    def causal(self) -> bool:
+        """Whether every layer is."""
+        return all(part.causal for part in self._parts())
 
     def reverse_(self) -> None:
         """Turn every layer around, in place."""

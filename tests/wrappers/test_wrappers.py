@@ -151,9 +151,11 @@ def test_stream_equals_the_whole_run(asymmetric):
 def test_what_runs_backward_cannot_be_streamed():
     with pytest.raises(EngineError, match="LSTM cannot be streamed: it runs backward"):
         seqlab.stream(seqlab.LSTM(3, 4, reverse=True))
-    running = seqlab.stream(seqlab.Bidirectional(seqlab.LSTM(3, 4)))
+    layer = seqlab.Bidirectional(seqlab.LSTM(3, 4))
     with pytest.raises(EngineError, match="Bidirectional cannot be streamed"):
-        running.step(torch.zeros(1, 3))
+        seqlab.stream(layer)
+    with pytest.raises(EngineError, match="Bidirectional cannot be streamed"):
+        layer.step(torch.zeros(1, 3), layer.initial_state(1))
 
 
 def test_an_unmerged_pair_is_refused_where_one_tensor_is_needed():

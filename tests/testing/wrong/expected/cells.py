@@ -116,7 +116,7 @@ EXPECTED = {
     "ForgetsToReset": (
         "fresh_has_new_weights",
         "``fresh()`` gives a layer of the same form with other weights,",
-        r"1 of 1 random tensors are the same in fresh\(\): cell\.both",
+        r"ForgetsToReset: nothing draws the parameter both anew, .*\.reset_parameters",
     ),
     "HardCodedSigmoid": (
         "option_recurrent_activation",
