@@ -156,14 +156,19 @@ def note_call(plan: Plan, cell: Cell) -> None:
         _forgone[cell] = _forgone.get(cell, 0.0) + plan.saving
 
 
-def one_step(name: str, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
-    """One step of streaming, ``[B, D]`` to the output and the next state, without random masks."""
+def one_step(
+    name: str, cell: Cell, x_BD: Tensor, state: State, noise: Any = None
+) -> tuple[Tensor, State]:
+    """One step, ``[B, D]`` to the output and the next state, with the noise of a step or none."""
+    x_BTD = x_BD.unsqueeze(1)
+    if noise is not None:
+        made = cell.step(at_time(cell.project(x_BTD, noise), 0), state, noise)
+        return next_state(cell, made, state)
     if name in {"auto", "fused"}:
-        made = engine("fused").step(cell, x_BD, state)
-        if made is not None:
-            return made
-    made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
-    return next_state(cell, made, state)
+        fast = engine("fused").step(cell, x_BD, state)
+        if fast is not None:
+            return fast
+    return next_state(cell, cell.step(at_time(cell.project(x_BTD), 0), state), state)
 
 
 @functools.cache

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell, check_state, next_state
+from seqlab.cells.base import Cell, check_state
 from seqlab.construct import check_options
 from seqlab.engines.plan import Plan, check_engine_name, choose, complete, note_call, one_step
-from seqlab.engines.stepping import at_time
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import Level, is_plain, single
@@ -148,12 +147,7 @@ class Recurrent(Layer):
         """One step of the cell; see ``Layer.step``."""
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
-        if noise is None:
-            output, after = one_step(self.engine, self.cell, x_BD, state)
-        else:
-            projected = self.cell.project(x_BD.unsqueeze(1), noise)
-            made = self.cell.step(at_time(projected, 0), state, noise)
-            output, after = next_state(self.cell, made, state)
+        output, after = one_step(self.engine, self.cell, x_BD, state, noise)
         self._remember_activity(output)
         return output, after
 
