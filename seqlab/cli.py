@@ -10,6 +10,8 @@ import contextlib
 import importlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import seqlab
@@ -60,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        code = _dispatch(words)
+        with _short_warnings():
+            code = _dispatch(words)
         sys.stdout.flush()
     except SeqlabError as error:
         return _report(error)
@@ -75,6 +78,19 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - told in a line, or raised again
         return _failed(error)
     return code
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Warnings are one line for people: no file, no line of code."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"warning: {' '.join(str(message).split())}\n"
+    )
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _dispatch(words: list[str]) -> int:

@@ -228,6 +228,35 @@ def one_line_error(folder):
     return str(caught.value)
 
 
+@pytest.mark.parametrize("index", [500, 10**9, 3, -1])
+@pytest.mark.parametrize(
+    ("task", "file"),
+    [
+        ("words", "tokenizer.json"),
+        ("pairs", "target_tokenizer.json"),
+        ("sentences", "tokenizer.json"),
+    ],
+)
+def test_ids_of_a_tokenizer_that_are_not_a_range_are_refused(made, task, file, index, tmp_path):
+    folder = shutil.copytree(made[task][0], tmp_path / "bundle")
+
+    def change(content):
+        vocab = content["model"]["vocab"]
+        vocab[max(vocab, key=vocab.get)] = index
+
+    rewrite(folder, file, change)
+    assert re.search(rf"{file}: the ids of its \d+ entries must be 0 to", one_line_error(folder))
+
+
+def test_entries_beyond_the_embedding_are_refused(bundle):
+    def change(content):
+        vocab = content["model"]["vocab"]
+        vocab["another"] = len(vocab)
+
+    rewrite(bundle, "tokenizer.json", change)
+    assert "do not belong together" in one_line_error(bundle)
+
+
 FILES = ["README.md", "config.json", "labels.json", "model.safetensors", "processor.json"]
 
 

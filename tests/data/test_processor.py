@@ -447,10 +447,10 @@ def test_labels_with_a_separator(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "cells", "advice"),
     [
-        ("label", CELLS[:3], "give data.target kind: labels and separator: ';'"),
-        ("labels", CELLS[:3], "give data.target separator: ';'"),
-        ("label", ["a|b", "b|a|c", "c"], "separator: '|'"),
-        ("label", ["red, green", "green, blue", "blue, red"], "separator: ','"),
+        ("label", CELLS[:3], "give data.target.kind=labels 'data.target.separator=\";\"'"),
+        ("labels", CELLS[:3], "labels, give 'data.target.separator=\";\"'"),
+        ("label", ["a|b", "b|a|c", "c"], 'separator="|"\''),
+        ("label", ["red, green", "green, blue", "blue, red"], 'separator=","\''),
     ],
 )
 def test_one_class_that_looks_like_several_is_doubted(kind, cells, advice):

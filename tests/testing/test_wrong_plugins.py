@@ -15,7 +15,7 @@ from seqlab.testing.parametrize import kind_of
 from seqlab.testing.result import SKIPPED
 
 FAST = Settings(fast=True)
-MODULES = ("cells", "wrappers", "heads", "parts", "engines", "sources")
+MODULES = ("cells", "wrappers", "heads", "parts", "engines", "sources", "data_parts")
 WRONG = {
     f"{module}.{name}": expected
     for module in MODULES

@@ -119,7 +119,7 @@ class LabelTarget(NamedTarget):
     def fit(self, values: Column) -> None:
         """See the base class; warns where one class looks like several."""
         super().fit(values)
-        _doubt(self.names, self.column, "kind: labels and separator: '{}'")
+        _doubt(self.names, self.column, "data.target.kind=labels ")
 
     def encode(self, values: Sequence[Any], where: Where) -> Array:
         """``[R]`` int64."""
@@ -167,7 +167,7 @@ class LabelsTarget(NamedTarget):
     def fit(self, values: Column) -> None:
         """See the base class; warns where one class looks like several."""
         super().fit(values)
-        _doubt(self.names, self.column, "separator: '{}'")
+        _doubt(self.names, self.column)
 
     def encode(self, values: Sequence[Any], where: Where) -> Array:
         """``[R, C]`` uint8, 1 = the class applies."""
@@ -214,7 +214,7 @@ def _ordered(names: set[str]) -> list[str]:
         return sorted(names)
 
 
-def _doubt(names: Collection[str], column: str, advice: str) -> None:
+def _doubt(names: Collection[str], column: str, first: str = "") -> None:
     """Warn where names look like several joined by a separator: their parts occur elsewhere too."""
     for separator in _SEPARATORS:
         joined = {name: _parts(name, separator) for name in names if separator in name}
@@ -225,8 +225,8 @@ def _doubt(names: Collection[str], column: str, advice: str) -> None:
         if shared and 2 * len(shared) >= len(joined):
             warnings.warn(
                 f"column '{column}': {shortened(repr(min(shared)), 60)} is taken for one class of "
-                f"{len(names)}; if it is several labels, give data.target "
-                + advice.format(separator),
+                f"{len(names)}; if it is several labels, give {first}"
+                f"'data.target.separator=\"{separator}\"'",
                 stacklevel=4,
             )
             return
