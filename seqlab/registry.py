@@ -29,6 +29,7 @@ KINDS = (
     "head",
     "engine",
     "source",
+    "format",
     "merge",
     "pooling",
     "attention",

@@ -24,6 +24,7 @@ def open_views(source: Source, spec: DataSpec, wanted: Collection[str] | None) -
     Raises:
         DataError: a split is missing, empty, or lacks a column.
     """
+    source.use_columns(_used(spec))
     loaded = source.load()
     for name in loaded:
         if name not in SPLITS:
@@ -84,6 +85,14 @@ def _check(name: str, view: View, spec: DataSpec) -> None:
 def _keys(spec: DataSpec) -> Mapping[str, str]:
     features = {f"data.features.{name}.column": f.column for name, f in spec.features.items()}
     return {**features, "data.target.column": spec.target.column}
+
+
+def _used(spec: DataSpec) -> dict[str, str | None]:
+    """The columns that are read, each with the key that asks for it."""
+    used: dict[str, str | None] = {column: key for key, column in _keys(spec).items()}
+    if spec.target.references is not None:
+        used.setdefault(spec.target.references, None)
+    return used
 
 
 def _hold_out(views: dict[str, View], train: View, spec: DataSpec) -> None:

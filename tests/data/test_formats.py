@@ -4,13 +4,25 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqlab.data.formats import FORMATS, format_of, read, split_format
-from seqlab.errors import ConfigError, DataError
+from seqlab.data.formats.base import Format
+from seqlab.data.formats.choice import format_of, make_format
+from seqlab.errors import ConfigError, DataError, OptionError
+from seqlab.registry import register, unregister
+
+
+def given_rows(name, content, **options):
+    """Rows and errors as the format gives them."""
+    data = content if isinstance(content, bytes) else content.encode()
+    made = make_format({"name": name, **options}, "a.file")
+    return list(made.read(io.BytesIO(data), "a.file"))
 
 
 def rows(name, content, **options):
-    data = content if isinstance(content, bytes) else content.encode()
-    return list(read(io.BytesIO(data), "a.file", name, options))
+    found = given_rows(name, content, **options)
+    for _, row in found:
+        if isinstance(row, DataError):
+            raise row
+    return found
 
 
 def test_csv_with_quotes_delimiters_and_lines_in_cells():
@@ -25,6 +37,57 @@ def test_csv_options():
     assert rows("csv", "a;b\n", delimiter=";", header=["x", "y"]) == [(1, {"x": "a", "y": "b"})]
     assert rows("csv", "x,y\n'a,b',c\n", quote="'") == [(2, {"x": "a,b", "y": "c"})]
     assert rows("csv", b"\xef\xbb\xbfx\r\n1\r\n") == [(2, {"x": "1"})]
+
+
+def test_csv_spaces_around_cells_are_no_part_of_them():
+    text = 'text , label\n"a, b" , "good"\n c d , bad \n" e ",\n'
+    with pytest.raises(DataError, match="line 2: not valid CSV"):
+        rows("csv", text)
+    assert rows("csv", text.replace('b" ,', 'b",')) == [
+        (2, {"text": "a, b", "label": "good"}),
+        (3, {"text": "c d", "label": "bad"}),
+        (4, {"text": " e ", "label": ""}),
+    ]
+    assert rows("csv", "a , b\n c , d\n", strip=False) == [(2, {"a ": " c ", " b": " d"})]
+    assert rows("tsv", 'word\t lang\n"a \t b \n') == [(2, {"word": '"a', "lang": "b"})]
+    assert rows("csv", "1  2\n", delimiter=" ", header=["x", "y", "z"]) == [
+        (1, {"x": "1", "y": "", "z": "2"})
+    ]
+
+
+def test_csv_columns_without_a_name_of_their_own_are_left_out():
+    assert rows("csv", ",text,label,\n0,a b,good,\n") == [(2, {"text": "a b", "label": "good"})]
+    assert rows("csv", "x,x,y\n1,2,3\n") == [(2, {"y": "3"})]
+
+
+def test_csv_goes_on_behind_a_bad_record():
+    content = b'x,y\n1\n2,\xff\n"a"b,3\n   \n\n4,5\n'
+    found = given_rows("csv", content)
+    assert [line for line, _ in found] == [2, 3, 4, 7]
+    assert found[-1][1] == {"x": "4", "y": "5"}
+    assert all(isinstance(row, DataError) for _, row in found[:-1])
+    assert [line for line, _ in given_rows("jsonl", b'{"a": 1}\n{\n[]\n\xff\n{"a": 2}')] == [
+        1, 2, 3, 4, 5,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"header": False}, "give their names, such as header: .text, label."),
+        ({"header": "x"}, "header: expected a list of the columns' names, got 'x'"),
+        ({"header": ["x", "x"]}, "header: a name is there twice"),
+        ({"header": [1]}, "header: expected a list"),
+        ({"delimiter": ";;"}, "delimiter: expected one character"),
+        ({"delimiter": None}, "delimiter: expected one character"),
+        ({"quote": ","}, "delimiter: ',' is the quote as well"),
+        ({"strip": "x"}, "strip: expected true or false"),
+    ],
+)
+def test_csv_options_with_a_wrong_value(options, message):
+    with pytest.raises((ConfigError, OptionError), match=message):
+        rows("csv", "x\n1\n", **options)
+    assert rows("csv", "x\n1\n", header=True) == [(2, {"x": "1"})]
 
 
 def test_tsv_takes_quotes_as_they_are():
@@ -51,6 +114,9 @@ def test_jsonl_and_json_take_numbers_lists_and_nulls():
     lines = "\n\n".join(map(json.dumps, objects))
     assert rows("jsonl", lines) == [(1, objects[0]), (3, objects[1])]
     assert rows("json", json.dumps(objects)) == [(1, objects[0]), (2, objects[1])]
+    assert rows("json", json.dumps(objects, indent=2)) == [(1, objects[0]), (2, objects[1])]
+    # JSON Lines whose file is called .json
+    assert rows("json", lines) == [(1, objects[0]), (2, objects[1])]
 
 
 def test_conll_with_tabs_spaces_and_documents():
@@ -64,6 +130,42 @@ def test_conll_with_tabs_spaces_and_documents():
         (1, {"word": ["a b", "\u3000"], "pos": ["X", "Y"]})
     ]
     assert rows("conll", "a x O\nb O\n", ragged=True)[0][1]["tags"] == ["O", "O"]
+
+
+def test_conll_is_cut_at_spaces_and_tabs_only():
+    assert rows("conll", "10\u00a0000 B-NUM\n\u3000 O \n")[0][1] == {
+        "tokens": ["10\u00a0000", "\u3000"], "tags": ["B-NUM", "O"],
+    }  # fmt: skip
+
+
+CONLL = "# id\nAda B-PER\nmet O\n\n#2 B-X\n# c\nBob O\n"
+
+
+def test_conll_comments():
+    with pytest.raises(DataError, match=r"line 1: looks like a comment .*comment: '# '.*false"):
+        rows("conll", CONLL)
+    with pytest.raises(DataError, match=r"line 6: begins as a comment does .* inside a sentence"):
+        rows("conll", CONLL, comment="# ")
+    kept = rows("conll", CONLL.replace("# c", "# a c"), comment="# ")
+    assert kept == [
+        (2, {"tokens": ["Ada", "met"], "tags": ["B-PER", "O"]}),
+        (5, {"tokens": ["#2", "Bob"], "tags": ["B-X", "O"]}),
+    ]
+    assert rows("conll", CONLL, comment=False)[0] == (
+        1, {"tokens": ["#", "Ada", "met"], "tags": ["id", "B-PER", "O"]},
+    )  # fmt: skip
+    assert rows("conll", "#\tNN\nx\tO\n")[0][1]["tokens"] == ["#", "x"]
+    wide = "# id 12 domain=en\nAda _ _ B-PER\n"
+    assert rows("iob", wide, comment="#") == [(2, {"tokens": ["Ada"], "tags": ["B-PER"]})]
+    for wrong in (True, "", 3):
+        with pytest.raises((ConfigError, OptionError), match="comment"):
+            rows("conll", CONLL, comment=wrong)
+
+
+def test_conll_goes_on_behind_a_bad_sentence():
+    found = given_rows("conll", "a O\nb\n\nc X\n\nd\t\n\ne O\n")
+    assert [line for line, _ in found] == [1, 4, 6, 8]
+    assert [isinstance(row, DataError) for _, row in found] == [True, False, True, False]
 
 
 def test_conllu_leaves_out_ranges_and_empty_nodes():
@@ -134,24 +236,20 @@ BAD = [
     ("csv", "a,b\n1,2\n3\n", "a.file line 3: 1 cell, but the header has 2 columns (a, b)"),
     ("csv", 'a,b\n"x\ny",2\n3,4,5\n', "a.file line 4: 3 cells, but the header has 2 columns"),
     ("csv", 'a,b\n"1,2\n', "a.file line 2: not valid CSV: "),
-    ("csv", "a,a\n1,2\n", "a.file line 1: the column 'a' is there twice in the header"),
-    ("csv", "a,\n1,2\n", "a.file line 1: a column has no name in the header"),
     ("csv", b"a\nok\n\xff\n", "a.file line 3: not UTF-8 text (byte 0xff at position 1); save"),
     ("tsv", "a\tb\n1\n", "a.file line 2: 1 cell, but the header has 2 columns (a, b)"),
     ("tab", "a\tb\nd\td\n\t\n1\n", "a.file line 4: 1 cell, but the header has 2 columns"),
-    ("jsonl", '{"a": 1}\n{"a": "b"}\n', "a.file line 2: column 'a' holds text, the rows before"),
-    ("jsonl", '{"a": 1}\n{"a": true}\n', "line 2: column 'a' holds true or false, the rows"),
-    ("jsonl", '{"a": [1]}\n{"a": ["b"]}\n', "a.file line 2: column 'a' holds a list of text, the"),
-    ("jsonl", '{"a": ["b", 1]}\n', "a.file line 1: column 'a' holds a list of mixed types"),
-    ("jsonl", '{"a": [[1], ["b"]]}\n', "a.file line 1: column 'a' holds a list of mixed types"),
-    ("jsonl", '{"a": [[1]]}\n{"a": [1]}\n', "line 2: column 'a' holds a list of numbers, the rows"),
-    ("jsonl", '{"a": 1, "b": 2}\n{"a": 1}\n', "a.file line 2: column 'b' is missing; the first"),
-    ("jsonl", '{"a": 1}\n{"a": 1, "c": 2}\n', "a.file line 2: column 'c' is in no row before"),
     ("jsonl", '{"a": 1}\n[1]\n', "a.file line 2: expected an object with columns as keys, found"),
     ("jsonl", '{"a": 1\n', "a.file line 1: not JSON: "),
     ("jsonl", b'{"a": "\xe9"}\n', "a.file line 1: not UTF-8 text (byte 0xe9 at position 8)"),
     ("json", '{"a": 1}', "a.file: expected a list of objects, found an object"),
-    ("json", '[{"a": 1}, {"a": "b"}]', "a.file row 2: column 'a' holds text, the rows before"),
+    ("json", '{"a": 1}', "if each line is an object give format=jsonl"),
+    ("json", '[{"a": 1}, 3]', "a.file row 2: expected an object with columns as keys, found a n"),
+    ("json", '{"a": 1}\n{"a": 2}\n{"a"', "a.file line 3: not JSON: "),
+    ("jsonl", "[" * 100_000, "a.file line 1: not JSON: "),
+    ("conll", "Ada\tB-PER\t\nmet\tO\t\n", "a.file line 1: the column 'tags' is empty"),
+    ("conll", "Ada\tO\n\tO\n", "a.file line 2: the column 'tokens' is empty"),
+    ("conllu", "1\tab" + "\t" * 8 + "\n", "a.file line 1: the column 'tags' is empty"),
     ("json", "[", "a.file: not JSON: "),
     ("conll", "a O\nb\n", "a.file line 2: 1 columns, the lines before have 2"),
     ("conll", "a\nb\n", "a.file line 1: 1 column, but tokens, tags need one each"),
@@ -192,22 +290,49 @@ def test_conll_columns_that_are_not_there():
     [("conllu", {"tags": "pos"}), ("slash_tags", {"tags": "x"}), ("text", {"by": "word"})],
 )
 def test_options_with_a_wrong_value(name, options):
-    with pytest.raises(ConfigError, match=r"source\.format"):
+    with pytest.raises((ConfigError, OptionError), match=r"source\.format"):
         rows(name, "x", **options)
 
 
 def test_names_and_options_of_formats():
-    assert split_format("csv") == ("csv", {})
-    assert split_format({"name": "cmudict", "stress": True}) == ("cmudict", {"stress": True})
-    with pytest.raises(ConfigError, match="unknown format 'cvs': did you mean 'csv'"):
-        split_format("cvs")
-    with pytest.raises(ConfigError, match="'cmudict' has no option 'stres': did you mean 'stress'"):
-        split_format({"name": "cmudict", "stres": True})
-    with pytest.raises(ConfigError, match="expected a name or a mapping with 'name'"):
-        split_format({"delimiter": ";"})
-    assert {format_of(f"a/b.{ending}") for ending in ("CSV", "tsv", "jsonl", "txt")} <= set(FORMATS)
-    with pytest.raises(ConfigError, match=r"cannot tell the format of a\.xyz from its ending"):
-        format_of("a.xyz")
+    with pytest.raises(ConfigError, match=r"source\.format: unknown format 'cvs': .* 'csv'"):
+        make_format("cvs", "a.csv")
+    with pytest.raises(OptionError, match=r"source\.format: .*'stres': did you mean 'stress'"):
+        make_format({"name": "cmudict", "stres": True}, "a.csv")
+    with pytest.raises(OptionError, match=r"source\.format: the key 'name' is missing"):
+        make_format({"delimiter": ";"}, "a.csv")
+    endings = {"CSV": "csv", "ndjson": "jsonl", "txt": "text", "dict": "cmudict", "iob": "iob"}
+    assert {ending: format_of(f"a/b.{ending}") for ending in endings} == endings
+    for path in ("a.xyz", "a", ".hidden"):
+        with pytest.raises(ConfigError, match=f"cannot tell the format of {path} from its ending"):
+            format_of(path)
+    with pytest.raises(ConfigError, match=r"a\.csv\.gz is compressed; unpack it first"):
+        format_of("a.csv.gz")
+
+
+def test_a_format_of_a_plugin_is_chosen_by_name_and_by_ending():
+    class Bars(Format):
+        """Cells with bars between them."""
+
+        suffixes = (".bars",)
+
+        def read(self, stream, _file):
+            for line, data in enumerate(stream, start=1):
+                text, _, label = data.decode().strip().partition("|")
+                yield line, {"text": text, "label": label}
+
+    for name in ("pipes", "other"):
+        register("format", name)(type(name, (Bars,), {"__doc__": "x"}))
+    try:
+        with pytest.raises(ConfigError, match=r"a\.bars may be other or pipes by its ending"):
+            format_of("a.bars")
+        assert format_of("a.pipes") == "pipes"
+        unregister("format", "other")
+        assert format_of("A.BARS") == "pipes"
+        assert rows("pipes", "a b|x\n") == [(1, {"text": "a b", "label": "x"})]
+    finally:
+        for name in ("pipes", "other"):
+            unregister("format", name)
 
 
 CELLS = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6)

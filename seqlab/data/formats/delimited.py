@@ -6,95 +6,197 @@ import csv
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from seqlab.data.formats.lines import decoded_lines, stripped_lines
-from seqlab.errors import DataError
+from seqlab.data.formats.base import Format, Numbered
+from seqlab.data.formats.lines import TextLines, rows_by_line
+from seqlab.data.splitting import is_blank
+from seqlab.errors import ConfigError, DataError, listed, nearest
 
 _LARGEST_FIELD = 2**30
 _ORANGE_HEADER_LINES = 3
+_HEADER_ADVICE = (
+    "; line 1 was taken for the header; if it is a row already, name the columns with "
+    "source.format={name: csv, header: [text, label]}"
+)
 
 
-def read_csv(
-    stream: BinaryIO,
-    file: str,
-    *,
-    delimiter: str = ",",
-    quote: str | None = '"',
-    header: Sequence[str] | None = None,
-) -> Iterator[tuple[int, dict[str, Any]]]:
+class CSVFormat(Format):
     """Comma-separated values; every cell is text, every row as long as the header.
 
+    Spaces around a cell outside its quotes are no part of it, in the header and in rows alike.
+    Columns without a name, such as the index that pandas writes, and columns whose name is there
+    twice cannot be asked for, and are left out.
+
     Args:
-        stream: the open file.
-        file: its name, for errors.
         delimiter: one character between cells.
         quote: the character around cells that hold a delimiter, or None when there is none.
         header: the columns' names, for a file whose first line is a row already.
+        strip: take off spaces around cells.
 
     Raises:
-        DataError: a row has more or fewer cells than the header, a quote stays open, or a
-            column's name is empty or there twice.
+        ConfigError: an option has a wrong value.
     """
-    # the limit is the csv module's, for all readers; the default refuses long documents
-    csv.field_size_limit(_LARGEST_FIELD)
-    quoting: dict[str, Any] = {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE}
-    rows = csv.reader(decoded_lines(stream, file), delimiter=delimiter, strict=True, **quoting)
-    names = None if header is None else list(header)
-    begin = 1
-    try:
-        for cells in rows:
-            line, begin = begin, rows.line_num + 1
-            if not cells:
-                continue
-            if names is None:
-                names = _checked_names(cells, file)
+
+    def __init__(
+        self,
+        *,
+        delimiter: str = ",",
+        quote: str | None = '"',
+        header: Sequence[str] | bool | None = None,
+        strip: bool = True,
+    ) -> None:
+        for key, value in (("delimiter", delimiter), ("quote", quote)):
+            if value is not None or key == "delimiter":
+                _check_character(key, value)
+        if delimiter == quote:
+            raise ConfigError(f"source.format.delimiter: {delimiter!r} is the quote as well")
+        self._delimiter, self._quote = delimiter, quote
+        self._header = _given_header(header)
+        if not isinstance(strip, bool):
+            raise ConfigError(f"source.format.strip: expected true or false, got {strip!r}")
+        self._strip = strip
+
+    def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """A row for each record; a record may go over several lines."""
+        names = self._header
+        places: list[tuple[int, str]] | None = None if names is None else _places(names)
+        for line, cells in self._records(stream, file):
+            if isinstance(cells, DataError):
+                yield line, cells
+            elif names is None or places is None:
+                names = cells
+                places = _places(names)
             elif len(cells) != len(names):
-                raise DataError(
-                    f"{file} line {line}: {_count(len(cells), 'cell')}, but the header has "
-                    f"{_count(len(names), 'column')} ({', '.join(names)})"
-                )
-            else:
+                yield line, _wrong_count(f"{file} line {line}", cells, names)
+            elif len(places) == len(names):
                 yield line, dict(zip(names, cells, strict=True))
-    except csv.Error as error:
-        raise DataError(f"{file} line {begin}: not valid CSV: {error}") from error
+            else:
+                yield line, {name: cells[place] for place, name in places}
+
+    def _records(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
+        """The cells of each record, or what is wrong with it."""
+        # the limit is the csv module's, for all readers; the default refuses long documents
+        csv.field_size_limit(_LARGEST_FIELD)
+        quoting: dict[str, Any] = (
+            {"quotechar": self._quote} if self._quote else {"quoting": csv.QUOTE_NONE}
+        )
+        lines = TextLines(stream, file)
+        records = csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            strict=True,
+            skipinitialspace=self._strip and self._delimiter != " ",
+            **quoting,
+        )
+        while True:
+            begin = lines.number + 1
+            try:
+                cells: Any = next(records)
+            except StopIteration:
+                return
+            except DataError as error:
+                cells = error
+            except csv.Error as error:
+                cells = DataError(f"{file} line {begin}: not valid CSV: {error}")
+                if "unexpected end" in str(error):  # an open quote has eaten all that follows
+                    raise cells from error
+            if cells and not (cells == [""] and is_blank(lines.text)):
+                bare = lines.number == begin and (self._quote or "\n") not in lines.text[:-1]
+                yield begin, _stripped(cells) if self._strip and bare else cells
+
+    def missing(self, stream: BinaryIO, file: str, column: str) -> str:
+        """Whether the header has the column twice, or is none."""
+        if self._header is not None:
+            return ""
+        first = next(self._records(stream, file), None)
+        names = first[1] if first else []
+        if isinstance(names, DataError):
+            return ""
+        if names.count(column) > 1:
+            return "; the header has it twice"
+        return "" if nearest(column, names) else _HEADER_ADVICE
 
 
-def read_tsv(
-    stream: BinaryIO, file: str, *, quote: str | None = None, header: Sequence[str] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Tab-separated values; quotes are plain characters unless ``quote`` names one."""
-    return read_csv(stream, file, delimiter="\t", quote=quote, header=header)
+class TSVFormat(CSVFormat):
+    """Tab-separated values; quotes are plain characters unless ``quote`` names one.
 
-
-def read_tab(stream: BinaryIO, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Orange's tab files: lines with names, types and roles, then rows; all cells are text.
+    Args:
+        quote: the character around cells that hold a tab.
+        header: as for ``csv``.
+        strip: as for ``csv``.
 
     Raises:
-        DataError: a row has more or fewer cells than there are names.
+        ConfigError: an option has a wrong value.
     """
-    names: list[str] | None = None
-    for line, text in stripped_lines(stream, file):
-        if names is None:
-            names = _checked_names(text.split("\t"), file)
-        elif line > _ORANGE_HEADER_LINES and text:
+
+    def __init__(
+        self,
+        *,
+        quote: str | None = None,
+        header: Sequence[str] | bool | None = None,
+        strip: bool = True,
+    ) -> None:
+        super().__init__(delimiter="\t", quote=quote, header=header, strip=strip)
+
+
+class OrangeTabFormat(Format):
+    """Orange's tab files: lines with names, types and roles, then rows; all cells are text."""
+
+    def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """A row for each line behind the three of the header."""
+        lines = TextLines(stream, file)
+        names = next(lines, "").rstrip("\r\n").split("\t")
+        places = _places(names)
+        for _ in range(_ORANGE_HEADER_LINES - 1):
+            next(lines, None)
+
+        def row_of(text: str, where: str) -> Any:
             cells = text.split("\t")
             if len(cells) != len(names):
-                raise DataError(
-                    f"{file} line {line}: {_count(len(cells), 'cell')}, but the header has "
-                    f"{_count(len(names), 'column')} ({', '.join(names)})"
-                )
-            yield line, dict(zip(names, cells, strict=True))
+                raise _wrong_count(where, cells, names)
+            return {name: cells[place] for place, name in places}
+
+        return rows_by_line(lines, row_of)
 
 
-def _checked_names(cells: Sequence[str], file: str) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    for name in names:
-        if not name or names.count(name) > 1:
-            problem = f"the column '{name}' is there twice" if name else "a column has no name"
-            raise DataError(
-                f"{file} line 1: {problem} in the header ({', '.join(names)}); for a file "
-                "without one give the format's option 'header'"
-            )
-    return names
+def _check_character(key: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) != 1 or value in "\r\n":
+        raise ConfigError(f"source.format.{key}: expected one character, got {value!r}")
+
+
+def _given_header(header: Any) -> list[str] | None:
+    """The names of a list; None where the first line has them."""
+    if header is None or header is True:
+        return None
+    if header is False:
+        raise ConfigError(
+            "source.format.header: false says that line 1 is a row already, but not what the "
+            "columns are called; give their names, such as header: [text, label]"
+        )
+    good = isinstance(header, Sequence) and not isinstance(header, str)
+    if not good or not header or not all(isinstance(name, str) and name for name in header):
+        raise ConfigError(
+            f"source.format.header: expected a list of the columns' names, got {header!r}"
+        )
+    if len(set(header)) < len(header):
+        raise ConfigError(f"source.format.header: a name is there twice: {listed(header)}")
+    return list(header)
+
+
+def _places(names: Sequence[str]) -> list[tuple[int, str]]:
+    """Where the columns stand that can be asked for: those with a name of their own."""
+    return [(place, name) for place, name in enumerate(names) if name and names.count(name) == 1]
+
+
+def _stripped(cells: Any) -> Any:
+    """Without the spaces that the csv module leaves at the end of cells."""
+    return [cell.rstrip(" ") for cell in cells] if isinstance(cells, list) else cells
+
+
+def _wrong_count(where: str, cells: Sequence[str], names: Sequence[str]) -> DataError:
+    return DataError(
+        f"{where}: {_count(len(cells), 'cell')}, but the header has "
+        f"{_count(len(names), 'column')} ({listed(names)})"
+    )
 
 
 def _count(number: int, noun: str) -> str:

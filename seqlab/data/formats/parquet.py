@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from seqlab.data.formats.base import Format, Numbered
 from seqlab.errors import DataError
+from seqlab.files import reading
 
 _CHUNK = 1000
 
 
-def read_parquet(stream: BinaryIO, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a Parquet file, numbered from 1.
+class ParquetFormat(Format):
+    """Apache Parquet: the rows of a table with their own types, numbered from 1."""
 
-    Raises:
-        DataError: not a Parquet file, or a damaged one.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    unit = "row"
 
-    number = 0
-    try:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=_CHUNK):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{file}: not a readable Parquet file: {reason}") from error
+    def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """The rows; a file that is damaged further on is refused there."""
+        import pyarrow.parquet as pq
+
+        number = 0
+        with reading(file, DataError, "a readable Parquet file"):
+            whole = stream if stream.seekable() else io.BytesIO(stream.read())
+            for batch in pq.ParquetFile(whole).iter_batches(batch_size=_CHUNK):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from seqlab.data.formats.lines import stripped_lines
+from seqlab.data.formats.base import Format, Numbered
+from seqlab.data.formats.lines import TextLines, rows_by_line, stripped_lines
 from seqlab.errors import ConfigError
 
 
-def read_text(
-    stream: BinaryIO, file: str, *, by: str = "line"
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows with one column, ``text``; blank lines are passed over.
+class TextFormat(Format):
+    """Plain text: rows with one column, ``text``; blank lines are passed over.
+
+    Predicting answers every line, blank ones too, so that answers and lines go side by side.
 
     Args:
-        stream: the open file.
-        file: its name, for errors.
         by: a row for each ``line``, or for each ``paragraph`` (lines up to a blank one, put
             together with spaces).
 
     Raises:
         ConfigError: ``by`` is neither.
     """
-    if by not in ("line", "paragraph"):
-        raise ConfigError(f"source.format.by: expected line or paragraph, got {by!r}")
-    paragraph: list[str] = []
+
+    suffixes = (".txt",)
+
+    def __init__(self, *, by: Literal["line", "paragraph"] = "line") -> None:
+        if by not in ("line", "paragraph"):
+            raise ConfigError(f"source.format.by: expected line or paragraph, got {by!r}")
+        self._by = by
+
+    def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """A row for each line or paragraph."""
+        if self._by == "line":
+            return rows_by_line(TextLines(stream, file), lambda text, _: {"text": text})
+        return ((line, {"text": text}) for line, text in _paragraphs(stream, file))
+
+    def inputs(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
+        """Each line, or each paragraph, as a string."""
+        if self._by == "line":
+            return rows_by_line(TextLines(stream, file), lambda text, _: text, blank=True)
+        return _paragraphs(stream, file)
+
+
+def _paragraphs(stream: BinaryIO, file: str) -> Iterator[tuple[int, str]]:
+    lines: list[str] = []
     number = 0
     for number, text in stripped_lines(stream, file):
-        if by == "line" and text:
-            yield number, {"text": text}
-        elif by == "paragraph" and text:
-            paragraph.append(text.strip())
-        elif paragraph:
-            yield number - len(paragraph), {"text": " ".join(paragraph)}
-            paragraph = []
-    if paragraph:
-        yield number + 1 - len(paragraph), {"text": " ".join(paragraph)}
+        if text:
+            lines.append(text.strip())
+        elif lines:
+            yield number - len(lines), " ".join(lines)
+            lines = []
+    if lines:
+        yield number + 1 - len(lines), " ".join(lines)

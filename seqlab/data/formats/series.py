@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import stripped_lines
+from seqlab.data.splitting import words_of
 from seqlab.errors import DataError
 
 
-def read_ts(stream: BinaryIO, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Series with a class: ``series`` (T rows of D numbers) and ``label``.
+class TSFormat(Format):
+    """Series with a class, as the UEA and UCR archive has them: ``series``, ``label``.
 
-    After ``@data`` each line is one series: its channels with ``:`` between them, numbers
-    with ``,`` between them, the class last.
-
-    Raises:
-        DataError: no ``@data`` line, time stamps, a line without class, numbers that are none,
-            missing values (``?``), or channels of different lengths.
+    After ``@data`` each line is one series: its channels with ``:`` between them, numbers with
+    ``,`` between them, the class last. ``series`` has T rows of D numbers. Time stamps, series
+    without a class and missing values (``?``) are refused.
     """
-    channels: int | None = None
-    begun = False
-    for line, text in stripped_lines(stream, file):
-        where = f"{file} line {line}"
-        if not text or text.startswith("#"):
-            continue
-        if begun:
-            columns, label = _channels(text, where)
-            channels = len(columns) if channels is None else channels
-            if len(columns) != channels:
+
+    def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """A row for each series."""
+        channels: int | None = None
+        begun = False
+        for line, text in stripped_lines(stream, file):
+            if not text or text.startswith("#"):
+                continue
+            if begun:
+                try:
+                    columns, label = _channels(text, f"{file} line {line}", channels)
+                except DataError as error:
+                    yield line, error
+                    continue
+                channels = len(columns)
+                steps = [list(step) for step in zip(*columns, strict=True)]
+                yield line, {"series": steps, "label": label}
+            elif text.lower().startswith("@data"):
+                begun = True
+            elif words_of(text.lower()) in (["@timestamps", "true"], ["@classlabel", "false"]):
                 raise DataError(
-                    f"{where}: {len(columns)} channels, the lines before have {channels}"
+                    f"{file} line {line}: series with time stamps or without classes are not read"
                 )
-            yield (
-                line,
-                {"series": [list(step) for step in zip(*columns, strict=True)], "label": label},
-            )
-        elif text.lower().startswith("@data"):
-            begun = True
-        elif text.lower().split() in (["@timestamps", "true"], ["@classlabel", "false"]):
-            raise DataError(f"{where}: series with time stamps or without classes are not read")
-    if not begun:
-        raise DataError(f"{file}: no line '@data', so this is not a ts file")
+        if not begun:
+            raise DataError(f"{file}: no line '@data', so this is not a ts file")
 
 
-def _channels(text: str, where: str) -> tuple[list[list[float]], str]:
+def _channels(text: str, where: str, known: int | None) -> tuple[list[list[float]], str]:
     *parts, label = text.split(":")
     if not parts or not label.strip():
         raise DataError(f"{where}: expected channels and a class with ':' between them")
@@ -55,4 +56,6 @@ def _channels(text: str, where: str) -> tuple[list[list[float]], str]:
     lengths = {len(column) for column in columns}
     if len(lengths) > 1:
         raise DataError(f"{where}: channels of different lengths, {sorted(lengths)}")
+    if known not in (None, len(columns)):
+        raise DataError(f"{where}: {len(columns)} channels, the lines before have {known}")
     return columns, label.strip()

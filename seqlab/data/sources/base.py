@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 import datasets
@@ -35,6 +35,16 @@ class Source(ABC):
         >>> Squares(count=2).load()["train"]["y"][:]
         [0, 1]
     """
+
+    def use_columns(self, columns: Mapping[str, str | None]) -> None:  # noqa: B027 - may stay as it is
+        """Told before ``load`` which columns will be read.
+
+        A source may leave the others unread and unchecked. By default nothing is done.
+
+        Args:
+            columns: each column with the config key that asks for it, for errors; None for one
+                that may be absent.
+        """
 
     @abstractmethod
     def load(self) -> Splits:

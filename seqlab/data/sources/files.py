@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import datasets
 import numpy as np
 
-from seqlab.data import formats
-from seqlab.data.sources.base import Source, Splits
+from seqlab.data.formats.choice import make_format
+from seqlab.data.sources.bad_rows import BadRows
+from seqlab.data.sources.base import Source, Splits, unknown
 from seqlab.data.sources.splits import Indices, check_split
 from seqlab.data.sources.tables import (
     Table,
@@ -35,9 +36,11 @@ class FilesSource(Source):
         test: the same, for the test.
         path: instead of these, one file (or list) that ``split`` divides.
         split: how to divide ``path``, see ``seqlab.data.sources.splits.check_split``.
-        format: a name in ``seqlab.data.formats.FORMATS``, or a mapping with ``name`` and the
-            format's options; by default what the file's ending says.
-        columns: the columns to keep; by default all.
+        format: a registered format's name, or a mapping with ``name`` and the format's options;
+            by default what the file's ending says.
+        columns: the columns to keep; by default those that the run reads.
+        on_error: what becomes of a row that the format refuses: ``raise``, or ``skip``, which
+            leaves it out and says so.
         streaming: read rows as they are needed, for files larger than memory.
         name: what the model card calls the data.
         origin: where they are from, for the model card.
@@ -58,6 +61,7 @@ class FilesSource(Source):
         format: str | Mapping[str, Any] | None = None,  # noqa: A002 - the config's word for it
         columns: Sequence[str] | None = None,
         streaming: bool = False,
+        on_error: Literal["raise", "skip"] = "raise",
         name: str | None = None,
         origin: str = "the user's files",
         licence: str = "not stated",
@@ -74,14 +78,22 @@ class FilesSource(Source):
             raise ConfigError("source.split divides the file of source.path; give path with it")
         self._rule = check_split(split) if split is not None else None
         every = [file for files in self._paths.values() for file in files]
-        self._format, self._options = formats.split_format(
-            formats.format_of(every[0]) if format is None else format
-        )
+        self._format = make_format(format, every[0])
         self._columns = _columns(columns)
+        if on_error not in ("raise", "skip"):
+            raise unknown("source.on_error", on_error, ("raise", "skip"))
+        self._bad = BadRows(skip=on_error == "skip")
         self._streaming = bool(streaming)
         self._identity = {"name": name or ", ".join(every), "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
         self._indices: dict[str, Indices] = {}
+
+    def use_columns(self, columns: Mapping[str, str | None]) -> None:
+        """Read and check these columns only, and the one that divides the rows."""
+        if self._columns is None:
+            self._columns = dict(columns)
+            if self._rule is not None and "column" in self._rule:
+                self._columns.setdefault(self._rule["column"], "source.split.column")
 
     def load(self) -> Splits:
         """The files' rows; with ``streaming`` they are read when asked for."""
@@ -92,7 +104,8 @@ class FilesSource(Source):
     def describe(self) -> dict[str, object]:
         """Names, the files' checksum, and the rows of each split once loaded."""
         parts = [file_part(file) for files in self._paths.values() for file in files]
-        return {**self._identity, "digest": digest(parts), "rows": dict(self._rows)}
+        skipped = {"skipped": self._bad.describe()} if self._bad.skip else {}
+        return {**self._identity, "digest": digest(parts), "rows": dict(self._rows), **skipped}
 
     def locate(self, split: str, row: int) -> str:
         """File and line."""
@@ -103,7 +116,7 @@ class FilesSource(Source):
 
     def _table(self, split: str) -> Table:
         parts = tuple(file_part(file) for file in self._paths[split])
-        return Table(parts, self._format, self._options, self._columns)
+        return Table(parts, self._format, self._columns, self._bad)
 
     def _read(self, tables: Mapping[str, Table]) -> datasets.DatasetDict:
         if self._rule is not None:
@@ -147,9 +160,9 @@ def _path_list(paths: Paths, key: str) -> list[str]:
     return files
 
 
-def _columns(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+def _columns(columns: Sequence[str] | None) -> dict[str, str | None] | None:
     if columns is None:
         return None
     if isinstance(columns, str) or not all(isinstance(column, str) for column in columns):
         raise ConfigError(f"source.columns: expected a list of names, got {columns!r}")
-    return tuple(columns)
+    return dict.fromkeys(columns, "source.columns")

