@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from seqlab.cells.gated import GatedCell
     from seqlab.cells.linear import LinearRecurrentCell
     from seqlab.data.features.base import Feature
+    from seqlab.data.formats.base import Format
+    from seqlab.data.sources.base import Source
     from seqlab.data.targets.base import Target
     from seqlab.data.tokenizers.base import Tokenizer
     from seqlab.layers.base import Layer
@@ -41,6 +43,7 @@ _HOMES = {
     "Bidirectional": "seqlab.wrappers.bidirectional",
     "Cell": "seqlab.cells.base",
     "Feature": "seqlab.data.features.base",
+    "Format": "seqlab.data.formats.base",
     "GRU": "seqlab.layers.recurrent",
     "GatedCell": "seqlab.cells.gated",
     "LSTM": "seqlab.layers.recurrent",
@@ -49,6 +52,7 @@ _HOMES = {
     "RNN": "seqlab.layers.recurrent",
     "Recurrent": "seqlab.layers.recurrent",
     "Residual": "seqlab.wrappers.residual",
+    "Source": "seqlab.data.sources.base",
     "Stacked": "seqlab.wrappers.stacked",
     "Target": "seqlab.data.targets.base",
     "Tokenizer": "seqlab.data.tokenizers.base",
@@ -65,11 +69,13 @@ __all__ = [
     "Bidirectional",
     "Cell",
     "Feature",
+    "Format",
     "GatedCell",
     "Layer",
     "LinearRecurrentCell",
     "Recurrent",
     "Residual",
+    "Source",
     "Stacked",
     "Target",
     "Tokenizer",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from seqlab.bundle.card import model_card
 from seqlab.bundle.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
 from seqlab.data.encoded import Example
 from seqlab.data.processor import Processor
+from seqlab.data.row_objects import rows_in
 from seqlab.errors import BundleError, OptionError, SeqlabError
 from seqlab.files import atomic_folder, write_json
 from seqlab.model import SequenceModel
@@ -58,14 +59,13 @@ class TrainedModel:
         """Where the model computes."""
         return next(self.model.parameters()).device
 
-    def predict(
-        self, inputs: Iterable[Any], *, batch_size: int = 64, **options: Any
-    ) -> list[dict[str, Any]]:
+    def predict(self, inputs: Any, *, batch_size: int = 64, **options: Any) -> list[dict[str, Any]]:
         """Answer each input, in order.
 
         Args:
             inputs: strings, lists of tokens, series of numbers, or mappings with the columns
-                of the features.
+                of the features; or a table of pandas, polars, pyarrow or datasets, or a dict of
+                lists.
             batch_size: rows computed at a time; rows of like length share a batch.
             **options: the head's own, for example ``search={"name": "beam", "width": 4}``.
 
@@ -76,10 +76,11 @@ class TrainedModel:
             DataError: an input does not have the form the features need; its number is given.
             OptionError: the head has no such option.
         """
-        if isinstance(inputs, (str, bytes, Mapping)):
-            inputs = [inputs]
+        spec = self.processor.spec
+        text = all(feature.kind == "text" for feature in spec.features.values())
+        rows = rows_in(inputs, spec.input_columns, text=text)
         encode = self.processor.encode_input
-        examples = [encode(value, where=f"input {i}") for i, value in enumerate(inputs, 1)]
+        examples = [encode(value, where=f"input {i}") for i, value in enumerate(rows, 1)]
         return self.predict_examples(examples, batch_size=batch_size, **options)
 
     def predict_examples(

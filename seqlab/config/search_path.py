@@ -33,7 +33,7 @@ _OPEN_NODES = {
         "logger",
     ),
     "open_evaluate": ("source", "search"),
-    "open_predict": ("search",),
+    "open_predict": ("format", "search"),
 }
 
 

@@ -263,9 +263,10 @@ class PredictSpec:
 
     Attributes:
         bundle: the bundle's folder.
-        input: a text, CSV or JSONL file; ``-``: standard input.
+        input: a file of any registered format; ``-``: standard input.
         output: a JSONL file; ``-``: standard output.
-        format: ``text``, ``csv``, ``tsv`` or ``jsonl``; null: by the file's name.
+        format: a format's name, or a mapping of ``name`` and its options; null: by the file's
+            ending, with the options the bundle's own data were read with.
         column: the column that holds the input; null: the bundle's own feature columns.
         batch_size: rows to a batch.
         device: where to compute.
@@ -276,7 +277,7 @@ class PredictSpec:
     bundle: str
     input: str = "-"
     output: str = "-"
-    format: Literal["text", "csv", "tsv", "jsonl"] | None = None
+    format: str | Part | None = None
     column: str | None = None
     batch_size: int = 64
     device: str = "auto"

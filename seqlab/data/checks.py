@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from seqlab.data.splitting import words_of
+from seqlab.data.written_lists import written_list
 from seqlab.errors import DataError
 
 #: Says where the i-th value of a column stands: file and line, or split and row.
@@ -49,16 +51,25 @@ def _encodable(text: str) -> bool:
 
 
 def token_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
-    """Lists of strings; a string is split at whitespace."""
+    """Lists of strings; a string is read as a list if it spells one, else cut at spaces."""
     rows: list[list[str]] = []
-    for index, value in enumerate(values):
-        if isinstance(value, str):
-            rows.append(value.split())
-        elif isinstance(value, (list, tuple)) and not set(map(type, value)) - {str}:
+    for index, raw in enumerate(values):
+        value = _entries(raw, column, where, index) if isinstance(raw, str) else raw
+        if isinstance(value, (list, tuple)) and not set(map(type, value)) - {str}:
             rows.append(list(value))
         else:
             raise refuse(where(index), column, "a list of strings", value)
     return rows
+
+
+def _entries(text: str, column: str, where: Where, row: int) -> list[Any]:
+    """The entries of a cell of text."""
+    try:
+        found = written_list(text)
+    except (ValueError, SyntaxError) as error:
+        expected = "words with spaces between them, or a list as JSON or Python write it"
+        raise refuse(where(row), column, expected, text) from error
+    return words_of(text) if found is None else found
 
 
 def label_names(values: Sequence[Any], column: str, where: Where) -> list[str]:
@@ -73,10 +84,10 @@ def label_names(values: Sequence[Any], column: str, where: Where) -> list[str]:
 
 
 def label_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
-    """Lists of labels; a string is split at whitespace."""
+    """Lists of labels; a string is read as a list if it spells one, else cut at spaces."""
     lists: list[list[str]] = []
     for row, value in enumerate(values):
-        entries = value.split() if isinstance(value, str) else value
+        entries = _entries(value, column, where, row) if isinstance(value, str) else value
         if not isinstance(entries, (list, tuple)):
             raise refuse(where(row), column, "a list of labels", value)
         lists.append(label_names(entries, column, partial(_same_row, where, row)))
@@ -88,7 +99,11 @@ def _same_row(where: Where, row: int, _entry: int) -> str:
 
 
 def tag_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:
-    """Lists of tags: strings, or whole numbers as strings; a string is split at whitespace."""
-    if any(isinstance(value, (list, tuple)) and set(map(type, value)) - {str} for value in values):
-        return label_lists(values, column, where)
-    return token_lists(values, column, where)
+    """Lists of tags: strings, or whole numbers as strings; text is read as by ``token_lists``."""
+    rows = [
+        _entries(value, column, where, row) if isinstance(value, str) else value
+        for row, value in enumerate(values)
+    ]
+    if any(isinstance(value, (list, tuple)) and set(map(type, value)) - {str} for value in rows):
+        return label_lists(rows, column, where)
+    return token_lists(rows, column, where)

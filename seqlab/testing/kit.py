@@ -104,6 +104,7 @@ _KINDS: dict[str, Callable[[], Kind]] = {
     "engine": _engines,
     "head": _plain("heads", "HeadCase", "HEAD_CHECKS"),
     "source": _plain("sources", "SourceCase", "SOURCE_CHECKS"),
+    "format": _plain("formats", "FormatCase", "FORMAT_CHECKS"),
     "merge": _plain("merges", "MergeCase", "MERGE_CHECKS"),
     "pooling": _plain("poolings", "PoolingCase", "POOLING_CHECKS"),
     "attention": _plain("attentions", "AttentionCase", "ATTENTION_CHECKS"),
@@ -235,6 +236,13 @@ def check_source(
 ) -> list[CheckResult]:
     """Run every check of a source with its options; see ``check_cell``."""
     return check("source", source_class, settings=settings, **options)
+
+
+def check_format(
+    format_class: Any, /, *, settings: Settings | None = None, **options: Any
+) -> list[CheckResult]:
+    """Run every check of a file format, on its example; see ``check_cell``."""
+    return check("format", format_class, settings=settings, **options)
 
 
 def check_engine(

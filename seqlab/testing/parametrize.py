@@ -56,6 +56,7 @@ def kind_of(part: Any) -> str:
     """
     from seqlab.cells.base import Cell
     from seqlab.data.features.base import Feature
+    from seqlab.data.formats.base import Format
     from seqlab.data.sources.base import Source
     from seqlab.data.targets.base import Target
     from seqlab.data.tokenizers.base import Tokenizer
@@ -73,6 +74,7 @@ def kind_of(part: Any) -> str:
         "head": Head,
         "engine": Engine,
         "source": Source,
+        "format": Format,
         "merge": Merge,
         "pooling": Pooling,
         "attention": Attention,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from seqlab.errors import ConfigError, did_you_mean
+from seqlab.registry import KINDS
 
 #: The values that a key takes, or a word such as ``FILE`` where it takes any.
 Choices = Mapping[str, Sequence[str] | str]
@@ -50,3 +51,18 @@ def _forms(choices: Choices) -> str:
         f"{key}={known if isinstance(known, str) else '|'.join(known[:3])}"
         for key, known in choices.items()
     )
+
+
+def named_part(words: Sequence[str], forms: Sequence[str] = ()) -> str | None:
+    """The first word that names a part, ``kind=name``.
+
+    ``format`` is a kind and the form of the output: beside another part it is the form, and so is
+    a value in ``forms``.
+
+    >>> named_part(["format=json", "cell=gru"]), named_part(["format=csv", "format=json"])
+    ('cell=gru', 'format=csv')
+    """
+    pairs = [(word.partition("=")[0], word) for word in words if "=" in word]
+    parts = [word for key, word in pairs if key in KINDS and key != "format"]
+    parts += [word for key, word in pairs if key == "format" and word[7:] not in forms]
+    return parts[0] if parts else None

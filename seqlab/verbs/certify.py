@@ -10,6 +10,7 @@ from typing import Any
 
 from seqlab import progress, registry
 from seqlab.errors import ConfigError, did_you_mean
+from seqlab.verbs.arguments import named_part
 
 _SETTINGS = ("format", "output", "fast", "only")
 FORMATS = ("text", "json", "html")
@@ -78,18 +79,21 @@ def _read(
     parts: list[tuple[str, str]] = []
     options: dict[str, dict[str, Any]] = {}
     given: dict[str, str] = {}
+    first = named_part(words)
     for word in words:
         key, equals, value = word.partition("=")
         kind, dot, option = key.partition(".")
         if not equals or not value:
             raise ConfigError(f"'{word}' is not understood: expected cell=NAME or another kind")
-        if kind not in (*registry.KINDS, *_SETTINGS) or (dot and kind in _SETTINGS):
+        if kind not in (*registry.KINDS, *_SETTINGS) or (
+            dot and kind in _SETTINGS and kind != "format"
+        ):
             raise ConfigError(
                 f"{key}: unknown key, {did_you_mean(key, [*registry.KINDS, *_SETTINGS])}"
             )
         if dot:
             options.setdefault(kind, {})[option] = _value(value)
-        elif kind in _SETTINGS:
+        elif kind in _SETTINGS and word != first:
             given[kind] = value
         else:
             parts += _named(kind, value)

@@ -15,7 +15,7 @@ from seqlab import plugins
 from seqlab.introspection.docstrings import describe
 from seqlab.registry import KINDS
 from seqlab.testing.certificate import certificate_status, read_certificate
-from seqlab.verbs.arguments import read_arguments
+from seqlab.verbs.arguments import named_part, read_arguments
 
 CHOICES = {"kind": KINDS, "format": ("text", "json")}
 HELP = """usage: seqlab list [kind=KIND] [format=text|json]
@@ -41,7 +41,7 @@ def run(words: Sequence[str]) -> int:
     if {"--help", "-h"} & set(words):
         sys.stdout.write(HELP)
         return 0
-    if any(word.startswith(f"{kind}=") for word in words for kind in KINDS):
+    if named_part(words, CHOICES["format"]) is not None:
         from seqlab.verbs.part_page import show
 
         show(words)

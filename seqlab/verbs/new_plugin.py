@@ -19,8 +19,8 @@ HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
 config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
-head, source, merge, engine, tokenizer, feature or target; NAME is what configs will call the part.
-DIR must not exist yet; it is ./seqlab-NAME unless given.
+head, source, format, merge, engine, tokenizer, feature or target; NAME is what configs will call the
+part. DIR must not exist yet; it is ./seqlab-NAME unless given.
 """
 
 
@@ -44,6 +44,11 @@ FORMS = {
     "source": Form(
         "source/{name}.yaml",
         "seqlab train source={name} data=series_label data.validation=0.1 head=classification",
+    ),
+    "format": Form(
+        "source/{name}.yaml",
+        "seqlab train source={name} source.path=FILE.{name} data=text_label "
+        "data.validation=0.1 head=classification",
     ),
     "merge": Form(
         "wrapper/bidirectional_{name}.yaml",

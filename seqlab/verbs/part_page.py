@@ -15,6 +15,7 @@ from seqlab.construct import accepted_options
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.introspection.docstrings import describe
 from seqlab.testing.certificate import certificate_status, read_certificate
+from seqlab.verbs.arguments import named_part
 
 FORMATS = ("text", "json")
 CELL_FORMATS = (*FORMATS, "latex", "mermaid", "svg")
@@ -56,21 +57,19 @@ def _read(words: Sequence[str]) -> tuple[str, str, dict[str, Any], dict[str, str
         ConfigError: a word has another form, or there are two parts.
     """
     settings = ("format", "output")
-    kinds = [
-        key for word in words if (key := word.partition("=")[0]) in registry.KINDS and "=" in word
-    ]
-    kind, name = kinds[0], ""
+    part = named_part(words, FORMATS) or ""
+    kind, name = part.partition("=")[0], ""
     options: dict[str, Any] = {}
     given: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not value:
             raise ConfigError(f"'{word}' is not understood: expected {kind}=NAME or {kind}.OPTION=")
-        if key in registry.KINDS and name:
+        if key in registry.KINDS and name and key not in settings:
             raise ConfigError(f"{key}: one part at a time, and {kind}={name} is given")
         if key in given:
             raise ConfigError(f"{key}: given twice")
-        if key == kind:
+        if word == part:
             name = value
         elif key.startswith(f"{kind}.") and kind == "cell":
             options[key.partition(".")[2]] = _value(value)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from seqlab.errors import ConfigError
-from seqlab.verbs.rows import read_rows, rows_format
+from seqlab.data.formats.base import Format
+from seqlab.data.formats.choice import format_of, make_format
+from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.files import reading
 
 #: Batches that are sorted by length together.
 _WINDOW = 16
@@ -20,8 +22,9 @@ _WINDOW = 16
 def run(spec: dict[str, Any], run_dir: Path) -> None:
     """Read rows, predict, write ``{"input": ..., <answer>}`` a line.
 
-    ``input`` is the line of a text file, and all fields of a CSV or JSONL row. A file is written
-    whole or not at all; standard output is written as rows arrive.
+    Files are read as for training, by any registered format; one of the format that the bundle was
+    trained on is read with the same options. ``input`` is the line of a text file, and all fields
+    of other rows. A file is written whole or not at all; standard output is written as rows arrive.
 
     Args:
         spec: ``bundle``, ``input``, ``output``, ``format``, ``column``, ``batch_size``,
@@ -33,7 +36,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     """
     del run_dir
     source, output = str(spec.get("input", "-")), str(spec.get("output", "-"))
-    form = rows_format(source, spec.get("format"))
+    given = spec.get("format") or ("text" if source == "-" else format_of(source, "format"))
+    form = make_format(given, source, "format")
     with _opened(source) as stream:
         from seqlab.bundle import load
         from seqlab.devices import global_settings, pick_device
@@ -42,7 +46,9 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
             trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
             column = _column(trained, spec.get("column"))
             name = "standard input" if source == "-" else source
-            rows = read_rows(stream, name, form)
+            if not spec.get("format"):
+                form = make_format(_as_trained(trained.config, given), source, "format")
+            rows = _inputs(stream, name, form)
             options = {} if spec.get("search") is None else {"search": spec["search"]}
             size = spec.get("batch_size") or 64
             window = 1 if stream.isatty() else size * _WINDOW
@@ -50,9 +56,28 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
                 while part := list(islice(rows, window)):
                     answers = _answers(trained, part, column, size, options)
                     for (_, row), answer in zip(part, answers, strict=True):
-                        line = json.dumps({"input": row, **answer}, ensure_ascii=False)
+                        line = json.dumps({"input": row, **answer}, ensure_ascii=False, default=str)
                         out.write(line.encode() + b"\n")
                     out.flush()
+
+
+def _as_trained(config: Mapping[str, Any], name: str) -> Any:
+    """A format's name, or with it the options that the bundle's own data were read with."""
+    known = (config.get("source") or {}).get("format")
+    return known if isinstance(known, Mapping) and known.get("name") == name else name
+
+
+def _inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple[str, Any]]:
+    """Pairs of place and row.
+
+    Raises:
+        DataError: a row is refused.
+    """
+    with reading(name, DataError, "readable in its format"):
+        for number, row in form.inputs(stream, name):
+            if isinstance(row, DataError):
+                raise row
+            yield f"{name} {form.unit} {number}", row
 
 
 def _answers(
@@ -63,15 +88,13 @@ def _answers(
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """The answers to some rows, each ``(where, row)``."""
-    from seqlab.errors import DataError
-
     examples = []
     for where, row in part:
         value = row
         if column is not None and isinstance(row, dict):
             if column not in row:
                 raise DataError(
-                    f"{where}: column '{column}' is missing; there are {', '.join(row)}"
+                    f"{where}: column '{column}' is missing: {did_you_mean(column, map(str, row))}"
                 )
             value = row[column]
         examples.append(trained.processor.encode_input(value, where=where))

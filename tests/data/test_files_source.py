@@ -311,7 +311,7 @@ def test_a_file_of_bad_rows_alone_has_no_rows(tmp_path):
     path = make(tmp_path, b"{\n[\n", "a.jsonl")
     with pytest.raises(DataError, match=r"no rows in it \(2 bad rows: .*line 1: not JSON.*line 2"):
         FilesSource(train=path, on_error="skip").load()
-    with pytest.raises(ConfigError, match="source.on_error: unknown 'skp': did you mean 'skip'"):
+    with pytest.raises(ConfigError, match=r"source\.on_error: unknown 'skp': did you mean 'skip'"):
         FilesSource(train=path, on_error="skp")
 
 
@@ -319,14 +319,14 @@ def test_whatever_a_plugin_s_format_raises_names_the_file(tmp_path):
     class Broken(Format):
         """Raises."""
 
-        def read(self, stream, file):
+        def read(self, _stream, _file):
             yield 1, {"text": "a"}
             raise RuntimeError("lost\nthe thread")
 
     register("format", "broken")(Broken)
     try:
         path = make(tmp_path, b"x", "a.broken")
-        with pytest.raises(DataError, match="a.broken: not readable in its format: lost$"):
+        with pytest.raises(DataError, match=r"a\.broken: not readable in its format: lost$"):
             FilesSource(train=path).load()
     finally:
         unregister("format", "broken")

@@ -65,6 +65,11 @@ class Format(ABC):
         """
         return self.read(stream, file)
 
+    @staticmethod
+    def example() -> bytes:
+        """A small file of some rows, which documentation shows and the conformance kit reads."""
+        return b""
+
     def missing(self, stream: BinaryIO, file: str, column: str) -> str:
         """What a message adds where a file lacks a column, to say how to mend it; by default ''."""
         del stream, file, column

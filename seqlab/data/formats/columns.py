@@ -59,6 +59,11 @@ class CoNLLFormat(Format):
             )
         self._ragged, self._comment = ragged, comment
 
+    @staticmethod
+    def example() -> bytes:
+        """Two sentences."""
+        return b"Ada B-PER\nmet O\n\nBob B-PER\n"
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each sentence: a list of strings for each column."""
         for sentence in self._sentences(stream, file):

@@ -31,6 +31,17 @@ class CoNLLUFormat(Format):
             raise ConfigError(f"source.format.tags: expected upos or xpos, got {tags!r}")
         self._tag_column = _TAGS[tags]
 
+    @staticmethod
+    def example() -> bytes:
+        """Two sentences."""
+        return (
+            b"# sent_id = a-1\n"
+            b"1\tAda\tAda\tPROPN\tNNP\t_\t0\troot\t_\t_\n\n"
+            b"# sent_id = a-2\n"
+            b"1\tBob\tBob\tPROPN\tNNP\t_\t2\tnsubj\t_\t_\n"
+            b"2\tsang\tsing\tVERB\tVBD\t_\t0\troot\t_\t_\n"
+        )
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each sentence: ``tokens``, ``tags``, ``document``."""
         sentence = _Sentence(self._tag_column)

@@ -55,6 +55,11 @@ class CSVFormat(Format):
             raise ConfigError(f"source.format.strip: expected true or false, got {strip!r}")
         self._strip = strip
 
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        return b'text,label\n"a fine, warm film",good\na dull film,bad\n'
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each record; a record may go over several lines."""
         names = self._header
@@ -71,6 +76,8 @@ class CSVFormat(Format):
                 yield line, dict(zip(names, cells, strict=True))
             else:
                 yield line, {name: cells[place] for place, name in places}
+        if names is None:
+            raise DataError(f"{file}: expected a first line with the names of columns, found none")
 
     def _records(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
         """The cells of each record, or what is wrong with it."""
@@ -137,9 +144,19 @@ class TSVFormat(CSVFormat):
     ) -> None:
         super().__init__(delimiter="\t", quote=quote, header=header, strip=strip)
 
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        return b"text\tlabel\na fine film\tgood\na dull film\tbad\n"
+
 
 class OrangeTabFormat(Format):
     """Orange's tab files: lines with names, types and roles, then rows; all cells are text."""
+
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        return b"text\tlabel\nstring\td\nmeta\tclass\na fine film\tgood\na dull film\tbad\n"
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each line behind the three of the header."""

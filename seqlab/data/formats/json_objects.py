@@ -38,6 +38,11 @@ class JSONLinesFormat(Format):
 
     suffixes = (".ndjson",)
 
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        return b'{"text": "a film", "label": "good"}\n{"text": "dull", "label": "bad"}\n'
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each line."""
         return _by_line(TextLines(stream, file), _row)
@@ -65,6 +70,11 @@ class JSONFormat(Format):
     """
 
     unit = "row"
+
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        return b'[{"text": "a film", "label": "good"}, {"text": "dull", "label": "bad"}]'
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each object of the list."""

@@ -30,6 +30,11 @@ class CMUDictFormat(Format):
     def __init__(self, *, stress: bool = False) -> None:
         self._stress = stress
 
+    @staticmethod
+    def example() -> bytes:
+        """Two words, one with two pronunciations."""
+        return b";;; words\na AH0\na(2) EY1\nto T UW1\n"
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each word; a line without pronunciation is refused."""
         words: dict[str, tuple[int, list[str]]] = {}

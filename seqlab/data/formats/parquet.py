@@ -18,6 +18,17 @@ class ParquetFormat(Format):
 
     unit = "row"
 
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        stream = io.BytesIO()
+        table = pa.table({"tokens": [["Ada", "sang"], ["Bob"]], "label": ["a", "b"]})
+        pq.write_table(table, stream)
+        return stream.getvalue()
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """The rows; a file that is damaged further on is refused there."""
         import pyarrow.parquet as pq

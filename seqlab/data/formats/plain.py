@@ -25,6 +25,11 @@ class TextFormat(Format):
 
     suffixes = (".txt",)
 
+    @staticmethod
+    def example() -> bytes:
+        """Two rows."""
+        return b"a fine film\na dull film\n"
+
     def __init__(self, *, by: Literal["line", "paragraph"] = "line") -> None:
         if by not in ("line", "paragraph"):
             raise ConfigError(f"source.format.by: expected line or paragraph, got {by!r}")

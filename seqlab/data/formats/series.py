@@ -19,6 +19,11 @@ class TSFormat(Format):
     without a class and missing values (``?``) are refused.
     """
 
+    @staticmethod
+    def example() -> bytes:
+        """Two series of two channels."""
+        return b"@problemName pairs\n@data\n1,2,3:4,5,6:up\n3,2:6,5:down\n"
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each series."""
         channels: int | None = None

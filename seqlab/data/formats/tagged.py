@@ -32,6 +32,11 @@ class SlashTagsFormat(Format):
             raise ConfigError(f"source.format.tags: expected full or base, got {tags!r}")
         self._base = tags == "base"
 
+    @staticmethod
+    def example() -> bytes:
+        """Two sentences."""
+        return b"Ada/np sang/vbd ./.\nBob/np left/vbd\n"
+
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each line: ``tokens``, ``tags``."""
         return rows_by_line(TextLines(stream, file), self._row)

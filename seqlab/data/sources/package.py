@@ -87,7 +87,9 @@ class PackageSource(Source):
         first = next(iter(self._members.values()))[0]
         self._format = make_format(format, first)
         self._expand = dict(expand or {})
-        self._columns = None if columns is None else dict.fromkeys(columns, "source.columns")
+        self._columns: dict[str, str | None] | None = (
+            None if columns is None else dict.fromkeys(columns, "source.columns")
+        )
         self._identity = {"name": name or package, "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
         self._tables: dict[str, Table] = {}
@@ -102,7 +104,8 @@ class PackageSource(Source):
         }
         if self._rule is not None and "column" in self._rule:
             own[self._rule["column"]] = "source.split.column"
-        self._columns = {**own, **columns}
+        own.update(columns)
+        self._columns = own
 
     def load(self) -> datasets.DatasetDict:
         """The members' rows, divided into splits."""

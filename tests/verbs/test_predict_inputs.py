@@ -1,0 +1,166 @@
+"""Predictions of files and objects: read as the training data were, one answer a row."""
+
+from __future__ import annotations
+
+import json
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import seqlab
+from seqlab.errors import DataError
+from seqlab.training.run import train as train_run
+from seqlab.verbs import predict
+
+from small_runs import changed, sentences_spec, words_spec
+
+WORDS = ["abc", "ffa", "dedede"]
+SENTENCES = [["the", "ann", "lee"], ["ann"]]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    found = {}
+    for name, make in (("words", words_spec), ("sentences", sentences_spec)):
+        folder = tmp_path_factory.mktemp(name)
+        result = train_run(changed(make(folder), trainer__max_epochs=1), folder / "run")
+        found[name] = result.folder / "bundle"
+    return found
+
+
+@pytest.fixture
+def answers(bundles, tmp_path):
+    """What the verb writes for a file."""
+
+    def run(name, content, bundle="words", **options):
+        path, output = tmp_path / name, tmp_path / "out.jsonl"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        spec = {"bundle": str(bundles[bundle]), "input": str(path), "output": str(output)}
+        spec |= {"format": None, "column": None, "batch_size": 3, "device": "cpu"}
+        predict.run({**spec, "num_threads": 1, "search": None, **options}, tmp_path)
+        return [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+
+    return run
+
+
+def parquet(columns):
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+FILES = {
+    "spaces.csv": 'id, word \n1, "abc"\n2, ffa \n\n3,dedede\n',
+    "index.csv": ",word\n" + "".join(f"{n},{word}\n" for n, word in enumerate(WORDS)),
+    "twice.csv": "x,x,word\n" + "".join(f"1,2,{word}\n" for word in WORDS),
+    "a.jsonl": "\n\n".join(json.dumps({"word": word, "n": [n]}) for n, word in enumerate(WORDS)),
+    "mixed.jsonl": '{"word": "abc", "x": 1}\n{"word": "ffa", "x": "y"}\n{"word": "dedede"}\n',
+    "a.json": json.dumps([{"word": word} for word in WORDS]),
+    "lines.json": "\n".join(json.dumps({"word": word}) for word in WORDS),
+    "a.parquet": parquet({"word": WORDS, "n": [1, 2, 3]}),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_are_read_as_for_training(answers, name):
+    plain = [answer["scores"] for answer in answers("a.txt", "\n".join(WORDS))]
+    found = answers(name, FILES[name])
+    assert [answer["input"]["word"] for answer in found] == WORDS
+    assert [answer["scores"] for answer in found] == plain
+
+
+def test_quotes_of_a_tsv_are_plain_characters(answers):
+    found = answers("a.tsv", 'word\tid\n"a fine\t1\nabc"\t2\nabc\t3\n')
+    assert [answer["input"]["word"] for answer in found] == ['"a fine', 'abc"', "abc"]
+
+
+def test_options_of_a_format_and_a_format_by_name(answers):
+    options = {"name": "csv", "delimiter": "|", "header": ["n", "word"]}
+    found = answers("a.data", "1|abc\n", format=options)
+    assert [answer["input"] for answer in found] == [{"n": "1", "word": "abc"}]
+    assert len(answers("b.data", '"abc"\n{"word": "b"}\n', format="jsonl")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.conll", "the O\nann X\nlee X\n\nann X\n"),
+        ("bare.conll", "the\nann\nlee\n\nann\n"),
+        ("a.txt", "the ann lee\nann\n"),
+        ("lists.csv", "tokens\n\"['the', 'ann', 'lee']\"\n['ann']\n"),
+    ],
+)
+def test_tokens_of_files(answers, name, content):
+    column = None if name == "a.txt" else "tokens"
+    found = answers(name, content, bundle="sentences", column=column)
+    assert [len(answer["tags"]) for answer in found] == [3, 1]
+
+
+def objects():
+    frame = pd.DataFrame({"word": WORDS, "id": [1, 2, 3]}, index=[7, 8, 9])
+    return {
+        "frame": frame,
+        "series": frame["word"],
+        "table": pa.table({"word": WORDS}),
+        "record batch": pa.RecordBatch.from_pydict({"word": WORDS}),
+        "array": pa.array(WORDS),
+        "chunks": pa.chunked_array([WORDS[:1], WORDS[1:]]),
+        "numpy": np.array(WORDS),
+        "data set": datasets.Dataset.from_dict({"word": WORDS, "n": [1, 2, 3]}),
+        "stream": datasets.Dataset.from_dict({"word": WORDS}).to_iterable_dataset(),
+        "dict of lists": {"word": WORDS, "n": [1, 2, 3]},
+        "dict of series": {"word": frame["word"]},
+        "dict of arrays": {"word": np.array(WORDS)},
+        "generator": (word for word in WORDS),
+        "rows": [{"word": word} for word in WORDS],
+    }
+
+
+@pytest.mark.parametrize("name", objects())
+def test_objects_get_one_answer_a_row(bundles, name):
+    model = seqlab.load(bundles["words"])
+    expected = [answer["scores"] for answer in model.predict(WORDS)]
+    found = model.predict(objects()[name])
+    np.testing.assert_allclose([answer["scores"] for answer in found], expected, rtol=1e-5)
+
+
+class Columns:
+    """Held column by column, and no way to its rows."""
+
+    columns = ("word",)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (Columns(), "a Columns is held column by column; give a list of rows"),
+        (7, "a int has no rows"),
+        (pd.DataFrame({"text": WORDS}), "input 1: .*word.*is missing"),
+        (pd.DataFrame(WORDS), "input 1: .*word.*is missing"),
+        (datasets.DatasetDict(test=datasets.Dataset.from_dict({"word": WORDS})), "is missing"),
+        ({"word": None}, "expected text, found nothing"),
+    ],
+)
+def test_objects_without_rows_are_refused(bundles, inputs, message):
+    with pytest.raises(DataError, match=message):
+        seqlab.load(bundles["words"]).predict(inputs)
+
+
+def test_one_row_and_columns_of_lists_are_told_apart(bundles):
+    model = seqlab.load(bundles["sentences"])
+    column = next(iter(model.processor.spec.input_columns))
+    one = model.predict({column: SENTENCES[0]})
+    assert [len(answer["tags"]) for answer in one] == [3]
+    for inputs in (
+        {column: SENTENCES},
+        pd.DataFrame({column: SENTENCES}),
+        pa.table({column: SENTENCES}),
+        SENTENCES,
+    ):
+        assert [len(answer["tags"]) for answer in model.predict(inputs)] == [3, 1]
