@@ -90,8 +90,9 @@ def _keys(spec: DataSpec) -> Mapping[str, str]:
 def _used(spec: DataSpec) -> dict[str, str | None]:
     """The columns that are read, each with the key that asks for it."""
     used: dict[str, str | None] = {column: key for key, column in _keys(spec).items()}
-    if spec.target.references is not None:
-        used.setdefault(spec.target.references, None)
+    references = spec.target.target().references
+    if references is not None:
+        used.setdefault(references, None)
     return used
 
 

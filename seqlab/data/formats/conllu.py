@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 
 from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import stripped_lines
-from seqlab.errors import ConfigError, DataError
+from seqlab.errors import DataError
 
 _COLUMNS = 10
 _TAGS = {"upos": 3, "xpos": 4}
@@ -21,14 +21,9 @@ class CoNLLUFormat(Format):
 
     Args:
         tags: ``upos`` or ``xpos``.
-
-    Raises:
-        ConfigError: ``tags`` is neither.
     """
 
     def __init__(self, *, tags: Literal["upos", "xpos"] = "upos") -> None:
-        if tags not in _TAGS:
-            raise ConfigError(f"source.format.tags: expected upos or xpos, got {tags!r}")
         self._tag_column = _TAGS[tags]
 
     @staticmethod

@@ -45,14 +45,12 @@ class CSVFormat(Format):
         strip: bool = True,
     ) -> None:
         for key, value in (("delimiter", delimiter), ("quote", quote)):
-            if value is not None or key == "delimiter":
-                _check_character(key, value)
+            if value is not None and (len(value) != 1 or value in "\r\n"):
+                raise ConfigError(f"source.format.{key}: expected one character, got {value!r}")
         if delimiter == quote:
             raise ConfigError(f"source.format.delimiter: {delimiter!r} is the quote as well")
         self._delimiter, self._quote = delimiter, quote
         self._header = _given_header(header)
-        if not isinstance(strip, bool):
-            raise ConfigError(f"source.format.strip: expected true or false, got {strip!r}")
         self._strip = strip
 
     @staticmethod
@@ -175,11 +173,6 @@ class OrangeTabFormat(Format):
         return rows_by_line(lines, row_of)
 
 
-def _check_character(key: str, value: Any) -> None:
-    if not isinstance(value, str) or len(value) != 1 or value in "\r\n":
-        raise ConfigError(f"source.format.{key}: expected one character, got {value!r}")
-
-
 def _given_header(header: Any) -> list[str] | None:
     """The names of a list; None where the first line has them."""
     if header is None or header is True:
@@ -189,8 +182,7 @@ def _given_header(header: Any) -> list[str] | None:
             "source.format.header: false says that line 1 is a row already, but not what the "
             "columns are called; give their names, such as header: [text, label]"
         )
-    good = isinstance(header, Sequence) and not isinstance(header, str)
-    if not good or not header or not all(isinstance(name, str) and name for name in header):
+    if not header or not all(header):
         raise ConfigError(
             f"source.format.header: expected a list of the columns' names, got {header!r}"
         )

@@ -7,7 +7,6 @@ from typing import Any, BinaryIO, Literal
 
 from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import TextLines, rows_by_line, stripped_lines
-from seqlab.errors import ConfigError
 
 
 class TextFormat(Format):
@@ -18,9 +17,6 @@ class TextFormat(Format):
     Args:
         by: a row for each ``line``, or for each ``paragraph`` (lines up to a blank one, put
             together with spaces).
-
-    Raises:
-        ConfigError: ``by`` is neither.
     """
 
     suffixes = (".txt",)
@@ -31,8 +27,6 @@ class TextFormat(Format):
         return b"a fine film\na dull film\n"
 
     def __init__(self, *, by: Literal["line", "paragraph"] = "line") -> None:
-        if by not in ("line", "paragraph"):
-            raise ConfigError(f"source.format.by: expected line or paragraph, got {by!r}")
         self._by = by
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal
 from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import TextLines, rows_by_line
 from seqlab.data.splitting import words_of
-from seqlab.errors import ConfigError, DataError
+from seqlab.errors import DataError
 
 _BROWN_MARKS = re.compile(r"(?<=.)-(tl|hl|nc|n)\b.*$")
 _PUNCTUATION_TAGS = ("--", "``", "''")
@@ -22,14 +22,9 @@ class SlashTagsFormat(Format):
         tags: ``full``, or ``base``: the Brown corpus' tags without the marks of headlines,
             titles, cited and foreign words (``-hl -tl -nc fw-``), and for a contraction such
             as ``ppss+ber`` (they're) the tag of its first word.
-
-    Raises:
-        ConfigError: ``tags`` is neither.
     """
 
     def __init__(self, *, tags: Literal["full", "base"] = "full") -> None:
-        if tags not in ("full", "base"):
-            raise ConfigError(f"source.format.tags: expected full or base, got {tags!r}")
         self._base = tags == "base"
 
     @staticmethod
