@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -70,6 +71,8 @@ def test_loaded_model_answers_as_the_saved_one(made, name):
         if name == "pairs":
             assert answer["text"] == data.processor.decode_target(own["tokens"])
     assert loaded.config["head"] == spec["head"]
+    twin = pickle.loads(pickle.dumps(loaded))  # noqa: S301  # made here
+    assert twin.predict(rows) == loaded.predict(rows)
     assert not loaded.model.training
 
 
