@@ -18,7 +18,7 @@ from seqlab.memory import free_memory, size_text
 
 _MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|cannot allocate memory|std::bad_alloc"
-    r"|unable to allocate [\d.]+|storage size calculation overflow|integer multiplication overflow"
+    r"|unable to allocate [\d.]+|storage size calculation overflow|integer multiplication overflow|overflow when unpacking"
     r"|unable to mmap|unable to write to file </torch",
     re.IGNORECASE,
 )
@@ -62,7 +62,11 @@ def machine_failure(error: BaseException) -> MachineError | None:
     if number in _NO_ROOM:
         name = getattr(error, "filename", None) or "a file"
         return cannot_write(name, OSError(number, os.strerror(number)))
-    return _known_text(error, text) if isinstance(error, (RuntimeError, OverflowError)) else None
+    return (
+        _known_text(error, text)
+        if isinstance(error, (RuntimeError, OverflowError, TypeError))
+        else None
+    )
 
 
 def _known_text(error: Exception, text: str) -> MachineError | None:

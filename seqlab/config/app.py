@@ -32,6 +32,7 @@ from seqlab.config.job_folder import (
 )
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
+from seqlab.console import is_primary
 from seqlab.errors import ConfigError, SeqlabError
 
 VERSION_BASE = "1.3"
@@ -91,7 +92,7 @@ class App:
         if hydra.mode == RunMode.MULTIRUN:
             _refuse_processes(spec)
         folder = Path(hydra.runtime.output_dir)
-        if self._keeps_folder:
+        if self._keeps_folder and is_primary():  # its other processes share the folder
             refuse_taken(folder)
         return spec
 

@@ -62,10 +62,10 @@ class RunFolder:
 
     @property
     def how_to_go_on(self) -> str:
-        """What to say to somebody whose run has stopped."""
+        """What to say to somebody whose run has stopped, after its reason."""
         if self.resume_checkpoint.is_file():
-            return f"go on with it by resume={self.path}"
-        return "it had not yet saved a checkpoint to go on from"
+            return f"; go on with it by resume={self.path}"
+        return " before its first checkpoint"
 
     def describe(self) -> None:
         """Write down what the run is: when nothing can refuse it any more."""

@@ -100,7 +100,8 @@ def _in_one_line(folder: RunFolder) -> Iterator[None]:
         failure = machine_failure(error)
         if failure is None:
             raise
-        raise MachineError(f"{failure}; {folder.how_to_go_on}") from error
+        hint = folder.how_to_go_on if folder.resume_checkpoint.is_file() else ""
+        raise MachineError(f"{failure}{hint}") from error
 
 
 class Run:
@@ -171,7 +172,7 @@ class Run:
             self.engine = ", ".join(sorted(engines)) or self.engine
         except SystemExit as stop:
             if is_primary():
-                console.say(f"stopped; {self.folder.how_to_go_on}")
+                console.say(f"stopped{self.folder.how_to_go_on}")
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from None

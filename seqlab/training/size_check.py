@@ -35,7 +35,7 @@ def check_size(spec: Mapping[str, Any], info: DataInfo, device: torch.device) ->
     """
     free = free_memory(device)
     copies = 2 + _STATES.get(spec["optimizer"]["name"], 0)
-    counted = _Counted(None if free is None else _SLACK * free // copies)
+    counted = _Counted(free, copies)
     try:
         with torch.device("meta"), counted.counting():
             model = build_model(spec, info)
@@ -57,8 +57,8 @@ def check_size(spec: Mapping[str, Any], info: DataInfo, device: torch.device) ->
 class _Counted:
     """Counts parameters as they are registered, and stops at the first too many."""
 
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit
+    def __init__(self, free: int | None, copies: int) -> None:
+        self.free, self.copies = free, copies
         self.tensors = self.size = self.largest_size = 0
         self.largest = ""
 
@@ -83,14 +83,15 @@ class _Counted:
                 f"the model has more than {_MOST_TENSORS:,} weight tensors; make the number of "
                 "layers smaller"
             )
-        if self.limit is not None and self.size > self.limit:
-            raise MachineError(_too_large(f"more than {size_text(self.size)}", None, self.largest))
+        needed = self.copies * self.size // _SLACK
+        if self.free is not None and needed > self.free:
+            text = f"more than {size_text(needed)}"
+            raise MachineError(_too_large(text, self.free, self.largest))
 
 
-def _too_large(needed: str, free: int | None, largest: str) -> str:
-    left = "" if free is None else f", and {size_text(free)} are free"
+def _too_large(needed: str, free: int, largest: str) -> str:
     return (
-        f"out of memory: the model needs {needed} for weights, gradients and optimiser state{left}"
-        f"; its largest tensor is {largest}; make encoder.cell.hidden_size, "
+        f"out of memory: the model needs {needed} for weights, gradients and optimiser state, and "
+        f"{size_text(free)} are free; its largest tensor is {largest}; make encoder.cell.hidden_size, "
         "encoder.embedding.size or the number of layers smaller"
     )
