@@ -18,8 +18,8 @@ from seqlab.memory import free_memory, size_text
 
 _MEMORY = re.compile(
     r"can't allocate memory|not enough memory|out of memory|cannot allocate memory|std::bad_alloc"
-    r"|unable to allocate [\d.]+|storage size calculation overflow|integer multiplication overflow|overflow when unpacking"
-    r"|unable to mmap|unable to write to file </torch",
+    r"|unable to allocate [\d.]+|storage size calculation overflow|integer multiplication overflow"
+    r"|overflow when unpacking|unable to mmap|unable to write to file </torch",
     re.IGNORECASE,
 )
 _ASKED = re.compile(

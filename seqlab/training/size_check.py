@@ -92,6 +92,6 @@ class _Counted:
 def _too_large(needed: str, free: int, largest: str) -> str:
     return (
         f"out of memory: the model needs {needed} for weights, gradients and optimiser state, and "
-        f"{size_text(free)} are free; its largest tensor is {largest}; make encoder.cell.hidden_size, "
-        "encoder.embedding.size or the number of layers smaller"
+        f"{size_text(free)} are free; its largest tensor is {largest}; make "
+        "encoder.cell.hidden_size, encoder.embedding.size or the number of layers smaller"
     )
