@@ -1,0 +1,203 @@
+"""The options of parts, read from their source files: nothing is imported or run.
+
+A part's own imports take seconds (torch, datasets), and a wrong word in a config should be told
+at once. What cannot be read with certainty is not said here; it is checked after the import.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union
+
+_MOST_BYTES = 2**20
+_MOST_HOPS = 5
+#: Where reading ends: the base classes of these take no options.
+_WITHOUT_OPTIONS = ("abc", "typing", "typing_extensions", "torch")
+_PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "Any": Any}
+
+
+class Option(NamedTuple):
+    """One option: its annotation as far as it could be read (else ``Any``), and its words."""
+
+    hint: Any
+    annotation: str
+
+
+class _Class(NamedTuple):
+    node: ast.ClassDef
+    module: str
+    path: Path
+
+
+def options_of(target: str) -> dict[str, Option] | None:
+    """The parameters of a class's ``__init__``, in order, those of its bases included.
+
+    Args:
+        target: ``package.module:Class``, as an entry point gives it.
+
+    Returns:
+        None where they cannot be told without importing the class.
+
+    Example:
+        >>> list(options_of("seqlab.cells.min_gru:MinGRUCell"))[:2]
+        ['input_size', 'hidden_size']
+    """
+    module, _, name = target.partition(":")
+    found = _find(module, name)
+    return None if found is None else _options(found)
+
+
+def module_file(module: str) -> Path | None:
+    """The file of a module, found by path; only finders look, and no module is imported."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None:
+        return None
+    if not rest and spec.origin and spec.origin.endswith(".py"):
+        return Path(spec.origin)
+    for root in spec.submodule_search_locations or ():
+        place = Path(root, *rest)
+        for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+@functools.cache
+def syntax_tree(path: Path) -> ast.Module | None:
+    """A file as syntax; None where it is too large or no Python."""
+    try:
+        return None if path.stat().st_size > _MOST_BYTES else ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def origin_of(module: str, path: Path, node: ast.ImportFrom) -> str:
+    """The module that ``from ..x import name`` means inside a module."""
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    base = parts[: len(parts) - node.level + (path.name == "__init__.py")]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _find(module: str, name: str) -> _Class | None:
+    """The definition of a class, through a few imports."""
+    for _ in range(_MOST_HOPS):
+        path = module_file(module)
+        tree = syntax_tree(path) if path else None
+        if path is None or tree is None:
+            return None
+        step = _defined(tree, name)
+        if isinstance(step, ast.ClassDef):
+            return _Class(step, module, path)
+        if step is None:
+            return None
+        node, name = step
+        module = origin_of(module, path, node)
+    return None
+
+
+def _defined(tree: ast.Module, name: str) -> ast.ClassDef | tuple[ast.ImportFrom, str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return node
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return node, alias.name
+    return None
+
+
+def _options(found: _Class) -> dict[str, Option] | None:
+    if found.node.decorator_list:
+        return None  # a decorator may give the class another __init__
+    own = next((n for n in found.node.body if _is_init(n)), None)
+    options: dict[str, Option] = {}
+    if isinstance(own, ast.FunctionDef):
+        if own.decorator_list or own.args.vararg:
+            return None
+        tree = syntax_tree(found.path)
+        options = dict(_parameters(own.args, tree or ast.Module([], [])))
+        if own.args.kwarg is None:
+            return options
+    for base in found.node.bases:
+        theirs = _base_options(found, base)
+        if theirs is None:
+            return None
+        options = {**theirs, **options}
+    return options
+
+
+def _is_init(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "__init__"
+
+
+def _base_options(found: _Class, base: ast.expr) -> dict[str, Option] | None:
+    """The options that a base class takes; none where it is one of ``_WITHOUT_OPTIONS``."""
+    tree = syntax_tree(found.path)
+    words = ast.unparse(base.value if isinstance(base, ast.Subscript) else base).split(".")
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                known = alias.asname or alias.name.split(".")[0]
+                whole = f"{getattr(node, 'module', None) or alias.name}"
+                outside = not getattr(node, "level", 0)
+                if known == words[0] and outside and whole.split(".")[0] in _WITHOUT_OPTIONS:
+                    return {}
+    if len(words) != 1:
+        return None
+    parent = _find(found.module, words[0])
+    return None if parent is None else _options(parent)
+
+
+def _parameters(arguments: ast.arguments, tree: ast.Module) -> Iterator[tuple[str, Option]]:
+    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+        if argument.arg != "self":
+            node = argument.annotation
+            text = "" if node is None else ast.unparse(node)
+            yield argument.arg, Option(_hint(node, _schema_names(tree)), text)
+
+
+@functools.cache
+def _schema_names(tree: ast.Module) -> Mapping[str, Any]:
+    """The bounds that a file imports from ``seqlab.schema``, by the names it has for them."""
+    from seqlab import schema
+
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {
+        alias.asname or alias.name: getattr(schema, alias.name, Any)
+        for node in nodes
+        if node.module == "seqlab.schema"
+        for alias in node.names
+    }
+
+
+def _hint(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
+    """An annotation of plain types, bounds, literals and unions of these; ``Any`` for others."""
+    if isinstance(node, ast.Name):
+        return {**_PLAIN, **names}.get(node.id, Any)
+    if isinstance(node, ast.Constant) and node.value is None:
+        return None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        sides = [_hint(node.left, names), _hint(node.right, names)]
+        return Any if Any in sides else Union[tuple(sides)]  # noqa: UP007 - made at run time
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
+        values = _constants(node.slice)
+        return Literal[tuple(values)] if values else Any
+    return Any
+
+
+def _constants(node: ast.expr) -> Sequence[Any]:
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    return [p.value for p in parts] if all(isinstance(p, ast.Constant) for p in parts) else []
+
+
+__all__ = ["Option", "module_file", "options_of", "origin_of", "syntax_tree"]
