@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from seqlab import registry
@@ -91,10 +91,7 @@ def check_options(
     open_names = dict(list(accepted.items())[given:])
     for key in options:
         if key not in open_names:
-            raise OptionError(
-                f"{where or kind}: {kind} '{name}' has no option '{key}': "
-                f"{did_you_mean(key, open_names)}"
-            )
+            raise unknown_option(kind, name, key, open_names, where)
     missing = [
         key
         for key, parameter in open_names.items()
@@ -127,6 +124,15 @@ def all_options(
     checked = check_options(kind, name, options, given=given, where=where)
     accepted = list(accepted_options(registry.get(kind, name)).values())[given:]
     return {p.name: checked.get(p.name, p.default) for p in accepted}
+
+
+def unknown_option(
+    kind: str, name: str, option: str, known: Iterable[str], where: str
+) -> OptionError:
+    """The error about an option that a part does not take."""
+    return OptionError(
+        f"{where or kind}: {kind} '{name}' has no option '{option}': {did_you_mean(option, known)}"
+    )
 
 
 def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:

@@ -21,6 +21,7 @@ class Stage:
         unit: what is counted.
         seconds: how long it may take at most; None: no limit.
         summary: whether a line may tell at its end what it took.
+        lines: whether lines may tell of it where there is no terminal.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class Stage:
         unit: str = "rows",
         seconds: float | None = None,
         summary: bool = True,
+        lines: bool = True,
     ) -> None:
-        self.name, self.total, self.unit, self.summary = name, total, unit, summary
+        self.name, self.total, self.unit = name, total, unit
+        self.summary, self.lines = summary, lines
         self.seconds = seconds
         self.done = 0
         self.notes: dict[str, str] = {}
@@ -95,6 +98,7 @@ def stage(
     unit: str = "rows",
     seconds: float | None = None,
     summary: bool = True,
+    lines: bool = True,
 ) -> Iterator[Stage]:
     """Say what the block does; see ``Stage`` for the arguments.
 
@@ -104,7 +108,8 @@ def stage(
     >>> encoding.done
     3
     """
-    with during(Stage(name, total, unit=unit, seconds=seconds, summary=summary)) as new:
+    new = Stage(name, total, unit=unit, seconds=seconds, summary=summary, lines=lines)
+    with during(new):
         yield new
 
 

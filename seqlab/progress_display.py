@@ -204,7 +204,7 @@ class Lines(Display):
 
     def tick(self, now: float) -> None:
         """Write the line of the innermost stage, if it is time."""
-        if now - self._heard >= self._silence:
+        if self.stages[-1].lines and now - self._heard >= self._silence:
             self._silence = min(2 * self._silence, LONGEST_SILENCE)
             self._write(plain(self.stages[-1], now))
 

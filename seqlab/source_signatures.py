@@ -1,7 +1,9 @@
 """The options of parts, read from their source files: nothing is imported or run.
 
-A part's own imports take seconds (torch, datasets), and a wrong word in a config should be told
-at once. What cannot be read with certainty is not said here; it is checked after the import.
+The file of ``package.module:Class`` is found by the path of its top-level package, since asking
+Python for ``package.module`` would import ``package``. A part's own imports take seconds (torch,
+datasets), and a wrong word in a config should be told at once. What cannot be read with certainty
+is not said here; it is checked after the import.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union
 
@@ -27,8 +29,10 @@ class Option(NamedTuple):
     annotation: str
 
 
-class _Class(NamedTuple):
-    node: ast.ClassDef
+class Definition(NamedTuple):
+    """Where a class or function is defined."""
+
+    node: ast.ClassDef | ast.FunctionDef
     module: str
     path: Path
 
@@ -46,9 +50,14 @@ def options_of(target: str) -> dict[str, Option] | None:
         >>> list(options_of("seqlab.cells.min_gru:MinGRUCell"))[:2]
         ['input_size', 'hidden_size']
     """
-    module, _, name = target.partition(":")
-    found = _find(module, name)
+    found = definition_of(target)
     return None if found is None else _options(found)
+
+
+def definition_of(target: str) -> Definition | None:
+    """The class or function that an entry point's target names, through a few imports."""
+    module, _, name = target.partition(":")
+    return _find(module, name.split(".")[0])
 
 
 def module_file(module: str) -> Path | None:
@@ -72,7 +81,7 @@ def module_file(module: str) -> Path | None:
 
 @functools.cache
 def syntax_tree(path: Path) -> ast.Module | None:
-    """A file as syntax; None where it is too large or no Python."""
+    """A file's syntax; None where it is too large or no Python."""
     try:
         return None if path.stat().st_size > _MOST_BYTES else ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError):
@@ -88,26 +97,27 @@ def origin_of(module: str, path: Path, node: ast.ImportFrom) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def _find(module: str, name: str) -> _Class | None:
-    """The definition of a class, through a few imports."""
+def _find(module: str, name: str) -> Definition | None:
     for _ in range(_MOST_HOPS):
         path = module_file(module)
         tree = syntax_tree(path) if path else None
         if path is None or tree is None:
             return None
         step = _defined(tree, name)
-        if isinstance(step, ast.ClassDef):
-            return _Class(step, module, path)
         if step is None:
             return None
+        if isinstance(step, ast.ClassDef | ast.FunctionDef):
+            return Definition(step, module, path)
         node, name = step
         module = origin_of(module, path, node)
     return None
 
 
-def _defined(tree: ast.Module, name: str) -> ast.ClassDef | tuple[ast.ImportFrom, str] | None:
+def _defined(
+    tree: ast.Module, name: str
+) -> ast.ClassDef | ast.FunctionDef | tuple[ast.ImportFrom, str] | None:
     for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
@@ -116,8 +126,8 @@ def _defined(tree: ast.Module, name: str) -> ast.ClassDef | tuple[ast.ImportFrom
     return None
 
 
-def _options(found: _Class) -> dict[str, Option] | None:
-    if found.node.decorator_list:
+def _options(found: Definition) -> dict[str, Option] | None:
+    if isinstance(found.node, ast.FunctionDef) or found.node.decorator_list:
         return None  # a decorator may give the class another __init__
     own = next((n for n in found.node.body if _is_init(n)), None)
     options: dict[str, Option] = {}
@@ -140,7 +150,7 @@ def _is_init(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "__init__"
 
 
-def _base_options(found: _Class, base: ast.expr) -> dict[str, Option] | None:
+def _base_options(found: Definition, base: ast.expr) -> dict[str, Option] | None:
     """The options that a base class takes; none where it is one of ``_WITHOUT_OPTIONS``."""
     tree = syntax_tree(found.path)
     words = ast.unparse(base.value if isinstance(base, ast.Subscript) else base).split(".")
@@ -148,9 +158,10 @@ def _base_options(found: _Class, base: ast.expr) -> dict[str, Option] | None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for alias in node.names:
                 known = alias.asname or alias.name.split(".")[0]
-                whole = f"{getattr(node, 'module', None) or alias.name}"
+                whole = getattr(node, "module", None) or alias.name
                 outside = not getattr(node, "level", 0)
-                if known == words[0] and outside and whole.split(".")[0] in _WITHOUT_OPTIONS:
+                top = whole.split(".", maxsplit=1)[0]
+                if known == words[0] and outside and top in _WITHOUT_OPTIONS:
                     return {}
     if len(words) != 1:
         return None
@@ -195,9 +206,7 @@ def _hint(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
     return Any
 
 
-def _constants(node: ast.expr) -> Sequence[Any]:
+def _constants(node: ast.expr) -> list[Any]:
     parts = node.elts if isinstance(node, ast.Tuple) else [node]
-    return [p.value for p in parts] if all(isinstance(p, ast.Constant) for p in parts) else []
-
-
-__all__ = ["Option", "module_file", "options_of", "origin_of", "syntax_tree"]
+    values = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return values if len(values) == len(parts) else []

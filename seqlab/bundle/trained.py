@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from seqlab.build import build_model
 from seqlab.bundle.card import model_card
 from seqlab.bundle.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
+from seqlab.bundle.place import WEIGHTS, local_bundle
 from seqlab.data.encoded import Example
 from seqlab.data.processor import Processor
 from seqlab.data.row_objects import rows_in
@@ -28,8 +29,6 @@ from seqlab.files import atomic_folder, write_json
 from seqlab.model import SequenceModel
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
 
-WEIGHTS = "model.safetensors"
-_HUB_PATTERNS = ("*.json", WEIGHTS, "README.md")
 #: Numbers in a config that are no danger as sizes, such as the longest answer of a decoder.
 _ALWAYS_FINE = 10_000
 
@@ -168,7 +167,7 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedMode
         BundleError: no bundle is there, a file is missing, changed or does not fit, a plugin is
             not installed, or the Hub cannot be reached; one line says which.
     """
-    folder = _local(path)
+    folder = local_bundle(path)
     manifest = read_manifest(folder)
     config = read_json(folder / "config.json")
     info = _read_info(config, folder / "config.json")
@@ -254,23 +253,3 @@ def _read_info(config: Any, path: Path) -> DataInfo:
 def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:
     """JSON's lists as the tuples that were written."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-
-
-def _local(path: str | Path) -> Path:
-    """The folder of a bundle; one that is not here is fetched from the Hub."""
-    folder = Path(path)
-    if folder.is_dir():
-        return folder
-    words = str(path).split("/")
-    if isinstance(path, Path) or len(words) != 2 or not all(words) or words[0] in {".", "..", "~"}:
-        raise BundleError(f"no bundle at {path}: there is no such folder")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(path), allow_patterns=list(_HUB_PATTERNS)))
-    except Exception as error:  # the Hub's client raises many types, with long texts
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise BundleError(
-            f"no bundle at {path}: there is no such folder, and the Hugging Face Hub did not "
-            f"give one ({reason})"
-        ) from error

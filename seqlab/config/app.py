@@ -70,7 +70,7 @@ class App:
             go_on(arguments)
             self.subfolder = keep_for_later(arguments, self.config_name)
             if _runs(arguments):
-                with progress.stage("starting", summary=False):
+                with progress.stage("starting", summary=False, lines=False):
                     for config in composed_jobs(arguments, self.config_name):
                         self.composing = False
                         self._check(config)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from seqlab.schema import Count, Fraction, NonNegative, Positive, Share, Whole
+
 
 @dataclass(frozen=True)
 class AdamWSpec:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
     name: Literal["adamw"]
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.01
+    lr: Positive = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.01
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,10 @@ class AdamSpec:
     """Adam (Kingma and Ba, 2015); ``weight_decay`` adds to the gradient."""
 
     name: Literal["adam"]
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
+    lr: Positive = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class SGDSpec:
     """Stochastic gradient descent, with classical or Nesterov momentum."""
 
     name: Literal["sgd"]
-    lr: float = 0.1
-    momentum: float = 0.0
+    lr: Positive = 0.1
+    momentum: Fraction = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,12 @@ class RMSpropSpec:
     """RMSprop (Tieleman and Hinton, 2012)."""
 
     name: Literal["rmsprop"]
-    lr: float = 1e-3
-    alpha: float = 0.99
-    eps: float = 1e-8
-    momentum: float = 0.0
+    lr: Positive = 1e-3
+    alpha: Fraction = 0.99
+    eps: Positive = 1e-8
+    momentum: Fraction = 0.0
     centered: bool = False
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class CosineSpec:
     """
 
     name: Literal["cosine"]
-    warmup_steps: int = 0
-    min_lr: float = 0.0
+    warmup_steps: Whole = 0
+    min_lr: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,10 @@ class OneCycleSpec:
     """
 
     name: Literal["onecycle"]
-    max_lr: float | None = None
-    pct_start: float = 0.3
-    div_factor: float = 25.0
-    final_div_factor: float = 1e4
+    max_lr: Positive | None = None
+    pct_start: Share = 0.3
+    div_factor: Positive = 25.0
+    final_div_factor: Positive = 1e4
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ class PlateauSpec:
     """Multiplies the rate by ``factor`` after ``patience`` validations without improvement."""
 
     name: Literal["plateau"]
-    factor: float = 0.5
-    patience: int = 2
-    min_lr: float = 0.0
+    factor: Share = 0.5
+    patience: Whole = 2
+    min_lr: NonNegative = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ class StepSpec:
     """Multiplies the rate by ``gamma`` every ``step_size`` epochs."""
 
     name: Literal["step"]
-    step_size: int = 10
-    gamma: float = 0.1
+    step_size: Count = 10
+    gamma: Positive = 0.1
 
 
 @dataclass(frozen=True)
@@ -110,5 +112,5 @@ class WarmupSpec:
     """A linear rise over ``warmup_steps``, then a linear fall to ``min_lr`` at the run's end."""
 
     name: Literal["warmup"]
-    warmup_steps: int = 100
-    min_lr: float = 0.0
+    warmup_steps: Whole = 100
+    min_lr: NonNegative = 0.0

@@ -9,6 +9,8 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import registry
+from seqlab.bundle.place import local_bundle
+from seqlab.config.before_import import check_part_unread, parts_of
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
 from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
@@ -44,6 +46,12 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     _require_choices(plain, verb)
     _require_values(plain, "")
     spec = check_fields(plain, _SPECS[verb], "")
+    if "data" in spec:
+        spec["data"] = _check_data(spec["data"])
+    if "bundle" in spec:
+        local_bundle(spec["bundle"])
+    for kind, part, where in parts_of(spec):
+        check_part_unread(kind, part, where, GIVEN[kind])
     if _SPECS[verb] is RunSpec:
         encoder = spec["encoder"]
         encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
@@ -52,7 +60,6 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
             for index, wrapper in enumerate(encoder["wrappers"])
         ]
         spec["head"] = check_part("head", spec["head"], "head")
-        spec["data"] = _check_data(spec["data"])
     if spec.get("source"):
         spec["source"] = check_part("source", spec["source"], "source")
     for optional in ("source", "search"):

@@ -1,21 +1,14 @@
-"""Docstrings of installed parts, read from their source files: nothing is imported or run.
-
-The file of ``package.module:Class`` is found by the path of its top-level package, since asking
-Python for ``package.module`` would import ``package``.
-"""
+"""Docstrings of installed parts, read from their source files: nothing is imported or run."""
 
 from __future__ import annotations
 
 import ast
-import functools
-import importlib.util
 import inspect
 import re
-from pathlib import Path
 from typing import NamedTuple
 
-_MOST_BYTES = 2**20
-_MOST_HOPS = 5
+from seqlab.source_signatures import definition_of
+
 _SECTIONS = ("Args:", "Raises:", "Returns:", "Example:", "Examples:", "Class attributes:")
 
 
@@ -49,65 +42,8 @@ def describe(target: str) -> Description:
 
 def docstring_of(target: str) -> str:
     """The cleaned docstring of a target, or ``""``; see ``describe``."""
-    module, _, name = target.partition(":")
-    for _ in range(_MOST_HOPS):
-        path = module_file(module)
-        found = _names(path).get(name.split(".")[0]) if path else None
-        if isinstance(found, tuple):
-            module, name = _absolute(module, path, found)
-            continue
-        return found or ""
-    return ""
-
-
-def module_file(module: str) -> Path | None:
-    """The file of a module, found by path; only finders look, and no module is imported."""
-    top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    if spec is None:
-        return None
-    if not rest and spec.origin and spec.origin.endswith(".py"):
-        return Path(spec.origin)
-    for root in spec.submodule_search_locations or ():
-        place = Path(root, *rest)
-        for candidate in (place.with_suffix(".py"), place / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-@functools.cache
-def _names(path: Path) -> dict[str, str | tuple[int, str, str]]:
-    """The top-level names of a file: docstrings of classes and functions, origins of imports."""
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            return {}
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return {}
-    found: dict[str, str | tuple[int, str, str]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found[node.name] = ast.get_docstring(node) or ""
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                origin = (node.level, node.module or "", alias.name)
-                found[alias.asname or alias.name] = origin
-    return found
-
-
-def _absolute(module: str, path: Path | None, origin: tuple[int, str, str]) -> tuple[str, str]:
-    """The module and name that ``from ..x import name`` means inside a module."""
-    level, source, name = origin
-    if not level:
-        return source, name
-    parts = module.split(".")
-    is_package = path is not None and path.name == "__init__.py"
-    base = parts[: len(parts) - level + (1 if is_package else 0)]
-    return ".".join([*base, *([source] if source else [])]), name
+    found = definition_of(target)
+    return (ast.get_docstring(found.node) or "") if found else ""
 
 
 def _summary(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seqlab import progress
+from seqlab.bundle.place import local_bundle
 from seqlab.errors import EngineError
 from seqlab.files import write_json
 from seqlab.verbs.arguments import read_arguments
@@ -45,6 +46,7 @@ def run(words: Sequence[str]) -> int:
     bundle = Path(given["bundle"])
     output = Path(given.get("output", f"{bundle.resolve()}-{form}"))
 
+    local_bundle(bundle)
     with progress.stage("starting", summary=False):
         from seqlab.bundle import load
         from seqlab.verbs import graphs

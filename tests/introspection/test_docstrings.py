@@ -4,8 +4,9 @@ import sys
 
 import pytest
 from seqlab import plugins
-from seqlab.introspection.docstrings import describe, docstring_of, module_file
+from seqlab.introspection.docstrings import describe, docstring_of
 from seqlab.registry import KINDS
+from seqlab.source_signatures import module_file
 
 
 @pytest.fixture

@@ -1,0 +1,87 @@
+"""What can be told of a spec before torch, Lightning and datasets are imported, which takes long.
+
+``seqlab.config.resolve`` checks everything again, and more, once the parts are imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqlab import plugins, registry
+from seqlab.construct import split_spec, unknown_option
+from seqlab.errors import DataError, SeqlabError, nearest
+from seqlab.schema import check_value
+from seqlab.source_signatures import Option, options_of
+
+
+def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
+    """Refuse a wrong name or option of a part whose code is not imported yet.
+
+    Args:
+        kind: the part's kind.
+        spec: its name, or a mapping with ``name`` and options.
+        where: the config key, for messages.
+        given: how many leading arguments the builder supplies itself.
+
+    Raises:
+        SeqlabError: the name or an option is unknown, or a value does not fit.
+        DataError: a file that an option annotated ``Path`` or ``Paths`` names is not there.
+    """
+    name, values = split_spec(kind, spec, where)
+    declaration = plugins.declared(kind).get(name)
+    if name not in registry.available(kind):
+        try:
+            registry.get(kind, name)
+        except SeqlabError as error:
+            raise type(error)(f"{where}.name: {error}") from error
+    known = options_of(declaration.target) if declaration else None
+    if known is None:
+        return
+    options = dict(list(known.items())[given:])
+    for key, value in values.items():
+        if key not in options:
+            raise unknown_option(kind, name, key, options, where)
+        check_value(value, options[key].hint, f"{where}.{key}")
+        if _names_files(options[key]):
+            check_files(value, f"{where}.{key}")
+
+
+def check_files(paths: Any, key: str) -> None:
+    """Refuse paths of files that are not there.
+
+    Raises:
+        DataError: there is no such file; the nearest name in its folder is proposed.
+    """
+    for path in [paths] if isinstance(paths, str) else paths or ():
+        if not isinstance(path, str) or Path(path).expanduser().is_file():
+            continue
+        file = Path(path).expanduser()
+        if file.is_dir():
+            raise DataError(f"{path}: is a folder, not a file ({key})")
+        raise DataError(f"{path}: no such file ({key}){_nearest_file(file)}")
+
+
+def _nearest_file(file: Path) -> str:
+    """Which other file may be meant, as the end of a sentence."""
+    if not file.parent.is_dir():
+        return f"; the folder {file.parent} is not there either"
+    close = nearest(file.name, [other.name for other in file.parent.iterdir()])
+    return f", did you mean '{file.with_name(close)}'?" if close else ""
+
+
+def _names_files(option: Option) -> bool:
+    return bool(set(re.findall(r"\w+", option.annotation)) & {"Path", "Paths"})
+
+
+def parts_of(spec: Mapping[str, Any]) -> Sequence[tuple[str, Any, str]]:
+    """The parts of a run's or an evaluation's spec: kind, spec, key."""
+    encoder = spec.get("encoder") or {}
+    found = [("source", spec["source"], "source")] if spec.get("source") else []
+    if "cell" in encoder:
+        found.append(("cell", encoder["cell"], "encoder.cell"))
+    wrappers = encoder.get("wrappers") or ()
+    found += [("wrapper", w, f"encoder.wrappers[{i}]") for i, w in enumerate(wrappers)]
+    return [*found, *([("head", spec["head"], "head")] if "head" in spec else [])]
