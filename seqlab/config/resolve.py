@@ -9,7 +9,6 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import registry
-from seqlab.bundle.place import local_bundle
 from seqlab.config.before_import import check_part_unread, parts_of
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
@@ -48,8 +47,6 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     spec = check_fields(plain, _SPECS[verb], "")
     if "data" in spec:
         spec["data"] = _check_data(spec["data"])
-    if "bundle" in spec:
-        local_bundle(spec["bundle"])
     for kind, part, where in parts_of(spec):
         check_part_unread(kind, part, where, GIVEN[kind])
     if _SPECS[verb] is RunSpec:

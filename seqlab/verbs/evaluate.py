@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import progress
+from seqlab.bundle.place import local_bundle
 from seqlab.errors import ConfigError, OptionError, RunError, did_you_mean
 
 RESULT = "result.json"
@@ -29,6 +30,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         SeqlabError: the bundle, the data or the output is not as it should be; a label that the
             bundle does not know is a DataError that names the row.
     """
+    local_bundle(spec["bundle"])
     with progress.stage("starting", summary=False):
         from seqlab.bundle import load
     from seqlab.bundle.manifest import versions

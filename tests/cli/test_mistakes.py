@@ -66,7 +66,7 @@ EXACT = [
         ["optimizer=sgd", "optimizer.betas=[0.9,0.99]"],
         "optimizer.betas: unknown key, known: lr, momentum, name, nesterov, weight_decay",
     ),
-    (["optimizer.lr=fast"], "optimizer.lr: expected a number, got 'fast'"),
+    (["optimizer.lr=fast"], "optimizer.lr: expected a number above 0, got 'fast'"),
     (
         ["trainer.accelerator=gpuu"],
         (
