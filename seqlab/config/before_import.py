@@ -44,6 +44,7 @@ def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
     for key, value in values.items():
         if key not in options:
             raise unknown_option(kind, name, key, options, where)
+    for key, value in values.items():
         check_value(value, options[key].hint, f"{where}.{key}")
         if _names_files(options[key]):
             check_files(value, f"{where}.{key}")

@@ -67,11 +67,11 @@ class ClassificationHead(Head):
         target: TargetInfo,
         *,
         pooling: Any = "last",
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         hidden_size: int | None = None,
         activation: Any = "relu",
         class_weights: ClassWeights = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: Fraction = 0.0,
         threshold: float = 0.5,
         metrics: Sequence[Any] = (),
     ) -> None:

@@ -69,11 +69,11 @@ class TaggingHead(Head):
         *,
         crf: bool = False,
         scheme: str | None = None,
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
         hidden_size: int | None = None,
         activation: Any = "relu",
         class_weights: ClassWeights = None,
-        label_smoothing: float = 0.0,
+        label_smoothing: Fraction = 0.0,
         metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import progress
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.verbs.arguments import read_arguments
 
 CHOICES = {
@@ -50,6 +50,8 @@ def run(words: Sequence[str]) -> int:
     given = read_arguments(words, CHOICES, required=("input", "output"))
     if Path(given["output"]).resolve() == Path(given["input"]).resolve():
         raise ConfigError("output= is the input itself; give another path")
+    if not Path(given["input"]).exists():
+        raise DataError(f"{given['input']}: no such file")
     with progress.stage("starting", summary=False):
         from seqlab.compat.convert import read_layers, write_layers
 

@@ -46,7 +46,7 @@ def run(words: Sequence[str]) -> int:
     bundle = Path(given["bundle"])
     output = Path(given.get("output", f"{bundle.resolve()}-{form}"))
 
-    local_bundle(bundle)
+    local_bundle(given["bundle"])
     with progress.stage("starting", summary=False):
         from seqlab.bundle import load
         from seqlab.verbs import graphs

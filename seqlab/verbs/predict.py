@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from seqlab.bundle.place import local_bundle
 from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import format_of, make_format
 from seqlab.errors import ConfigError, DataError, did_you_mean
@@ -38,6 +39,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     source, output = str(spec.get("input", "-")), str(spec.get("output", "-"))
     given = spec.get("format") or ("text" if source == "-" else format_of(source, "format"))
     form = make_format(given, source, "format")
+    local_bundle(spec["bundle"])
     with _opened(source) as stream:
         from seqlab.bundle import load
         from seqlab.devices import global_settings, pick_device

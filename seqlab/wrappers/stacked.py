@@ -58,7 +58,7 @@ class Stacked(Layer):
     """
 
     def __init__(
-        self, layers: Sequence[Layer], *, residual: bool = False, dropout: float = 0.0
+        self, layers: Sequence[Layer], *, residual: bool = False, dropout: Fraction = 0.0
     ) -> None:
         super().__init__()
         if not layers:
@@ -224,7 +224,7 @@ class StackedWrapper(Wrapper):
         num_layers: int | None = None,
         layers: Sequence[Mapping[str, Any]] | None = None,
         residual: bool = False,
-        dropout: float = 0.0,
+        dropout: Fraction = 0.0,
     ) -> None:
         if layers is None:
             layers = [{}] * (check_value(num_layers, Count | None, "num_layers") or 2)
