@@ -41,7 +41,7 @@ def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
     if known is None:
         return
     options = dict(list(known.items())[given:])
-    for key, value in values.items():
+    for key in values:
         if key not in options:
             raise unknown_option(kind, name, key, options, where)
     for key, value in values.items():
