@@ -12,8 +12,9 @@ from typing import Any
 
 from seqlab import plugins, registry
 from seqlab.construct import split_spec, unknown_option
+from seqlab.data.batching import GivenData
 from seqlab.errors import DataError, SeqlabError, nearest
-from seqlab.schema import check_value
+from seqlab.schema import check_fields, check_value
 from seqlab.source_signatures import Option, options_of
 
 
@@ -48,6 +49,25 @@ def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
         check_value(value, options[key].hint, f"{where}.{key}")
         if _names_files(options[key]):
             check_files(value, f"{where}.{key}")
+
+
+def check_data_unread(data: Any) -> None:
+    """Refuse wrong keys and options of ``data`` whose parts are not imported yet.
+
+    Raises:
+        SeqlabError: a key or an option is unknown, or a value does not fit.
+    """
+    given = check_fields(data, GivenData, "data")
+    columns = [
+        ("feature", {"kind": "text", **spec}, f"data.features.{name}", 2)
+        for name, spec in given["features"].items()
+        if isinstance(spec, Mapping)
+    ]
+    for kind, spec, where, first in [*columns, ("target", dict(given["target"]), "data.target", 1)]:
+        name = spec.pop("kind", None)
+        spec.pop("column", None)
+        if name in registry.available(kind):
+            check_part_unread(kind, {"name": name, **spec}, where, first)
 
 
 def check_files(paths: Any, key: str) -> None:

@@ -9,7 +9,7 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import registry
-from seqlab.config.before_import import check_part_unread, parts_of
+from seqlab.config.before_import import check_data_unread, check_part_unread, parts_of
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
 from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
@@ -46,10 +46,11 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     _require_values(plain, "")
     spec = check_fields(plain, _SPECS[verb], "")
     if "data" in spec:
-        spec["data"] = _check_data(spec["data"])
+        check_data_unread(spec["data"])
     for kind, part, where in parts_of(spec):
         check_part_unread(kind, part, where, GIVEN[kind])
     if _SPECS[verb] is RunSpec:
+        spec["data"] = _check_data(spec["data"])
         encoder = spec["encoder"]
         encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
         encoder["wrappers"] = [

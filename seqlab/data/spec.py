@@ -13,11 +13,12 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.construct import all_options, construct
+from seqlab.data.batching import Batching, GivenData
 from seqlab.data.features.base import Feature
 from seqlab.data.part import ColumnPart
 from seqlab.data.targets.base import Target
 from seqlab.errors import ConfigError, UnknownNameError
-from seqlab.schema import Count, Flag, Name, Part, Whole, check_fields, check_value
+from seqlab.schema import Name, check_fields, check_value
 
 
 @dataclass(frozen=True)
@@ -84,31 +85,8 @@ def _read_column(
     return ColumnSpec(column, kind, options)
 
 
-@dataclass(frozen=True)
-class _Batching:
-    batch_size: Count = 32
-    eval_batch_size: Count | None = None
-    bucket: Flag = True
-    num_workers: Whole = 0
-    pin_memory: Flag = False
-    validation: Part | None = None
-    limit_train: Count | None = None
-    limit_validation: Count | None = None
-    limit_test: Count | None = None
-    split_seed: Whole = 0
-    max_length: Count | None = None
-    allow_empty: Flag = False
-    shuffle_buffer: Count = 10_000
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Given(_Batching):
-    features: Mapping[str, Any]
-    target: Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSpec(_Batching):
+class DataSpec(Batching):
     """Everything under ``data`` in a config.
 
     Args:
@@ -149,7 +127,7 @@ class DataSpec(_Batching):
         """
         if isinstance(mapping, DataSpec):
             return mapping
-        checked = check_fields(mapping, _Given, where)
+        checked = check_fields(mapping, GivenData, where)
         if not checked["features"]:
             raise ConfigError(
                 f"{where}.features: expected at least one feature's name with its options, got none"
@@ -170,7 +148,7 @@ class DataSpec(_Batching):
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as a plain dict that ``from_mapping`` reads back."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(_Batching)}
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(Batching)}
         features = {name: feature.to_dict() for name, feature in self.features.items()}
         return {"features": features, "target": self.target.to_dict(), **plain}
 

@@ -1,0 +1,36 @@
+"""How batches are made: the keys of ``data`` that can be checked without importing a part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqlab.schema import Count, Flag, Part, Whole
+
+
+@dataclass(frozen=True)
+class Batching:
+    """The keys of ``data`` that say how batches are made; see ``DataSpec``."""
+
+    batch_size: Count = 32
+    eval_batch_size: Count | None = None
+    bucket: Flag = True
+    num_workers: Whole = 0
+    pin_memory: Flag = False
+    validation: Part | None = None
+    limit_train: Count | None = None
+    limit_validation: Count | None = None
+    limit_test: Count | None = None
+    split_seed: Whole = 0
+    max_length: Count | None = None
+    allow_empty: Flag = False
+    shuffle_buffer: Count = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenData(Batching):
+    """All keys of ``data``, before its parts are looked at."""
+
+    features: Mapping[str, Any]
+    target: Mapping[str, Any]
