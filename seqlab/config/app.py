@@ -126,7 +126,7 @@ class App:
     def _run(self, spec: dict[str, Any], folder: Path, config: DictConfig) -> Any:
         """Call the verb, which says when the folder is its own, or has none of its own."""
         begin = partial(write_config, folder, self.subfolder, config)
-        with progress.stage("starting", summary=False):
+        with progress.stage("starting", summary=False, lines=False):
             run, keeps = self._verb_module.run, self._keeps_folder
         written: str | None = None
         try:

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from seqlab.layers.recurrent import Recurrent
 
 
-#: The folder that Hydra makes for the job is not kept.
-WRITES_NOTHING = True
-
-
 def run(spec: dict[str, Any], run_dir: Path) -> None:
     """Print a table: layer, cell, engine, why, and why not the others.
 
