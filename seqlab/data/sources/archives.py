@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from seqlab.errors import DataError
+from seqlab.files import reading
 
 #: The most bytes that the members asked for may have together.
 MAX_BYTES = 2 * 2**30
@@ -29,11 +30,9 @@ def read_members(archive: Path, patterns: Sequence[str], label: str) -> dict[str
     Raises:
         DataError: not an archive, a pattern matches nothing, or there is too much to read.
     """
-    opener = _zip_members if zipfile.is_zipfile(archive) else _tar_members
-    try:
+    with reading(label, DataError, "a readable zip or tar archive"):
+        opener = _zip_members if zipfile.is_zipfile(archive) else _tar_members
         found = dict(opener(archive, patterns, label))
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(f"{label}: not a readable zip or tar archive: {error}") from error
     for pattern in patterns:
         if not any(matches(name, pattern) for name in found):
             raise DataError(f"{label}: no file '{pattern}' in it")
