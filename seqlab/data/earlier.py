@@ -26,6 +26,4 @@ def _part(part: Any) -> Any:
     tokenizer = {**part["tokenizer"], "normalization": "none"}
     if part.get("kind") == "tokens":
         tokenizer["name"] = "tokens"
-    if tokenizer.get("name") == "unigram":
-        tokenizer.pop("min_count", None)
     return {**part, "tokenizer": tokenizer}

@@ -191,6 +191,7 @@ def test_unicode_form_by_default_and_switched_off():
     [
         ({"min_count": 3}, "min_count=3 leaves nothing but <unk>: the most frequent of the 2"),
         ({"name": "chars", "min_count": 9}, "of the 3 entries in the training rows is there 4"),
+        ({"name": "unigram", "min_count": 9}, "min_count=9 leaves nothing but <unk>: no character"),
         ({"name": "bpe", "vocab_size": 5}, "vocab_size=5 is too small: 4 marks and the 2"),
         ({"name": "unigram", "vocab_size": 5}, "characters of the training rows need 6 entries"),
         ({"name": "wordpiece", "vocab_size": 7}, "characters of the training rows need 8 entries"),
@@ -214,7 +215,11 @@ def test_trained_tokenizers_hold_no_more_entries_than_asked_for():
         ("chars", "tokens", "tokenizer: 'chars' splits text, and tokens are split already"),
         ({"name": "words", "min_count": 2}, "tokens", "'words' splits text, and tokens are"),
         ("tokens", "text", "tokenizer: 'tokens' takes text that is split already; choose kind"),
-        ({"name": "unigram", "min_count": 2}, "text", "'unigram' has no option 'min_count'"),
+        (
+            {"name": "chars", "mincount": 2},
+            "text",
+            "'chars' has no option 'mincount': did",
+        ),
         ({"normalization": "nfx"}, "text", "tokenizer.normalization: expected one of 'nfc'"),
         ({"vocab_size": 3}, "text", "tokenizer.vocab_size: expected an int of at least 5"),
         ({"lowercase": "yes"}, "text", "tokenizer.lowercase: expected true or false"),
@@ -224,6 +229,12 @@ def test_options_are_checked(spec, takes, message):
     with pytest.raises(OptionError) as caught:
         build_tokenizer(spec, takes=takes)
     assert message in str(caught.value)
+
+
+def test_characters_too_rare_for_a_unigram_vocabulary_are_unknown():
+    tokenizer = fit({"name": "unigram", "min_count": 2}, ["abc ab", "abq ab"])
+    assert tokenizer.encode(["q"]).values.tolist()[-1] == 1
+    assert 1 not in tokenizer.encode(["ab ba"]).values
 
 
 TRAIN = """

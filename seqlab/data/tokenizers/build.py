@@ -42,8 +42,8 @@ def build_tokenizer(
     tokenizer.spec = {"name": name, **options}
     if tokenizer.takes != takes:
         raise OptionError(
-            f"tokenizer: '{name}' splits text, and tokens are split already; leave out its name, "
-            "or choose kind: text"
+            f"tokenizer: '{name}' splits text, and tokens are split already; give its name as "
+            "'tokens', or choose kind: text"
             if takes == "tokens"
             else f"tokenizer: '{name}' takes text that is split already; choose kind: tokens"
         )

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as Pipeline
 from seqlab.data.ragged import Ragged
 from seqlab.data.splitting import SPACES
 from seqlab.data.tokenizers.base import Texts, VocabularyError
-from seqlab.data.tokenizers.counted import VocabularySize, most_frequent
+from seqlab.data.tokenizers.counted import VocabularySize
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK, UNK_ID, Escape, StandIn
 from seqlab.data.tokenizers.pipeline import Parts, PipelineTokenizer
 from seqlab.schema import Count
@@ -34,6 +34,8 @@ class TrainedTokenizer(PipelineTokenizer):
         marks: the entries with the first ids.
         vocab_size: the most entries, marks and single characters included; null for 8000, or
             as many as the characters of the training texts need.
+        min_count: what is seen less often in training does not count: pairs are not joined, and
+            for ``unigram``, which has no pairs, characters become ``<unk>``.
         **options: those of ``Tokenizer``.
     """
 
@@ -45,10 +47,12 @@ class TrainedTokenizer(PipelineTokenizer):
         marks: Sequence[str] = INPUT_MARKS,
         *,
         vocab_size: VocabularySize | None = None,
+        min_count: Count = 1,
         **options: Any,
     ) -> None:
         super().__init__(marks, **options)
         self.vocab_size = vocab_size
+        self.min_count = min_count
         self.escape = self._escape()
 
     @abstractmethod
@@ -56,12 +60,12 @@ class TrainedTokenizer(PipelineTokenizer):
         """Which text is written otherwise."""
 
     @abstractmethod
-    def train(self, texts: Texts, characters: Sequence[str], size: int) -> dict[str, Any]:
+    def train(self, texts: Texts, characters: Counter[str], size: int) -> dict[str, Any]:
         """The model's entries.
 
         Args:
             texts: all training texts.
-            characters: those in them, without white space, the most frequent first.
+            characters: how often each is there; white space is left out.
             size: how many entries at most.
         """
 
@@ -76,12 +80,11 @@ class TrainedTokenizer(PipelineTokenizer):
             )
         self.build(self.train(texts, characters, self.vocab_size or max(_DEFAULT_SIZE, needed)))
 
-    def _characters(self, texts: Texts) -> list[str]:
+    def _characters(self, texts: Texts) -> Counter[str]:
         normalizer, counts = self.parts().normalizer, Counter[str]()
         for chunk in texts():
-            text = "\n".join(chunk)
-            counts.update(normalizer.normalize_str(text))
-        return [character for character in most_frequent(counts) if not character.isspace()]
+            counts.update(normalizer.normalize_str("\n".join(chunk)))
+        return Counter({piece: count for piece, count in counts.items() if not piece.isspace()})
 
     def fitted(self, model: Any, trainer: Any, texts: Texts) -> dict[str, Any]:
         """The entries that a trainer of the library gives a model."""
@@ -123,26 +126,14 @@ class _SpacesMarked(TrainedTokenizer):
 
 
 class BPETokenizer(_SpacesMarked):
-    """Byte-pair encoding (Sennrich et al., 2016) over words with their spaces marked.
-
-    Args:
-        marks: the entries with the first ids.
-        min_count: pairs seen less often in training are not joined.
-        **options: those of ``TrainedTokenizer``.
-    """
-
-    def __init__(
-        self, marks: Sequence[str] = INPUT_MARKS, *, min_count: Count = 1, **options: Any
-    ) -> None:
-        super().__init__(marks, **options)
-        self.min_count = min_count
+    """Byte-pair encoding (Sennrich et al., 2016) over words with their spaces marked."""
 
     def model(self, content: Mapping[str, Any]) -> Any:
         """See the base class."""
         merges = [tuple(merge) for merge in content["merges"]]
         return models.BPE(vocab=dict(content["vocab"]), merges=merges, unk_token=UNK, fuse_unk=True)
 
-    def train(self, texts: Texts, _: Sequence[str], size: int) -> dict[str, Any]:
+    def train(self, texts: Texts, _: Counter[str], size: int) -> dict[str, Any]:
         """See the base class."""
         trainer = trainers.BpeTrainer(
             vocab_size=size,
@@ -166,14 +157,24 @@ class UnigramTokenizer(_SpacesMarked):
         entries = [(entry, float(score)) for entry, score in content["vocab"]]
         return models.Unigram(entries, unk_id=UNK_ID, byte_fallback=False)
 
-    def train(self, texts: Texts, _: Sequence[str], size: int) -> dict[str, Any]:
+    def train(self, texts: Texts, characters: Counter[str], size: int) -> dict[str, Any]:
         """See the base class."""
         marks = list(self.marks)
+        rare = {piece for piece, count in characters.items() if count < self.min_count}
+        if len(rare) == len(characters) > 0:
+            raise VocabularyError(
+                f"min_count={self.min_count} leaves nothing but <unk>: no character of the "
+                f"training rows is there more than {max(characters.values())} times"
+            )
         trainer = trainers.UnigramTrainer(
             vocab_size=size, special_tokens=marks, unk_token=UNK, show_progress=False
         )
         content = self.fitted(models.Unigram(), trainer, texts)
-        scored = [(e, round(s, _SCORE_DIGITS)) for e, s in content["vocab"] if e not in marks]
+        scored = [
+            (e, round(s, _SCORE_DIGITS))
+            for e, s in content["vocab"]
+            if e not in marks and not rare & set(e)
+        ]
         scored = sorted(_rungs_by_alphabet(scored), key=lambda pair: (-pair[1], pair[0]))
         return {"vocab": [*([mark, 0.0] for mark in marks), *map(list, scored)]}
 
@@ -193,20 +194,9 @@ class WordPieceTokenizer(TrainedTokenizer):
 
     The library numbers the ``##`` characters in the order of a hash table, which differs from
     run to run: naming all characters beforehand, in order, makes the result the same always.
-
-    Args:
-        marks: the entries with the first ids.
-        min_count: pairs seen less often in training are not joined.
-        **options: those of ``TrainedTokenizer``.
     """
 
     entries_a_character = 2
-
-    def __init__(
-        self, marks: Sequence[str] = INPUT_MARKS, *, min_count: Count = 1, **options: Any
-    ) -> None:
-        super().__init__(marks, **options)
-        self.min_count = min_count
 
     def _escape(self) -> Escape:
         return Escape(StandIn("##", f"(?<![^{SPACES}])##", "##"))
@@ -226,7 +216,7 @@ class WordPieceTokenizer(TrainedTokenizer):
         """See the base class."""
         return models.WordPiece(vocab=dict(content["vocab"]), unk_token=UNK)
 
-    def train(self, texts: Texts, characters: Sequence[str], size: int) -> dict[str, Any]:
+    def train(self, texts: Texts, characters: Counter[str], size: int) -> dict[str, Any]:
         """See the base class."""
         letters = sorted(characters)
         trainer = trainers.WordPieceTrainer(
