@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqlab.cells.base import Cell, next_state, state_fields
+from seqlab.cells.base import Cell, map_state, next_state, state_fields
 from seqlab.cells.chrono import check_chrono, reset_chrono
 from seqlab.cells.declaration import check_declaration, gate_tuple
 from seqlab.cells.noise import Noise, draw_noise
@@ -319,6 +319,8 @@ class GatedCell(Cell):
             output, new = zone_out(output, new, old, self.zoneout, keep)
         if self.weight_hr is not None and not self.projects_state:
             output = F.linear(output, self.weight_hr)
+        if new[0].dtype != old[0].dtype:  # products under autocast are of fewer digits
+            new = map_state(lambda after, before: after.to(before.dtype), new, old)
         return output, new
 
 

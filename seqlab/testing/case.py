@@ -23,6 +23,8 @@ from seqlab.wrappers.base import LayerFactory, Wrapper
 UNDER_TEST = "part-under-test"
 #: Rows and steps of the data that checks run on; odd, and all different from the widths.
 BATCH, STEPS = 4, 7
+#: Rows of the checks that look for what happens to some rows alone.
+MANY_ROWS = 33
 #: Features of the rows of ``tasks``, and of cells that are not given an ``input_size``.
 INPUT_WIDTH = 3
 
@@ -65,6 +67,14 @@ class LayerCase(Case):
 
     def make(self, **changes: Any) -> Layer:
         """A new layer with the part's own initial values; ``changes`` are options."""
+        raise NotImplementedError
+
+    def wide(self, size: int) -> Layer:
+        """A layer in inference mode with this many units; its weights grow smaller with them.
+
+        Raises:
+            SeqlabError: it cannot be built so wide.
+        """
         raise NotImplementedError
 
     def encoder_spec(self, name: str) -> dict[str, Any]:
@@ -130,6 +140,11 @@ class CellCase(LayerCase):
         """The cell run over time."""
         return Recurrent(self.new(**changes), engine=engine, reverse=reverse)
 
+    def wide(self, size: int) -> Layer:
+        """See ``LayerCase``."""
+        options = {**self.options, "hidden_size": size}
+        return CellCase(self.part, options).layer(scale=size**-0.5)
+
     def spec(self, name: str) -> dict[str, Any]:
         """The cell's node of a config."""
         return {"name": name, "hidden_size": self.hidden, **self.cell_options}
@@ -178,6 +193,13 @@ class WrapperCase(LayerCase):
     def make(self, **changes: Any) -> Layer:
         """The wrapped layer; ``changes`` are options of the cell inside."""
         return self.build(self.width, **changes)
+
+    def wide(self, size: int) -> Layer:
+        """See ``LayerCase``."""
+        same = self.width == self.inner["hidden_size"]
+        with seeded(0):
+            made = self.build(size if same else self.width, hidden_size=size)
+        return shaken(made, seed=1, scale=size**-0.5).double().eval()
 
     def encoder_spec(self, name: str) -> dict[str, Any]:
         """See ``LayerCase``."""

@@ -11,7 +11,7 @@ from seqlab.cells.base import Cell
 from seqlab.engines.over_time import at_time
 from seqlab.errors import ShapeError
 from seqlab.heads.states import leaves
-from seqlab.testing.case import BATCH, STEPS, CellCase
+from seqlab.testing.case import BATCH, MANY_ROWS, STEPS, CellCase
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, close_states, refused, require, same_shape
 from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
@@ -113,8 +113,8 @@ def arguments_stay_unchanged(case: CellCase) -> None:
 
     Catches: in-place operations on the state, such as ``state.cell.mul_(f)``.
     """
-    cell, x = case.cell(), case.data()
-    state = random_state(cell, BATCH)
+    cell, x = case.cell(), case.data(batch=MANY_ROWS)
+    state = random_state(cell, MANY_ROWS)
     projected = cell.project(x)
     given = {"x": x, **{f"state[{i}]": part for i, part in enumerate(leaves(state))}}
     if isinstance(projected, Tensor):

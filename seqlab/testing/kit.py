@@ -26,6 +26,7 @@ class Kind:
 def _cells() -> Kind:
     from seqlab.testing import cells, models
     from seqlab.testing.engine_runs import engine_checks
+    from seqlab.testing.extremes import EXTREME_CHECKS
     from seqlab.testing.layers import LAYER_CHECKS, SIZES
     from seqlab.testing.options import option_checks
     from seqlab.testing.pickling import PICKLING
@@ -41,6 +42,7 @@ def _cells() -> Kind:
             DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
+            EXTREME_CHECKS,
             PICKLING,
             STEP_CHECKS,
             engine_checks(part),
@@ -56,6 +58,7 @@ def _cells() -> Kind:
 
 def _wrappers() -> Kind:
     from seqlab.testing import models, wrappers
+    from seqlab.testing.extremes import EXTREME_CHECKS
     from seqlab.testing.layers import LAYER_CHECKS, SIZES
     from seqlab.testing.pickling import PICKLING
     from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
@@ -69,6 +72,7 @@ def _wrappers() -> Kind:
             DTYPES,
             LAYER_CHECKS,
             WEIGHT_CHECKS,
+            EXTREME_CHECKS,
             PICKLING,
             wrappers.WRAPPER_CHECKS,
             models.nesting_checks(part),

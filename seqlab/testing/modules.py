@@ -110,9 +110,20 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         raise Failure(f"the state dict of one instance does not fit another: {text}") from error
 
 
+def _memory(module: nn.Module) -> dict[int, str]:
+    """Where parameters and buffers lie, with their names; tensors without entries lie nowhere."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {t.untyped_storage().data_ptr(): name for name, t in named if t.numel()}
+
+
 def require_independent_copy(module: nn.Module) -> nn.Module:
-    """A deep copy, which must share no parameter with the module."""
+    """A deep copy, which must share no memory with the module."""
     twin = copy.deepcopy(module)
-    shared = {id(p) for p in module.parameters()} & {id(p) for p in twin.parameters()}
-    require(not shared, f"a deep copy shares {len(shared)} parameters with the original")
+    mine, theirs = _memory(module), _memory(twin)
+    shared = [name for place, name in mine.items() if place in theirs]
+    require(
+        not shared,
+        f"a deep copy shares the memory of {', '.join(shared[:3])} with the original",
+        shared=len(shared),
+    )
     return twin

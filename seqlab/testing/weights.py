@@ -8,9 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from seqlab.cells.base import map_state
 from seqlab.cells.gated import GatedCell
-from seqlab.heads.states import leaves
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, LayerCase
 from seqlab.testing.checks import Table
@@ -25,7 +23,8 @@ from seqlab.testing.modules import (
     through_safetensors,
 )
 from seqlab.testing.result import Numbers, Skip
-from seqlab.testing.sample import normal, random_state, run_with_gradients, seeded, weighted_sum
+from seqlab.testing.sample import normal, random_state, run_with_gradients, seeded
+from seqlab.testing.slopes import require_exact_gradients
 
 #: Runs early: what is not registered is in no copy, on no other device, in no other dtype.
 REGISTERED = Table()
@@ -142,51 +141,7 @@ def gradients_are_exact(case: LayerCase) -> Numbers:
     """
     layer, x = case.layer(), case.data(batch=2, steps=3)
     state = random_state(layer, 2)
-    ran = run_with_gradients(layer, x, state)
-    names = [name for name, gradient in ran.gradients.items() if gradient is not None]
-    directions = {name: torch.randn_like(ran.gradients[name]) for name in names}  # type: ignore[arg-type]
-    largest = 0.0
-    for name in names:
-        gradient = ran.gradients[name]
-        slope = float((gradient * directions[name]).sum().detach())  # type: ignore[operator]
-        measured = _measured_slope(layer, x, state, name, directions[name])
-        difference = abs(slope - measured) / max(1.0, abs(measured))
-        require(
-            difference < 1e-6,
-            f"gradient of {name}: along a random direction backward gives {slope:.6g}, finite "
-            f"differences give {measured:.6g}",
-            backward=slope,
-            measured=measured,
-        )
-        largest = max(largest, difference)
-    return {"difference": largest}
-
-
-def _measured_slope(
-    layer: torch.nn.Module, x: torch.Tensor, state: object, name: str, direction: torch.Tensor
-) -> float:
-    """The slope of the weighted sum along a direction of one tensor, by central differences."""
-    step, values = 1e-5, []
-    parameters = dict(layer.named_parameters())
-    for sign in (step, -step):
-        moved_x, moved_state = x, state
-        if name == "input":
-            moved_x = x + sign * direction
-        elif name.startswith("state["):
-            moved_state = _moved(state, int(name[6:-1]), sign * direction)
-        with torch.no_grad():
-            if name in parameters:
-                parameters[name].add_(sign * direction)
-            output, final = layer(moved_x, moved_state)
-            if name in parameters:
-                parameters[name].sub_(sign * direction)
-            values.append(float(weighted_sum([one(output), *leaves(final)])))
-    return (values[0] - values[1]) / (2 * step)
-
-
-def _moved(state: object, index: int, change: torch.Tensor) -> object:
-    counter = iter(range(1_000_000))
-    return map_state(lambda part: part + change if next(counter) == index else part, state)
+    return {"difference": require_exact_gradients(layer, x, state)}
 
 
 @WEIGHT_CHECKS.check()
@@ -209,7 +164,7 @@ def same_seed_same_weights(case: LayerCase) -> None:
         require(len(same) < len(states[0]), f"all {len(same)} tensors are the same under any seed")
 
 
-@WEIGHT_CHECKS.check(needs=("same_seed_same_weights",))
+@WEIGHT_CHECKS.check(needs=("same_seed_same_weights", "copies_are_independent"))
 def fresh_has_new_weights(case: LayerCase) -> Numbers:
     """``fresh()`` gives a layer of the same form with other weights, and leaves the first alone.
 
@@ -254,14 +209,20 @@ def copies_are_independent(case: LayerCase) -> Numbers:
 
     Catches: weights shared through closures or class attributes.
     """
-    layer, x = case.layer(), case.data()
-    expected = one(layer(x)[0])
-    twin = require_independent_copy(layer)
-    difference = close(one(twin(x)[0]), expected, "deep copy")
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter.zero_()
-    return {"difference": max(difference, close(one(layer(x)[0]), expected, "original"))}
+    x = case.data()
+    largest = 0.0
+    for changed in ("the copy", "the original"):
+        layer = case.layer()
+        expected = one(layer(x)[0])
+        twin = require_independent_copy(layer)
+        largest = max(largest, close(one(twin(x)[0]), expected, "deep copy"))
+        zeroed, kept = (twin, layer) if changed == "the copy" else (layer, twin)
+        with torch.no_grad():
+            for parameter in zeroed.parameters():
+                parameter.zero_()
+        what = f"after the weights of {changed} became 0, the other one"
+        largest = max(largest, close(one(kept(x)[0]), expected, what))
+    return {"difference": largest}
 
 
 @WEIGHT_CHECKS.check()

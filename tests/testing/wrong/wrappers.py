@@ -265,3 +265,34 @@ class KnowsState(Wrapper):
 
     def build(self, make_layer, input_size):
         return _KnowsState(make_layer(input_size))
+
+
+class _CutAtHoles(_Simple):
+    def forward(self, x_BTD, state=None, lengths=None, mask=None):
+        mask = combined_mask(x_BTD, lengths, mask)
+        if mask is not None:
+            full = mask.all(1)
+            x_BTD = torch.where(full[:, None, None], x_BTD, x_BTD.detach())
+        return self.layer(x_BTD, state, None, mask)
+
+
+class CutAtHoles(Wrapper):
+    """Rows with masked steps send no gradient back to their input."""
+
+    def build(self, make_layer, input_size):
+        return _CutAtHoles(make_layer(input_size))
+
+
+class _ClearsPadding(_Simple):
+    def forward(self, x_BTD, state=None, lengths=None, mask=None):
+        mask = combined_mask(x_BTD, lengths, mask)
+        if mask is not None and not x_BTD.requires_grad:
+            x_BTD[~mask] = 0.0
+        return self.layer(x_BTD, state, None, mask)
+
+
+class ClearsPadding(Wrapper):
+    """It clears the padding of the caller's input in place."""
+
+    def build(self, make_layer, input_size):
+        return _ClearsPadding(make_layer(input_size))
