@@ -22,7 +22,7 @@ from seqlab.construct import construct, split_spec
 from seqlab.heads.attention import Attention, Memory
 from seqlab.heads.checks import dropout as make_dropout
 from seqlab.heads.states import leaves
-from seqlab.layers.base import Layer
+from seqlab.layers.base import Layer, step_with
 from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import Encoded, EncoderInfo, State
 from seqlab.wrappers.base import LayerFactory, Wrapper
@@ -182,24 +182,25 @@ class DecoderNetwork(nn.Module):
         memory: Memory,
         state: DecoderState,
         mask_B: Tensor | None = None,
+        noise: Any = None,
     ) -> tuple[Tensor, DecoderState]:
         """Scores ``[B, K, V]`` after one token each of K answers a row.
 
-        The state has ``B * K`` rows. In training it runs the layer on a sequence of one step, so
-        that the cell's dropout is drawn anew at each step; ``mask_B`` (K = 1) says which rows
-        are still real.
+        The state has ``B * K`` rows. ``mask_B`` (K = 1) says which rows are still real, ``noise``
+        is ``sample_noise(...).at(t)``.
         """
         rows, answers = tokens_BK.shape
         x = self.dropout(self.embedding(tokens_BK.flatten()))
         x = torch.cat([x, *state.feed], dim=1)
-        if self.training:
-            mask = None if mask_B is None else mask_B.unsqueeze(1)
-            hidden, layer_state = self.layer(x.unsqueeze(1), state.layer, mask=mask)
-        else:
-            hidden, layer_state = self.layer.step(x, state.layer)
+        hidden, layer_state = step_with(self.layer, x, state.layer, noise, mask_B)
         readout = self._read(hidden.view(rows, answers, -1), memory)
         feed = (readout.flatten(0, 1).to(x.dtype),) if self.input_feeding else ()
         return self._scores(readout), DecoderState(layer_state, feed)
+
+    def sample_noise(self, rows: int, steps: int) -> Any:
+        """The layer's random masks for one answer a row, the same ones at all its steps."""
+        weight = self.embedding.weight
+        return self.layer.sample_noise(rows, steps, device=weight.device, dtype=weight.dtype)
 
     def _sees_padding(self) -> bool:
         """Whether a cell's penalty on its outputs would count padded steps."""

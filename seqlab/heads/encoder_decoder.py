@@ -202,6 +202,7 @@ class EncoderDecoderHead(Head):
         """Scores ``[B, U, V]``, one step at a time; own tokens where teacher forcing says so."""
         mixed = self.training and not self.forcing.always
         given = self.forcing.draw(inputs_BU) if mixed else torch.ones_like(mask_BU)
+        noise = self.decoder.sample_noise(*inputs_BU.shape)
         found: list[Tensor] = []
         for t in range(inputs_BU.shape[1]):
             token = inputs_BU[:, t : t + 1]
@@ -209,7 +210,8 @@ class EncoderDecoderHead(Head):
                 p = at_least_float32(found[-1].detach()).softmax(-1)
                 own = torch.multinomial(p.squeeze(1), 1)
                 token = torch.where(given[:, t : t + 1], token, own)
-            scores, state = self.decoder.step(token, memory, state, mask_BU[:, t])
+            drawn = None if noise is None else noise.at(t)
+            scores, state = self.decoder.step(token, memory, state, mask_BU[:, t], drawn)
             found.append(scores)
         return torch.cat(found, dim=1)
 

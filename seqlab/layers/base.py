@@ -78,7 +78,9 @@ class Layer(nn.Module, ABC):
         """``[B, S]``: the last layer's hidden part of a final state, directions joined."""
 
     @abstractmethod
-    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+    def step(
+        self, x_BD: Tensor, state: State, noise: Any = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """One step: ``[B, D]`` to ``[B, E]``.
 
         Args:
@@ -86,6 +88,8 @@ class Layer(nn.Module, ABC):
             state: the state before it.
             noise: its random masks, ``sample_noise(...).at(t)``; without them nothing is random,
                 in training neither.
+            mask: ``[B]`` bool, True = real; other rows keep their state and give zeros. None when
+                all are real.
 
         Raises:
             EngineError: the layer needs the future (it runs backward in time).
@@ -176,9 +180,13 @@ class Layer(nn.Module, ABC):
             cell.apply_constraints()
 
 
-def step_with(layer: Layer, x_BD: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
-    """One step of a layer, with its noise where there is some."""
-    return layer.step(x_BD, state) if noise is None else layer.step(x_BD, state, noise)
+def step_with(
+    layer: Layer, x_BD: Tensor, state: State, noise: Any, mask: Tensor | None
+) -> tuple[Tensor, State]:
+    """One step of a layer, with noise and mask where there are any."""
+    if noise is None and mask is None:
+        return layer.step(x_BD, state)
+    return layer.step(x_BD, state, noise, mask)
 
 
 def check_input(x_BTD: Tensor, input_size: int, owner: str) -> None:

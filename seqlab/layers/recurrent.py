@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell, check_state
+from seqlab.cells.base import Cell, check_state, map_state
 from seqlab.construct import check_options
+from seqlab.engines.over_time import select
 from seqlab.engines.plan import Plan, check_engine_name, choose, complete, note_call, one_step
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
@@ -143,11 +144,18 @@ class Recurrent(Layer):
         hidden: Tensor = state[0]
         return hidden
 
-    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+    def step(
+        self, x_BD: Tensor, state: State, noise: Any = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """One step of the cell; see ``Layer.step``."""
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
+        if mask is not None:
+            x_BD = x_BD.masked_fill(~mask.unsqueeze(-1), 0.0)
         output, after = one_step(self.engine, self.cell, x_BD, state, noise)
+        if mask is not None:
+            after = map_state(lambda new, old: select(mask, new, old), after, state)
+            output = select(mask, output, torch.zeros_like(output))
         self._remember_activity(output)
         return output, after
 

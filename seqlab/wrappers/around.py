@@ -81,9 +81,13 @@ class Around(Layer):
         """That of the inner layer."""
         return self.layer.final_output(state)
 
-    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+    def step(
+        self, x_BD: Tensor, state: State, noise: Any = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """One step of the inner layer, combined with its input; see ``Layer.step``."""
-        output, final = step_with(self.layer, x_BD, state, noise)
+        output, final = step_with(self.layer, x_BD, state, noise, mask)
+        if mask is not None:
+            x_BD = x_BD.masked_fill(~mask.unsqueeze(-1), 0.0)
         return self.combine(x_BD, output), final
 
     def sample_noise(

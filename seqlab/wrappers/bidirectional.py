@@ -179,9 +179,11 @@ class Bidirectional(Layer):
             return merged
         return torch.cat([forward, backward], -1)
 
-    def step(self, x_BD: Tensor, state: State, noise: Any = None) -> tuple[Tensor, State]:
+    def step(
+        self, x_BD: Tensor, state: State, noise: Any = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Refused: the backward layer needs the future."""
-        del x_BD, state, noise
+        del x_BD, state, noise, mask
         raise refuse_streaming("Bidirectional")
 
     @property

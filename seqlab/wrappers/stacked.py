@@ -165,15 +165,21 @@ class Stacked(Layer):
         return self._parts()[-1].final_output(state[-1])
 
     def step(
-        self, x_BD: Tensor, state: State, noise: StackedNoise | None = None
+        self,
+        x_BD: Tensor,
+        state: State,
+        noise: StackedNoise | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """One step through all layers; see ``Layer.step``."""
         parts = self._parts()
         noise = noise or StackedNoise((None,) * len(parts), (None,) * len(parts))
         value, finals = x_BD, []
-        for layer, before, inner, mask in zip(parts, state, *noise, strict=True):
-            dropped = value if mask is None else value * mask
-            output, final = step_with(layer, dropped, before, inner)
+        if mask is not None:
+            value = value.masked_fill(~mask.unsqueeze(-1), 0.0)
+        for layer, before, inner, kept in zip(parts, state, *noise, strict=True):
+            dropped = value if kept is None else value * kept
+            output, final = step_with(layer, dropped, before, inner, mask)
             value = output + value if self._adds_input(layer) else output
             finals.append(final)
         return value, tuple(finals)

@@ -105,3 +105,22 @@ def test_penalties_of_outputs_count_steps_too():
     whole = layer.regularization_loss()
     stepped(layer, None)
     torch.testing.assert_close(layer.regularization_loss(), whole)
+
+
+@pytest.mark.parametrize("wrap", ["plain", "residual", "stacked"])
+def test_masked_steps_keep_the_state_and_give_zeros(wrap):
+    layer = seqlab.LSTM(WIDTH, WIDTH)
+    if wrap == "residual":
+        layer = seqlab.Residual(layer)
+    elif wrap == "stacked":
+        layer = seqlab.Stacked([layer, seqlab.GRU(WIDTH, WIDTH)], residual=True, dropout=0.5)
+    layer = layer.double().eval()
+    mask = torch.tensor([[1, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]]).bool()
+    poisoned = X.masked_fill(~mask.unsqueeze(-1), float("nan"))
+    whole, final = layer(X, mask=mask)
+    state, outputs = layer.initial_state(BATCH), []
+    for t in range(STEPS):
+        output, state = layer.step(poisoned[:, t], state, mask=mask[:, t])
+        outputs.append(output)
+    torch.testing.assert_close(torch.stack(outputs, 1), whole)
+    torch.testing.assert_close(layer.final_output(state), layer.final_output(final))
