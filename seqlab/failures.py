@@ -60,7 +60,7 @@ def machine_failure(error: BaseException) -> MachineError | None:
     if number == errno.ENOMEM or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return MachineError(_memory_text(text))
     if number in _NO_ROOM:
-        name = getattr(error, "filename", None) or "a file"
+        name = getattr(error, "filename", None) or "the output"
         return cannot_write(name, OSError(number, os.strerror(number)))
     return (
         _known_text(error, text)
