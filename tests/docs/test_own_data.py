@@ -1,0 +1,56 @@
+"""Every block of the page on own data runs, in order, in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from seqlab import plugins
+
+PAGE = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text("utf-8")
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What each block printed."""
+    folder = tmp_path_factory.mktemp("own-data")
+    binaries = Path(sys.executable).parent
+    path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
+    outputs = []
+    for language, code in BLOCK.findall(PAGE):
+        command = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
+        outputs.append(done.stdout)
+    return outputs
+
+
+def answers(output):
+    return [json.loads(line) for line in output.splitlines() if line.startswith('{"input"')]
+
+
+def test_the_blocks_do_what_the_page_says(printed):
+    films, skipped, people, python = printed
+    assert [answer["input"]["id"] for answer in answers(films)] == list("123456")
+    assert answers(films)[0]["input"]["text"] == "a moving, funny film"
+    assert skipped.split() == ["2", "1"]
+    (answer,) = answers(people)
+    assert answer["input"] == {"tokens": ["Ada", "sang"]}
+    assert len(answer["tags"]) == 2
+    assert python.strip() == "2"
+
+
+@pytest.mark.parametrize("kind", ["format", "feature", "target"])
+def test_the_page_names_every_part(kind):
+    for part in plugins.declared(kind).values():
+        if part.distribution == plugins.BUILT_IN:
+            assert f"`{part.name}`" in PAGE, part.name
