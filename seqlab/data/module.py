@@ -14,13 +14,13 @@ from seqlab import progress
 from seqlab.data.checks import Where
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
-from seqlab.data.opening import open_views
 from seqlab.data.order import Indices, evaluation_batches, training_batches
 from seqlab.data.part import Column
 from seqlab.data.processor import Processor, fit_columns
+from seqlab.data.row_views import Columns, NumberedRow, StreamView, View, value_of
 from seqlab.data.sources.base import Source
 from seqlab.data.spec import DataSpec
-from seqlab.data.views import Columns, NumberedRow, StreamView, View, value_of
+from seqlab.data.split_views import open_views
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.types import Batch, DataInfo
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seqlab.data.bounded_json import read_json, write_json
 from seqlab.data.checks import Where, show
 from seqlab.data.earlier import upgraded
 from seqlab.data.encoded import EncodedRows, Example
@@ -23,7 +24,6 @@ from seqlab.data.ragged import Ragged
 from seqlab.data.restoring import restoring
 from seqlab.data.spec import DataSpec
 from seqlab.data.statistics import fit_statistics, plain_statistics, read_statistics
-from seqlab.data.storage import read_json, write_json
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.errors import BundleError, DataError

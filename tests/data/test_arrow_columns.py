@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from seqlab.data import checks
 from seqlab.data.arrow import rows_of
-from seqlab.data.views import MemoryView
+from seqlab.data.row_views import MemoryView
 
 
 def plain(rows):

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 
 from tokenizers import normalizers
 
+from seqlab.data.bounded_json import read_json, write_json
 from seqlab.data.ragged import Ragged
 from seqlab.data.restoring import restoring
-from seqlab.data.storage import read_json, write_json
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
 from seqlab.errors import DataError
 from seqlab.schema import Count, Flag

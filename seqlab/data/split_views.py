@@ -7,9 +7,9 @@ from functools import partial
 
 import datasets
 
+from seqlab.data.row_views import MemoryView, StreamView, View
 from seqlab.data.sources.base import SPLITS, Source
 from seqlab.data.spec import DataSpec
-from seqlab.data.views import MemoryView, StreamView, View
 from seqlab.errors import DataError, did_you_mean
 
 
