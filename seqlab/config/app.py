@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,15 @@ from seqlab.config.job_folder import (
     refuse_taken,
     write_config,
 )
+from seqlab.config.key_hints import full_key
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
 from seqlab.console import is_primary
-from seqlab.errors import ConfigError, SeqlabError
+from seqlab.errors import ConfigError, SeqlabError, nearest
 
 VERSION_BASE = "1.3"
+#: The primary config that has all groups; others may begin with it.
+RUNS = "config"
 
 
 class App:
@@ -62,7 +65,7 @@ class App:
             that shows later does not keep the other jobs of a sweep from running.
         """
         parser = get_args_parser()
-        arguments = _parse(parser, [expand(word) for word in words])
+        arguments = _parse(parser, [expand(word) for word in words], lambda: self._names()[""])
         setbase(VERSION_BASE)
         search_path.install()
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
@@ -165,16 +168,20 @@ class App:
         folder = main_folder()
         groups = {
             group.name: sorted(file.stem for file in group.glob("*.yaml"))
-            for group in folder.iterdir()
-            if group.is_dir()
+            for group in sorted(folder.iterdir())
+            if group.is_dir() and group.name != "hydra"
         }
         primary = OmegaConf.load(folder / f"{self.config_name}.yaml")
         keys = [str(key) for key in primary if key not in {"defaults", "hydra"}]
-        return {**groups, "": sorted({*groups, *keys})}
+        used = groups if RUNS in (self.config_name, *map(str, primary.defaults)) else {}
+        return {**groups, "": sorted({*used, *keys})}
 
 
-def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+def _parse(
+    parser: argparse.ArgumentParser, words: list[str], keys: Callable[[], list[str]]
+) -> argparse.Namespace:
     """Hydra's own options; what argparse would print on several lines becomes one error."""
+    _refuse_dashed_keys(parser, words, keys)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -189,6 +196,27 @@ def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namesp
     if arguments.experimental_rerun is not None:
         raise ConfigError("--experimental-rerun reads a pickle file, which could run any code")
     return arguments
+
+
+def _refuse_dashed_keys(
+    parser: argparse.ArgumentParser, words: list[str], keys: Callable[[], list[str]]
+) -> None:
+    """Keys with dashes, as other programs have them: say how they are given here."""
+    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001
+    for word, after in zip(words, [*words, ""][1:], strict=True):
+        name, equals, value = word.partition("=")
+        if not name.startswith("--") or name in known:
+            continue
+        key = name.lstrip("-").replace("-", "_")
+        given = value if equals else after if after and "=" not in after else "VALUE"
+        if key in keys():
+            raise ConfigError(f"{word}: keys are given without dashes: {key}={given}")
+        if close := nearest(name, known):
+            raise ConfigError(f"{word}: there is no such option, did you mean '{close}'?")
+        raise ConfigError(
+            f"{word}: there is no such option; keys are given without dashes: "
+            f"{full_key(key, given)}"
+        )
 
 
 def _refuse_processes(spec: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from omegaconf.errors import (
 )
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
+from seqlab.config.key_hints import full_keys
 from seqlab.config.search_path import PARTS
 from seqlab.errors import ConfigError, did_you_mean, nearest
 
@@ -46,7 +47,7 @@ def translate(error: BaseException, groups: dict[str, list[str]]) -> ConfigError
     """
     for cause in _chain(error):
         if isinstance(cause, OverrideParseException):
-            return _bad_syntax(cause)
+            return _bad_syntax(cause, groups)
         if isinstance(cause, MissingConfigException):
             return _missing_config(cause, groups)
         if isinstance(cause, ConfigKeyError | ConfigAttributeError):
@@ -66,10 +67,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     return reversed(found)
 
 
-def _bad_syntax(error: OverrideParseException) -> ConfigError:
+def _bad_syntax(error: OverrideParseException, groups: dict[str, list[str]]) -> ConfigError:
     word = error.override
     if word and "=" not in word and not word.startswith("~"):
-        return ConfigError(f"'{word}' is not an override: expected key=value or group=choice")
+        meant = [f"{group}={word}" for group, names in groups.items() if group and word in names]
+        hint = f", did you mean {' or '.join(meant[:3])}?" if meant else ""
+        if word in groups[""]:
+            hint = f"; no space may stand around '=': {word}=..."
+        return ConfigError(f"'{word}' is not an override: expected key=value or group=choice{hint}")
     reason = one_line(error.message.splitlines()[0]) if error.message else "bad syntax"
     return ConfigError(
         f"cannot read the override '{word}': {reason}; "
@@ -98,6 +103,8 @@ def _unknown_key(
 ) -> ConfigError:
     key = str(error.full_key or error.key)
     parent, _, last = key.rpartition(".")
+    if not parent and "source" in groups[""] and (meant := full_keys(key)):
+        return ConfigError(f"{key}: unknown key or group, did you mean {meant}?")
     if not parent:
         return ConfigError(f"{key}: unknown key or group, {did_you_mean(key, groups[''])}")
     names = [str(name) for name in error.parent_node or ()] if error.parent_node else []

@@ -139,7 +139,7 @@ def _by_key(words: list[str]) -> dict[str, str]:
 
 def _parsed(word: str) -> Override | None:
     try:
-        return OverridesParser.create().parse_override(word)
+        return OverridesParser.create().parse_overrides([word])[0]
     except OverrideParseException:
         return None  # Hydra will say what is wrong with it
 

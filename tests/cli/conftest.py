@@ -64,7 +64,9 @@ def trained(monkeypatch):
     """The specs and folders that the verb `train` is called with, instead of training."""
     calls = []
 
-    def run(spec, run_dir):
+    def run(spec, run_dir, begin=None):
+        if begin is not None:
+            begin()
         calls.append((spec, run_dir))
         return {"objective": 0.5}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 TRAINER = (
@@ -108,7 +110,35 @@ EXACT = [
     (["+cell=gru"], "cell: the group has a choice already; give cell=NAME without '+'"),
     (["--config-dir", "nowhere"], "Additional config directory '{cwd}/nowhere' not found"),
     (["--config-name", "mine"], "there is no config named 'mine' (option --config-name)"),
-    (["--fooo"], "unrecognized arguments: --fooo; see `seqlab --help`"),
+    (
+        ["--zzzzz"],
+        "--zzzzz: there is no such option; keys are given without dashes: zzzzz=VALUE",
+    ),
+    (["--seed", "3"], "--seed: keys are given without dashes: seed=3"),
+    (["--experiment", "g2p"], "--experiment: keys are given without dashes: experiment=g2p"),
+    (["--cell=gru"], "--cell=gru: keys are given without dashes: cell=gru"),
+    (
+        ["--batch-size", "8"],
+        "--batch-size: there is no such option; keys are given without dashes: data.batch_size=8",
+    ),
+    (["--multirn"], "--multirn: there is no such option, did you mean '--multirun'?"),
+    (["lr=0.1"], "lr: unknown key or group, did you mean optimizer.lr=...?"),
+    (["batch_size=8"], "batch_size: unknown key or group, did you mean data.batch_size=...?"),
+    (["epochs=3"], "epochs: unknown key or group, did you mean trainer.max_epochs=...?"),
+    (
+        ["g2p"],
+        (
+            "'g2p' is not an override: expected key=value or group=choice, did you mean "
+            "experiment=g2p or source=g2p?"
+        ),
+    ),
+    (
+        ["seed", "=3"],
+        (
+            "'seed' is not an override: expected key=value or group=choice; no space may stand "
+            "around '=': seed=..."
+        ),
+    ),
     (
         ["-m", "--cfg", "job"],
         "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified",
@@ -189,6 +219,7 @@ def test_no_bundle(command, verb, tmp_path):
 
 
 def test_two_runs_in_one_folder_and_the_first_stays_untouched(train, tmp_path):
+    sys.modules["seqlab.verbs.train"].KEEPS_FOLDER = True
     folder = tmp_path / "run"
     assert train("hydra.run.dir=run").code == 0
     (folder / "result.json").write_text("{}")
