@@ -157,6 +157,15 @@ def _distribution(point: metadata.EntryPoint) -> str:
     return point.dist.name if point.dist else "unknown"
 
 
+def groups() -> dict[str, list[str]]:
+    """The entry-point groups ``seqlab.*`` there are, and the distributions that declare in them."""
+    found: dict[str, set[str]] = {}
+    for point in _all_points():
+        if not disabled(_distribution(point)):
+            found.setdefault(point.group, set()).add(_distribution(point))
+    return {group: sorted(owners) for group, owners in sorted(found.items())}
+
+
 def config_packages() -> list[tuple[str, str]]:
     """Config folders that plugins declare: (distribution, importable package) pairs."""
     pairs = [
@@ -181,6 +190,7 @@ __all__ = [
     "declared",
     "disabled",
     "distribution_of",
+    "groups",
     "refresh",
     "version_of",
 ]

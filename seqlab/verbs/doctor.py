@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from seqlab import plugins
 from seqlab.config import folders
-from seqlab.errors import ConfigError
+from seqlab.errors import ConfigError, did_you_mean
 from seqlab.registry import KINDS
 from seqlab.verbs.arguments import read_arguments
 
@@ -95,6 +95,15 @@ def _parts() -> Iterator[Finding]:
             else:
                 key = f"{part.distribution} {part.version}"
                 owners[key] = owners.get(key, 0) + 1
+    known = [*(f"seqlab.{kind}" for kind in KINDS), plugins.CONFIG_GROUP]
+    for group, distributions in plugins.groups().items():
+        if group not in known:
+            yield Finding(
+                WARNING,
+                "plugin",
+                f"{' and '.join(distributions)}: entry points of the unknown group {group} are "
+                f"not read, {did_you_mean(group, known)}",
+            )
     for owner, count in sorted(owners.items()):
         yield Finding(OK, "parts", f"{count} of {owner}")
 

@@ -181,3 +181,22 @@ def test_light_verbs_import_nothing_heavy_and_start_within_a_second(verb):
         )
         assert done.stderr == "[]\n"
     assert 0 < min(seconds) < 1.0
+
+
+def test_doctor_names_entry_points_of_groups_that_nobody_reads(command, tmp_path, monkeypatch):
+    info = tmp_path / "misspelt_parts-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: misspelt-parts\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[seqlab.cel]\nmine = misspelt_parts:Mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins.refresh()
+    try:
+        outcome = command("doctor")
+    finally:
+        monkeypatch.undo()
+        plugins.refresh()
+    assert outcome.code == 0
+    assert (
+        "misspelt-parts: entry points of the unknown group seqlab.cel are not read, "
+        "did you mean 'seqlab.cell'?"
+    ) in outcome.out
