@@ -6,6 +6,9 @@ anywhere goes on exactly where it was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -63,9 +66,24 @@ def subset(count: int, limit: int | None, seed: int) -> Indices:
     return np.sort(np.random.default_rng([seed, 1]).permutation(count)[:limit])
 
 
-def held_out(count: int, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Which of ``count`` training rows become validation rows, at least one of them."""
+def held_out(
+    count: int, fraction: float, seed: int, classes: Sequence[Any] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Which of ``count`` training rows become validation rows, at least one of them.
+
+    Where each row has a class, every class has its share of them, as near as whole rows allow.
+
+    >>> chosen = held_out(20, 0.2, 0, ["often"] * 15 + ["seldom"] * 5)
+    >>> int(chosen[:15].sum()), int(chosen[15:].sum())
+    (3, 1)
+    """
     size = max(1, round(count * fraction))
     chosen = np.zeros(count, dtype=np.bool_)
-    chosen[np.random.default_rng([seed, 0]).permutation(count)[:size]] = True
+    order = np.random.default_rng([seed, 0]).permutation(count)
+    places = np.arange(size)
+    if classes is not None:
+        numbers = np.unique([str(name) for name in classes], return_inverse=True)[1]
+        order = order[np.argsort(numbers[order], kind="stable")]
+        places = ((places + 0.5) * count / size).astype(np.int64)  # evenly, class after class
+    chosen[order[places]] = True
     return chosen

@@ -59,8 +59,20 @@ class View(ABC):
         """All rows of the source's split; of a stream with a limit no more than that."""
 
     @abstractmethod
-    def divide(self, fraction: float, seed: int) -> tuple[View, View]:
-        """These rows as training and validation rows."""
+    def divide(self, fraction: float, seed: int, label: str | None) -> tuple[View, View]:
+        """These rows as training and validation rows.
+
+        Args:
+            fraction: the share of validation rows.
+            seed: which rows these are.
+            label: the column with the row's class, of which each gives its share.
+        """
+
+    def classes(self, label: str | None) -> list[Any] | None:
+        """The class of each row, where a column holds it."""
+        if label is None:
+            return None
+        return [name for columns, _ in self.chunks([label]) for name in columns[label]]
 
     @abstractmethod
     def limit(self, count: int | None, seed: int) -> View:
@@ -132,9 +144,11 @@ class MemoryView(View):
         """See the base class."""
         return MemoryView(self.data, self.locate)
 
-    def divide(self, fraction: float, seed: int) -> tuple[MemoryView, MemoryView]:
-        """These rows as training and validation rows."""
-        chosen = held_out(len(self.data), fraction, seed)
+    def divide(
+        self, fraction: float, seed: int, label: str | None
+    ) -> tuple[MemoryView, MemoryView]:
+        """See the base class."""
+        chosen = held_out(len(self.data), fraction, seed, self.whole().classes(label))
         return (
             MemoryView(self.data, self.locate, np.flatnonzero(~chosen)),
             MemoryView(self.data, self.locate, np.flatnonzero(chosen)),
@@ -231,9 +245,11 @@ class StreamView(View):
         """See the base class."""
         return self if self._first is not None else StreamView(self.data, self.locate)
 
-    def divide(self, fraction: float, seed: int) -> tuple[StreamView, StreamView]:
-        """These rows as training and validation rows; counts them, which is one more pass."""
-        chosen = held_out(len(self), fraction, seed)
+    def divide(
+        self, fraction: float, seed: int, label: str | None
+    ) -> tuple[StreamView, StreamView]:
+        """See the base class; it takes a pass to count the rows, and one to see their classes."""
+        chosen = held_out(len(self), fraction, seed, self.classes(label))
         return (
             StreamView(self.data, self.locate, ~chosen),
             StreamView(self.data, self.locate, chosen),

@@ -99,9 +99,10 @@ def _used(spec: DataSpec) -> dict[str, str | None]:
 def _hold_out(views: dict[str, View], train: View, spec: DataSpec) -> None:
     """Divide the training rows into training and validation rows."""
     count = len(train)
+    label = spec.target.column if spec.target.kind == "label" else None
     if count < 2:
         raise DataError(f"data.validation={spec.validation} leaves no training row of {count}")
-    rest, held = train.divide(spec.validation or 0.0, spec.split_seed)
+    rest, held = train.divide(spec.validation or 0.0, spec.split_seed, label)
     for name, view in (("train", rest), ("validation", held)):
         if not len(view):
             raise DataError(f"data.validation={spec.validation} leaves no {name} row of {count}")

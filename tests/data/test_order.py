@@ -60,3 +60,15 @@ def test_subsets_and_held_out_rows_are_fixed_by_their_seed():
     assert chosen.tolist() != subset(100, 10, 1).tolist()
     assert held_out(200, 0.1, 0).sum() == 20
     assert held_out(3, 0.01, 0).sum() == 1
+
+
+def test_rows_held_out_have_their_share_of_each_class():
+    names = ["a"] * 60 + ["b"] * 30 + ["c"] * 10
+    drawn = np.random.default_rng(1).permutation(names).tolist()
+    chosen = held_out(100, 0.1, 0, drawn)
+    kept = [name for name, out in zip(drawn, chosen, strict=True) if out]
+    assert sorted(kept) == ["a"] * 6 + ["b"] * 3 + ["c"]
+    assert (held_out(100, 0.1, 0, drawn) == chosen).all()
+    assert (held_out(100, 0.1, 1, drawn) != chosen).any()
+    # more classes than places
+    assert held_out(50, 0.04, 0, [str(row) for row in range(50)]).sum() == 2
