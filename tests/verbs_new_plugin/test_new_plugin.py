@@ -138,6 +138,7 @@ def installed(tmp_path_factory):
     quick = ("--no-deps", "--no-build-isolation", "--disable-pip-version-check")
     places = [str(folder / kind) for kind in KINDS]
     run("pip", "install", "--quiet", *quick, "--target", str(folder / "site"), *places)
+    run.folder = folder
     return run
 
 
@@ -177,8 +178,11 @@ def test_a_cell_trains(installed):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_trains_and_passes_its_tests(installed, kind):
     words = FORMS[kind].train.format(name=f"fresh_{kind}").split()[1:]
-    installed(
-        "seqlab", *words, "source.rows=200", "trainer.max_epochs=1", f"hydra.run.dir={kind}-run"
-    )
+    size = "source.rows=200"
+    if kind == "format":  # trains on a file of the user's
+        size = f"source.path={installed.folder / 'rows.fresh_format'}"
+        rows = (f"{word} film|{word}\n" for word in ["good", "bad"] * 20)
+        (installed.folder / "rows.fresh_format").write_text("".join(rows))
+    installed("seqlab", *words, size, "trainer.max_epochs=1", f"hydra.run.dir={kind}-run")
     out = installed("pytest", "-q", "-p", "no:cacheprovider", kind)
     assert " passed" in out.splitlines()[-1]
