@@ -13,7 +13,7 @@ class AdamWSpec:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
     name: Literal["adamw"]
-    lr: Positive = 1e-3
+    lr: Positive = 3e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.01
@@ -24,7 +24,7 @@ class AdamSpec:
     """Adam (Kingma and Ba, 2015); ``weight_decay`` adds to the gradient."""
 
     name: Literal["adam"]
-    lr: Positive = 1e-3
+    lr: Positive = 3e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0

@@ -66,7 +66,7 @@ class ClassificationHead(Head):
         encoder: EncoderInfo,
         target: TargetInfo,
         *,
-        pooling: Any = "last",
+        pooling: Any = ("last", "max"),
         dropout: Fraction = 0.0,
         hidden_size: int | None = None,
         activation: Any = "relu",

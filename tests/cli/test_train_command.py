@@ -21,7 +21,7 @@ def test_the_spec_has_the_documented_form_and_is_plain(train):
     spec = spec_of(train)
     assert spec == json.loads(json.dumps(spec))
     assert list(spec["encoder"]["cell"].items()) == [("name", "lstm"), ("hidden_size", 128)]
-    assert spec["encoder"]["wrappers"] == []
+    assert spec["encoder"]["wrappers"] == [{"name": "bidirectional", "merge_mode": "concat"}]
     assert spec["source"] == {"name": "toy", "path": "x.csv"}
     assert spec["head"] == {"name": "toy_head"}
     assert spec["data"]["target"] == {"column": "label", "kind": "label"}

@@ -117,7 +117,7 @@ def test_output_of_a_run(tmp_path, capsys):
 
 def test_encoder_decoder_run(tmp_path):
     result = train(pairs_spec(tmp_path), tmp_path / "run")
-    assert result.values["monitor"] == {"name": "token_error_rate", "mode": "min"}
+    assert result.values["monitor"] == {"name": "token_error_rate_capped", "mode": "min"}
     assert "baseline" not in result.values
     assert isinstance(seqlab.load(tmp_path / "run" / "bundle").predict("xyz")[0]["text"], str)
 
