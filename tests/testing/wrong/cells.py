@@ -118,6 +118,7 @@ class WrongBackward(Cell):
 
     def step(self, projected_t, state, noise=None):
         hidden = _DoubledBackward.apply(self.input(projected_t) + self.recurrent(state.hidden))
+        hidden = hidden.to(state.hidden.dtype)
         return hidden, HiddenState(hidden)
 
 
@@ -282,7 +283,8 @@ class ForgetsToReset(Cell):
         self.both = nn.Parameter(torch.randn(hidden_size, input_size + hidden_size) * 0.3)
 
     def step(self, projected_t, state, noise=None):
-        hidden = torch.tanh(F.linear(torch.cat([projected_t, state.hidden], -1), self.both))
+        both = torch.cat([projected_t, state.hidden], -1)
+        hidden = torch.tanh(F.linear(both, self.both)).to(state.hidden.dtype)
         return hidden, HiddenState(hidden)
 
 
