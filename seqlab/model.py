@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from seqlab.errors import DataError, OptionError, ShapeError
 from seqlab.heads.base import Head
-from seqlab.heads.checks import dropout as make_dropout
+from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.layers.base import Layer
 from seqlab.options.resolve import resolve_activation
 from seqlab.schema import Count, check_value, with_defaults

@@ -12,7 +12,6 @@ from torchmetrics import Metric
 
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
-from seqlab.heads.checks import at_least_float32
 from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
@@ -20,6 +19,7 @@ from seqlab.heads.losses import cross_entropy
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy, ExactMatch, MacroF1
 from seqlab.heads.pooling import Poolings
+from seqlab.heads.precision import at_least_float32
 from seqlab.schema import Fraction, Share, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 

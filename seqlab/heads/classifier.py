@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from seqlab.heads.checks import dropout as make_dropout
+from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.options.resolve import resolve_activation
 from seqlab.schema import Count, check_value
 

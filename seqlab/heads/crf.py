@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seqlab.heads.checks import at_least_float32
+from seqlab.heads.precision import at_least_float32
 from seqlab.heads.schemes import Constraints
 from seqlab.types import lengths_to_mask
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seqlab.cells.base import map_state
 from seqlab.construct import construct, split_spec
 from seqlab.heads.attention import Attention, Memory
-from seqlab.heads.checks import dropout as make_dropout
+from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.heads.states import leaves
 from seqlab.layers.base import Layer, step_with
 from seqlab.schema import Count, check_value, with_defaults

@@ -14,10 +14,10 @@ from seqlab.errors import OptionError
 from seqlab.heads.answer_limit import AnswerLimit
 from seqlab.heads.attention import Memory
 from seqlab.heads.base import Head, refuse_options
-from seqlab.heads.checks import at_least_float32
 from seqlab.heads.decoder_network import DecoderNetwork, DecoderState
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.metrics import AnswersCut, ErrorRate, Outcome, SequenceAccuracy
+from seqlab.heads.precision import at_least_float32
 from seqlab.heads.search import Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.layers.base import Layer

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqlab.heads.checks import at_least_float32
+from seqlab.heads.precision import at_least_float32
 
 #: Stands for entries that do not count, outside of every range of classes.
 IGNORED = -100

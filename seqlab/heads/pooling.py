@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seqlab.construct import construct
 from seqlab.errors import OptionError
-from seqlab.heads.checks import dropout as make_dropout
+from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.heads.masking import clean_output, masked_softmax
 from seqlab.schema import Count, check_value
 from seqlab.types import Encoded, EncoderInfo

@@ -11,11 +11,11 @@ from torchmetrics import Metric
 
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
-from seqlab.heads.checks import at_least_float32
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.numbers import MAE, R2, RMSE
 from seqlab.heads.pooling import Poolings
+from seqlab.heads.precision import at_least_float32
 from seqlab.heads.regression_losses import AbsoluteLoss, HuberLoss, RegressionLoss, SquaredLoss
 from seqlab.schema import Positive, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo

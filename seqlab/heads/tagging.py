@@ -11,7 +11,6 @@ from torchmetrics import Metric
 
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
-from seqlab.heads.checks import at_least_float32
 from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
@@ -20,6 +19,7 @@ from seqlab.heads.losses import cross_entropy
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.metrics import Outcome, SpanF1
 from seqlab.heads.metrics.classes import Accuracy
+from seqlab.heads.precision import at_least_float32
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
 from seqlab.schema import Fraction, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo

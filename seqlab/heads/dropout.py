@@ -1,11 +1,10 @@
-"""Small checks of options, each with one clear line."""
+"""A dropout layer that costs nothing where the probability is 0."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seqlab.schema import Fraction, check_value
 
@@ -18,8 +17,3 @@ def dropout(name: str, probability: Any) -> nn.Module:
     """
     probability = check_value(probability, Fraction, name)
     return nn.Dropout(probability) if probability > 0 else nn.Identity()
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half-precision scores as float32, so that losses keep their digits under autocast."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
