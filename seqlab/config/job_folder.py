@@ -19,6 +19,7 @@ from seqlab.files import atomic_writer
 from seqlab.locks import in_use, in_use_text
 
 _SUBFOLDER = "hydra.output_subdir"
+_PLACE = ("resume=", "+resume=", "++resume=", "hydra.run.dir=")
 
 
 def keep_for_later(arguments: argparse.Namespace, config_name: str) -> str | None:
@@ -105,14 +106,18 @@ def go_on(arguments: argparse.Namespace) -> None:
     folder = Path(resume)
     if not folder.is_dir():
         raise RunError(f"resume: there is no run folder at {resume}")
-    kept = folder / ".hydra"
+    kept, begun = folder / ".hydra", []
     if (kept / "overrides.yaml").is_file():
-        begun = [str(word) for word in OmegaConf.load(kept / "overrides.yaml")]
-        given = {**_by_key(begun), **given}
         _find_configs(arguments, kept / "hydra.yaml")
+        places = [main_folder(), Path(arguments.config_dir or main_folder())]
+        for word in map(str, OmegaConf.load(kept / "overrides.yaml")):
+            # a group may be chosen once; mappings given twice are merged, as they were
+            key = next(iter(_by_key([word])))
+            if not (key in given and any((place / key).is_dir() for place in places)):
+                begun.append(word)
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    place = {"resume": "resume=true", "hydra.run.dir": f"hydra.run.dir='{quoted}'"}
-    arguments.overrides = list({**given, **place}.values())
+    words = [w for w in [*begun, *arguments.overrides] if not w.startswith(_PLACE)]
+    arguments.overrides = [*words, "resume=true", f"hydra.run.dir='{quoted}'"]
 
 
 def _find_configs(arguments: argparse.Namespace, file: Path) -> None:
