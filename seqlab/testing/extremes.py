@@ -202,7 +202,7 @@ def the_callers_tensors_stay_unchanged(case: LayerCase) -> None:
         require(not moved, f"{name} was changed in place, in rows {moved[:5]}")
 
 
-@EXTREME_CHECKS.check(needs=("gradients_are_exact",))
+@EXTREME_CHECKS.check(needs=("gradients_are_exact", "rows_do_not_mix"))
 def far_states_are_fine(case: LayerCase) -> Numbers:
     """From a state far from zero results are finite, rows stay apart, gradients are exact.
 
