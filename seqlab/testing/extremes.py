@@ -147,7 +147,7 @@ def masked_gradients_are_exact(case: LayerCase) -> Numbers:
     }
 
 
-@EXTREME_CHECKS.check(needs=("gradients_are_exact",))
+@EXTREME_CHECKS.check(needs=("gradients_are_exact", "same_seed_same_weights"))
 def single_precision_gradients_agree(case: LayerCase) -> Numbers:
     """The gradients in float32 are those in float64, to float32's digits.
 
