@@ -46,6 +46,7 @@ KINDS = (
 
 T = TypeVar("T")
 _registered: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+_changes = dict.fromkeys(KINDS, 0)
 
 
 def _check_kind(kind: str) -> None:
@@ -91,6 +92,7 @@ def register(kind: str, name: str) -> Callable[[T], T]:
                 "choose another name"
             )
         _registered[kind][name] = part
+        _changes[kind] += 1
         return part
 
     return decorate
@@ -104,6 +106,12 @@ def unregister(kind: str, name: str) -> None:
     """Forget a part registered in this process; declared parts stay."""
     _check_kind(kind)
     _registered[kind].pop(name, None)
+    _changes[kind] += 1
+
+
+def changes(kind: str) -> int:
+    """How often parts of a kind were registered or forgotten: a choice made before is old."""
+    return _changes[kind]
 
 
 def available(kind: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seqlab import registry
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.gated import GatedCell
 
@@ -21,7 +22,9 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
     if changed:
         return VendorKernel(None, f"{type(cell).__name__} overrides {changed}")
     for option, wanted in needed.items():
-        if getattr(cell, f"{option}_spec") != wanted:
+        # the function itself counts too: it may have been replaced since
+        function = registry.get("activation", wanted)
+        if getattr(cell, f"{option}_spec") != wanted or getattr(cell, option) is not function:
             return VendorKernel(None, f"the vendor's kernel has {option}={wanted} only")
     untied = cell.untied_dropout and cell.dropout > 0 and len(cell.gates) > 1
     projected = cell.proj_size is not None
@@ -41,6 +44,9 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
 
 def _overridden(cell: GatedCell) -> str | None:
     """The first of the equations that a class below the one which names the kernel overrides."""
+    for method in _EQUATIONS:
+        if method in vars(cell):
+            return method
     for cls in type(cell).__mro__:
         for method in _EQUATIONS:
             if method in vars(cls) and "vendor_kernel" not in vars(cls):

@@ -1,15 +1,74 @@
-"""What an engine is: a way to run a cell over time."""
+"""What an engine is: a way to run a cell over time, and what it asks for it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Hashable
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqlab.cells.base import Cell
 from seqlab.types import State
+
+
+class Sequence(NamedTuple):
+    """What a cell is run over.
+
+    Attributes:
+        x: input ``[B, T, D]``, T >= 1, finite everywhere (masked steps are already zero).
+        state: the state before the first step.
+        mask: ``[B, T]`` bool, True = real, or None when all steps are real. A masked step leaves
+            the state as it was and outputs zeros.
+        reverse: run from the last step to the first; outputs stay at their input's time.
+        noise: what ``cell.sample_noise`` returned.
+    """
+
+    x: Tensor
+    state: State
+    mask: Tensor | None = None
+    reverse: bool = False
+    noise: Any = None
+
+
+class Stack(NamedTuple):
+    """Cells with nothing between them, from the input to the output.
+
+    Attributes:
+        levels: one cell, or a forward and a backward one over the same input; the next level
+            takes their outputs side by side.
+        at_rest: whether every initial state is known to be zero.
+    """
+
+    levels: tuple[tuple[Cell, ...], ...]
+    at_rest: bool = False
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, level by level."""
+        return tuple(cell for level in self.levels for cell in level)
+
+
+class Offer(NamedTuple):
+    """What an engine asks for one run of a cell; the planner takes the cheapest.
+
+    Estimates need not be exact, as all engines give the same numbers. They must depend on the
+    cell's options and the input's form alone, so that a run that is repeated chooses as before.
+
+    Attributes:
+        setup_seconds: paid once for a layer, such as compiling.
+        call_seconds: of one call, forward and backward.
+        why: the engine's strength in a few words.
+    """
+
+    setup_seconds: float
+    call_seconds: float
+    why: str
+
+
+class NotPreparedError(Exception):
+    """A run came for which the engine can do nothing any more, since the cell has changed."""
 
 
 class Engine(ABC):
@@ -20,21 +79,77 @@ class Engine(ABC):
         differentiable: whether results have the loop's gradients. An engine that sets it to False
             is for inference: where gradients are wanted it is refused, as in training, and the
             conformance kit compares its outputs and states alone.
-        strength: why the planner takes it where it can, in a few words.
+        transformable: whether it works inside ``torch.func``'s transforms (vmap, grad, jvp) and
+            forward-mode differentiation: true for plain torch operations, false for kernels,
+            ``autograd.Function``s and anything that asks for values.
+        exportable: whether ``torch.export`` can trace it.
     """
 
     name: ClassVar[str]
-    strength: ClassVar[str] = "it was asked for by name"
     differentiable: ClassVar[bool] = True
+    transformable: ClassVar[bool] = False
+    exportable: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
         """Why this engine cannot work on this machine at all; None if it can."""
         return None
 
+    @abstractmethod
+    def offer(self, cell: Cell, run: Sequence) -> Offer | str:
+        """What a run would cost, or why this engine cannot run it, in a few words.
+
+        It is asked for every new form of input, so it must be quick; dear work that an offer's
+        ``setup_seconds`` stand for is done in ``prepare``.
+        """
+
+    def prepare(self, cell: Cell, run: Sequence) -> str | None:
+        """Do once what ``setup_seconds`` pay for; why it cannot be done, or None.
+
+        It is called when the planner has chosen the engine, and again for new forms of input.
+        """
+        del cell, run
+        return None
+
+    @abstractmethod
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
+        """Run all steps.
+
+        Returns:
+            ``[B, T, output_size]`` and the final state.
+
+        Raises:
+            NotPreparedError: the cell has changed since the engine was chosen and cannot be run
+                any more; the planner then chooses anew.
+        """
+
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step of streaming; None where the engine has no faster way than the cell's own."""
         del cell, x_BD, state
         return None
+
+    def stack_form(self, cell: Cell) -> Hashable | None:
+        """Cells of equal, not None, form may stand in one stack that this engine runs at once."""
+        del cell
+        return None
+
+    def offer_stack(self, stack: Stack, run: Sequence) -> Offer | str:
+        """As ``offer``, for several cells in one run; ``run.state`` is not looked at."""
+        del stack, run
+        return "it runs one cell at a time"
+
+    def run_stack(self, stack: Stack, run: Sequence) -> tuple[Tensor, list[State]]:
+        """Run a stack for which ``offer_stack`` has made an offer.
+
+        Args:
+            stack: the cells.
+            run: ``state`` is a list with the initial state of each cell; with ``reverse`` the
+                forward cells run from the last step to the first, the backward ones against them.
+
+        Returns:
+            ``[B, T, E]``, the last level's outputs with the directions side by side, and the
+            final state of each cell.
+        """
+        raise NotImplementedError(f"{type(self).__name__} makes no offers for stacks")
 
     def refusal_of_gradients(self, cell: Cell, x_BTD: Tensor) -> str | None:
         """Why this engine cannot give the gradients that are wanted now; None if it can."""
@@ -43,33 +158,3 @@ class Engine(ABC):
         if not any(part.requires_grad for part in (x_BTD, *cell.parameters())):
             return None
         return "it gives no gradients, so it needs torch.no_grad()"
-
-    @abstractmethod
-    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
-        """Why this engine cannot run this cell on this input, in a few words; None if it can."""
-
-    @abstractmethod
-    def run(
-        self,
-        cell: Cell,
-        x_BTD: Tensor,
-        state: State,
-        mask: Tensor | None,
-        *,
-        reverse: bool,
-        noise: Any,
-    ) -> tuple[Tensor, State]:
-        """Run all steps, T >= 1.
-
-        Args:
-            cell: the cell.
-            x_BTD: input, finite everywhere (masked steps are already zero).
-            state: the state before the first step.
-            mask: ``[B, T]`` bool, True = real, or None when all steps are real. A masked step
-                leaves the state as it was and outputs zeros.
-            reverse: run from the last step to the first; outputs stay at their input's time.
-            noise: what ``cell.sample_noise`` returned.
-
-        Returns:
-            ``[B, T, output_size]`` and the final state.
-        """

@@ -1,7 +1,8 @@
-"""When compiling pays: seconds to compile against seconds saved over a run.
+"""How engines estimate what a call takes.
 
-The numbers were measured on two cores (docs/benchmarks.md). They need not be exact: they decide
-between engines that give the same results.
+An engine's own numbers stand in its folder. Those for CPUs were measured on two cores
+(docs/benchmarks.md); elsewhere only launches of kernels are counted, and the offer says so. They
+need not be exact: they decide between engines that give the same results.
 """
 
 from __future__ import annotations
@@ -11,49 +12,43 @@ from typing import NamedTuple
 from torch import Tensor
 
 from seqlab.cells.base import Cell
+from seqlab.engines.base import Offer
 
-#: Seconds to trace and compile one cell, rounded up.
-COMPILE_SECONDS = 4.0
+#: Seconds to launch a kernel on a GPU, and a rate that a small one reaches there.
+LAUNCH_SECONDS, GPU_RATE = 1e-5, 1e13
 
 
 class Cost(NamedTuple):
-    """Of one time step, forward and backward: seconds of its own, and floating-point rate."""
+    """Of a call, forward and backward.
+
+    Attributes:
+        step: seconds of one time step of its own.
+        rate: floating-point operations a second.
+        call: seconds of a call, whatever its length.
+        launches: kernels that one step launches on a GPU.
+    """
 
     step: float
     rate: float
+    call: float = 0.0
+    launches: float = 0.0
 
-    def seconds(self, steps: int, work: float) -> float:
-        """The time of a call of ``steps`` steps that needs ``work`` operations."""
-        return steps * self.step + work / self.rate
+    def seconds(self, cell: Cell, x_BTD: Tensor) -> float:
+        """The time of a call with this input."""
+        steps, work = x_BTD.shape[1], operations(cell, x_BTD)
+        if x_BTD.device.type == "cpu":
+            return self.call + steps * self.step + work / self.rate
+        return steps * self.launches * LAUNCH_SECONDS + work / GPU_RATE
+
+    def offer(self, cell: Cell, x_BTD: Tensor, why: str, *, setup_seconds: float = 0.0) -> Offer:
+        """An offer at this cost."""
+        if x_BTD.device.type != "cpu":
+            why += f" (on {x_BTD.device.type} estimated by launches, not measured)"
+        return Offer(setup_seconds, self.seconds(cell, x_BTD), why)
 
 
-COMPILED = Cost(1e-5, 1.25e11)
-LOOP = Cost(4e-4, 8e10)
-#: By vendor kernel.
-FUSED = {"lstm": Cost(1e-5, 1.45e11), "gru": Cost(1.2e-4, 1.2e11)}
-_OTHER = Cost(6e-5, 1.2e11)
-#: What running the padding of a masked batch adds to each step of a vendor kernel.
-PADDING = 6e-5
-
-
-def saving(instead: str, cell: Cell, x_BTD: Tensor, *, masked: bool) -> float:
-    """Seconds that compiled code saves in one call with gradients; negative where it is slower.
-
-    Args:
-        instead: the engine that would run otherwise, ``loop`` or ``fused``.
-        cell: the cell.
-        x_BTD: the input.
-        masked: whether some steps are masked.
-    """
+def operations(cell: Cell, x_BTD: Tensor) -> float:
+    """Floating-point operations of the matrix products, forward and backward."""
     batch, steps, features = x_BTD.shape
     gates = len(getattr(cell, "gates", "x"))
-    work = 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)
-    other = LOOP if instead == "loop" else FUSED.get(str(cell.vendor_kernel().name), _OTHER)
-    if masked and instead == "fused":
-        other = other._replace(step=other.step + PADDING)
-    return other.seconds(steps, work) - COMPILED.seconds(steps, work)
-
-
-def pays(seconds: float) -> bool:
-    """Whether saving so many seconds is worth compiling, with room for a wrong estimate."""
-    return seconds >= 2 * COMPILE_SECONDS
+    return 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import abc
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,12 +12,16 @@ from torch.utils import _pytree
 
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
-from seqlab.engines.base import Engine
+from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab.engines.cost import Cost
 from seqlab.engines.over_time import select
 from seqlab.types import State
 
 #: The tensors of a state and of one step's input, to the output and the state after it.
 Step = Callable[[list[Tensor], list[Tensor]], tuple[Tensor, list[Tensor]]]
+
+#: Outside a graph every call traces the step anew.
+COST = Cost(call=1.0, step=1e-3, rate=5e10, launches=100)
 
 
 class ExportEngine(Engine):
@@ -29,24 +33,19 @@ class ExportEngine(Engine):
 
     name = "export"
     differentiable = False
+    exportable = True
 
-    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
-        """Random masks: an exported graph is for inference."""
-        del cell, x_BTD
-        return None if noise is None else "an exported graph has no random masks; use eval()"
+    def offer(self, cell: Cell, run: Sequence) -> Offer | str:
+        """Random masks are refused: an exported graph is for inference."""
+        if run.noise is not None:
+            return "an exported graph has no random masks; use eval()"
+        if torch.compiler.is_exporting():
+            return Offer(0.0, 0.0, "it makes one operator of all steps, for graphs")
+        return COST.offer(cell, run.x, "it is for graphs that are being exported")
 
-    def run(
-        self,
-        cell: Cell,
-        x_BTD: Tensor,
-        state: State,
-        mask: Tensor | None,
-        *,
-        reverse: bool,
-        noise: Any,
-    ) -> tuple[Tensor, State]:
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
-        del noise
+        x_BTD, state, mask, reverse, _ = run
         if isinstance(cell, LinearRecurrentCell) and type(cell).step is LinearRecurrentCell.step:
             return _run_linear(cell, x_BTD, state, mask, reverse=reverse)
         parts, form = _pytree.tree_flatten(cell.project(x_BTD))
@@ -95,8 +94,8 @@ def _parts(*values: Tensor) -> list[Tensor]:
 
 def _over_time(
     step: Step,
-    start: Sequence[Tensor],
-    parts: Sequence[Tensor],
+    start: abc.Sequence[Tensor],
+    parts: abc.Sequence[Tensor],
     mask: Tensor | None,
     *,
     reverse: bool,

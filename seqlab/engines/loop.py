@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from seqlab.cells.base import Cell, map_state, next_state
-from seqlab.engines.base import Engine
+from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab.engines.cost import Cost
 from seqlab.engines.over_time import each_time, select
 from seqlab.types import State
+
+#: Each step is some twenty operations started from Python, and as many backward.
+COST = Cost(step=4e-4, rate=8e10, launches=60)
 
 
 class LoopEngine(Engine):
     """Runs every cell, one step after the other."""
 
     name = "loop"
-    strength = "it runs every cell"
+    transformable = True
 
-    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
-        """Never refuses."""
-        del cell, x_BTD, noise
-        return None
+    def offer(self, cell: Cell, run: Sequence) -> Offer:
+        """It never refuses."""
+        return COST.offer(cell, run.x, "it runs every cell")
 
-    def run(
-        self,
-        cell: Cell,
-        x_BTD: Tensor,
-        state: State,
-        mask: Tensor | None,
-        *,
-        reverse: bool,
-        noise: Any,
-    ) -> tuple[Tensor, State]:
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
+        x_BTD, state, mask, reverse, noise = run
         steps = x_BTD.shape[1]
         projected = each_time(cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise))
         outputs: list[Tensor] = []

@@ -1,11 +1,10 @@
-"""Chooses the engine of a layer, and says why."""
+"""Chooses the engine of a layer, the cheapest over the calls expected, and says why."""
 
 from __future__ import annotations
 
 import functools
 import warnings
-import weakref
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -15,40 +14,43 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell, next_state
-from seqlab.engines.base import Engine
-from seqlab.engines.cost import pays, saving
+from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.engines.over_time import at_time
-from seqlab.errors import EngineError, UnknownNameError, did_you_mean
+from seqlab.errors import EngineError
 from seqlab.types import State
 
-#: Engines that `auto` may choose, in the order of asking; all give the same numbers.
-AUTO = ("fused", "scan", "loop")
+#: The engine that all others are tested against; it stands in for one that cannot work here.
+REFERENCE = "loop"
+#: Setting up must promise to save so many times what it takes, as estimates may be wrong.
+MARGIN = 2.0
+#: Plans that a layer keeps; then it starts anew.
+MOST_KEPT = 512
 
 _expected: ContextVar[int | None] = ContextVar("seqlab_expected_calls", default=None)
 _chosen: ContextVar[set[str] | None] = ContextVar("seqlab_chosen_engines", default=None)
+_BY_NAME = "it was asked for by name"
 
 
-#: Seconds that compiled code would have saved a cell in its calls so far, where nobody said how
-#: many there will be.
-_forgone: weakref.WeakKeyDictionary[Cell, float] = weakref.WeakKeyDictionary()
-#: Why an engine that could run a cell is not taken for it.
-_NOT_NEEDED = {
-    "loop": "it takes its steps in Python, one by one",
-    "export": "it is for graphs that are being exported",
-}
-_ASKED = "another engine was asked for by name"
+class Saving(NamedTuple):
+    """What an engine that was not chosen would save in each call, once it is set up."""
+
+    engine: str
+    seconds: float
+    setup_seconds: float
 
 
 class Plan(NamedTuple):
     """The engine chosen and why, and why the others were not.
 
-    ``saving``: the seconds that compiled code would save in such a call.
+    ``price``: seconds that the calls expected take with it, setting up included.
     """
 
     engine: Engine
     why: str
     refused: dict[str, str]
-    saving: float = 0.0
+    price: float = 0.0
+    savings: tuple[Saving, ...] = ()
 
     def __str__(self) -> str:
         """One line: the choice and the refusals."""
@@ -58,11 +60,11 @@ class Plan(NamedTuple):
 
 @contextmanager
 def expected_calls(count: int | None) -> Iterator[set[str]]:
-    """Tell the planner how often layers will be called inside, so that compiling can pay at once.
+    """Tell the planner how often layers will be called inside, so that setting up can pay at once.
 
-    The choice depends on this number and the input's shape alone, so a run that is repeated or
-    resumed chooses as it did before. Without it a layer changes to compiled code when its calls so
-    far would have gained more than compiling takes.
+    The choice depends on this number and the input's form alone, so a run that is repeated or
+    resumed chooses as it did before. Without it a layer changes to an engine that must be set up,
+    such as one that compiles, when its calls so far would have gained twice what that takes.
 
     Args:
         count: calls with gradients of each layer in the whole run, such as the training steps;
@@ -87,124 +89,195 @@ def expected_calls(count: int | None) -> Iterator[set[str]]:
         _chosen.reset(tokens[1])
 
 
-@functools.cache
-def engine(name: str) -> Engine:
-    """The one instance of a registered engine."""
-    instance: Engine = registry.get("engine", name)()
-    return instance
-
-
-def check_engine_name(name: Any) -> str:
-    """The name, if it is ``auto`` or that of a registered engine."""
-    known = ["auto", *registry.available("engine")]
-    if name not in known:
-        raise UnknownNameError(f"unknown engine {name!r}: {did_you_mean(str(name), known)}")
-    return str(name)
-
-
-def choose(name: str, cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool = False) -> Plan:
-    """The engine for one run of a layer; ``masked`` tells whether some of its steps are.
+class Planner:
+    """The plans of one layer, kept as long as its cell and the form of its input are the same.
 
     An engine that cannot work on this machine at all is replaced by the loop, with one warning.
-    While ``torch.export`` traces a layer, the engine is ``export`` whatever was asked for.
-
-    Raises:
-        EngineError: an engine was asked for by name and refuses; the message says why.
+    While ``torch.export`` traces a layer, only engines it can trace are asked.
     """
-    if torch.compiler.is_exporting():
-        name = "export"
-    if name == "auto":
-        plan = _automatic(cell, x_BTD, noise, masked=masked)
-    else:
-        plan = _named(name, cell, x_BTD, noise)
-    chosen = _chosen.get()
-    if chosen is not None and torch.is_grad_enabled():
-        chosen.add(plan.engine.name)
-    return plan
 
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, tuple[list[Any], Any]] = {}
+        #: Seconds that engines not set up would have saved in the calls so far.
+        self._forgone: dict[str, float] = {}
 
-def _named(name: str, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
-    asked = engine(name)
-    missing = asked.unavailable()
-    if missing is not None:
-        _warn_once(name, missing)
-        return Plan(engine("loop"), engine("loop").strength, {name: missing})
-    reason = asked.refusal_of_gradients(cell, x_BTD) or asked.refusal(cell, x_BTD, noise)
-    if reason is not None:
-        raise EngineError(
-            f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "
-            "engine='auto' picks one that can"
+    def __reduce__(self) -> tuple[type[Planner], tuple[()]]:
+        """Copies start anew: what was learnt is of this layer and this process."""
+        return Planner, ()
+
+    def plan(self, name: str, cell: Cell, run: Sequence) -> Plan:
+        """The engine for a run: the one asked for, or with ``auto`` the cheapest.
+
+        Raises:
+            EngineError: an engine was asked for by name and refuses; the message says why.
+        """
+        if torch.compiler.is_exporting():
+            # sizes may be symbols there, which must not be asked for
+            return self._make(name, cell, run)
+        key = (name, form_key(cell, run))
+        plan = self.recall(key, (cell,))
+        if plan is None or plan.engine.refusal_of_gradients(cell, run.x) is not None:
+            plan = self._make(name, cell, run)
+            self.keep(key, (cell,), plan)
+        found: Plan = plan
+        return found
+
+    def recall(self, key: Hashable, cells: tuple[Cell, ...]) -> Any:
+        """What was kept under a key, if nothing was set on the cells since; else None."""
+        known = self._kept.get(key)
+        if known is None:
+            return None
+        before, kept = known
+        now = _attributes(cells)
+        same = len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+        return kept if same else None
+
+    def keep(self, key: Hashable, cells: tuple[Cell, ...], value: Any) -> None:
+        """Keep an answer for ``recall``."""
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept[key] = _attributes(cells), value
+
+    def forget(self) -> None:
+        """Choose anew from now on."""
+        self._kept.clear()
+
+    def note(self, plan: Plan) -> None:
+        """Remember a call: its engine, and what others would have saved in it."""
+        if not torch.is_grad_enabled():
+            return
+        chosen = _chosen.get()
+        if chosen is not None:
+            chosen.add(plan.engine.name)
+        for saving in plan.savings:
+            before = self._forgone.get(saving.engine, 0.0)
+            after = self._forgone[saving.engine] = before + saving.seconds
+            if before < MARGIN * saving.setup_seconds <= after:
+                self.forget()
+
+    def explain(self, name: str, cell: Cell, run: Sequence) -> Plan:
+        """The plan with a reason against every engine that is registered and was not chosen."""
+        plan = self._make(name, cell, run)
+        names = [other for other in registry.available("engine") if other != plan.engine.name]
+        others = dict.fromkeys(names, "another engine was asked for by name")
+        return plan._replace(refused={**others, **plan.refused})
+
+    def _make(self, name: str, cell: Cell, run: Sequence) -> Plan:
+        if name == "auto" or torch.compiler.is_exporting():
+            return self._cheapest(cell, run)
+        asked = engine(name)
+        missing = asked.unavailable()
+        if missing is not None:
+            _warn_once(name, missing)
+            return self._make(REFERENCE, cell, run)._replace(refused={name: missing})
+        offer = _ask(asked, cell, run)
+        reason = offer if isinstance(offer, str) else asked.prepare(cell, run)
+        if reason is not None:
+            raise EngineError(
+                f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "
+                "engine='auto' picks one that can"
+            )
+        price = 0.0 if isinstance(offer, str) else _price(offer)
+        return Plan(asked, _BY_NAME, {}, price)
+
+    def _cheapest(self, cell: Cell, run: Sequence) -> Plan:
+        """The cheapest offer over the calls expected that can be set up."""
+        usable, refused = usable_engines()
+        answers = {name: _ask(usable[name], cell, run) for name in usable}
+        offers = {name: answer for name, answer in answers.items() if isinstance(answer, Offer)}
+        refused |= {name: str(answer) for name, answer in answers.items() if name not in offers}
+        order = sorted(offers, key=lambda name: self._rank(name, offers[name]))
+        for name in order:
+            reason = usable[name].unavailable() or usable[name].prepare(cell, run)
+            if reason is None:
+                return self._report(usable[name], offers, refused)
+            refused[name] = reason
+            del offers[name]
+        raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
+
+    def _rank(self, name: str, offer: Offer) -> tuple[bool, float]:
+        if _expected.get() is not None:
+            return False, _price(offer)
+        # nobody knows how many calls follow: as many as there were
+        waits = self._forgone.get(name, 0.0) < MARGIN * offer.setup_seconds
+        return waits, offer.call_seconds
+
+    def _report(self, chosen: Engine, offers: dict[str, Offer], refused: dict[str, str]) -> Plan:
+        """The plan in words, with what the engines that wait would save."""
+        mine, calls = offers[chosen.name], _expected.get()
+        others = {name: offer for name, offer in offers.items() if name != chosen.name}
+        ready = [o.call_seconds for o in offers.values() if not o.setup_seconds]
+        why, reasons = mine.why, dict(refused)
+        if mine.setup_seconds and ready:
+            why = f"{why}: {self._gain(chosen.name, mine, min(ready))}"
+        for name, offer in others.items():
+            ratio = offer.call_seconds / max(mine.call_seconds, 1e-12)
+            reasons[name] = f"a call is expected to take {ratio:.1f} times as long"
+            if offer.setup_seconds > mine.setup_seconds:
+                gain = self._gain(name, offer, mine.call_seconds)
+                reasons[name] = f"{gain}, and setting up takes {offer.setup_seconds:.0f} s"
+        savings = tuple(
+            Saving(name, mine.call_seconds - offer.call_seconds, offer.setup_seconds)
+            for name, offer in others.items()
+            if calls is None and mine.call_seconds > offer.call_seconds
         )
-    return Plan(asked, Engine.strength, {})
+        return Plan(chosen, why, reasons, _price(mine), savings)
+
+    def _gain(self, name: str, offer: Offer, instead: float) -> str:
+        calls = _expected.get()
+        if calls is None:
+            return f"its calls so far would have gained {self._forgone.get(name, 0.0):.1f} s"
+        return f"it saves about {max(instead - offer.call_seconds, 0.0) * calls:.1f} s in this run"
 
 
-def complete(plan: Plan, cell: Cell, x_BTD: Tensor, noise: Any) -> Plan:
-    """The plan with a reason against every engine that is registered and was not chosen."""
-    refused = dict(plan.refused)
-    for name in registry.available("engine"):
-        if name != plan.engine.name and name not in refused:
-            # asking the compiled engine may compile: not where the answer changes nothing
-            asked = plan.why == Engine.strength
-            reason = _ASKED if asked else engine(name).refusal(cell, x_BTD, noise)
-            refused[name] = reason or _NOT_NEEDED.get(name, "it runs where it is asked for by name")
-    return plan._replace(refused=refused)
+def form_key(cell: Cell, run: Sequence) -> Hashable:
+    """All that a plan depends on beside what is set on the cell."""
+    x, like = run.x, next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
+    return (
+        x.shape, x.dtype, x.device, None if like is None else (like.dtype, like.device),
+        run.mask is None, run.noise is None, cell.training, torch.is_grad_enabled(),
+        _expected.get(), under_transform(),
+        registry.changes("engine"),
+    )  # fmt: skip
 
 
-def note_call(plan: Plan, cell: Cell) -> None:
-    """Remember what a call with gradients would have gained by compiled code."""
-    if plan.saving > 0 and torch.is_grad_enabled():
-        _forgone[cell] = _forgone.get(cell, 0.0) + plan.saving
+def one_step(planner: Planner, name: str, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
+    """One step of streaming: ``run`` has T = 1 and the noise of a step, or none."""
+    if run.noise is not None:
+        made = cell.step(at_time(cell.project(run.x, run.noise), 0), run.state, run.noise)
+        return next_state(cell, made, run.state)
+    fast = planner.plan(name, cell, run).engine.step(cell, run.x[:, 0], run.state)
+    if fast is not None:
+        return fast
+    made = cell.step(at_time(cell.project(run.x), 0), run.state)
+    return next_state(cell, made, run.state)
 
 
-def one_step(
-    name: str, cell: Cell, x_BD: Tensor, state: State, noise: Any = None
-) -> tuple[Tensor, State]:
-    """One step, ``[B, D]`` to the output and the next state, with the noise of a step or none."""
-    x_BTD = x_BD.unsqueeze(1)
-    if noise is not None:
-        made = cell.step(at_time(cell.project(x_BTD, noise), 0), state, noise)
-        return next_state(cell, made, state)
-    if name in {"auto", "fused"}:
-        fast = engine("fused").step(cell, x_BD, state)
-        if fast is not None:
-            return fast
-    return next_state(cell, cell.step(at_time(cell.project(x_BTD), 0), state), state)
+def _attributes(cells: tuple[Cell, ...]) -> list[Any]:
+    """What is set on the cells, to be compared by identity."""
+    return [value for cell in cells for value in vars(cell).values()]
+
+
+def calls_priced() -> int:
+    """The calls that a plan's price stands for: one where their number is unknown."""
+    return max(_expected.get() or 1, 1)
+
+
+def _price(offer: Offer) -> float:
+    """Seconds for the calls of a run; of one call where their number is unknown."""
+    setup = 0.0 if _expected.get() is None else MARGIN * offer.setup_seconds
+    return setup + calls_priced() * offer.call_seconds
+
+
+def _ask(asked: Engine, cell: Cell, run: Sequence) -> Offer | str:
+    """The engine's offer, unless what surrounds the run rules it out."""
+    if torch.compiler.is_exporting() and not asked.exportable:
+        return "torch.export cannot trace it"
+    if under_transform() and not asked.transformable:
+        return "it does not work inside torch.func's transforms and forward-mode differentiation"
+    return asked.refusal_of_gradients(cell, run.x) or asked.offer(cell, run)
 
 
 @functools.cache
 def _warn_once(name: str, missing: str) -> None:
-    warnings.warn(f"engine '{name}' is replaced by 'loop': {missing}", stacklevel=2)
-
-
-def _automatic(cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool) -> Plan:
-    refused: dict[str, str] = {}
-    for name in AUTO:
-        candidate = engine(name)
-        reason = candidate.refusal(cell, x_BTD, noise)
-        if reason is None:
-            plan = Plan(candidate, candidate.strength, refused)
-            if name == "scan":
-                return plan
-            return _or_compiled(plan, cell, x_BTD, noise, masked=masked)
-        refused[name] = reason
-    raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
-
-
-def _or_compiled(plan: Plan, cell: Cell, x_BTD: Tensor, noise: Any, *, masked: bool) -> Plan:
-    """Compiled code where it pays to make it and can be made, else the plan as it is."""
-    gain = saving(plan.engine.name, cell, x_BTD, masked=masked)
-    calls = _expected.get()
-    if calls is None:
-        total = _forgone.get(cell, 0.0)
-        words = f"its calls so far would have gained {total:.1f} s"
-        plan = plan._replace(saving=gain)
-    else:
-        total = max(gain * calls, 0.0)
-        words = f"it saves about {total:.1f} s in this run"
-    compiled = engine("compiled")
-    reason = None if pays(total) else f"{words}, and compiling takes seconds"
-    reason = reason or compiled.unavailable() or compiled.refusal(cell, x_BTD, noise)
-    if reason is not None:
-        return plan._replace(refused={**plan.refused, "compiled": reason})
-    slower = "compiled code is expected to be faster"
-    return Plan(compiled, words, {**plan.refused, plan.engine.name: slower})
+    warnings.warn(f"engine '{name}' is replaced by '{REFERENCE}': {missing}", stacklevel=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,8 @@ from typing_extensions import Self
 from seqlab.cells.base import Cell
 from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import EngineError, ShapeError
+from seqlab.layers.level import Level
 from seqlab.types import State, lengths_to_mask
-
-if TYPE_CHECKING:
-    from seqlab.layers.joined import Level
 
 
 class Layer(nn.Module, ABC):

@@ -1,15 +1,14 @@
-"""Layers side by side and on top of each other in one run of the vendor's kernel.
+"""Layers side by side and on top of each other in one run of an engine.
 
-A layer describes itself as a level: one cell, or a forward and a backward one. Levels of one kind
-with nothing between them, whose layers the planner would all give to ``fused``, are run together;
-in every other case each layer runs by itself. Both ways give the same numbers.
+A layer describes itself as a level: one cell, or a forward and a backward one. Levels of one form
+with nothing between them are run together where the planner finds that cheapest; in every other
+case each layer runs by itself. Both ways give the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,41 +16,29 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
-from seqlab.engines.fused.cell_stack import Kind, joins_masked, kind_of, run_levels
-from seqlab.engines.plan import Plan, choose, note_call
+from seqlab.cells.linear import LinearRecurrentCell
+from seqlab.engines import base as engines
+from seqlab.engines.plan_stack import Member, StackPlan, plan_stack, stack_form
 from seqlab.layers.base import Layer, combined_mask
+from seqlab.layers.level import Level
 from seqlab.types import State
 
-if TYPE_CHECKING:
-    from seqlab.layers.recurrent import Recurrent
+#: Cells that begin with a product of the input and a matrix.
+_MULTIPLIES = (GatedCell, LinearRecurrentCell)
 
 
-class Level(NamedTuple):
-    """A layer as the cells that may run side by side.
-
-    ``layers``: one, or the forward and the backward one, of the same kind. ``split`` gives the
-    state of each from the state of the level, ``join`` the level's from theirs.
-    """
-
-    layers: tuple[Recurrent, ...]
-    kind: Kind
-    split: Callable[[State], Sequence[State]]
-    join: Callable[..., State]
-
-    @property
-    def form(self) -> tuple[Kind, int, bool]:
-        """What the levels of one run have in common: kind, directions, order of time."""
-        return self.kind, len(self.layers), self.layers[0].reverse
-
-
-def single(layer: Recurrent) -> Level | None:
-    """The level of one recurrent layer; None if it must run by itself."""
-    cell = layer.cell
-    remembers = getattr(cell, "activity_regularizer", None) is not None and layer.training
-    if layer.masked_output != "zeros" or remembers or _draws(cell):
+def single(
+    member: Member, start: Callable[[Tensor, State | None], State], *, reverse: bool
+) -> Level | None:
+    """The level of one cell; None if it must run by itself."""
+    cell = member.cell
+    remembers = getattr(cell, "activity_regularizer", None) is not None and cell.training
+    if remembers or _draws(cell):
         return None
-    kind = kind_of(cell)
-    return None if kind is None else Level((layer,), kind, lambda s: (s,), lambda s: s)
+    form = stack_form(member)
+    if form is None:
+        return None
+    return Level((member,), form, reverse, (start,), lambda s: (s,), lambda s: s)
 
 
 def side_by_side(
@@ -62,11 +49,22 @@ def side_by_side(
 ) -> Level | None:
     """The level of a pair; None if its layers cannot run in one call."""
     first, second = forward.level(), backward.level()
-    if first is None or second is None or first.kind != second.kind:
+    if first is None or second is None or first.form != second.form:
         return None
-    if len(first.layers) + len(second.layers) != 2 or forward.reverse == backward.reverse:
+    members = (*first.members, *second.members)
+    if len(members) != 2 or first.reverse == second.reverse:
         return None
-    return Level((*first.layers, *second.layers), first.kind, split, join)
+    start = (*first.start, *second.start)
+    return Level(members, first.form, first.reverse, start, split, join)
+
+
+def fits_type(cell: Cell, x: Tensor) -> bool:
+    """Whether the input has the type of the matrices that multiply it, or autocast sees to it."""
+    like = next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
+    if like is None or like.dtype == x.dtype or not isinstance(cell, _MULTIPLIES):
+        return True
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def is_plain(module: nn.Module, owner: type[nn.Module]) -> bool:
@@ -91,38 +89,24 @@ def runs_of(layers: Sequence[Layer]) -> list[tuple[list[Layer], list[Level]]]:
     """
     found: list[tuple[list[Layer], list[Level]]] = []
     described = [(layer, layer.level()) for layer in layers]
-    for form, group in groupby(described, lambda pair: pair[1] and pair[1].form):
+    for shape, group in groupby(described, lambda pair: pair[1] and pair[1].shape):
         parts = list(group)
-        if form is None:
+        if shape is None:
             found += [([layer], []) for layer, _ in parts]
         else:
             found.append(([la for la, _ in parts], [le for _, le in parts if le is not None]))
     return found
 
 
-def plans_together(
-    levels: Sequence[Level], x_BTD: Tensor, *, masked: bool, at_rest: bool
-) -> list[Plan] | None:
-    """The plan of every layer, where all give their cell to ``fused`` and so run together.
-
-    None where one does not, and for a single cell, which is a run of its own.
-    """
-    if sum(len(level.layers) for level in levels) < 2:
+def plan_together(
+    levels: Sequence[Level], x_BTD: Tensor, mask: Tensor | None, *, at_rest: bool
+) -> StackPlan | None:
+    """The plan of one run of all levels; None for a single cell, which is a run of its own."""
+    members = tuple(level.members for level in levels)
+    if sum(map(len, members)) < 2:
         return None
-    kind, directions, _ = levels[0].form
-    if masked and not joins_masked(kind, directions, x_BTD, at_rest=at_rest):
-        return None
-    source, plans = x_BTD, []
-    for level in levels:
-        for layer in level.layers:
-            plan = choose(layer.engine, layer.cell, source, None, masked=masked)
-            if plan.engine.name != "fused":
-                return None
-            plans.append(plan)
-        width = sum(layer.output_size for layer in level.layers)
-        # the planner looks at the shape alone
-        source = x_BTD[..., :1].expand(-1, -1, width)
-    return plans
+    run = engines.Sequence(x_BTD, None, mask, reverse=levels[0].reverse)
+    return plan_stack(members, run, at_rest=at_rest)
 
 
 def run_joined(
@@ -135,7 +119,7 @@ def run_joined(
     """Run the levels together; None where they do not, and each layer must run by itself.
 
     Args:
-        levels: from the input to the output, all of one form.
+        levels: from the input to the output, all of one form and direction.
         x_BTD: input.
         states: the state of each level, None for its initial state.
         lengths: as for ``Layer.forward``.
@@ -159,39 +143,35 @@ def _run_joined(
     mask: Tensor | None,
 ) -> tuple[Tensor, list[State]] | None:
     """As ``run_joined``; ``torch.compile`` leaves it alone, as it cannot look into engines."""
-    layers = [layer for level in levels for layer in level.layers]
-    if x_BTD.dim() != 3 or x_BTD.shape[2] != layers[0].input_size or not x_BTD.numel():
+    members = [member for level in levels for member in level.members]
+    if x_BTD.dim() != 3 or x_BTD.shape[2] != members[0].cell.input_size or not x_BTD.numel():
+        return None
+    if not fits_type(members[0].cell, x_BTD):
         return None
     mask = combined_mask(x_BTD, lengths, mask)
     own_start = all(state is None for state in states)
     at_rest = own_start and all(
-        type(layer.cell).initial_state is Cell.initial_state for layer in layers
+        type(member.cell).initial_state is Cell.initial_state for member in members
     )
-    plans = plans_together(levels, x_BTD, masked=mask is not None, at_rest=at_rest)
-    if plans is None:
+    plan = plan_together(levels, x_BTD, mask, at_rest=at_rest)
+    if plan is None:
         return None
-    for layer, plan in zip(layers, plans, strict=True):
-        note_call(plan, layer.cell)
+    for member, alone in zip(members, plan.alone, strict=True):
+        member.planner.note(alone)
     if mask is not None:
         # a NaN in the padding would turn a zero gradient into NaN
         x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
-    given: list[State | None] = [None] * len(layers)
-    if not own_start:
-        given = []
-        for level, state in zip(levels, states, strict=True):
-            given += [None] * len(level.layers) if state is None else level.split(state)
-    started = [layer.start(x_BTD, part) for layer, part in zip(layers, given, strict=True)]
-    output, finals = run_levels(
-        [[_gated(layer.cell) for layer in level.layers] for level in levels],
-        x_BTD, started, mask, reverse=levels[0].layers[0].reverse, at_rest=at_rest,
-    )  # fmt: skip
+    started: list[State] = []
+    for level, state in zip(levels, states, strict=True):
+        given = [None] * len(level.start) if state is None else level.split(state)
+        started += [start(x_BTD, part) for start, part in zip(level.start, given, strict=True)]
+    stack = engines.Stack(
+        tuple(tuple(member.cell for member in level.members) for level in levels), at_rest
+    )
+    run = engines.Sequence(x_BTD, started, mask, reverse=levels[0].reverse)
+    output, finals = plan.engine.run_stack(stack, run)
     rest = iter(finals)
-    return output, [level.join(*(next(rest) for _ in level.layers)) for level in levels]
-
-
-def _gated(cell: Any) -> GatedCell:
-    gated: GatedCell = cell
-    return gated
+    return output, [level.join(*(next(rest) for _ in level.members)) for level in levels]
 
 
 def _draws(cell: Cell) -> bool:

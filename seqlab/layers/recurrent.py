@@ -10,11 +10,15 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell, check_state, map_state
 from seqlab.construct import check_options
+from seqlab.engines.base import NotPreparedError, Sequence
+from seqlab.engines.instances import check_engine_name
 from seqlab.engines.over_time import select
-from seqlab.engines.plan import Plan, check_engine_name, choose, complete, note_call, one_step
-from seqlab.errors import OptionError
+from seqlab.engines.plan import Plan, Planner, one_step
+from seqlab.engines.plan_stack import Member
+from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
-from seqlab.layers.joined import Level, is_plain, single
+from seqlab.layers.joined import fits_type, is_plain, single
+from seqlab.layers.level import Level
 from seqlab.schema import check_value
 from seqlab.types import State
 
@@ -60,6 +64,7 @@ class Recurrent(Layer):
         self.final_size = cell.state_sizes[0]
         self.directions = (self.output_size,)
         self._activity: Tensor | None = None
+        self._planner = Planner()
 
     def forward(
         self,
@@ -70,6 +75,7 @@ class Recurrent(Layer):
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
         check_input(x_BTD, self.input_size, self._title())
+        self._check_type(x_BTD)
         mask = combined_mask(x_BTD, lengths, mask)
         state = self.start(x_BTD, state)
         if x_BTD.shape[0] == 0 or x_BTD.shape[1] == 0:
@@ -89,12 +95,28 @@ class Recurrent(Layer):
         self, x_BTD: Tensor, state: State, mask: Tensor | None, noise: Any
     ) -> tuple[Tensor, State]:
         """All steps by the engine of the plan."""
-        plan = choose(self.engine, self.cell, x_BTD, noise, masked=mask is not None)
-        note_call(plan, self.cell)
-        return plan.engine.run(self.cell, x_BTD, state, mask, reverse=self._reverse, noise=noise)
+        run = Sequence(x_BTD, state, mask, self._reverse, noise)
+        plan = self._planner.plan(self.engine, self.cell, run)
+        self._planner.note(plan)
+        try:
+            return plan.engine.run(self.cell, run)
+        except NotPreparedError:
+            self._planner.forget()
+            return self._planner.plan(self.engine, self.cell, run).engine.run(self.cell, run)
 
     def _title(self) -> str:
         return f"{type(self).__name__}({self.cell.extra_repr()})"
+
+    def _check_type(self, x: Tensor) -> None:
+        """Refuse an input of another type than the matrices that multiply it."""
+        if fits_type(self.cell, x):
+            return
+        like = next(self.cell.parameters())
+        raise ShapeError(
+            f"{self._title()}: the input is {x.dtype} and the parameters are {like.dtype}; "
+            f"write x.to({like.dtype})"
+            + (f" or layer.to({x.dtype})" if x.dtype.is_floating_point else "")
+        )
 
     def start(self, x_BTD: Tensor, state: State | None) -> State:
         """The state a run of this input starts from: the one given, checked, or the initial one.
@@ -107,7 +129,10 @@ class Recurrent(Layer):
 
     def level(self) -> Level | None:
         """The layer's cell, where a run draws and remembers nothing; see ``Layer.level``."""
-        return single(self) if is_plain(self, Recurrent) else None
+        if self.masked_output != "zeros" or not is_plain(self, Recurrent):
+            return None
+        member = Member(self.cell, self.engine, self._planner)
+        return single(member, self.start, reverse=self._reverse)
 
     def _noise(self, x_BTD: Tensor) -> Any:
         batch, steps = x_BTD.shape[:2]
@@ -148,11 +173,13 @@ class Recurrent(Layer):
         self, x_BD: Tensor, state: State, noise: Any = None, mask: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """One step of the cell; see ``Layer.step``."""
+        self._check_type(x_BD)
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
         if mask is not None:
             x_BD = x_BD.masked_fill(~mask.unsqueeze(-1), 0.0)
-        output, after = one_step(self.engine, self.cell, x_BD, state, noise)
+        run = Sequence(x_BD.unsqueeze(1), state, noise=noise)
+        output, after = one_step(self._planner, self.engine, self.cell, run)
         if mask is not None:
             after = map_state(lambda new, old: select(mask, new, old), after, state)
             output = select(mask, output, torch.zeros_like(output))
@@ -180,8 +207,9 @@ class Recurrent(Layer):
         """Which engine would run this input now, with masked steps or without; why not others."""
         check_input(x_BTD, self.input_size, type(self).__name__)
         noise = self._noise(x_BTD)
-        plan = choose(self.engine, self.cell, x_BTD, noise, masked=masked)
-        return complete(plan, self.cell, x_BTD, noise)
+        mask = x_BTD.new_ones(x_BTD.shape[:2], dtype=torch.bool) if masked else None
+        run = Sequence(x_BTD, self.start(x_BTD, None), mask, self._reverse, noise)
+        return self._planner.explain(self.engine, self.cell, run)
 
     def extra_repr(self) -> str:
         """Options that differ from the default."""

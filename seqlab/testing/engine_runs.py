@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.engines.plan import engine as engine_by_name
+from seqlab.cells.base import Cell
+from seqlab.engines.base import Engine, Sequence
+from seqlab.engines.instances import engine as engine_by_name
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
 from seqlab.testing.checks import Check, Table
@@ -34,10 +36,16 @@ STEPS = 11
 
 def refusal(name: str, case: CellCase) -> str | None:
     """Why an engine does not run the case's cell, or None."""
-    cell = case.cell()
-    x = torch.zeros(1, 2, case.width, dtype=torch.float64)
-    reason: str | None = engine_by_name(name).refusal(cell, x, None)
-    return reason
+    return refused_by(engine_by_name(name), case.cell())
+
+
+def refused_by(engine: Engine, cell: Cell, noise: Any = None) -> str | None:
+    """Why an engine does not run a cell, or None: by its offer, or when it is prepared."""
+    like = next(cell.parameters(), torch.zeros((), dtype=torch.float64))
+    x = torch.zeros(1, 2, cell.input_size, dtype=like.dtype)
+    run = Sequence(x, cell.initial_state(1, dtype=like.dtype), noise=noise)
+    answer = engine.offer(cell, run)
+    return answer if isinstance(answer, str) else engine.prepare(cell, run)
 
 
 def against_the_loop(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,16 +14,15 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell, map_state
-from seqlab.engines.base import Engine
+from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.over_time import at_time
-from seqlab.engines.plan import engine as engine_by_name
 from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.recurrent import Recurrent
 from seqlab.testing.case import BATCH, Case, CellCase, registered
 from seqlab.testing.checks import Check, Table
 from seqlab.testing.compare import close, close_states, require
 from seqlab.testing.contract import class_contract
-from seqlab.testing.engine_runs import SLOW_ENGINES, STEPS, against_the_loop
+from seqlab.testing.engine_runs import SLOW_ENGINES, STEPS, against_the_loop, refused_by
 from seqlab.testing.others import others
 from seqlab.testing.result import Numbers, Skip
 from seqlab.testing.sample import holey_mask, normal, random_state, seeded
@@ -44,13 +44,9 @@ class EngineCase(Case):
 
     @contextlib.contextmanager
     def named(self) -> Iterator[str]:
-        """The engine's name in the registry, with the planner's instances forgotten around it."""
-        engine_by_name.cache_clear()
-        try:
-            with registered("engine", self.part) as name:
-                yield name
-        finally:
-            engine_by_name.cache_clear()
+        """The engine's name in the registry."""
+        with registered("engine", self.part) as name:
+            yield name
 
     def cell(self, name: str) -> CellCase:
         """A registered cell that the engine does not refuse.
@@ -59,8 +55,7 @@ class EngineCase(Case):
             Skip: it does; the reason is its own.
         """
         case = CellCase(registry.get("cell", name))
-        x = torch.zeros(1, 2, case.width, dtype=torch.float64)
-        reason = self.engine().refusal(case.cell(), x, None)
+        reason = refused_by(self.engine(), case.cell())
         if reason is not None:
             raise Skip(f"the engine refuses {name}: {reason}")
         return case
@@ -98,21 +93,36 @@ def constructor(case: EngineCase) -> None:
 
 
 @CONTRACT.check(gate=True)
-def refusals_have_reasons(case: EngineCase) -> Numbers:
-    """For every registered cell it answers None, or says in words why it cannot run it.
+def offers_are_sound(case: EngineCase) -> Numbers:
+    """For every registered cell it makes an offer, or says in words why it cannot run it.
 
-    Catches: True and False in place of a reason, errors instead of refusals.
+    An offer has times that are finite and not negative, a reason, and is the same again.
+
+    Catches: True and False in place of a reason, errors instead of refusals, moods.
     """
     refused = 0
-    for name in others("cell", case.part):
+    for name in registry.available("cell"):
         cell_case = CellCase(registry.get("cell", name))
         for cell in (cell_case.cell(), cell_case.cell(dtype=torch.float32).train()):
-            x = torch.zeros(1, 2, cell.input_size, dtype=next(cell.parameters()).dtype)
-            reason = case.engine().refusal(cell, x, None)
-            words = reason is None or (isinstance(reason, str) and bool(reason.strip()))
-            require(words, f"refusal of {name} is {reason!r}, neither None nor a reason")
-            refused += reason is not None
+            dtype = next(cell.parameters()).dtype
+            x = torch.zeros(1, 2, cell.input_size, dtype=dtype)
+            run = Sequence(x, cell.initial_state(1, dtype=dtype))
+            answer, again = (case.engine().offer(cell, run) for _ in range(2))
+            require(answer == again, f"offer for {name} is {answer!r}, then {again!r}")
+            refused += _refuses(answer, name)
     return {"refused": refused}
+
+
+def _refuses(answer: Any, name: str) -> bool:
+    """Whether a sound answer is a refusal."""
+    if isinstance(answer, Offer):
+        times = (answer.setup_seconds, answer.call_seconds)
+        sound = all(math.isfinite(time) and time >= 0 for time in times) and answer.why.strip()
+        require(sound, f"offer for {name} is {answer!r}")
+        return False
+    words = isinstance(answer, str) and bool(answer.strip())
+    require(words, f"offer for {name} is {answer!r}, neither an Offer nor a reason")
+    return True
 
 
 def by_definition(
@@ -153,7 +163,7 @@ def masks_and_directions_hold(case: EngineCase) -> Numbers:
             given = None if label == "all real" else mask
             with torch.no_grad():
                 expected = by_definition(cell, clean, state, mask, reverse=reverse)
-                found = case.engine().run(cell, clean, state, given, reverse=reverse, noise=None)
+                found = case.engine().run(cell, Sequence(clean, state, given, reverse))
             largest = max(
                 largest,
                 close(found[0], expected[0], f"{what}: output"),
@@ -174,7 +184,7 @@ def gradients_reach_everything(case: EngineCase) -> Numbers:
     if not case.engine().differentiable:
         raise Skip("the engine is for inference: differentiable is False")
     x, state = normal(1, 2, cell.width, seed=17), cell.cell().initial_state(1)
-    output, _ = case.engine().run(cell.cell(), x, state, None, reverse=False, noise=None)
+    output, _ = case.engine().run(cell.cell(), Sequence(x, state))
     why = "the output carries no gradient; an engine for inference sets differentiable = False"
     require(output.requires_grad, why)
     with case.named() as name:
@@ -198,8 +208,8 @@ def nothing_is_kept_or_changed(case: EngineCase) -> Numbers:
     outputs = []
     with torch.no_grad():
         for _ in range(2):
-            outputs.append(engine.run(cell, x, state, mask, reverse=False, noise=None)[0].clone())
-            engine.run(cell, 2 * x, state, None, reverse=True, noise=None)
+            outputs.append(engine.run(cell, Sequence(x, state, mask))[0].clone())
+            engine.run(cell, Sequence(2 * x, state, None, reverse=True))
     moved = [i for i, (a, b) in enumerate(zip(given, before, strict=True)) if not torch.equal(a, b)]
     names = ["input", "mask", *(f"state[{i}]" for i in range(len(given) - 2))]
     require(not moved, f"the run changed the caller's {', '.join(names[i] for i in moved)}")
@@ -220,7 +230,7 @@ def noise_is_applied(case: EngineCase) -> Numbers:
                 x = normal(BATCH, STEPS, cell.input_size, seed=73)
                 with seeded(8):
                     noise = cell.sample_noise(BATCH, STEPS, device=x.device, dtype=x.dtype)
-                if case.engine().refusal(cell, x, noise) is not None:
+                if refused_by(case.engine(), cell, noise) is not None:
                     continue
                 outputs = []
                 for engine in ("loop", name):
@@ -244,7 +254,7 @@ def one_step_and_one_row_run(case: EngineCase) -> None:
         x = normal(batch, steps, cell.input_size, seed=74)
         state = cell.initial_state(batch)
         with torch.no_grad():
-            output, final = case.engine().run(cell, x, state, None, reverse=False, noise=None)
+            output, final = case.engine().run(cell, Sequence(x, state))
         shapes = [list(output.shape), *(list(part.shape) for part in leaves(final))]
         expected = [[batch, steps, cell.output_size], *(list(p.shape) for p in leaves(state))]
         require(shapes == expected, f"B={batch}, T={steps}: shapes {shapes}, expected {expected}")

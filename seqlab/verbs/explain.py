@@ -77,14 +77,18 @@ def _together(
 ) -> dict[Recurrent, list[Recurrent]]:
     """For each layer that runs together with others all layers of that run, itself included."""
     from seqlab.layers.base import Layer
-    from seqlab.layers.joined import plans_together
+    from seqlab.layers.joined import plan_together
+    from seqlab.layers.recurrent import Recurrent
 
     found: dict[Recurrent, list[Recurrent]] = {}
+    by_cell = {part.cell: part for part in model.modules() if isinstance(part, Recurrent)}
     # outer layers come first, and take their inner layers' runs over
     for outer in model.modules():
         for levels in outer.runs() if isinstance(outer, Layer) else ():
-            layers = [layer for level in levels for layer in level.layers]
-            if plans_together(levels, example(layers[0]), masked=padded, at_rest=True):
+            layers = [by_cell[member.cell] for level in levels for member in level.members]
+            x = example(layers[0])
+            mask = x.new_ones(x.shape[:2], dtype=torch.bool) if padded else None
+            if plan_together(levels, x, mask, at_rest=True):
                 for layer in layers:
                     found.setdefault(layer, layers)
     return found

@@ -11,7 +11,8 @@ from torch import Tensor
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask, refuse_streaming
-from seqlab.layers.joined import Level, is_plain, run_joined, side_by_side
+from seqlab.layers.joined import is_plain, run_joined, side_by_side
+from seqlab.layers.level import Level
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
 from seqlab.wrappers.merges import Concat, Merge

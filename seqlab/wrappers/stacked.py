@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from seqlab.cells.noise import dropout_mask
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask, step_with
-from seqlab.layers.joined import Level, run_joined, runs_of
+from seqlab.layers.joined import run_joined, runs_of
+from seqlab.layers.level import Level
 from seqlab.schema import Count, Fraction, check_value
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell

@@ -7,6 +7,7 @@ import seqlab
 import torch
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.construct import construct
+from seqlab.engines import base
 from seqlab.engines.export import ExportEngine
 from seqlab.errors import EngineError
 from seqlab.model import Encoder, SequenceModel
@@ -145,7 +146,8 @@ def test_a_wrong_graph_is_measured_as_wrong():
 def test_random_masks_are_refused():
     layer = seqlab.GRU(3, 2, recurrent_dropout=0.5).train()
     noise = layer.cell.sample_noise(1, 2, device=torch.device("cpu"), dtype=torch.float32)
-    assert "eval()" in ExportEngine().refusal(layer.cell, torch.zeros(1, 2, 3), noise)
+    run = base.Sequence(torch.zeros(1, 2, 3), layer.initial_state(1), noise=noise)
+    assert "eval()" in ExportEngine().offer(layer.cell, run)
 
 
 @pytest.mark.parametrize("mode", [True, False])

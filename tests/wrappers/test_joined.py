@@ -9,7 +9,6 @@ import seqlab
 import torch
 from seqlab.engines.fused import cell_stack, vendor_calls
 from seqlab.engines.plan import expected_calls
-from seqlab.layers import joined
 from seqlab.layers.recurrent import Recurrent
 from seqlab.verbs.explain import _table
 from torch.utils import _pytree
@@ -106,7 +105,7 @@ def _like_a_gpu(monkeypatch):
     """Masked batches packed, and gradients of gradients by the loop, as where cuDNN runs."""
     monkeypatch.setattr(cell_stack, "pads", no)
     monkeypatch.setattr(cell_stack, "_once_differentiable", yes)
-    monkeypatch.setattr(joined, "joins_masked", yes)
+    monkeypatch.setattr("seqlab.engines.fused.engine.joins_masked", yes)
 
 
 @pytest.fixture(name="layer", params=[(n, f, r) for n in MAKERS for f in FORMS for r in (0, 1)])

@@ -9,7 +9,8 @@ product over all steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import abc
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -18,16 +19,21 @@ from torch import Tensor
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.base import Engine
+from seqlab.engines.base import Engine, NotPreparedError, Offer, Sequence
 from seqlab.engines.compiled.cell_code import REALS, Kernel, kernel_of
 from seqlab.engines.compiled.recurrence import Call
 from seqlab.engines.compiled.tracing import Equations
+from seqlab.engines.cost import Cost
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
 from seqlab.engines.double_backward import differentiable, replay
 from seqlab.types import State
 
 #: The base class's own methods that the compiled loop stands for.
 _REPLACED = ("step", "_finish")
+
+#: Seconds to trace and compile one cell, rounded up.
+COMPILE_SECONDS = 4.0
+COST = Cost(step=1e-5, rate=1.25e11, call=1.5e-4)
 
 
 class CompiledEngine(Engine):
@@ -43,29 +49,26 @@ class CompiledEngine(Engine):
             return str(error)
         return None
 
-    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
-        """Not a gated cell, not on a CPU, or equations that are not elementwise maths."""
+    def offer(self, cell: Cell, run: Sequence) -> Offer | str:
+        """A cell that is not gated, not on a CPU, or does more than its equations is refused."""
         if not isinstance(cell, GatedCell):
             return f"{type(cell).__name__} is not a GatedCell"
         reason = _structure(cell)
-        if reason is None and {x_BTD.device.type, cell.weight_hh.device.type} != {"cpu"}:
-            reason = f"it generates code for CPUs, the input is on {x_BTD.device.type}"
+        if reason is None and {run.x.device.type, cell.weight_hh.device.type} != {"cpu"}:
+            reason = f"it generates code for CPUs, the input is on {run.x.device.type}"
         if reason is not None:
             return reason
-        kernel = _kernel(cell, noise)
+        why = "its equations are compiled into one loop"
+        return COST.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
+
+    def prepare(self, cell: Cell, run: Sequence) -> str | None:
+        """Trace and compile the equations; refused where they are not elementwise maths."""
+        kernel = _kernel(cast("GatedCell", cell), run.noise)
         return kernel if isinstance(kernel, str) else None
 
-    def run(
-        self,
-        cell: Cell,
-        x_BTD: Tensor,
-        state: State,
-        mask: Tensor | None,
-        *,
-        reverse: bool,
-        noise: Any,
-    ) -> tuple[Tensor, State]:
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
+        x_BTD, state, mask, reverse, noise = run
         gated = cast("GatedCell", cell)
         if torch.is_autocast_enabled("cpu"):
             x_BTD = x_BTD.to(gated.weight_ih.dtype)
@@ -105,7 +108,9 @@ def _run(
     reverse: bool,
     noise: Noise | None,
 ) -> tuple[Tensor, State]:
-    kernel = cast("Kernel", _kernel(cell, noise))
+    kernel = _kernel(cell, noise)
+    if isinstance(kernel, str):
+        raise NotPreparedError(kernel)
     real = _real(cell.weight_hh.dtype)
     # without masks the projection is the same at all times and rows, and may run time-major
     plain = type(cell).project is GatedCell.project and (noise is None or noise.input_mask is None)
@@ -166,7 +171,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(
         ctx: Any,
         call: Call,
-        again: tuple[Callable[[], Tensor], Callable[..., Sequence[Tensor]]],
+        again: tuple[Callable[[], Tensor], Callable[..., abc.Sequence[Tensor]]],
         x_TBG: Tensor,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:

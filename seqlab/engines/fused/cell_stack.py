@@ -28,7 +28,7 @@ from seqlab.engines.fused.vendor_calls import (
 from seqlab.types import State
 
 
-class Kind(NamedTuple):
+class CellForm(NamedTuple):
     """What cells must have in common to be run by one call."""
 
     kernel: str
@@ -38,25 +38,25 @@ class Kind(NamedTuple):
     dtype: torch.dtype
 
 
-def kind_of(cell: Cell) -> Kind | None:
-    """The cell's kind; None if no vendor kernel computes it."""
+def form_of(cell: Cell) -> CellForm | None:
+    """The cell's form; None if no vendor kernel computes it."""
     kernel = cell.vendor_kernel().name
     if kernel is None or not isinstance(cell, GatedCell):
         return None
     dtype = cell.weight_hh.dtype
-    return Kind(kernel, cell.hidden_size, cell.bias is not None, cell.proj_size, dtype)
+    return CellForm(kernel, cell.hidden_size, cell.bias is not None, cell.proj_size, dtype)
 
 
-def joins_masked(kind: Kind, directions: int, x_BTD: Tensor, *, at_rest: bool) -> bool:
+def joins_masked(form: CellForm, directions: int, x_BTD: Tensor, *, at_rest: bool) -> bool:
     """Whether one run of several cells is the fastest for a masked batch.
 
     Args:
-        kind: what the cells are.
+        form: what the cells are.
         directions: 1 or 2.
         x_BTD: the input.
         at_rest: whether every initial state is zero.
     """
-    return x_BTD.device.type != "cpu" or pads(kind.kernel, directions, at_rest=at_rest)
+    return x_BTD.device.type != "cpu" or pads(form.kernel, directions, at_rest=at_rest)
 
 
 def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:

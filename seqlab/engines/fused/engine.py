@@ -6,6 +6,7 @@ after the run: masks with holes cost two gathers.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, cast
 
 import torch
@@ -14,35 +15,46 @@ from torch import Tensor
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.base import Engine
-from seqlab.engines.fused.cell_stack import run_levels
+from seqlab.engines.base import Engine, Offer, Sequence, Stack
+from seqlab.engines.cost import Cost
+from seqlab.engines.fused.cell_stack import form_of, joins_masked, run_levels
 from seqlab.types import State
 
 _STEPS: dict[str, Any] = {
     "gru": torch.gru_cell, "rnn_tanh": torch.rnn_tanh_cell, "rnn_relu": torch.rnn_relu_cell,
 }  # fmt: skip
 
+STRENGTH = "a vendor's kernel computes this cell with its options"
+#: By kernel; the plain ones are ``OTHER``.
+COSTS = {
+    "lstm": Cost(step=1e-5, rate=1.45e11, call=1.5e-4, launches=4),
+    "gru": Cost(step=1.2e-4, rate=1.2e11, call=1.5e-4, launches=4),
+}
+OTHER = Cost(step=6e-5, rate=1.2e11, call=1.5e-4, launches=4)
+#: What running the padding of a masked batch adds to each step.
+PADDING = 6e-5
+
 
 class FusedEngine(Engine):
     """Runs the cells whose step, options included, a vendor's kernel computes.
 
     Masks may have any form. Layers of one kind with nothing between them, both directions
-    included, are one run (see ``seqlab.layers.joined``).
+    included, are one run (``offer_stack``).
     """
 
     name = "fused"
-    strength = "a vendor's kernel computes this cell with its options"
 
-    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
-        """The cell's own answer (see ``Cell.vendor_kernel``)."""
-        del x_BTD, noise
+    def offer(self, cell: Cell, run: Sequence) -> Offer | str:
+        """A cell is refused for its own reason (see ``Cell.vendor_kernel``)."""
         kernel = cell.vendor_kernel()
-        return None if kernel.name else kernel.reason
+        if not kernel.name:
+            return kernel.reason
+        return _offer(cell, kernel.name, run)
 
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step by the vendor's cell; None for a cell it does not compute."""
         name = cell.vendor_kernel().name
-        if name is None or torch.compiler.is_exporting():
+        if name is None:
             return None
         gated = cast("GatedCell", cell)
         if gated.weight_hr is not None:
@@ -54,17 +66,9 @@ class FusedEngine(Engine):
             final = gated.State(_STEPS[name](x_BD, state[0], *weights))
         return final[0], final
 
-    def run(
-        self,
-        cell: Cell,
-        x_BTD: Tensor,
-        state: State,
-        mask: Tensor | None,
-        *,
-        reverse: bool,
-        noise: Any,
-    ) -> tuple[Tensor, State]:
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
+        x_BTD, state, mask, reverse, noise = run
         gated = cast("GatedCell", cell)
         sampled = cast("Noise | None", noise)
         if sampled is not None and sampled.input_mask is not None:
@@ -73,3 +77,40 @@ class FusedEngine(Engine):
             [[gated]], x_BTD, [state], mask, reverse=reverse, noise=sampled
         )
         return output, final
+
+    def stack_form(self, cell: Cell) -> Hashable | None:
+        """The kernel and the sizes that all cells of one call share."""
+        return form_of(cell)
+
+    def offer_stack(self, stack: Stack, run: Sequence) -> Offer | str:
+        """Levels of one form are one call, for masked batches on a CPU one call each."""
+        forms = {form_of(cell) for cell in stack.cells}
+        form, *others = forms
+        if form is None or others:
+            return "the cells are not of one form that a vendor's kernel computes"
+        if run.mask is not None and not joins_masked(
+            form, len(stack.levels[0]), run.x, at_rest=stack.at_rest
+        ):
+            return "for this masked batch a call for each cell is faster"
+        seconds, x_BTD = 0.0, run.x
+        for level in stack.levels:
+            seconds += sum(
+                _offer(c, form.kernel, run._replace(x=x_BTD)).call_seconds for c in level
+            )
+            # the estimate looks at the form alone
+            x_BTD = run.x[..., :1].expand(-1, -1, sum(cell.output_size for cell in level))
+        return Offer(0.0, seconds, STRENGTH)
+
+    def run_stack(self, stack: Stack, run: Sequence) -> tuple[Tensor, list[State]]:
+        """One call where possible; see ``run_levels``."""
+        levels = [[cast("GatedCell", cell) for cell in level] for level in stack.levels]
+        return run_levels(
+            levels, run.x, run.state, run.mask, reverse=run.reverse, at_rest=stack.at_rest
+        )
+
+
+def _offer(cell: Cell, kernel: str, run: Sequence) -> Offer:
+    cost = COSTS.get(kernel, OTHER)
+    if run.mask is not None:
+        cost = cost._replace(step=cost.step + PADDING)
+    return cost.offer(cell, run.x, STRENGTH)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
-from seqlab.engines.base import Engine
+from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab.engines.cost import Cost
 from seqlab.engines.scan.linear_pass import linear_pass, runs_here
 from seqlab.engines.scan.linear_scan import masked_scan
 from seqlab.types import State
@@ -21,6 +22,8 @@ PART = 1 << 19
 #: Steps below which a part costs more than it gives.
 SHORTEST_PART = 32
 
+COST = Cost(step=5e-6, rate=1e11, call=1e-4, launches=2)
+
 
 class ScanEngine(Engine):
     """Runs ``LinearRecurrentCell``s, whose a and b are computed for all times at once.
@@ -30,29 +33,22 @@ class ScanEngine(Engine):
     """
 
     name = "scan"
-    strength = "the recurrence is linear, so its coefficients are computed for all steps at once"
 
-    def refusal(self, cell: Cell, x_BTD: Tensor, noise: Any) -> str | None:
-        """Not a linear recurrence, or one with a step or noise of its own."""
-        del x_BTD
+    def offer(self, cell: Cell, run: Sequence) -> Offer | str:
+        """Not a linear recurrence, or one with a step or noise of its own, is refused."""
         if not isinstance(cell, LinearRecurrentCell):
             return f"{type(cell).__name__} is not a LinearRecurrentCell"
         if type(cell).step is not LinearRecurrentCell.step:
             return f"{type(cell).__name__} has its own step"
-        return None if noise is None else f"{type(cell).__name__} draws noise for each step"
+        if run.noise is not None:
+            return f"{type(cell).__name__} draws noise for each step"
+        why = "the recurrence is linear, so its coefficients are computed for all steps at once"
+        # compiling the pass takes half a second, once a machine, and is the same for every cell
+        return COST.offer(cell, run.x, why)
 
-    def run(
-        self,
-        cell: Cell,
-        x_BTD: Tensor,
-        state: State,
-        mask: Tensor | None,
-        *,
-        reverse: bool,
-        noise: Any,
-    ) -> tuple[Tensor, State]:
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
-        del noise
+        x_BTD, state, mask, reverse, _ = run
         linear = cast("LinearRecurrentCell", cell)
         length = _part_length(linear, x_BTD)
         if length >= x_BTD.shape[1]:

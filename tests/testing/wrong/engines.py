@@ -14,8 +14,8 @@ class IgnoresMask(LoopEngine):
 
     name = "ignores-mask"
 
-    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
-        return super().run(cell, x_BTD, state, None, reverse=reverse, noise=noise)
+    def run(self, cell, run):
+        return super().run(cell, run._replace(mask=None))
 
 
 class LosesPlace(LoopEngine):
@@ -23,9 +23,9 @@ class LosesPlace(LoopEngine):
 
     name = "loses-place"
 
-    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
-        output, final = super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
-        return (output.flip(1) if reverse else output), final
+    def run(self, cell, run):
+        output, final = super().run(cell, run)
+        return (output.flip(1) if run.reverse else output), final
 
 
 class NoStateGradient(LoopEngine):
@@ -33,9 +33,9 @@ class NoStateGradient(LoopEngine):
 
     name = "no-state-gradient"
 
-    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
-        state = type(state)(*(part.detach() for part in state))
-        return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
+    def run(self, cell, run):
+        state = type(run.state)(*(part.detach() for part in run.state))
+        return super().run(cell, run._replace(state=state))
 
 
 class DetachedOutput(LoopEngine):
@@ -43,9 +43,9 @@ class DetachedOutput(LoopEngine):
 
     name = "detached-output"
 
-    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+    def run(self, cell, run):
         with torch.no_grad():
-            return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
+            return super().run(cell, run)
 
 
 class InferenceOnly(DetachedOutput):
@@ -67,8 +67,8 @@ class ForgetsNoise(LoopEngine):
 
     name = "forgets-noise"
 
-    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
-        return super().run(cell, x_BTD, state, mask, reverse=reverse, noise=None)
+    def run(self, cell, run):
+        return super().run(cell, run._replace(noise=None))
 
 
 class SaysTrue(LoopEngine):
@@ -76,8 +76,19 @@ class SaysTrue(LoopEngine):
 
     name = "says-true"
 
-    def refusal(self, cell, x_BTD, noise):
+    def offer(self, cell, run):
         return len(cell.state_sizes) > 1
+
+
+class Haggles(LoopEngine):
+    """Its price is another one each time."""
+
+    name = "haggles"
+    asked = 0
+
+    def offer(self, cell, run):
+        Haggles.asked += 1
+        return super().offer(cell, run)._replace(call_seconds=float(Haggles.asked))
 
 
 class NoArguments(Engine):
@@ -88,8 +99,8 @@ class NoArguments(Engine):
     def __init__(self, chunk):
         self.chunk = chunk
 
-    def refusal(self, cell, x_BTD, noise):
+    def offer(self, cell, run):
         return "never runs"
 
-    def run(self, cell, x_BTD, state, mask, *, reverse, noise):
+    def run(self, cell, run):
         raise RuntimeError("never runs")

@@ -34,9 +34,14 @@ EXPECTED = {
         rf"gru with dropout=0\.4 in training: the largest difference is {NUMBER}",
     ),
     "SaysTrue": (
-        "refusals_have_reasons",
-        "For every registered cell it answers None, or says in words why it cannot run it.",
-        "refusal of gru is False, neither None nor a reason",
+        "offers_are_sound",
+        "For every registered cell it makes an offer, or says in words why it cannot run it.",
+        "offer for gru is False, neither an Offer nor a reason",
+    ),
+    "Haggles": (
+        "offers_are_sound",
+        "For every registered cell it makes an offer, or says in words why it cannot run it.",
+        "offer for gru is Offer.*, then Offer",
     ),
     "NoArguments": (
         "constructor",
