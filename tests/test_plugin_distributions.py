@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
 
 
-def test_there_are_examples_of_three_kinds():
+def test_there_are_examples_of_several_kinds():
     kinds = {
         kind
         for kind in KINDS
         for part in plugins.declared(kind).values()
         if part.distribution in DISTRIBUTIONS
     }
-    assert {"cell", "wrapper", "source"} <= kinds
+    assert {"cell", "wrapper", "source", "engine"} <= kinds
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

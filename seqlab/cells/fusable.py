@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from seqlab import registry
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.gated import GatedCell
@@ -23,8 +26,8 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
         return VendorKernel(None, f"{type(cell).__name__} overrides {changed}")
     for option, wanted in needed.items():
         # the function itself counts too: it may have been replaced since
-        function = registry.get("activation", wanted)
-        if getattr(cell, f"{option}_spec") != wanted or getattr(cell, option) is not function:
+        replaced = getattr(cell, option) is not _activation(wanted)
+        if replaced or getattr(cell, f"{option}_spec") != wanted:
             return VendorKernel(None, f"the vendor's kernel has {option}={wanted} only")
     untied = cell.untied_dropout and cell.dropout > 0 and len(cell.gates) > 1
     projected = cell.proj_size is not None
@@ -40,6 +43,11 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
         if on:
             return VendorKernel(None, f"the vendor's kernel has no {option}")
     return VendorKernel(name)
+
+
+@functools.cache
+def _activation(name: str) -> Any:
+    return registry.get("activation", name)
 
 
 def _overridden(cell: GatedCell) -> str | None:

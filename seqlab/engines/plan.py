@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -116,7 +117,9 @@ class Planner:
             return self._make(name, cell, run)
         key = (name, form_key(cell, run))
         plan = self.recall(key, (cell,))
-        if plan is None or plan.engine.refusal_of_gradients(cell, run.x) is not None:
+        if plan is None or (
+            not plan.engine.differentiable and plan.engine.refusal_of_gradients(cell, run.x)
+        ):
             plan = self._make(name, cell, run)
             self.keep(key, (cell,), plan)
         found: Plan = plan
@@ -129,7 +132,7 @@ class Planner:
             return None
         before, kept = known
         now = _attributes(cells)
-        same = len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+        same = len(before) == len(now) and all(map(operator.is_, before, now))
         return kept if same else None
 
     def keep(self, key: Hashable, cells: tuple[Cell, ...], value: Any) -> None:
@@ -241,12 +244,14 @@ def form_key(cell: Cell, run: Sequence) -> Hashable:
     )  # fmt: skip
 
 
-def one_step(planner: Planner, name: str, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
-    """One step of streaming: ``run`` has T = 1 and the noise of a step, or none."""
+def one_step(
+    planner: Planner, name: str, cell: Cell, x_BD: Tensor, run: Sequence
+) -> tuple[Tensor, State]:
+    """One step of streaming: ``run`` has the input with T = 1, and the noise of a step or none."""
     if run.noise is not None:
         made = cell.step(at_time(cell.project(run.x, run.noise), 0), run.state, run.noise)
         return next_state(cell, made, run.state)
-    fast = planner.plan(name, cell, run).engine.step(cell, run.x[:, 0], run.state)
+    fast = planner.plan(name, cell, run).engine.step(cell, x_BD, run.state)
     if fast is not None:
         return fast
     made = cell.step(at_time(cell.project(run.x), 0), run.state)
@@ -255,6 +260,8 @@ def one_step(planner: Planner, name: str, cell: Cell, run: Sequence) -> tuple[Te
 
 def _attributes(cells: tuple[Cell, ...]) -> list[Any]:
     """What is set on the cells, to be compared by identity."""
+    if len(cells) == 1:
+        return list(vars(cells[0]).values())
     return [value for cell in cells for value in vars(cell).values()]
 
 

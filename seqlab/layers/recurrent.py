@@ -179,7 +179,7 @@ class Recurrent(Layer):
         if mask is not None:
             x_BD = x_BD.masked_fill(~mask.unsqueeze(-1), 0.0)
         run = Sequence(x_BD.unsqueeze(1), state, noise=noise)
-        output, after = one_step(self._planner, self.engine, self.cell, run)
+        output, after = one_step(self._planner, self.engine, self.cell, x_BD, run)
         if mask is not None:
             after = map_state(lambda new, old: select(mask, new, old), after, state)
             output = select(mask, output, torch.zeros_like(output))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 import weakref
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ import torch
 
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.compiled.aten_maths import NotElementwiseError
-from seqlab.engines.compiled.constants import UnreadableError, constants_of
+from seqlab.engines.compiled.constants import UnreadableError, constants_of, read_constants
 from seqlab.engines.compiled.cpp_source import Layout, generate
 from seqlab.engines.compiled.tracing import Equations, trace
 from seqlab.engines.cpp_compiler import CompilerError, load_library
@@ -31,8 +33,25 @@ class Kernel(NamedTuple):
     library: ctypes.CDLL
 
 
-#: For each cell its kernels, or why it has none, by what may change the code.
-_known: weakref.WeakKeyDictionary[GatedCell, dict[Any, Kernel | str]] = weakref.WeakKeyDictionary()
+class _Codes:
+    """The kernels of one cell, or why it has none, by what may change the code."""
+
+    def __init__(self) -> None:
+        self.kernels: dict[Any, Kernel | str] = {}
+        self._read: tuple[list[Any], Hashable] = ([], None)
+
+    def constants(self, cell: GatedCell) -> Hashable:
+        """``constants_of``, not read again where nothing can have changed."""
+        own = list(vars(cell).values())
+        before, constants = self._read
+        if len(before) == len(own) and all(map(operator.is_, before, own)):
+            return constants
+        constants, settled = read_constants(cell)
+        self._read = (own if settled else [], constants)
+        return constants
+
+
+_known: weakref.WeakKeyDictionary[GatedCell, _Codes] = weakref.WeakKeyDictionary()
 
 
 def kernel_of(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernel | str:
@@ -40,12 +59,15 @@ def kernel_of(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Ke
 
     It is traced and compiled once for all that ``update`` can see (``constants_of``).
     """
+    codes = _known.get(cell)
+    if codes is None:
+        codes = _known[cell] = _Codes()
     try:
-        constants = constants_of(cell)
+        constants = codes.constants(cell)
     except UnreadableError as error:
         return str(error)
     form = (dtype, zoneout_masks and any(cell.zoneout), cell.zoneout, cell.layer_norm)
-    kernels = _known.setdefault(cell, {})
+    kernels = codes.kernels
     if (form, constants) not in kernels:
         if len(kernels) == MOST_VARIANTS:
             return (

@@ -27,7 +27,7 @@ _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "__getattribute__", "attrge
 #: What every module has and no equation reads.
 _TORCH = frozenset(vars(nn.Module())) - {"training"}
 #: Options of every gated cell that serve its parameters; read only where they are named.
-_OPTIONS = ("_initializer", "_regularizer", "_constraint", "_spec")
+_OPTIONS = ("_initializer", "_regularizer", "_constraint", "_spec", "vectors")
 _PLAIN = (int, str, bytes, complex, type(None), type(Ellipsis), type, enum.Enum, torch.dtype,
           torch.device, types.BuiltinFunctionType, types.ModuleType)  # fmt: skip
 #: Bytes of a plain tensor or array up to which its values are looked at.
@@ -46,13 +46,19 @@ def constants_of(cell: GatedCell) -> Hashable:
     Raises:
         UnreadableError: one of the values is opaque, such as a generator of random numbers.
     """
+    return read_constants(cell)[0]
+
+
+def read_constants(cell: GatedCell) -> tuple[Hashable, bool]:
+    """``constants_of``, and whether it stays so as long as nothing is set on the cell."""
     reader = _Reader(cell)
     own = vars(cell)
     names = reached_names(type(cell))
     if not _DYNAMIC.isdisjoint(names):
         rest = (name for name in own if name not in _TORCH and not name.endswith(_OPTIONS))
         names = (*names, *(name for name in rest if name not in names))
-    return tuple((name, reader.attribute(name)) for name in names)
+    found = tuple([(name, reader.attribute(name)) for name in names])
+    return found, reader.settled and not _authors(type(cell))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -107,6 +113,7 @@ class _Reader:
     def __init__(self, cell: GatedCell) -> None:
         self.cell = cell
         self.seen: dict[int, int] = {}
+        self.settled = True
 
     def attribute(self, name: str) -> Hashable:
         """What ``self.<name>`` depends on; tensors of the cell are no constants."""
@@ -128,12 +135,19 @@ class _Reader:
         if id(value) in self.seen:
             return "seen", self.seen[id(value)]
         self.seen[id(value)] = len(self.seen)
-        for kinds, content in _CONTENTS:
+        return kind, self.content(value, name)
+
+    def content(self, value: Any, name: str) -> Hashable:
+        """What a value consists of."""
+        kind = type(value)
+        if kind is types.FunctionType and not value.__closure__ and _is_fixed(value.__module__):
+            code: types.CodeType = value.__code__
+            return code
+        self.settled = self.settled and kind is tuple
+        for kinds, read in _CONTENTS:
             if isinstance(value, kinds):
-                return kind, content(self, value, name)
-        return kind, self.array(value, name) if hasattr(value, "dtype") else self.object(
-            value, name
-        )
+                return read(self, value, name)
+        return self.array(value, name) if hasattr(value, "dtype") else self.object(value, name)
 
     def parts(self, values: Iterable[Any], name: str) -> Hashable:
         """Several values in their order."""

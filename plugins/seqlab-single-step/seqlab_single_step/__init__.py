@@ -1,0 +1,75 @@
+"""An engine for sequences of one step or a few: a call of the vendor's one-step kernel for each."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from seqlab.cells.base import Cell, map_state
+from seqlab.cells.gated import GatedCell
+from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab.engines.cost import Cost
+from seqlab.engines.over_time import select
+from seqlab.types import State
+from torch import Tensor
+
+_KERNELS: dict[str, Any] = {
+    "lstm": torch.lstm_cell, "gru": torch.gru_cell,
+    "rnn_tanh": torch.rnn_tanh_cell, "rnn_relu": torch.rnn_relu_cell,
+}  # fmt: skip
+#: Seconds of one step on a CPU, against which a call for whole sequences has 1.5e-4 of its own.
+COSTS = {
+    "lstm": Cost(step=1.4e-4, rate=8e10, launches=6),
+    "gru": Cost(step=2.5e-4, rate=8e10, launches=6),
+}
+OTHER = Cost(step=2e-4, rate=8e10, launches=6)
+
+
+class SingleStepEngine(Engine):
+    """Runs rnn, lstm and gru cells step by step: ``state_t = kernel(x_t, state_{t-1})``.
+
+    Cells and options that the vendor's kernels do not compute, ``proj_size`` and random masks are
+    refused. Of two engines that give the same numbers it is the cheaper one for a single step.
+    """
+
+    name = "single_step"
+
+    def offer(self, cell: Cell, run: Sequence) -> Offer | str:
+        """So many seconds a step, whatever the length."""
+        kernel = cell.vendor_kernel()
+        if kernel.name is None:
+            return kernel.reason
+        if run.noise is not None:
+            return "it applies no random masks"
+        if cast("GatedCell", cell).weight_hr is not None:
+            return "the vendor's one-step kernels have no proj_size"
+        why = "a call of the vendor's kernel for one step is cheap"
+        return COSTS.get(kernel.name, OTHER).offer(cell, run.x, why)
+
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
+        """All steps; see ``seqlab.engines.base.Engine.run``."""
+        gated, state = cast("GatedCell", cell), run.state
+        steps = range(run.x.shape[1])
+        outputs: dict[int, Tensor] = {}
+        for t in reversed(steps) if run.reverse else steps:
+            new = _next(gated, run.x[:, t], state)
+            output = new[0]
+            if run.mask is not None:
+                real = run.mask[:, t]
+                new = map_state(lambda n, o, real=real: select(real, n, o), new, state)
+                output = select(real, output, torch.zeros_like(output))
+            outputs[t], state = output, new
+        return torch.stack([outputs[t] for t in steps], 1), state
+
+    def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step of streaming."""
+        new = _next(cast("GatedCell", cell), x_BD, state)
+        return new[0], new
+
+
+def _next(cell: GatedCell, x_BD: Tensor, state: State) -> Any:
+    name = cast("str", cell.vendor_kernel().name)
+    weights = (cell.weight_ih, cell.weight_hh, cell.bias, cell.recurrent_bias)
+    if name != "lstm":
+        return cell.State(_KERNELS[name](x_BD, state[0], *weights))
+    return cell.State(*_KERNELS[name](x_BD, tuple(state), *weights))
