@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+
+#: Numbers in a config that are no danger as sizes, such as the longest answer of a decoder.
+ALWAYS_FINE = 10_000
 
 _CGROUP = Path("/sys/fs/cgroup")
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
@@ -65,3 +70,12 @@ def size_text(count: float) -> str:
     while count >= 1000 and power < len(_UNITS) - 1:
         count, power = count / 1000, power + 1
     return f"{count:.3g} {_UNITS[power]}"
+
+
+def whole_numbers(value: Any) -> Iterator[int]:
+    """All ints anywhere inside plain data."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (Mapping, list)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from whole_numbers(part)

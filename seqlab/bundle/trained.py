@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,9 @@ from seqlab.data.processor import Processor
 from seqlab.data.row_objects import rows_in
 from seqlab.errors import BundleError, OptionError, SeqlabError
 from seqlab.files import atomic_folder, write_json
+from seqlab.memory import ALWAYS_FINE, whole_numbers
 from seqlab.model import SequenceModel
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
-
-#: Numbers in a config that are no danger as sizes, such as the longest answer of a decoder.
-_ALWAYS_FINE = 10_000
 
 
 class TrainedModel:
@@ -209,8 +207,8 @@ def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> No
         if "meta" not in str(error):
             raise
         total = sum(math.prod(shape) for shape in stored.values())
-        largest = max(_whole_numbers([config["encoder"], config["head"]]), default=0)
-        if largest > max(total, _ALWAYS_FINE):
+        largest = max(whole_numbers([config["encoder"], config["head"]]), default=0)
+        if largest > max(total, ALWAYS_FINE):
             raise BundleError(
                 f"{weights}: config.json has the number {largest}, and there are {total} weights"
             ) from error
@@ -221,14 +219,6 @@ def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> No
                 f"{weights}: tensor '{name}' is {stored.get(name, 'missing')}, "
                 f"and config.json asks for {wanted.get(name, 'none')}"
             )
-
-
-def _whole_numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, int):
-        yield value
-    elif isinstance(value, (Mapping, list)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _whole_numbers(part)
 
 
 def _load_weights(model: SequenceModel, path: Path) -> None:

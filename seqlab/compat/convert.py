@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -27,7 +26,7 @@ from seqlab.compat.keras.transfer import from_seqlab_layer, layer_spec, to_seqla
 from seqlab.compat.spec import build_layer, leaves
 from seqlab.compat.torch import form_of, from_torch, to_torch, torch_form, torch_state
 from seqlab.errors import ConfigError, DataError, OptionError, SeqlabError
-from seqlab.files import atomic_writer
+from seqlab.files import atomic_writer, reading
 from seqlab.layers.base import Layer
 
 TORCH_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -126,25 +125,25 @@ def _read_torch(path: Path, nonlinearity: str) -> tuple[list[Converted], list[st
         mine = {key: value for key, value in mine.items() if "_l" in key}
         used |= {prefix + key for key in mine}
         name = prefix.strip(".") or "rnn"
-        try:
-            layers.append(_from_torch(name, mine, nonlinearity))
-        except SeqlabError as error:
-            raise DataError(f"{path}: {name}: {error}") from error
+        with reading(f"{path}: {name}", DataError, "a recurrent module of torch"):
+            try:
+                layers.append(_from_torch(name, mine, nonlinearity))
+            except SeqlabError as error:
+                raise DataError(f"{path}: {name}: {error}") from error
     return layers, sorted(set(state) - used)
 
 
 def _load_state(path: Path) -> dict[str, Tensor]:
-    try:
+    with reading(path, DataError, "a file of tensors"):
         if path.suffix == ".safetensors":
             return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"{path}: holds more than tensors, and no other objects are read from a file; save "
-            "module.state_dict() instead"
-        ) from error
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise DataError(
+                f"{path}: holds more than tensors, or is damaged; no other objects are read from "
+                "a file, so save module.state_dict() instead"
+            ) from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping):

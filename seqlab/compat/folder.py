@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import safetensors
 import torch
 from safetensors.torch import load_file, save
+from torch import Tensor
 
-from seqlab.compat.spec import build_layer
+from seqlab.compat.spec import build_layer, recurrent_parts
 from seqlab.errors import DataError, SeqlabError
-from seqlab.files import atomic_folder, write_json
+from seqlab.files import atomic_folder, reading, write_json
 from seqlab.layers.base import Layer
+from seqlab.memory import ALWAYS_FINE, whole_numbers
+from seqlab.schema import check_fields
 
 FORMAT = 1
 SPECS, WEIGHTS = "layers.json", "model.safetensors"
-_DTYPES = {"float16", "bfloat16", "float32", "float64"}
+
+
+@dataclass(frozen=True)
+class _Described:
+    """One layer in ``layers.json``."""
+
+    spec: dict[str, Any]
+    dtype: Literal["float16", "bfloat16", "float32", "float64"]
 
 
 def save_layers(folder: str | Path, layers: Iterable[tuple[str, Mapping[str, Any], Layer]]) -> None:
@@ -47,11 +58,9 @@ def load_layers(folder: str | Path) -> list[tuple[str, dict[str, Any], Layer]]:
         DataError: a file is missing or damaged, or the weights do not fit the specs.
     """
     folder = Path(folder)
-    try:
+    with reading(folder, DataError, "a folder of converted layers"):
         text = json.loads((folder / SPECS).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, RecursionError, safetensors.SafetensorError) as error:
-        raise DataError(f"{folder}: not a folder of converted layers: {error}") from error
     if not isinstance(text, dict) or text.get("format") != FORMAT:
         raise DataError(f"{folder / SPECS}: expected format {FORMAT}")
     found = []
@@ -64,12 +73,42 @@ def load_layers(folder: str | Path) -> list[tuple[str, dict[str, Any], Layer]]:
             for key, value in tensors.items()
             if key.startswith(f"{name}/")
         }
-        try:
-            if part["dtype"] not in _DTYPES:
-                raise DataError(f"dtype must be one of {', '.join(sorted(_DTYPES))}")
-            layer = build_layer(part["spec"], "spec").to(getattr(torch, part["dtype"]))
-            layer.load_state_dict(mine)
-        except (SeqlabError, RuntimeError, KeyError, TypeError) as error:
-            raise DataError(f"{where}: {' '.join(str(error).split())}") from error
+        with reading(where, DataError, "a converted layer"):
+            try:
+                layer = _layer(check_fields(part, _Described, ""), mine)
+            except SeqlabError as error:
+                raise DataError(f"{where}: {error}") from error
         found.append((name, part["spec"], layer))
     return found
+
+
+def _layer(part: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Layer:
+    """The layer of a spec with weights, whose number and shapes are compared before it is made."""
+    spec, dtype = part["spec"], getattr(torch, part["dtype"])
+    if recurrent_parts(spec) > len(tensors):
+        raise DataError(f"spec: more layers than the {len(tensors)} tensors that are stored")
+    _check_sizes(spec, {name: tuple(value.shape) for name, value in tensors.items()})
+    layer = build_layer(spec, "spec").to(dtype)
+    layer.load_state_dict(dict(tensors))
+    return layer
+
+
+def _check_sizes(spec: Any, stored: Mapping[str, tuple[int, ...]]) -> None:
+    try:
+        with torch.device("meta"):
+            state = build_layer(spec, "spec").state_dict()
+    except RuntimeError as error:
+        if "meta" not in str(error):
+            raise  # a cell that needs memory to be built: no size is above all weights together
+        total = sum(math.prod(shape) for shape in stored.values())
+        largest = max(whole_numbers(spec), default=0)
+        if largest > max(total, ALWAYS_FINE):
+            raise DataError(f"spec: the number {largest}, and {total} weights") from error
+        return
+    wanted = {name: tuple(value.shape) for name, value in state.items()}
+    for name in sorted({*wanted, *stored}):
+        if wanted.get(name) != stored.get(name):
+            raise DataError(
+                f"tensor {name} is {stored.get(name, 'missing')}, and the spec asks for "
+                f"{wanted.get(name, 'none')}"
+            )

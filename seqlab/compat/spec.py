@@ -69,6 +69,22 @@ def build_layer(spec: Any, where: str = "layer", depth: int = DEPTH) -> Layer:
     return Stacked(layers, dropout=spec.get("dropout", 0.0))
 
 
+def recurrent_parts(spec: Any) -> int:
+    """How many recurrent layers of one cell a spec describes, well formed or not.
+
+    >>> part = {"type": "recurrent", "input_size": 3, "cell": "gru"}
+    >>> recurrent_parts({"type": "bidirectional", "forward": part, "backward": part})
+    2
+    """
+    if isinstance(spec, list):
+        return sum(map(recurrent_parts, spec))
+    if not isinstance(spec, Mapping):
+        return 0
+    if spec.get("type") == "recurrent":
+        return 1
+    return sum(map(recurrent_parts, spec.values()))
+
+
 def leaves(layer: Layer) -> Iterator[Recurrent]:
     """The recurrent layers of one cell inside a layer, in order."""
     for part in layer.modules():

@@ -29,7 +29,8 @@ _KERNELS = {
     "rnn_tanh": ("RNN", "tanh"),
     "rnn_relu": ("RNN", "relu"),
 }
-_NAME = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)_l(\d+)(_reverse)?")
+_NAME = re.compile(r"(weight_ih|weight_hh|weight_hr|bias_ih|bias_hh)_l(\d{1,9})(_reverse)?")
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class TorchForm(NamedTuple):
@@ -117,8 +118,10 @@ def _form_of_state(state: Mapping[str, Tensor], nonlinearity: str) -> TorchForm:
     matches = [_NAME.fullmatch(name) for name in state]
     strange = [name for name, match in zip(state, matches, strict=True) if match is None]
     if strange or "weight_ih_l0" not in state or "weight_hh_l0" not in state:
-        named = strange[0] if strange else "weight_ih_l0 or weight_hh_l0 is missing"
+        named = f"{strange[0]:.80}" if strange else "weight_ih_l0 or weight_hh_l0 is missing"
         raise ShapeError(f"not the state dict of a recurrent torch module: {named}")
+    for name, value in state.items():
+        _check_plain(name, value)
     first, second = state["weight_ih_l0"], state["weight_hh_l0"]
     projected = state.get("weight_hr_l0")
     hidden = second.shape[1] if projected is None else projected.shape[1]
@@ -128,11 +131,14 @@ def _form_of_state(state: Mapping[str, Tensor], nonlinearity: str) -> TorchForm:
         raise ShapeError(
             f"weight_ih_l0 {tuple(first.shape)} has not 1, 3 or 4 gates of the width {hidden}"
         )
+    levels = 1 + max(int(match[2]) for match in matches if match)
+    if levels > len(state):
+        raise ShapeError(f"layer l{levels - 1} is named, and {len(state)} tensors are there")
     form = TorchForm(
         kind,
         first.shape[1],
         hidden,
-        1 + max(int(match[2]) for match in matches if match),
+        levels,
         any(match[3] for match in matches if match),
         "bias_ih_l0" in state,
         0 if projected is None else projected.shape[0],
@@ -140,6 +146,28 @@ def _form_of_state(state: Mapping[str, Tensor], nonlinearity: str) -> TorchForm:
     )
     _check_shapes(form, state)
     return form
+
+
+def _check_plain(name: str, value: Tensor) -> None:
+    """Refuse a tensor that is no array of real numbers of its own, before anything is made of it.
+
+    Raises:
+        ShapeError: its type, layout or shape is another.
+    """
+    dense = value.layout == torch.strided and value.device.type != "meta"
+    if not dense or value.dtype not in _DTYPES:
+        kind = str(value.dtype) if dense else f"a {value.layout} tensor on {value.device}"
+        known = ", ".join(str(dtype) for dtype in _DTYPES)
+        raise ShapeError(f"{name}: expected an array of {known}, got {kind}")
+    rank = 1 if name.startswith("bias") else 2
+    if value.dim() != rank or not value.numel():
+        raise ShapeError(f"{name}: expected {rank} dimensions of at least 1, got {_spell(value)}")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ShapeError(f"{name}: {_spell(value)} is larger than what is stored of it")
+
+
+def _spell(value: Tensor) -> str:
+    return str(tuple(value.shape))
 
 
 def _check_shapes(form: TorchForm, state: Mapping[str, Tensor]) -> None:

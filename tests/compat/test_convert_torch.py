@@ -150,10 +150,10 @@ def test_a_file_never_runs_code(tmp_path, monkeypatch):
 def test_bad_files_are_named(tmp_path):
     cases = {
         "none.pt": (None, "no such file"),
-        "half.pt": (b"PK\x03\x04 half", "cannot be read"),
-        "half.safetensors": (b"\x08\x00\x00\x00", "cannot be read"),
-        "half.keras": (b"PK", "cannot be read as a .keras file"),
-        "half.weights.h5": (b"\x89HDF", "cannot be read as an HDF5 weights file"),
+        "half.pt": (b"PK\x03\x04 half", "not a file of tensors"),
+        "half.safetensors": (b"\x08\x00\x00\x00", "not a file of tensors"),
+        "half.keras": (b"PK", "not a .keras file"),
+        "half.weights.h5": (b"\x89HDF", "not an HDF5 weights file"),
         "text.csv": (b"a,b", "unknown kind of file"),
     }
     for name, (content, message) in cases.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import DataError, RunError
-from seqlab.files import atomic_writer
+from seqlab.files import atomic_writer, reading
 
 CONFIG_BYTES = 64 << 20
 WEIGHT_BYTES = 4 << 30
@@ -26,6 +26,9 @@ MAX_NODES = 100_000
 MAX_DEPTH = 24
 #: How much larger unpacked data may be than stored; weights hardly compress.
 MAX_RATIO = 200
+
+#: Kind and bytes of the numbers that torch has too.
+_NUMBERS = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
 #: The group of a layer's own arrays, in which Keras also stores the layer's name.
 VARS = "vars"
@@ -39,6 +42,12 @@ class WeightTree:
         self.name = ""
         self.arrays: list[Tensor] = []
         self.children: dict[str, WeightTree] = {}
+
+    def all_arrays(self) -> Iterator[Tensor]:
+        """The arrays of this group and of all below it."""
+        yield from self.arrays
+        for child in self.children.values():
+            yield from child.all_arrays()
 
     def at(self, path: str) -> WeightTree | None:
         """The group at a path below this one, or None."""
@@ -62,16 +71,11 @@ def read_archive(path: Path) -> tuple[dict[str, Any], WeightTree]:
     Raises:
         DataError: the file is not one, is damaged, or is larger than allowed.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(_member(archive, path, "config.json", CONFIG_BYTES))
-            weights = _member(archive, path, "model.weights.h5", WEIGHT_BYTES)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as a .keras file: {error}") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: config.json is not JSON: {error}") from error
+    with reading(path, DataError, "a .keras file"), zipfile.ZipFile(path) as archive:
+        text = _member(archive, path, "config.json", CONFIG_BYTES)
+        weights = _member(archive, path, "model.weights.h5", WEIGHT_BYTES)
+    with reading(f"{path}: config.json", DataError, "JSON"):
+        config = json.loads(text)
     if not isinstance(config, dict):
         raise DataError(f"{path}: config.json must be an object, got {type(config).__name__}")
     return config, read_weights(path, io.BytesIO(weights))
@@ -97,14 +101,9 @@ def read_weights(path: Path, stream: BinaryIO | None = None) -> WeightTree:
         DataError: the file is damaged, too large, or holds what is not plain floating-point data.
     """
     h5py = _h5py()
-    try:
-        with h5py.File(path if stream is None else stream, "r") as file:
-            reader = _Reader(h5py, path)
-            return reader.group(file, WeightTree(), 0)
-    except DataError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as an HDF5 weights file: {error}") from error
+    source = path if stream is None else stream
+    with reading(path, DataError, "an HDF5 weights file"), h5py.File(source, "r") as file:
+        return _Reader(h5py, path).group(file, WeightTree(), 0)
 
 
 class _Reader:
@@ -126,8 +125,8 @@ class _Reader:
             if not isinstance(group.get(key, getlink=True), self.h5py.HardLink):
                 raise DataError(f"{self.path}: {where} is a link, and links are not followed")
             node = group[key]
-            if isinstance(node, self.h5py.Dataset):
-                raise DataError(f"{self.path}: {where} is an array outside of a group '{VARS}'")
+            if not isinstance(node, self.h5py.Group):
+                raise DataError(f"{self.path}: {where} is no group, outside of a group '{VARS}'")
             if key == VARS:
                 tree.name = _text(node.attrs.get("name", ""))
                 tree.arrays = [self.array(node, k, where) for k in sorted(node, key=_number)]
@@ -142,7 +141,7 @@ class _Reader:
             raise DataError(f"{self.path}: {where} is a link, and links are not followed")
         data = group[key]
         plain = isinstance(data, self.h5py.Dataset) and not data.is_virtual and not data.external
-        if not plain or data.dtype.kind not in "fiub" or len(data.shape or ()) > 8:
+        if not plain or data.dtype.str[1:] not in _NUMBERS or not 0 < len(data.shape or ()) <= 8:
             raise DataError(f"{self.path}: {where} is not a plain array of numbers")
         size = int(np.prod(data.shape, dtype=object)) * data.dtype.itemsize
         if size > data.id.get_storage_size() * MAX_RATIO + (1 << 12):

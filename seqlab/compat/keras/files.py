@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from seqlab.compat.keras.archive import (
     WeightTree,
     read_archive,
@@ -25,7 +27,7 @@ from seqlab.compat.keras.recurrent import GRU, LSTM, SimpleRNN
 from seqlab.compat.keras.rnn import RNN
 from seqlab.compat.keras.time_distributed import TimeDistributed
 from seqlab.errors import DataError, SeqlabError
-from seqlab.files import atomic_writer
+from seqlab.files import atomic_writer, reading
 
 _BY_GATES: dict[str, type[RNN]] = {"simple_rnn": SimpleRNN, "lstm": LSTM, "gru": GRU}
 _MODELS = ("Sequential", "Functional", "Model")
@@ -55,7 +57,8 @@ def load_keras(path: str | Path) -> KerasFile:
         found = KerasFile({}, [])
         _walk_model(config, tree, found, str(path), 0)
         return found
-    return _guess(read_weights(path), path)
+    with reading(path, DataError, "a file of recurrent weights"):
+        return _guess(read_weights(path), path)
 
 
 # -- with a config -------------------------------------------------------------------------------
@@ -63,17 +66,20 @@ def load_keras(path: str | Path) -> KerasFile:
 
 def _walk_model(config: Any, tree: WeightTree, found: KerasFile, path: str, depth: int) -> None:
     """A Sequential or functional model: its layers lie in ``layers/<class>[_<number>]``."""
-    parts = config.get("config", {}).get("layers") if isinstance(config, Mapping) else None
+    inner = config.get("config") if isinstance(config, Mapping) else None
+    parts = inner.get("layers") if isinstance(inner, Mapping) else None
     if not isinstance(parts, list) or config.get("class_name") not in _MODELS or depth > 8:
         known = ", ".join(_MODELS[:2])
         raise DataError(f"{path}: the config is not that of a {known} model of layers")
     counts: Counter[str] = Counter()
     for part in parts:
-        kind = str(part.get("class_name", "")) if isinstance(part, Mapping) else ""
+        if not isinstance(part, Mapping) or not isinstance(part.get("config"), Mapping):
+            raise DataError(f"{path}: a layer without a config: {part!r:.80}")
+        kind = str(part.get("class_name", ""))
         group = snake_case(kind)
         number, counts[group] = counts[group], counts[group] + 1
         below = tree.at(f"layers/{group}_{number}" if number else f"layers/{group}")
-        name = _unique(str(part.get("config", {}).get("name", group)), found.layers)
+        name = _unique(str(part["config"].get("name", group)), found.layers)
         if kind in _MODELS and below is not None:
             _walk_model(part, below, found, path, depth + 1)
         elif kind not in LAYERS:
@@ -85,14 +91,25 @@ def _walk_model(config: Any, tree: WeightTree, found: KerasFile, path: str, dept
 def _layer(config: Mapping[str, Any], tree: WeightTree | None, where: str) -> KerasLayer:
     if tree is None:
         raise DataError(f"{where}: the weights file has no group for this layer")
-    try:
-        layer: KerasLayer = layer_of(config)
-        _load(layer, tree, where)
-    except DataError:
-        raise
-    except (SeqlabError, TypeError) as error:
-        raise DataError(f"{where}: {error}") from error
-    return layer
+    stored = sum(1 for _ in tree.all_arrays())
+    if _cells_in(config) > stored:
+        raise DataError(f"{where}: the config has more cells than the file has arrays ({stored})")
+    with reading(where, DataError, "a layer of Keras"):
+        try:
+            layer: KerasLayer = layer_of(config)
+            _load(layer, tree, where)
+        except (SeqlabError, TypeError) as error:
+            raise DataError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
+        return layer
+
+
+def _cells_in(config: Any) -> int:
+    """How many stacked cells a nested config lists."""
+    inner = config.values() if isinstance(config, Mapping) else config
+    if not isinstance(config, Mapping | list):
+        return 0
+    cells = config.get("cells") if isinstance(config, Mapping) else None
+    return sum(map(_cells_in, inner)) + (len(cells) if isinstance(cells, list) else 0)
 
 
 def _unique(name: str, taken: Mapping[str, Any]) -> str:
@@ -105,6 +122,13 @@ def _load(layer: KerasLayer, tree: WeightTree, where: str) -> None:
     arrays = [a for group in _groups(layer, tree, where) for a in group.arrays]
     if not arrays or arrays[0].dim() != 2:
         raise DataError(f"{where}: the group {tree.path} holds no kernel")
+    wrong = [array.dtype for array in arrays if not array.is_floating_point()]
+    if wrong:
+        raise DataError(f"{where}: expected weights of a floating type, got {wrong[0]}")
+    with torch.device("meta"):  # shapes are compared before memory is taken
+        probe = layer.fresh()
+        probe.build(arrays[0].shape[0])
+        probe.set_weights([array.to("meta") for array in arrays])
     layer.build(arrays[0].shape[0])
     layer.set_weights(arrays)
 
@@ -179,8 +203,9 @@ def _guess_layer(group: WeightTree, path: Path) -> KerasLayer | None:
 def _guess_rnn(group: WeightTree, path: Path) -> RNN:
     arrays = group.children["cell"].arrays
     where = f"{path}: {group.path}"
-    if not 2 <= len(arrays) <= 3 or any(a.dim() != 2 for a in arrays[:2]):
-        raise DataError(f"{where}: expected kernel, recurrent kernel and perhaps bias")
+    plain = all(a.is_floating_point() and a.numel() for a in arrays)
+    if not 2 <= len(arrays) <= 3 or not plain or any(a.dim() != 2 for a in arrays[:2]):
+        raise DataError(f"{where}: expected kernel, recurrent kernel and perhaps bias, of numbers")
     units, rows = arrays[1].shape
     kinds = {units: "simple_rnn", 4 * units: "lstm", 3 * units: "gru"}
     kind = kinds.get(rows)
