@@ -59,6 +59,41 @@ def update_is_elementwise(case: CellCase) -> Numbers:
     return {"difference": largest}
 
 
+@STEP_CHECKS.check()
+def update_is_pure(case: CellCase) -> None:
+    """``update`` gives the same for the same values, in both modes, and changes nothing.
+
+    Catches: counters and remembered values on the cell, in-place changes of gates and state.
+    """
+    for training in (True, False):
+        cell = case.cell().train(training)
+        if not isinstance(cell, GatedCell):
+            raise Skip("not a GatedCell: it has no update")
+        state = random_state(cell, BATCH)
+        gates, width = len(cell.gates), leaves(state)[-1].shape[-1]
+        x, h = (cell.gate_type(*normal(gates, BATCH, width, seed=seed)) for seed in (23, 24))
+        given = [*x, *h, *leaves(state)]
+        before, set_before = [part.clone() for part in given], _plain_attributes(cell)
+        try:
+            results = [flat(cell.update(x, h, state)) for _ in range(2)]
+        except RuntimeError as error:
+            raise Skip(f"update takes gates of another form here: {error}") from error
+        kept = all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
+        require(kept, "update changes the gates or the state that it is given")
+        same = all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+        require(same, "the second of two calls with the same values gives others")
+        changed = {name for name, _ in _plain_attributes(cell) ^ set_before}
+        require(not changed, f"update changes the cell's {', '.join(sorted(changed))}")
+
+
+def _plain_attributes(cell: nn.Module) -> set[tuple[str, str]]:
+    """What is set on a cell and its parts beside tensors, in words."""
+    parts = cell.named_modules()
+    own = ((f"{part}.{name}".lstrip("."), value)
+           for part, module in parts for name, value in vars(module).items())  # fmt: skip
+    return {(name, repr(value)) for name, value in own if not isinstance(value, Tensor)}
+
+
 class ExportedStep(nn.Module):
     """One step with the state as separate arguments, as it is exported for streaming."""
 

@@ -474,3 +474,13 @@ class CopiesShareWeights(Right):
             for name, p in self._parameters.items()
         }
         return twin
+
+
+class CountsCalls(Right):
+    """Its equations count how often they are asked."""
+
+    calls = 0
+
+    def update(self, x, h, state):
+        self.calls += 1
+        return super().update(x, h, state)

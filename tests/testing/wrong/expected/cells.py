@@ -202,4 +202,9 @@ EXPECTED = {
         "A deep copy gives the same numbers and has parameters of its own.",
         r"a deep copy shares the memory of cell\.weight_ih",
     ),
+    "CountsCalls": (
+        "update_is_pure",
+        "``update`` gives the same for the same values, in both modes, and changes nothing.",
+        r"update changes the cell's calls",
+    ),
 }
