@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import warnings
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell, next_state
+from seqlab.cells.base import Cell
 from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.instances import engine, under_transform, usable_engines
-from seqlab.engines.over_time import at_time
 from seqlab.errors import EngineError
 from seqlab.types import State
 
@@ -125,6 +124,28 @@ class Planner:
         found: Plan = plan
         return found
 
+    def stepper(
+        self, name: str, cell: Cell, x_BD: Tensor, state: State, *, check: Callable[[Tensor], None]
+    ) -> Engine:
+        """The engine for steps of streaming; with ``auto`` one that needs no setting up.
+
+        ``check`` is called with an input whose form or type is new.
+        """
+        like = next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
+        exporting = torch.compiler.is_exporting()
+        key = None if exporting else (
+            name, x_BD.shape, x_BD.dtype, x_BD.device, None if like is None else like.dtype,
+            cell.training, torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
+        )  # fmt: skip
+        found: Engine | None = None if exporting else self.recall(key, (cell,))
+        if found is None:
+            check(x_BD)
+            run = Sequence(x_BD.unsqueeze(1), state)
+            found = self._make(name, cell, run, ready=True).engine
+            if not exporting:
+                self.keep(key, (cell,), found)
+        return found
+
     def recall(self, key: Hashable, cells: tuple[Cell, ...]) -> Any:
         """What was kept under a key, if nothing was set on the cells since; else None."""
         known = self._kept.get(key)
@@ -165,9 +186,9 @@ class Planner:
         others = dict.fromkeys(names, "another engine was asked for by name")
         return plan._replace(refused={**others, **plan.refused})
 
-    def _make(self, name: str, cell: Cell, run: Sequence) -> Plan:
+    def _make(self, name: str, cell: Cell, run: Sequence, *, ready: bool = False) -> Plan:
         if name == "auto" or torch.compiler.is_exporting():
-            return self._cheapest(cell, run)
+            return self._cheapest(cell, run, ready=ready)
         asked = engine(name)
         missing = asked.unavailable()
         if missing is not None:
@@ -183,12 +204,14 @@ class Planner:
         price = 0.0 if isinstance(offer, str) else _price(offer)
         return Plan(asked, _BY_NAME, {}, price)
 
-    def _cheapest(self, cell: Cell, run: Sequence) -> Plan:
-        """The cheapest offer over the calls expected that can be set up."""
+    def _cheapest(self, cell: Cell, run: Sequence, *, ready: bool) -> Plan:
+        """The cheapest offer over the calls expected; with ``ready`` of those without set-up."""
         usable, refused = usable_engines()
         answers = {name: _ask(usable[name], cell, run) for name in usable}
         offers = {name: answer for name, answer in answers.items() if isinstance(answer, Offer)}
         refused |= {name: str(answer) for name, answer in answers.items() if name not in offers}
+        if ready:
+            offers = {name: offer for name, offer in offers.items() if not offer.setup_seconds}
         order = sorted(offers, key=lambda name: self._rank(name, offers[name]))
         for name in order:
             reason = usable[name].unavailable() or usable[name].prepare(cell, run)
@@ -242,20 +265,6 @@ def form_key(cell: Cell, run: Sequence) -> Hashable:
         _expected.get(), under_transform(),
         registry.changes("engine"),
     )  # fmt: skip
-
-
-def one_step(
-    planner: Planner, name: str, cell: Cell, x_BD: Tensor, run: Sequence
-) -> tuple[Tensor, State]:
-    """One step of streaming: ``run`` has the input with T = 1, and the noise of a step or none."""
-    if run.noise is not None:
-        made = cell.step(at_time(cell.project(run.x, run.noise), 0), run.state, run.noise)
-        return next_state(cell, made, run.state)
-    fast = planner.plan(name, cell, run).engine.step(cell, x_BD, run.state)
-    if fast is not None:
-        return fast
-    made = cell.step(at_time(cell.project(run.x), 0), run.state)
-    return next_state(cell, made, run.state)
 
 
 def _attributes(cells: tuple[Cell, ...]) -> list[Any]:

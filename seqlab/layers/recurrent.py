@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell, check_state, map_state
+from seqlab.cells.base import Cell, check_state, map_state, next_state
 from seqlab.construct import check_options
 from seqlab.engines.base import NotPreparedError, Sequence
 from seqlab.engines.instances import check_engine_name
-from seqlab.engines.over_time import select
-from seqlab.engines.plan import Plan, Planner, one_step
+from seqlab.engines.over_time import at_time, select
+from seqlab.engines.plan import Plan, Planner
 from seqlab.engines.plan_stack import Member
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
@@ -173,18 +173,30 @@ class Recurrent(Layer):
         self, x_BD: Tensor, state: State, noise: Any = None, mask: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """One step of the cell; see ``Layer.step``."""
-        self._check_type(x_BD)
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
         if mask is not None:
             x_BD = x_BD.masked_fill(~mask.unsqueeze(-1), 0.0)
-        run = Sequence(x_BD.unsqueeze(1), state, noise=noise)
-        output, after = one_step(self._planner, self.engine, self.cell, x_BD, run)
+        output, after = self._step(x_BD, state, noise)
         if mask is not None:
             after = map_state(lambda new, old: select(mask, new, old), after, state)
             output = select(mask, output, torch.zeros_like(output))
         self._remember_activity(output)
         return output, after
+
+    def _step(self, x_BD: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
+        """By the engine's own step where there is no noise and it has one, else by the cell's."""
+        cell: Cell = self.cell
+        if noise is None:
+            engine = self._planner.stepper(self.engine, cell, x_BD, state, check=self._check_type)
+            fast = engine.step(cell, x_BD, state)
+            if fast is not None:
+                return fast
+            made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
+            return next_state(cell, made, state)
+        self._check_type(x_BD)
+        projected = at_time(cell.project(x_BD.unsqueeze(1), noise), 0)
+        return next_state(cell, cell.step(projected, state, noise), state)
 
     def sample_noise(
         self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
