@@ -6,22 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.over_time import select
-
-
-class _Bound(nn.Module):
-    """Runs a function of a cell while its parameters are replaced."""
-
-    def __init__(self, cell: GatedCell) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, function: Callable[[], Sequence[Tensor]]) -> Sequence[Tensor]:
-        return function()
+from seqlab.engines.replaced_parameters import with_parameters
 
 
 def replay(
@@ -48,13 +38,12 @@ def replay(
         count = len(cell.state_sizes)
         named = {"weight_hh": weight, "recurrent_bias": bias, "norm_hh": gain}
         named.update(zip(names, rest[count:], strict=False))
-        replaced = {f"cell.{key}": value for key, value in named.items() if value is not None}
+        replaced = {key: value for key, value in named.items() if value is not None}
 
         def run() -> Sequence[Tensor]:
             return _steps(cell, x_TBG, rest[:count], mask, steps_noise, reverse=reverse)
 
-        result: Sequence[Tensor] = torch.func.functional_call(_Bound(cell), replaced, (run,))
-        return result
+        return with_parameters(cell, replaced, run)
 
     return repeat
 

@@ -11,9 +11,9 @@ from seqlab.cells.base import Cell, state_fields
 from seqlab.construct import construct
 from seqlab.introspection.diagram import Diagram, as_mermaid, as_text, diagram_of
 from seqlab.introspection.equations import equations_of
+from seqlab.introspection.recorded_step import UntraceableError
 from seqlab.introspection.rendering import latex_equations, plain_equations
 from seqlab.introspection.sizes import PROBES, Parameter, Polynomial, fit, parameter_formulas, total
-from seqlab.introspection.tracing import UntraceableError
 
 #: The widths (D = H) for which numbers are shown.
 WIDTHS = (64, 128, 256, 512)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from seqlab.introspection.expressions import Equations, Node, Symbol
+from seqlab.expressions import Node, Symbol
+from seqlab.introspection.equations import Equations
 from seqlab.introspection.rendering import Plain
 
 _SIGNS = {"mul": "⊙", "div": "/", "pow": "^", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",

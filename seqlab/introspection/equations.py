@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from seqlab.cells.base import Cell
-from seqlab.introspection.expressions import ARITHMETIC, Equation, Equations, Node, Pool, Symbol
-from seqlab.introspection.tracing import Step, trace_step
+from seqlab.expressions import Graph, Node, Symbol, ordered
+from seqlab.introspection.recorded_step import RecordedStep, record_step
 
 #: Letters that the field uses; other names take their first free letter.
 LETTERS = {"hidden": "h", "cell": "c", "input": "i", "forget": "f", "output": "o",
@@ -16,6 +17,45 @@ _GREEK = frozenset({"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta",
                     "omega"})  # fmt: skip
 _TAKEN = frozenset("xyWUbtBDHT")
 _FREE = "uvwqpms"
+
+
+#: Operators that keep an equation linear in its parts: a gate is seen through them.
+ARITHMETIC = frozenset({"add", "sub", "mul", "div", "neg"})
+
+
+class Equation(NamedTuple):
+    """``name = node``; ``name`` is a symbol's letter with its time, such as ``h_t``."""
+
+    name: str
+    node: Node
+
+
+class Equations(NamedTuple):
+    """All equations of one step, in an order in which they can be computed.
+
+    ``names`` maps nodes to the names that stand for them in other equations; ``letters`` maps
+    gates, state fields and parameters to their symbols. ``second`` is what the second recurrent
+    product multiplies, and ``second_gates`` the gates it makes.
+    """
+
+    equations: tuple[Equation, ...]
+    names: dict[Node, str]
+    letters: dict[Symbol, str]
+    second: Node | None
+    second_gates: tuple[str, ...]
+    has_bias: bool
+    has_recurrent_bias: bool
+    hidden: str
+
+    def counts(self) -> dict[str, int]:
+        """How often each elementwise operator is evaluated for one unit in one step."""
+        roots = [equation.node for equation in self.equations]
+        found: dict[str, int] = {}
+        for node in ordered(roots if self.second is None else [*roots, self.second]):
+            if node.op not in {"symbol", "number", "product"}:
+                name = str(node.value) if node.op == "call" else node.op
+                found[name] = found.get(name, 0) + 1
+        return dict(sorted(found.items()))
 
 
 def equations_of(cell: Cell) -> Equations:
@@ -32,8 +72,8 @@ def equations_of(cell: Cell) -> Equations:
         >>> [equation.name for equation in equations_of(RNNCell(2, 3)).equations]
         ['h_t']
     """
-    pool = Pool()
-    step = trace_step(cell, pool)
+    graph = Graph()
+    step = record_step(cell, graph)
     gates = tuple(getattr(cell, "gates", ()))
     variables = _variables(step)
     owners = _owners(step, gates, variables)
@@ -61,7 +101,7 @@ def equations_of(cell: Cell) -> Equations:
 
 
 def _letters(
-    gates: Sequence[str], step: Step, owners: dict[str, Node], variables: dict[Node, str]
+    gates: Sequence[str], step: RecordedStep, owners: dict[str, Node], variables: dict[Node, str]
 ) -> dict[Symbol, str]:
     """The symbols of state fields, gates and parameters; a lone gate has none."""
     found: dict[Symbol, str] = {}
@@ -84,13 +124,13 @@ def _letters(
         else:
             choose("input", gate)
     for root in _roots(step):
-        for node in root.walk():
+        for node in ordered([root]):
             if node.op == "symbol" and node.value.kind == "parameter":
                 found[node.value] = _parameter(node.value.name, gates, found)
     return found
 
 
-def _variables(step: Step) -> dict[Node, str]:
+def _variables(step: RecordedStep) -> dict[Node, str]:
     """The author's own letters, but those of the state and those with a fixed meaning."""
     fixed = {LETTERS.get(field, "") for field in step.state} | _TAKEN
     states = set(step.state.values())
@@ -108,12 +148,14 @@ def _is_plain(node: Node) -> bool:
     )
 
 
-def _owners(step: Step, gates: Sequence[str], variables: dict[Node, str]) -> dict[str, Node]:
+def _owners(
+    step: RecordedStep, gates: Sequence[str], variables: dict[Node, str]
+) -> dict[str, Node]:
     """For each gate the first function that it goes into: the gate's activated value."""
     stops = frozenset([*step.state.values(), *variables])
     wanted, found = list(gates), {}
     for node in _all_nodes(step):
-        seen = _gates_seen(node, stops - {node}) if node.op == "call" else []
+        seen = _gates_seen(node.args, stops - {node}) if node.op == "call" else []
         if seen and seen[0] in wanted and node not in step.state.values():
             found[seen[0]] = node
             wanted.remove(seen[0])
@@ -130,13 +172,13 @@ def _parameter(name: str, gates: Iterable[str], letters: dict[Symbol, str]) -> s
     return name if name in _GREEK or len(name) == 1 else name.replace("_", "-")
 
 
-def _roots(step: Step) -> list[Node]:
+def _roots(step: RecordedStep) -> list[Node]:
     second = [] if step.second is None else [step.second]
     return [*second, *step.state.values(), step.output]
 
 
 def _names(
-    step: Step,
+    step: RecordedStep,
     gates: Sequence[str],
     letters: dict[Symbol, str],
     owners: dict[str, Node],
@@ -160,12 +202,12 @@ def _names(
     return names
 
 
-def _all_nodes(step: Step) -> list[Node]:
-    return list(dict.fromkeys(node for root in _roots(step) for node in root.walk()))
+def _all_nodes(step: RecordedStep) -> list[Node]:
+    return ordered(_roots(step))
 
 
-def _gates_seen(node: Node, stops: frozenset[Node] = frozenset()) -> list[str]:
-    """The gates that a function's arguments are linear in, in order of appearance."""
+def _gates_seen(nodes: Iterable[Node], stops: frozenset[Node] = frozenset()) -> list[str]:
+    """The gates that nodes are linear in, in order of appearance."""
     found: dict[str, None] = {}
 
     def visit(part: Node) -> None:
@@ -175,8 +217,8 @@ def _gates_seen(node: Node, stops: frozenset[Node] = frozenset()) -> list[str]:
             for argument in part.args:
                 visit(argument)
 
-    for argument in node.args:
-        visit(argument)
+    for node in nodes:
+        visit(node)
     return list(found)
 
 
@@ -194,7 +236,7 @@ def _name_shared(
         plain = node.op in {"symbol", "number"} or all(a.op == "number" for a in node.args)
         one_less = node.op == "sub" and node.args[0].op == "number"
         if uses.get(node, 0) > 1 and node not in names and not plain and not one_less:
-            gate = next((g for g in wanted if g in _gates_seen(Node("", (node,)))), None)
+            gate = next((g for g in wanted if g in _gates_seen([node])), None)
             if gate is not None:
                 names[node] = f"{letters[Symbol('input', gate)]}_t"
                 wanted.remove(gate)
@@ -205,7 +247,7 @@ def _name_shared(
 
 
 def _ordered(
-    step: Step, names: dict[Node, str], gates: Sequence[str], letters: dict[Symbol, str]
+    step: RecordedStep, names: dict[Node, str], gates: Sequence[str], letters: dict[Symbol, str]
 ) -> list[Equation]:
     """One equation a name, gates in their order, and arguments before what uses them."""
     by_name = {name: node for node, name in names.items()}
@@ -215,7 +257,7 @@ def _ordered(
     if step.second is not None:
         roots.append(step.second)
     for root in [*roots, *step.state.values(), step.output]:
-        for node in root.walk():
+        for node in ordered([root]):
             if node in names:
                 found.setdefault(node, names[node])
     return [Equation(name, node) for node, name in found.items()]

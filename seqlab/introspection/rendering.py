@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from seqlab.introspection.expressions import Equations, Node, Symbol
+from seqlab.expressions import Node, Symbol
+from seqlab.introspection.equations import Equations
 
 _SUM, _PRODUCT, _POWER, _ATOM = range(1, 5)
 _RELATIONS = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "=", "ne": "!="}

@@ -6,11 +6,11 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.base import Cell, HiddenState
+from seqlab.expressions import Graph
 from seqlab.introspection.diagram import diagram_of
 from seqlab.introspection.equations import equations_of
-from seqlab.introspection.expressions import Pool
+from seqlab.introspection.recorded_step import UntraceableError, record_step
 from seqlab.introspection.rendering import latex_equations, plain_equations
-from seqlab.introspection.tracing import UntraceableError, trace_step
 
 
 def lines(cell):
@@ -163,9 +163,9 @@ class Plain(Cell):
 
 def test_code_that_cannot_be_recorded_says_why():
     with pytest.raises(UntraceableError, match=r"TraceError: .*control flow"):
-        trace_step(Branching(3, 5), Pool())
+        record_step(Branching(3, 5), Graph())
     with pytest.raises(UntraceableError, match="neither a gated nor a linear recurrent cell"):
-        trace_step(Plain(3, 5), Pool())
+        record_step(Plain(3, 5), Graph())
 
 
 def test_tracing_leaves_the_cell_and_the_random_state_alone():

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from seqlab.engines.compiled.expressions import LOGICAL, Builder, Node, const, number
+from seqlab.engines.compiled.operators import LOGICAL
+from seqlab.expressions import Graph, Node
 
 
 class NotElementwiseError(Exception):
@@ -18,18 +19,18 @@ class NotElementwiseError(Exception):
 class Translation:
     """An fx graph of ATen calls as expressions."""
 
-    def __init__(self, graph: fx.GraphModule, width: int, build: Builder) -> None:
-        self.graph, self.width, self.build = graph, width, build
+    def __init__(self, traced: fx.GraphModule, width: int, graph: Graph) -> None:
+        self.traced, self.width, self.graph = traced, width, graph
         self.values: dict[fx.Node, Any] = {}
 
     def run(self, variables: list[Node]) -> list[Node | None]:
         """The outputs' expressions."""
         given = iter(variables)
-        for node in self.graph.graph.nodes:
+        for node in self.traced.graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = next(given)
             elif node.op == "get_attr":
-                self.values[node] = self._constant(getattr(self.graph, str(node.target)))
+                self.values[node] = self._constant(getattr(self.traced, str(node.target)))
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
             elif node.op == "output":
@@ -42,7 +43,7 @@ class Translation:
         return self._number(tensor.item())
 
     def _number(self, value: Any) -> Node:
-        return self.build.unique(const(float(value)))
+        return self.graph.number(value)
 
     def _argument(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -88,7 +89,7 @@ class Translation:
             raise NotElementwiseError(f"aten.{name} is not in this engine's elementwise maths")
         arguments = [self._argument(a) for a in node.args]
         keywords = {k: self._argument(v) for k, v in node.kwargs.items() if k == "alpha"}
-        result: Node = handler(self.build, *arguments, **keywords)
+        result: Node = handler(self.graph, *arguments, **keywords)
         return result
 
 
@@ -104,68 +105,64 @@ _FILLED = {"zeros_like": 0.0, "ones_like": 1.0, "new_zeros": 0.0, "new_ones": 1.
            "ones": 1.0, "full_like": None, "full": None, "new_full": None}  # fmt: skip
 
 
-def _as_real(build: Builder, node: Node) -> Node:
-    return build("real", node) if node.op in LOGICAL else node
+def _as_real(graph: Graph, node: Node) -> Node:
+    return graph.make("real", node) if node.op in LOGICAL else node
 
 
 def _plain(op: str) -> Callable[..., Node]:
-    def handle(build: Builder, *args: Node) -> Node:
-        reals = args if op in {"and", "or", "not"} else [_as_real(build, a) for a in args]
-        return build(op, *reals)
+    def handle(graph: Graph, *args: Node) -> Node:
+        reals = args if op in {"and", "or", "not"} else [_as_real(graph, a) for a in args]
+        return graph.make(op, *reals)
 
     return handle
 
 
-def _add(build: Builder, a: Node, b: Node, alpha: Node | None = None) -> Node:
-    b = _as_real(build, b)
-    return build("add", _as_real(build, a), b if alpha is None else build("mul", b, alpha))
+def _scaled(op: str) -> Callable[..., Node]:
+    """``add`` and ``sub``, which take a factor ``alpha``."""
+
+    def handle(graph: Graph, a: Node, b: Node, alpha: Node | None = None) -> Node:
+        a, b = _as_real(graph, a), _as_real(graph, b)
+        return graph.make(op, a, b if alpha is None else graph.make("mul", b, alpha))
+
+    return handle
 
 
-def _sub(build: Builder, a: Node, b: Node, alpha: Node | None = None) -> Node:
-    b = _as_real(build, b)
-    return build("sub", _as_real(build, a), b if alpha is None else build("mul", b, alpha))
+def _rsub(graph: Graph, a: Node, b: Node, alpha: Node | None = None) -> Node:
+    return _scaled("sub")(graph, b, a, alpha)
 
 
-def _rsub(build: Builder, a: Node, b: Node, alpha: Node | None = None) -> Node:
-    return _sub(build, b, a, alpha)
-
-
-def _pow(build: Builder, base: Node, exponent: Node) -> Node:
-    power = number(exponent)
+def _pow(graph: Graph, base: Node, exponent: Node) -> Node:
+    power = exponent.number
     if power == 0.5:
-        return build("sqrt", base)
+        return graph.make("sqrt", base)
     if power is not None and power in {1.0, 2.0, 3.0}:
         result = base
         for _ in range(int(power) - 1):
-            result = build("mul", result, base)
+            result = graph.make("mul", result, base)
         return result
-    return build("pow", base, exponent)
+    return graph.make("pow", base, exponent)
 
 
-def _clamp(build: Builder, x: Node, low: Node | None = None, high: Node | None = None) -> Node:
-    x = x if low is None else build("max", x, low)
-    return x if high is None else build("min", x, high)
+def _clamp(graph: Graph, x: Node, low: Node | None = None, high: Node | None = None) -> Node:
+    x = x if low is None else graph.make("max", x, low)
+    return x if high is None else graph.make("min", x, high)
 
 
-def _where(build: Builder, condition: Node, yes: Node, no: Node) -> Node:
-    return build("where", condition, _as_real(build, yes), _as_real(build, no))
+def _where(graph: Graph, condition: Node, yes: Node, no: Node) -> Node:
+    return graph.make("where", condition, _as_real(graph, yes), _as_real(graph, no))
 
 
-def _relu(build: Builder, x: Node) -> Node:
-    return build("max", x, build.unique(const(0.0)))
+def _relu(graph: Graph, x: Node) -> Node:
+    return graph.make("max", x, graph.number(0.0))
 
 
-def _reciprocal(build: Builder, x: Node) -> Node:
-    return build("div", build.unique(const(1.0)), x)
+def _reciprocal(graph: Graph, x: Node) -> Node:
+    return graph.make("div", graph.number(1.0), x)
 
 
-def _copy(build: Builder, old: Node, new: Node) -> Node:
-    del build, old
+def _copy(graph: Graph, old: Node, new: Node) -> Node:
+    del graph, old
     return new
-
-
-def _high(build: Builder, x: Node, high: Node) -> Node:
-    return build("min", x, high)
 
 
 _CALLS: dict[str, Callable[..., Node]] = {
@@ -174,10 +171,11 @@ _CALLS: dict[str, Callable[..., Node]] = {
         "log1p": "log1p", "tanh": "tanh", "sigmoid": "sigmoid", "sqrt": "sqrt", "rsqrt": "rsqrt",
         "abs": "abs", "sign": "sign", "sgn": "sign", "sin": "sin", "cos": "cos", "atan": "atan",
         "erf": "erf", "floor": "floor", "maximum": "max", "minimum": "min", "clamp_min": "max",
+        "clamp_max": "min",
         "gt": "gt", "ge": "ge", "lt": "lt", "le": "le", "eq": "eq", "ne": "ne",
         "logical_and": "and", "logical_or": "or", "logical_not": "not",
         "bitwise_and": "and", "bitwise_or": "or", "bitwise_not": "not",
     }.items()},
-    "add": _add, "sub": _sub, "rsub": _rsub, "pow": _pow, "clamp": _clamp, "where": _where,
-    "copy": _copy, "relu": _relu, "reciprocal": _reciprocal, "clamp_max": _high,
+    "add": _scaled("add"), "sub": _scaled("sub"), "rsub": _rsub, "pow": _pow, "clamp": _clamp,
+    "where": _where, "copy": _copy, "relu": _relu, "reciprocal": _reciprocal,
 }  # fmt: skip

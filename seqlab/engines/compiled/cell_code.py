@@ -15,7 +15,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.engines.compiled.aten_maths import NotElementwiseError
 from seqlab.engines.compiled.constants import UnreadableError, constants_of, read_constants
 from seqlab.engines.compiled.cpp_source import Layout, generate
-from seqlab.engines.compiled.tracing import Equations, trace
+from seqlab.engines.compiled.traced_cell import TracedCell, trace
 from seqlab.engines.cpp_compiler import CompilerError, load_library
 
 HEADERS = Path(__file__).parent / "cpp"
@@ -28,7 +28,7 @@ REALS = {torch.float32: "float", torch.float64: "double"}
 class Kernel(NamedTuple):
     """Compiled code of one cell's equations."""
 
-    equations: Equations
+    equations: TracedCell
     layout: Layout
     library: ctypes.CDLL
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from seqlab.engines.compiled.expressions import CHEAP, LOGICAL, Node, literal, ordered
-from seqlab.engines.compiled.tracing import Equations, Traced
+from seqlab.engines.compiled.operators import CHEAP, LOGICAL, in_cpp, literal
+from seqlab.engines.compiled.traced_cell import TracedCell, TracedFunction
+from seqlab.expressions import Node, ordered
 
 
 class Layout(NamedTuple):
@@ -25,11 +26,11 @@ class Layout(NamedTuple):
 class _Saved(NamedTuple):
     """The forward values that a backward pass reads, by identity, with their places."""
 
-    places: dict[int, int]
+    places: dict[Node, int]
     nodes: list[Node]
 
 
-def generate(equations: Equations) -> Layout:
+def generate(equations: TracedCell) -> Layout:
     """The C++ source of a cell's kernels."""
     saved = _Saved({}, [])
     update, second = equations.update, equations.second
@@ -45,10 +46,7 @@ def generate(equations: Equations) -> Layout:
     if second is not None:
         stop = _Backward(saved, {})
         body = _forward_function("second", second, saved, stop.find(second), _second_stores)
-        parts += [
-            body,
-            _backward_function("second_backward", second, stop, _second_gradients),
-        ]
+        parts += [body, _backward_function("second_backward", second, stop, _second_gradients)]
     else:
         parts += [_EMPTY.format(name=name) for name in ("second", "second_backward")]
     output, *states = update.values
@@ -82,16 +80,13 @@ _EMPTY = """  template <bool FULL>
 """
 
 
-def _free_values(update: Traced) -> dict[int, str]:
+def _free_values(update: TracedFunction) -> dict[Node, str]:
     """Values that the history of the states holds anyway: the next state's fields."""
-    return {id(node): f"k.n[{i}]" for i, node in enumerate(update.values[1:])}
+    return {node: f"k.n[{i}]" for i, node in enumerate(update.values[1:])}
 
 
-def _same_gates(update: Traced) -> bool:
-    gradients: dict[tuple[str, int], Node] = {
-        (str(i.args[0]), int(i.args[1])): g  # type: ignore[arg-type]  # an input's args are kind and index
-        for i, g in zip(update.inputs, update.gradients, strict=True)
-    }
+def _same_gates(update: TracedFunction) -> bool:
+    gradients = {i.value: g for i, g in zip(update.inputs, update.gradients, strict=True)}
     gates = [index for kind, index in gradients if kind == "x"]
     return all(gradients["x", i] is gradients["h", i] for i in gates)
 
@@ -99,67 +94,67 @@ def _same_gates(update: Traced) -> bool:
 class _Backward:
     """Decides what the backward pass reads: inputs it has, values kept, the rest anew."""
 
-    def __init__(self, saved: _Saved, free: dict[int, str]) -> None:
+    def __init__(self, saved: _Saved, free: dict[Node, str]) -> None:
         self.saved, self.free = saved, free
 
-    def find(self, traced: Traced) -> list[Node]:
+    def find(self, traced: TracedFunction) -> list[Node]:
         """Register and return the values to keep of one function."""
-        wanted = [g for g in traced.gradients if g.op != "const"]
-        seeds = _depends(wanted, lambda n: n.op == "input" and str(n.args[0]).startswith("d"))
-        reached = ordered(wanted, lambda n: id(n) not in seeds)
-        frontier = [n for n in reached if id(n) not in seeds and n.op != "const"]
+        wanted = [g for g in traced.gradients if g.op != "number"]
+        seeds = _depends(wanted, lambda n: n.op == "symbol" and n.value.kind.startswith("d"))
+        reached = ordered(wanted, lambda n: n not in seeds)
+        frontier = [n for n in reached if n not in seeds and n.op != "number"]
         frontier = _reals(frontier)
         kept: list[Node] = [n for n in frontier if self._must_keep(n)]
-        available = {id(n) for n in kept}
+        available = set(kept)
         for node in frontier:
             if node.op in CHEAP and not self._at_hand(node, available):
                 kept.append(node)
-                available.add(id(node))
+                available.add(node)
         for node in kept:
-            if id(node) not in self.saved.places:
-                self.saved.places[id(node)] = len(self.saved.nodes)
+            if node not in self.saved.places:
+                self.saved.places[node] = len(self.saved.nodes)
                 self.saved.nodes.append(node)
         return kept
 
     def _must_keep(self, node: Node) -> bool:
-        if node.op == "input":
+        if node.op == "symbol":
             return not self._at_hand(node, set())
-        return node.op not in CHEAP and id(node) not in self.free
+        return node.op not in CHEAP and node not in self.free
 
-    def _at_hand(self, node: Node, available: set[int]) -> bool:
-        if id(node) in available or id(node) in self.free or node.op == "const":
+    def _at_hand(self, node: Node, available: set[Node]) -> bool:
+        if node in available or node in self.free or node.op == "number":
             return True
-        if node.op == "input":
-            return node.args[0] in {"s", "p", "z"}
-        return node.op in CHEAP and all(self._at_hand(o, available) for o in node.operands)
+        if node.op == "symbol":
+            return node.value.kind in {"s", "p", "z"}
+        return node.op in CHEAP and all(self._at_hand(o, available) for o in node.args)
 
     def source_of(self, node: Node) -> str | None:
         """Where the backward pass loads this value from; None when it computes it."""
-        if id(node) in self.saved.places:
-            return f"k.save + {self.saved.places[id(node)]} * k.hidden"
-        return self.free.get(id(node))
+        if node in self.saved.places:
+            return f"k.save + {self.saved.places[node]} * k.hidden"
+        return self.free.get(node)
 
 
-def _depends(outputs: Iterable[Node], seed: Callable[[Node], bool]) -> set[int]:
+def _depends(outputs: Iterable[Node], seed: Callable[[Node], bool]) -> set[Node]:
     """The nodes among those of the outputs that depend on a seed."""
-    found: set[int] = set()
+    found: set[Node] = set()
     for node in ordered(outputs, lambda _: False):
-        if seed(node) or any(id(o) in found for o in node.operands):
-            found.add(id(node))
+        if seed(node) or any(o in found for o in node.args):
+            found.add(node)
     return found
 
 
 def _reals(nodes: Iterable[Node]) -> list[Node]:
     """The nodes, truth values replaced by what they compare."""
-    found: dict[int, Node] = {}
+    found: dict[Node, None] = {}
     pending = list(nodes)
     while pending:
         node = pending.pop()
         if node.op in LOGICAL:
-            pending.extend(node.operands)
-        elif node.op != "const":
-            found[id(node)] = node
-    return list(found.values())
+            pending.extend(node.args)
+        elif node.op != "number":
+            found[node] = None
+    return list(found)
 
 
 _INPUTS = {
@@ -173,51 +168,33 @@ class _Emitter:
 
     def __init__(self, place: Callable[[Node], str | None]) -> None:
         self.place = place
-        self.names: dict[int, str] = {}
+        self.names: dict[Node, str] = {}
         self.lines: list[str] = []
 
     def emit(self, outputs: Sequence[Node]) -> None:
         """Statements that compute the outputs."""
         for node in ordered(outputs, lambda n: self.place(n) is not None):
-            if id(node) not in self.names:
-                self.names[id(node)] = self._statement(node)
+            if node not in self.names:
+                self.names[node] = self._statement(node)
 
     def _statement(self, node: Node) -> str:
         where = self.place(node)
-        if node.op == "input":
-            where = where or _INPUTS[str(node.args[0])].format(node.args[1])
+        if node.op == "symbol":
+            where = where or _INPUTS[node.value.kind].format(node.value.name)
         if where is not None:
             if where == "k.d_out":
                 value = "(k.d_out ? load<FULL>(k.d_out + u, n) : V{})"
             else:
                 value = f"load<FULL>({where} + u, n)"
-        elif node.op == "const":
-            value = f"all({literal(float(str(node.args[0])))})"
+        elif node.op == "number":
+            value = f"all({literal(node.value)})"
         else:
-            value = _expression(node.op, [self.names[id(o)] for o in node.operands])
+            value = in_cpp(node.op, [self.names[o] for o in node.args])
         name = f"v{len(self.names)}"
         self.lines.append(
             f"const {'M' if node.op in LOGICAL and not where else 'V'} {name} = {value};"
         )
         return name
-
-
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "gt": ">", "ge": ">=", "lt": "<",
-          "le": "<=", "eq": "==", "ne": "!=", "and": "&", "or": "|"}  # fmt: skip
-
-
-def _expression(op: str, args: list[str]) -> str:
-    if op in _INFIX:
-        return f"{args[0]} {_INFIX[op]} {args[1]}"
-    if op == "neg":
-        return f"-{args[0]}"
-    if op == "not":
-        return f"~{args[0]}"
-    if op == "where":
-        return f"choose({', '.join(args)})"
-    if op == "real":
-        return f"choose({args[0]}, all(1), all(0))"
-    return f"v_{op}({', '.join(args)})"
 
 
 def _function(name: str, lines: Iterable[str]) -> str:
@@ -230,10 +207,10 @@ def _function(name: str, lines: Iterable[str]) -> str:
 
 def _forward_function(
     name: str,
-    traced: Traced,
+    traced: TracedFunction,
     saved: _Saved,
     kept: list[Node],
-    stores: Callable[[Traced, _Emitter], list[str]],
+    stores: Callable[[TracedFunction, _Emitter], list[str]],
 ) -> str:
     emitter = _Emitter(lambda _: None)
     emitter.emit([*traced.values, *kept])
@@ -241,40 +218,35 @@ def _forward_function(
     if kept:
         lines.append("if (k.save) {")
         lines += [
-            f"  store<FULL>(k.save + {saved.places[id(n)]} * k.hidden + u, "
-            f"{emitter.names[id(n)]}, n);"
+            f"  store<FULL>(k.save + {saved.places[n]} * k.hidden + u, {emitter.names[n]}, n);"
             for n in kept
         ]
         lines.append("}")
     return _function(name, lines)
 
 
-def _update_stores(traced: Traced, emitter: _Emitter) -> list[str]:
+def _update_stores(traced: TracedFunction, emitter: _Emitter) -> list[str]:
     output, *states = traced.values
     lines = [
-        f"store<FULL>(k.next[{i}] + u, {emitter.names[id(node)]}, n);"
-        for i, node in enumerate(states)
+        f"store<FULL>(k.next[{i}] + u, {emitter.names[node]}, n);" for i, node in enumerate(states)
     ]
-    return [*lines, f"if (k.out) store<FULL>(k.out + u, {emitter.names[id(output)]}, n);"]
+    return [*lines, f"if (k.out) store<FULL>(k.out + u, {emitter.names[output]}, n);"]
 
 
-def _second_stores(traced: Traced, emitter: _Emitter) -> list[str]:
-    return [f"store<FULL>(k.second + u, {emitter.names[id(traced.values[0])]}, n);"]
+def _second_stores(traced: TracedFunction, emitter: _Emitter) -> list[str]:
+    return [f"store<FULL>(k.second + u, {emitter.names[traced.values[0]]}, n);"]
 
 
 def _backward_function(
-    name: str,
-    traced: Traced,
-    backward: _Backward,
-    write: Callable[[str, int, str], str],
+    name: str, traced: TracedFunction, backward: _Backward, write: Callable[[str, int, str], str]
 ) -> str:
     emitter = _Emitter(backward.source_of)
     emitter.emit(traced.gradients)
     lines = list(emitter.lines)
     for node, gradient in zip(traced.inputs, traced.gradients, strict=True):
-        kind, index = str(node.args[0]), int(str(node.args[1]))
+        kind, index = node.value
         if kind != "z":
-            lines.append(write(kind, index, emitter.names[id(gradient)]))
+            lines.append(write(kind, index, emitter.names[gradient]))
     lines = [line for line in lines if line]
     return _function(name, lines)
 

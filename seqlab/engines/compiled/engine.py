@@ -22,7 +22,7 @@ from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine, NotPreparedError, Offer, Sequence
 from seqlab.engines.compiled.cell_code import REALS, Kernel, kernel_of
 from seqlab.engines.compiled.recurrence import Call
-from seqlab.engines.compiled.tracing import Equations
+from seqlab.engines.compiled.traced_cell import TracedCell
 from seqlab.engines.cost import Cost
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
 from seqlab.engines.double_backward import differentiable, replay
@@ -144,7 +144,7 @@ def _run(
 
 
 def _masks(
-    cell: GatedCell, equations: Equations, noise: Noise | None, real: torch.dtype
+    cell: GatedCell, equations: TracedCell, noise: Noise | None, real: torch.dtype
 ) -> tuple[Tensor | None, list[Tensor], Tensor | float]:
     """Dropout ``[B, 1 or G, P]``, zoneout ``[T, B, H]``, zoneout of a narrowed state."""
     noise = Noise() if noise is None else noise

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.cells.base import next_state, state_fields
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.zoneout import zone_out
 from seqlab.engines.compiled.aten_maths import NotElementwiseError, Translation
-from seqlab.engines.compiled.expressions import Builder, Node, const, ordered, variable
+from seqlab.engines.compiled.operators import FoldedGraph
+from seqlab.engines.replaced_parameters import with_parameters
+from seqlab.expressions import Graph, Node, ordered
 
 #: Parameters that the base class applies outside ``update``.
 OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_bias", "norm_ih",
@@ -21,7 +23,7 @@ OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_b
 aten = torch.ops.aten
 
 
-class Traced(NamedTuple):
+class TracedFunction(NamedTuple):
     """What one function computes: its values, and the gradients of its inputs.
 
     ``inputs`` and ``gradients`` are parallel; a gradient may be the number 0. ``cotangents`` stand
@@ -33,7 +35,7 @@ class Traced(NamedTuple):
     gradients: tuple[Node, ...]
 
 
-class Equations(NamedTuple):
+class TracedCell(NamedTuple):
     """A cell's equations as expressions.
 
     ``update``: values are the output and the next state's fields. ``second``: the input of the
@@ -46,8 +48,8 @@ class Equations(NamedTuple):
     gates: int
     first_gates: int
     states: int
-    update: Traced
-    second: Traced | None
+    update: TracedFunction
+    second: TracedFunction | None
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
     zoned: tuple[int, ...]
@@ -60,18 +62,7 @@ class Equations(NamedTuple):
         return 1 if self.second is None else 2
 
 
-class _Bound(nn.Module):
-    """Calls a method of a cell with its elementwise parameters replaced."""
-
-    def __init__(self, cell: GatedCell) -> None:
-        super().__init__()
-        self.cell = cell
-
-    def forward(self, function: Callable[[GatedCell], Any]) -> Any:
-        return function(self.cell)
-
-
-def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
+def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
     """Trace a cell's equations and their gradients.
 
     Args:
@@ -88,18 +79,13 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
     zoned = zoned if zoneout_masks else []
     gates, states = len(cell.gates), len(state_fields(cell.State))
     first = gates - len(cell.second_gates)
-    extra = [("p", i) for i in range(len(own) + len(buffers))]
-    bound = _Bound(cell)
-    names = [f"cell.{name}" for name in (*own, *buffers)]
-
-    def call(function: Callable[[GatedCell], Any], replaced: Sequence[Tensor]) -> Any:
-        swapped = dict(zip(names, replaced, strict=True))
-        return torch.func.functional_call(bound, swapped, (function,))
+    names = [*own, *buffers]
+    extra = [("p", i) for i in range(len(names))]
 
     def update(*tensors: Tensor) -> tuple[Tensor, ...]:
         x, h, s, p, z = _split(tensors, (gates, gates, states, len(extra), len(zoned)))
 
-        def apply(cell: GatedCell) -> Any:
+        def apply() -> Any:
             old = cell.State(*s)
             made = cell.update(cell.gate_type(*x), cell.gate_type(*h), old)
             output, new = next_state(cell, made, old)
@@ -110,40 +96,40 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> Equations:
             # the engine narrows the output, and that is the first field and has its zoneout
             return (output, (output, *mixed[1:])) if narrows else (shown, mixed)
 
-        output, new = call(apply, p)
+        output, new = with_parameters(cell, dict(zip(names, p, strict=True)), apply)
         return (output, *new)
 
     def second(*tensors: Tensor) -> tuple[Tensor, ...]:
         x, h, s, p = _split(tensors, (gates, first, states, len(extra)))
 
-        def apply(cell: GatedCell) -> Any:
+        def apply() -> Tensor:
             return cell.second_input(cell.gate_type(*x), cell.first_type(*h), cell.State(*s))
 
-        return (call(apply, p),)
+        return (with_parameters(cell, dict(zip(names, p, strict=True)), apply),)
 
-    build = Builder()
+    graph = FoldedGraph()
     width = cell.hidden_size
     base = [("x", gates), ("h", gates), ("s", states)]
     inputs = [(k, i) for k, n in base for i in range(n)] + extra
     masks = [("z", i) for i in range(len(zoned))]
     cotangents = [("do", 0), *(("ds", i) for i in range(states))]
-    traced = _trace(update, [*inputs, *masks], cotangents, width, build)
+    traced = _trace(update, [*inputs, *masks], cotangents, width, graph)
     second_traced = None
     if cell.second_gates:
         seen = [(k, i) for k, i in inputs if not (k == "h" and i >= first)]
-        second_traced = _trace(second, seen, [("dv", 0)], width, build)
+        second_traced = _trace(second, seen, [("dv", 0)], width, graph)
     if narrows:
         _refuse_narrowed(traced, second_traced)
-    return Equations(
+    return TracedCell(
         gates, first, states, traced, second_traced, tuple(own), tuple(buffers), tuple(zoned),
         cell.layer_norm, narrows,
     )  # fmt: skip
 
 
-def _refuse_narrowed(*functions: Traced | None) -> None:
+def _refuse_narrowed(*functions: TracedFunction | None) -> None:
     """Refuse equations that read the state field that ``proj_size`` narrows."""
-    nodes = ordered([n for f in functions if f is not None for n in f.values], lambda _: False)
-    if any(n.op == "input" and n.args == ("s", 0) for n in nodes):
+    nodes = ordered(n for f in functions if f is not None for n in f.values)
+    if any(n.op == "symbol" and n.value == ("s", 0) for n in nodes):
         raise NotElementwiseError("it reads the state field that proj_size narrows")
 
 
@@ -160,8 +146,8 @@ def _trace(
     inputs: list[tuple[str, int]],
     cotangents: list[tuple[str, int]],
     width: int,
-    build: Builder,
-) -> Traced:
+    graph: Graph,
+) -> TracedFunction:
     """Values and gradients of one elementwise function of ``[2, width]`` tensors."""
 
     def joint(*tensors: Tensor) -> Any:
@@ -187,16 +173,16 @@ def _trace(
         argument.requires_grad_()
     try:
         with torch.enable_grad():
-            graph = make_fx(joint, decomposition_table=_decompositions())(*arguments)
+            traced = make_fx(joint, decomposition_table=_decompositions())(*arguments)
     except NotElementwiseError:
         raise
     except Exception as error:  # any Python that an author wrote may refuse to be traced
         raise NotElementwiseError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
-    variables = [build.unique(variable(kind, i)) for kind, i in (*inputs, *cotangents)]
-    results = Translation(graph, width, build).run(variables)
+    variables = [graph.symbol(kind, i) for kind, i in (*inputs, *cotangents)]
+    results = Translation(traced, width, graph).run(variables)
     values, gradients = results[: len(cotangents)], results[len(cotangents) :]
-    zero = build.unique(const(0.0))
-    return Traced(
+    zero = graph.number(0)
+    return TracedFunction(
         tuple(_known(value) for value in values),
         tuple(variables[: len(inputs)]),
         tuple(zero if gradient is None else gradient for gradient in gradients),

@@ -19,14 +19,14 @@ from torch import Tensor, fx
 from seqlab.cells.base import Cell, state_fields
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.linear import GatedLinearCell, LinearRecurrentCell
-from seqlab.introspection.expressions import Node, Pool
+from seqlab.expressions import Graph, Node
 
 
 class UntraceableError(Exception):
     """The code holds something that cannot be recorded; the message says what."""
 
 
-class Step(NamedTuple):
+class RecordedStep(NamedTuple):
     """What one step computes, as nodes: the output, the next state by field, and helpers.
 
     ``coefficients`` are a and b of a linear recurrence, else None; ``variables`` are the values
@@ -62,26 +62,26 @@ class _Tracer(fx.proxy.GraphAppendingTracer):
         return super().create_arg(a)
 
 
-def trace_step(cell: Cell, pool: Pool) -> Step:
+def record_step(cell: Cell, graph: Graph) -> RecordedStep:
     """The equations of a cell.
 
     Args:
         cell: a gated or a linear recurrent cell.
-        pool: makes the nodes.
+        graph: makes the nodes.
 
     Raises:
         UntraceableError: its code cannot be recorded, or it is a cell of another form.
 
     Example:
         >>> from seqlab.cells.rnn import RNNCell
-        >>> trace_step(RNNCell(2, 3), Pool()).output.value
+        >>> record_step(RNNCell(2, 3), Graph()).output.value
         'tanh'
     """
     try:
         if isinstance(cell, GatedCell):
-            return _trace_gated(cell, pool)
+            return _trace_gated(cell, graph)
         if isinstance(cell, LinearRecurrentCell):
-            return _trace_linear(cell, pool)
+            return _trace_linear(cell, graph)
     except UntraceableError:
         raise
     except Exception as error:  # whatever Python an author wrote may refuse to be recorded
@@ -93,16 +93,16 @@ def trace_step(cell: Cell, pool: Pool) -> Step:
 class _Recording:
     """One graph with its inputs, and a copy of the cell whose parameters are inputs too."""
 
-    def __init__(self, cell: Cell, pool: Pool) -> None:
-        self.pool, self.graph = pool, fx.Graph()
-        self.tracer = _Tracer(self.graph)
+    def __init__(self, cell: Cell, graph: Graph) -> None:
+        self.graph, self.recorded = graph, fx.Graph()
+        self.tracer = _Tracer(self.recorded)
         self.values: dict[fx.Node, Any] = {}
         self.cell = self._stripped(cell)
 
     def symbol(self, kind: str, name: str) -> fx.Proxy:
         """An input of the graph that stands for a symbol."""
-        node = self.graph.placeholder(f"{kind}_{name}")
-        self.values[node] = self.pool.symbol(kind, name)
+        node = self.recorded.placeholder(f"{kind}_{name}")
+        self.values[node] = self.graph.symbol(kind, name)
         return fx.Proxy(node, self.tracer)
 
     def _stripped(self, cell: Cell) -> Any:
@@ -144,7 +144,7 @@ class _Recording:
         if isinstance(value, Tensor) and value.numel() == 1:
             value = float(value)
         if isinstance(value, bool | int | float):
-            return self.pool.number(value)
+            return self.graph.number(value)
         return value
 
     def _translate(self, node: fx.Node) -> Any:
@@ -155,19 +155,19 @@ class _Recording:
         arguments = [self._argument(argument) for argument in node.args]
         options = {key: self._argument(value) for key, value in node.kwargs.items()}
         if name == "linear":
-            return _product(self.pool, arguments, options)
+            return _product(self.graph, arguments, options)
         handler = _HANDLERS.get(name)
         if handler is not None:
-            return handler(self.pool, *arguments, **options)
+            return handler(self.graph, *arguments, **options)
         nodes = [a for a in (*arguments, *options.values()) if isinstance(a, Node)]
         if name == "sigmoid" and nodes[0].op == "neg":
-            opposite = self.pool.make("call", nodes[0].args[0], value=name)
-            return self.pool.make("sub", self.pool.number(1), opposite)
-        return self.pool.make("call", *nodes, value=name)
+            opposite = self.graph.make("call", nodes[0].args[0], value=name)
+            return self.graph.make("sub", self.graph.number(1), opposite)
+        return self.graph.make("call", *nodes, value=name)
 
 
-def _trace_gated(cell: GatedCell, pool: Pool) -> Step:
-    record = _Recording(cell, pool)
+def _trace_gated(cell: GatedCell, graph: Graph) -> RecordedStep:
+    record = _Recording(cell, graph)
     fields = state_fields(cell.State)
     state = cell.State(*(record.symbol("state", field) for field in fields))
     split = len(cell.gates) - len(cell.second_gates)
@@ -183,7 +183,7 @@ def _trace_gated(cell: GatedCell, pool: Pool) -> Step:
         output, new = record.cell.update(gates(*x.values()), gates(*h.values()), state)
     nodes = {field: record.node_of(value) for field, value in zip(fields, new, strict=True)}
     variables = {name: record.node_of(value) for name, value in named.items()}
-    return Step(record.node_of(output), nodes, second, variables=variables)
+    return RecordedStep(record.node_of(output), nodes, second, variables=variables)
 
 
 @contextlib.contextmanager
@@ -203,13 +203,13 @@ def _variables_of(function: Any, found: dict[str, fx.Proxy]) -> Iterator[None]:
         sys.setprofile(before)
 
 
-def _trace_linear(cell: LinearRecurrentCell, pool: Pool) -> Step:
+def _trace_linear(cell: LinearRecurrentCell, graph: Graph) -> RecordedStep:
     if cell.complex_state:
         raise UntraceableError(
             "h_t = a_t * h_{t-1} + b_t has complex numbers, kept as pairs of real ones; "
             "the documentation of the class says what a and b are"
         )
-    record = _Recording(cell, pool)
+    record = _Recording(cell, graph)
     twin = record.cell
     x = record.symbol("x", "x")
     if isinstance(cell, GatedLinearCell):
@@ -219,11 +219,11 @@ def _trace_linear(cell: LinearRecurrentCell, pool: Pool) -> Step:
     state = record.symbol("state", field)
     pair = tuple(record.node_of(value) for value in twin.coefficients(x))
     a, b = pair
-    hidden = pool.make("add", pool.make("mul", a, record.node_of(state)), b)
-    node = record.graph.placeholder("hidden")
+    hidden = graph.make("add", graph.make("mul", a, record.node_of(state)), b)
+    node = record.recorded.placeholder("hidden")
     record.values[node] = hidden
     output = record.node_of(twin.readout(x, fx.Proxy(node, record.tracer)))
-    return Step(output, {field: hidden}, coefficients=(a, b))
+    return RecordedStep(output, {field: hidden}, coefficients=(a, b))
 
 
 def _between(values: dict[str, Any], first: str, last: str | None) -> tuple[Any, ...]:
@@ -232,46 +232,46 @@ def _between(values: dict[str, Any], first: str, last: str | None) -> tuple[Any,
     return tuple(values[name] for name in names[names.index(first) : stop])
 
 
-def _product(pool: Pool, arguments: Sequence[Any], options: dict[str, Any]) -> Node:
+def _product(graph: Graph, arguments: Sequence[Any], options: dict[str, Any]) -> Node:
     """``F.linear``: a matrix times a vector, maybe with a bias."""
     value, weight, *bias = [*arguments, *([options["bias"]] if "bias" in options else [])]
     if weight.op != "symbol":
         raise UntraceableError("a matrix that is computed, not a parameter of its own")
-    made = pool.make("product", weight, value)
-    return pool.make("add", made, bias[0]) if bias and bias[0] is not None else made
+    made = graph.make("product", weight, value)
+    return graph.make("add", made, bias[0]) if bias and bias[0] is not None else made
 
 
 Handler = Callable[..., Any]
 
 
 def _binary(op: str) -> Handler:
-    return lambda pool, a, b: pool.make(op, a, b)
+    return lambda graph, a, b: graph.make(op, a, b)
 
 
 def _scaled(op: str) -> Handler:
     """``torch.add`` and ``torch.sub``, which take a factor ``alpha``."""
 
-    def handle(pool: Pool, a: Node, b: Node, alpha: Node | None = None) -> Node:
-        return pool.make(op, a, b if alpha is None else pool.make("mul", alpha, b))
+    def handle(graph: Graph, a: Node, b: Node, alpha: Node | None = None) -> Node:
+        return graph.make(op, a, b if alpha is None else graph.make("mul", alpha, b))
 
     return handle
 
 
-def _lerp(pool: Pool, start: Node, end: Node, weight: Node) -> Node:
-    return pool.make("add", start, pool.make("mul", weight, pool.make("sub", end, start)))
+def _lerp(graph: Graph, start: Node, end: Node, weight: Node) -> Node:
+    return graph.make("add", start, graph.make("mul", weight, graph.make("sub", end, start)))
 
 
-def _addcmul(pool: Pool, start: Node, a: Node, b: Node, value: Node | None = None) -> Node:
-    product = pool.make("mul", a, b)
-    return pool.make("add", start, product if value is None else pool.make("mul", value, product))
+def _addcmul(graph: Graph, start: Node, a: Node, b: Node, value: Node | None = None) -> Node:
+    product = graph.make("mul", a, b)
+    return graph.make("add", start, product if value is None else graph.make("mul", value, product))
 
 
-def _where(pool: Pool, condition: Node, yes: Node, no: Node) -> Node:
-    return pool.make("where", condition, yes, no)
+def _where(graph: Graph, condition: Node, yes: Node, no: Node) -> Node:
+    return graph.make("where", condition, yes, no)
 
 
-def _same(pool: Pool, value: Node, *rest: Any, **options: Any) -> Node:
-    del pool, rest, options
+def _same(graph: Graph, value: Node, *rest: Any, **options: Any) -> Node:
+    del graph, rest, options
     return value
 
 
@@ -280,10 +280,10 @@ _HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(("sub", "subtract"), _scaled("sub")),
     **dict.fromkeys(("mul", "multiply"), _binary("mul")),
     **dict.fromkeys(("truediv", "div", "divide"), _binary("div")),
-    "rsub": lambda pool, a, b: pool.make("sub", b, a),
-    **dict.fromkeys(("neg", "negative"), lambda pool, a: pool.make("neg", a)),
-    **dict.fromkeys(("pow", "square"), lambda pool, a, b=None: pool.make(
-        "pow", a, b or pool.number(2))),
+    "rsub": lambda graph, a, b: graph.make("sub", b, a),
+    **dict.fromkeys(("neg", "negative"), lambda graph, a: graph.make("neg", a)),
+    **dict.fromkeys(("pow", "square"), lambda graph, a, b=None: graph.make(
+        "pow", a, b or graph.number(2))),
     **{name: _binary(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
     "lerp": _lerp,
     "addcmul": _addcmul,
