@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from seqlab import registry
+from seqlab.data.checks import token_lists
 from seqlab.data.spec import DataSpec
-from seqlab.data.splitting import words_of
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
 from seqlab.types import TargetInfo
@@ -68,7 +68,8 @@ def most_frequent_tags(
 
 
 def _strings(value: Any) -> list[str]:
-    return words_of(value) if isinstance(value, str) else [str(part) for part in value]
+    """A cell's words or tags, read as the features and targets read them."""
+    return token_lists([value], "", str)[0]
 
 
 def _most_frequent(counts: Counter[str]) -> str:

@@ -42,3 +42,10 @@ def test_the_baseline_follows_from_the_task():
     assert found == {"name": "most frequent tag of each word", "accuracy": 1.0}
     assert baseline(spec("tags", "text"), rows, rows, ("x",)) == {}
     assert baseline(spec("text", "text"), rows, rows, ()) == {}
+
+
+def test_lists_written_as_text_are_read_as_the_model_reads_them():
+    train = [{"w": "['a', 'b']", "t": '["X", "Y"]'}]
+    assert most_frequent_tags(train, train, "w", "t", ("X", "Y"))["accuracy"] == 1.0
+    with_chunks = [{"w": "['a', 'b']", "t": "['B-X', 'O']"}]
+    assert most_frequent_tags(with_chunks, with_chunks, "w", "t", ("O", "B-X"))["span_f1"] == 1.0

@@ -71,7 +71,8 @@ class CountedTokenizer(PipelineTokenizer):
             )
         raise VocabularyError(
             f"min_count={self.min_count} leaves nothing but <unk>: the most frequent of the "
-            f"{len(counts)} entries in the training rows is there {max(counts.values())} times"
+            f"{len(counts)} entries in the training rows is there {max(counts.values())} times; "
+            "lower min_count, or give more rows"
         )
 
     def model(self, content: Mapping[str, Any]) -> Any:
