@@ -14,7 +14,17 @@ find_python() {
   return 1
 }
 
-# set_up [EXTRA]: installs seqlab, with an extra if named, editable, unless nothing has changed
+DATASETS=plugins/seqlab-datasets
+
+# is_newer STAMP PATH...: whether STAMP is there and younger than every file
+is_newer() {
+  local stamp=$1
+  shift
+  [[ -f $stamp && -z $(find "$@" -newer "$stamp" -type f -not -path '*/__pycache__/*' | head -n 1) ]]
+}
+
+# set_up [EXTRA]: installs seqlab, with an extra if named, editable, and the data sets of the
+# experiments, unless nothing has changed
 set_up() {
   local extra=${1:-} stamp=.venv/.seqlab-${1:-base} python
   if [[ ! -x .venv/bin/python ]]; then
@@ -22,19 +32,19 @@ set_up() {
     echo "Making .venv with $("$python" --version) ..."
     "$python" -m venv .venv
   fi
-  if [[ -f $stamp && ! pyproject.toml -nt $stamp && ! constraints.txt -nt $stamp ]]; then
+  if is_newer "$stamp" pyproject.toml constraints.txt $DATASETS; then
     return
   fi
   echo "Installing seqlab and what it needs (a few minutes the first time) ..."
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable ".${extra:+[$extra]}"
+    --constraint constraints.txt --editable ".${extra:+[$extra]}" "./$DATASETS"
   touch "$stamp"
 }
 
-# install_plugins: the example distributions in plugins/, as an ordinary user would install them
+# install_plugins: every distribution in plugins/, as an ordinary user would install it
 install_plugins() {
   local stamp=.venv/.seqlab-plugins
-  if [[ -f $stamp && -z $(find plugins pyproject.toml -newer $stamp -type f -not -path '*/__pycache__/*' | head -n 1) ]]; then
+  if is_newer "$stamp" pyproject.toml plugins; then
     return
   fi
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \

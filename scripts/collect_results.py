@@ -46,7 +46,7 @@ EXPERIMENTS = {
 }
 HEAD = """# Results
 
-Written by `scripts/results`, which runs each experiment as it stands in `conf/experiment/`, with
+Written by `scripts/results`, which runs each experiment of seqlab-datasets as it stands, with
 seed 0 on two CPU cores. Seconds are those of training; the metrics are of the held-out test set,
 with the weights that were best on validation. Error rates and accuracies are fractions.
 

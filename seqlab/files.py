@@ -20,6 +20,8 @@ from typing import Any, BinaryIO
 from seqlab.errors import MachineError, RunError, SeqlabError, one_line
 from seqlab.locks import held, sweep, temporary_name, try_lock
 
+CACHE_VARIABLE = "SEQLAB_CACHE"
+
 
 @contextlib.contextmanager
 def reading(path: object, error: type[SeqlabError], expected: str = "") -> Iterator[None]:
@@ -198,6 +200,15 @@ def _exchange(new: Path, target: Path, retired: Path) -> None:
     else:
         new.replace(target)
     fsync_folder(target.parent)
+
+
+def cache_folder() -> Path:
+    """Where downloads and compiled code are kept: ``$SEQLAB_CACHE``, or the user's cache folder."""
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given).expanduser()
+    import platformdirs
+
+    return platformdirs.user_cache_path("seqlab", appauthor=False)
 
 
 def sha256_of(path: Path) -> str:

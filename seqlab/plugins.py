@@ -20,6 +20,23 @@ from seqlab.errors import PluginError
 BUILT_IN = "seqlab"
 CONFIG_GROUP = "seqlab.configs"
 DISABLE_VARIABLE = "SEQLAB_DISABLE_PLUGINS"
+_DATASETS = "seqlab-datasets"
+#: What this project's own plugin brings, so that errors can name it where it is not installed.
+_APART = {
+    "experiment": ("g2p", "japanese_vowels", "mnist1d", "ner", "pos", "reuters", "scan"),
+    "source": (
+        "alice",
+        "brown",
+        "g2p",
+        "hironsan",
+        "japanese_vowels",
+        "mnist1d",
+        "package",
+        "petrogold",
+        "reuters_r8",
+        "scan",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -157,6 +174,20 @@ def _distribution(point: metadata.EntryPoint) -> str:
     return point.dist.name if point.dist else "unknown"
 
 
+def where_to_get(kind: str, name: str) -> str | None:
+    """Which distribution of this project to install for a name, as the end of a sentence.
+
+    >>> where_to_get("source", "mine") is None
+    True
+    """
+    if name not in _APART.get(kind, ()):
+        return None
+    return (
+        f"it comes with {_DATASETS}: pip install {_DATASETS} "
+        f"(in a checkout: pip install ./plugins/{_DATASETS})"
+    )
+
+
 def groups() -> dict[str, list[str]]:
     """The entry-point groups ``seqlab.*`` there are, and the distributions that declare in them."""
     found: dict[str, set[str]] = {}
@@ -193,4 +224,5 @@ __all__ = [
     "groups",
     "refresh",
     "version_of",
+    "where_to_get",
 ]

@@ -133,6 +133,8 @@ def get(kind: str, name: str) -> Any:
         return _registered[kind][name]
     declaration = plugins.declared(kind).get(name)
     if declaration is None:
+        if where := plugins.where_to_get(kind, name):
+            raise UnknownNameError(f"{kind} '{name}' is not installed: {where}")
         raise UnknownNameError(
             f"unknown {kind} '{name}': {did_you_mean(name, available(kind))}; "
             "one from a plugin needs its distribution installed (pip install ...), "

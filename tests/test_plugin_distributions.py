@@ -13,6 +13,7 @@ from seqlab import plugins
 from seqlab.registry import KINDS
 
 ROOT = Path(__file__).parents[1]
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error")
 DISTRIBUTIONS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
 
 
@@ -33,7 +34,7 @@ def test_it_passes_its_own_tests(name):
     package = name.replace("-", "_")
     assert f"{package}/__init__.py" in {file.as_posix() for file in files}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-W", "error", "tests"],
+        [*PYTEST, "-m", "not slow and not gpu", "tests"],
         cwd=ROOT / "plugins" / name,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,

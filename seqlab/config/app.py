@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab import progress
 from seqlab.config import search_path
 from seqlab.config.composed_jobs import composed_jobs
+from seqlab.config import folders
 from seqlab.config.folders import main_folder
 from seqlab.config.hydra_errors import COMPOSITION_ERRORS, translate
 from seqlab.config.hydra_internals import get_args_parser, run_hydra
@@ -165,13 +166,15 @@ class App:
                 os.environ["HYDRA_FULL_ERROR"] = before
 
     def _names(self) -> dict[str, list[str]]:
-        folder = main_folder()
-        groups = {
-            group.name: sorted(file.stem for file in group.glob("*.yaml"))
-            for group in sorted(folder.iterdir())
-            if group.is_dir() and group.name != "hydra"
+        primary = OmegaConf.load(main_folder() / f"{self.config_name}.yaml")
+        chosen = {
+            str(group)
+            for choice in primary.defaults
+            if OmegaConf.is_dict(choice)
+            for group in choice
         }
-        primary = OmegaConf.load(folder / f"{self.config_name}.yaml")
+        names = {*folders.groups(), *(group for group in chosen if " " not in group)}
+        groups = {group: folders.group_options(group) for group in sorted(names)}
         keys = [str(key) for key in primary if key not in {"defaults", "hydra"}]
         used = groups if RUNS in (self.config_name, *map(str, primary.defaults)) else {}
         return {**groups, "": sorted({*used, *keys})}

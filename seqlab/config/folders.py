@@ -42,8 +42,17 @@ def plugin_folders() -> list[Folder]:
 
 def group_options(group: str) -> list[str]:
     """The names of a config group's YAML files, built-in and of plugins."""
-    places = [main_folder(), *(f.path for f in plugin_folders() if f.problem is None)]
-    return sorted({file.stem for place in places for file in (place / group).glob("*.yaml")})
+    return sorted({file.stem for place in _places() for file in (place / group).glob("*.yaml")})
+
+
+def groups() -> list[str]:
+    """The names of the config groups that have YAML files, Hydra's own left out."""
+    found = {file.parent.name for place in _places() for file in place.glob("*/*.yaml")}
+    return sorted(found - {"hydra"})
+
+
+def _places() -> list[Path]:
+    return [main_folder(), *(f.path for f in plugin_folders() if f.problem is None)]
 
 
 def shadowed() -> list[tuple[str, list[str]]]:

@@ -16,6 +16,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 from seqlab.config.key_hints import full_keys
 from seqlab.config.search_path import PARTS
 from seqlab.errors import ConfigError, did_you_mean, nearest
+from seqlab.plugins import where_to_get
 
 #: what composition can raise because of a user's input
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
@@ -90,6 +91,8 @@ def _missing_config(error: MissingConfigException, groups: dict[str, list[str]])
         if error.missing_cfg_file is None:
             return ConfigError(one_line(error))
         return ConfigError(f"there is no config named '{name}' (option --config-name)")
+    if where := where_to_get(group, name):
+        return ConfigError(f"{place}{group}={name} is not installed: {where}")
     known = list(error.options or groups.get(group, []))
     hint = f"; one from a plugin needs it installed, see `seqlab list kind={group}`"
     return ConfigError(

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab.config.folders import main_folder
+from seqlab.config.folders import groups, main_folder
 from seqlab.errors import ConfigError, RunError
 from seqlab.files import atomic_writer
 from seqlab.locks import in_use, in_use_text
@@ -109,11 +109,11 @@ def go_on(arguments: argparse.Namespace) -> None:
     kept, begun = folder / ".hydra", []
     if (kept / "overrides.yaml").is_file():
         _find_configs(arguments, kept / "hydra.yaml")
-        places = [main_folder(), Path(arguments.config_dir or main_folder())]
+        known, own = groups(), Path(arguments.config_dir or main_folder())
         for word in map(str, OmegaConf.load(kept / "overrides.yaml")):
             # a group may be chosen once; mappings given twice are merged, as they were
             key = next(iter(_by_key([word])))
-            if not (key in given and any((place / key).is_dir() for place in places)):
+            if not (key in given and (key in known or (own / key).is_dir())):
                 begun.append(word)
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     words = [w for w in [*begun, *arguments.overrides] if not w.startswith(_PLACE)]

@@ -111,7 +111,7 @@ def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
     if missing:
         raise ConfigError(
             f"nothing was chosen for {', '.join(missing)}: give experiment=NAME "
-            f"(known: {', '.join(group_options('experiment')) or 'none'}), "
+            f"(known: {', '.join(group_options('experiment')) or 'none; see seqlab-datasets'}), "
             f"or {' '.join(f'{group}=NAME' for group in _CHOICES)}"
         )
 

@@ -35,11 +35,16 @@ class DataModule:
         processor: a fitted one, for evaluation; by default one is fitted on the training rows.
 
     Example:
-        >>> from seqlab.data.sources.scan import ScanSource
-        >>> words = {"column": "commands", "tokenizer": "words"}
-        >>> spec = {"features": {"text": words}, "batch_size": 4, "limit_train": 6,
-        ...         "target": {"column": "actions", "kind": "text"}}
-        >>> data = DataModule(ScanSource(), spec, seed=0)
+        >>> import datasets, seqlab
+        >>> class Doubled(seqlab.Source):
+        ...     def load(self):
+        ...         rows = {"word": list("abcdef"), "twice": ["aa", "bb", "cc", "dd", "ee", "ff"]}
+        ...         return datasets.DatasetDict(train=datasets.Dataset.from_dict(rows))
+        ...     def describe(self):
+        ...         return {"name": "doubled letters"}
+        >>> spec = {"features": {"text": {"column": "word", "tokenizer": "chars"}},
+        ...         "target": {"column": "twice", "kind": "text"}, "batch_size": 4}
+        >>> data = DataModule(Doubled(), spec, seed=0)
         >>> data.prepare(["train"])
         >>> [batch.size for batch in data.loader("train", epoch=3)]
         [4, 2]

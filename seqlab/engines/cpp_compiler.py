@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-CACHE_VARIABLE = "SEQLAB_CACHE"
+from seqlab.files import CACHE_VARIABLE, cache_folder
+
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
           "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
 
@@ -32,18 +33,13 @@ class Compiler(NamedTuple):
     identity: str
 
 
-def cache_folder() -> Path:
-    """Where compiled code is kept: ``$SEQLAB_CACHE``, or ``seqlab`` in the user's cache folder.
+def kernel_folder() -> Path:
+    """Where compiled code is kept.
 
     Raises:
         CompilerError: the folder belongs to somebody else, or others may write to it.
     """
-    base = os.environ.get(CACHE_VARIABLE)
-    if base is None:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(home) / "seqlab" / "kernels"
-    else:
-        folder = Path(base) / "kernels"
+    folder = cache_folder() / "kernels"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
@@ -83,7 +79,7 @@ def find_compiler() -> Compiler:
 def _known_to_work(path: str, flags: tuple[str, ...], identity: str) -> bool:
     """Whether a compiler works; a mark in the cache spares later processes the proof."""
     text = "\0".join([path, *flags, identity])
-    mark = cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.works"
+    mark = kernel_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.works"
     if mark.exists():
         return True
     works = _works(path, flags)
@@ -131,7 +127,7 @@ def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
     compiler = find_compiler()
     included = "".join(path.read_text() for path in sorted(headers.glob("*.h")))
     text = "\0".join([source, real, included, compiler.path, *compiler.flags, compiler.identity])
-    folder = cache_folder()
+    folder = kernel_folder()
     target = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
     if not target.exists():
         _compile(compiler, source, real, headers, target)

@@ -133,7 +133,6 @@ KNOWN: dict[tuple[str, str], dict[str, str]] = {
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("activation", "threshold"): {"threshold": 0.1, "default_value": -0.2},
     ("regularizer", "l1_l2"): {"l1": 0.01, "l2": 0.02},
-    ("source", "mnist1d"): {"rows": 100},
 }
 
 

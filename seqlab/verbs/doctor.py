@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from seqlab import plugins
 from seqlab.config import folders
 from seqlab.errors import ConfigError, did_you_mean
+from seqlab.files import cache_folder
 from seqlab.registry import KINDS
 from seqlab.verbs.arguments import read_arguments
 
@@ -131,10 +132,9 @@ def _caches() -> Iterator[Finding]:
     hub = Path(os.environ.get("HF_HOME") or home / "huggingface")
     places = {
         "datasets cache": Path(os.environ.get("HF_DATASETS_CACHE") or hub / "datasets"),
+        "seqlab cache": cache_folder(),
         "temporary files": Path(tempfile.gettempdir()),
     }
-    if os.environ.get("SEQLAB_CACHE"):
-        places["seqlab cache"] = Path(os.environ["SEQLAB_CACHE"])
     for topic, folder in places.items():
         writable = os.access(_existing(folder), os.W_OK | os.X_OK)
         text = str(folder) if writable else f"{folder} cannot be written"

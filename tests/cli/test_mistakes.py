@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from seqlab import plugins
 
 TRAINER = (
     "(known: accelerator, accumulate_grad_batches, benchmark, check_val_every_n_epoch, "
@@ -197,6 +198,33 @@ def test_an_unknown_choice_is_answered_with_the_nearest(train, tmp_path, word, s
     assert outcome.err.count("\n") == 1
     if word.startswith("cell"):
         assert "`seqlab list kind=cell`" in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def without_datasets(monkeypatch):
+    monkeypatch.setenv("SEQLAB_DISABLE_PLUGINS", "seqlab-datasets")
+    plugins.declared.cache_clear()
+    yield
+    plugins.declared.cache_clear()
+
+
+@pytest.mark.usefixtures("without_datasets")
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("experiment=g2p", "experiment=g2p"),
+        ("source=reuters_r8", "source=reuters_r8"),
+        ("source.name=scan", "source.name: source 'scan'"),
+    ],
+)
+def test_data_sets_that_are_not_installed(train, tmp_path, word, part):
+    outcome = train(word)
+    assert outcome.code == 2
+    assert outcome.err == (
+        f"error: {part} is not installed: it comes with seqlab-datasets: pip install "
+        "seqlab-datasets (in a checkout: pip install ./plugins/seqlab-datasets)\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -39,6 +39,12 @@ def test_plugin_folders_are_found_without_importing_the_plugin(declare, tmp_path
     assert "lstm" in folders.group_options("cell")
 
 
+def test_a_plugin_may_bring_a_group(declare):
+    declare({"plug_one": ["flavour/sweet.yaml"]})
+    assert {"cell", "flavour"} <= set(folders.groups())
+    assert "hydra" not in folders.groups()
+
+
 def test_a_declared_folder_that_is_not_there_is_a_problem_and_no_crash(monkeypatch):
     monkeypatch.setattr(plugins, "config_packages", lambda: [("gone", "gone_plugin.conf")])
     (folder,) = folders.plugin_folders()

@@ -13,7 +13,7 @@ import seqlab
 import torch
 from seqlab.cells.base import HiddenState
 from seqlab.engines import cpp_compiler
-from seqlab.engines.cpp_compiler import CompilerError, cache_folder
+from seqlab.engines.cpp_compiler import CompilerError, kernel_folder
 from seqlab.engines.plan import _warn_once, expected_calls
 from torch import Tensor
 
@@ -240,11 +240,11 @@ def test_without_a_compiler_the_loop_runs_and_one_warning_says_so(monkeypatch):
 
 def test_a_cache_that_others_may_write_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
-    folder = cache_folder()
+    folder = kernel_folder()
     assert folder.parent == tmp_path
     folder.chmod(0o777)
     with pytest.raises(CompilerError, match="can be written by others"):
-        cache_folder()
+        kernel_folder()
 
 
 def test_a_broken_compiler_is_passed_over(monkeypatch, tmp_path):

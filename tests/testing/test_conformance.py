@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from seqlab import plugins, registry
+from seqlab import registry
 from seqlab.testing import Settings, check_cell, check_source, parametrize_with_checks
 from seqlab.testing.kit import kinds
 
-# sources whose data is elsewhere are checked where they are given options, below and in tests/data
-ELSEWHERE = {"files", "hub", "package"}
+# the built-in sources need files: they are checked below and in tests/data, others by the tests of
+# their own distribution
 PARTS = [
-    f"{kind}={name}"
-    for kind in kinds()
-    for name in registry.available(kind)
-    if kind != "source" or name not in ELSEWHERE
+    f"{kind}={name}" for kind in kinds() for name in registry.available(kind) if kind != "source"
 ]
 
 
@@ -59,16 +56,4 @@ def test_a_users_files_are_a_conforming_source(tmp_path):
     path = tmp_path / "films.csv"
     path.write_text("text,label\n" + "".join(f"film {i},{i % 3}\n" for i in range(30)))
     results = check_source("files", path=str(path), split={"test": 0.2, "seed": 1})
-    assert [str(result) for result in results if result.outcome != "passed"] == []
-
-
-@pytest.mark.slow
-def test_a_package_is_a_conforming_source():
-    import yaml
-    from seqlab.testing.completeness import config_folders
-
-    folder = config_folders(plugins.declared("source")["package"])[0]
-    options = yaml.safe_load((folder / "source" / "hironsan.yaml").read_text())
-    assert options.pop("name") == "package"
-    results = check_source("package", **options)
     assert [str(result) for result in results if result.outcome != "passed"] == []

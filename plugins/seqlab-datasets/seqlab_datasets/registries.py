@@ -6,7 +6,6 @@ by running its build script; the pinned checksum is compared before that.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -18,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqlab.errors import DataError, RunError
+from seqlab.files import CACHE_VARIABLE, cache_folder, sha256_of
 from seqlab.locks import scratch_folder, sweep_scratch
 
-CACHE_VARIABLE = "SEQLAB_CACHE"
 _TIMEOUT_S = 1800
-_BLOCK = 2**20
 #: No file has this checksum: pip then stops before it opens the file, and says what it found.
 _NO_CHECKSUM = "0" * 64
 
@@ -50,15 +48,6 @@ class Release:
 
     def __str__(self) -> str:
         return f"{self.index} package {self.package} {self.version}"
-
-
-def cache_folder() -> Path:
-    """``$SEQLAB_CACHE``, else a folder in the cache of Hugging Face datasets."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser()
-    import datasets
-
-    return Path(datasets.config.HF_DATASETS_CACHE) / "seqlab"
 
 
 def fetch(release: Release) -> Path:
@@ -91,15 +80,6 @@ def fetch(release: Release) -> Path:
 def _kept_name(release: Release) -> str:
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", f"{release.package}-{release.version}").strip("-.")
     return f"{release.index}-{plain}-{(release.sha256 or _NO_CHECKSUM)[:16]}"
-
-
-def sha256_of(file: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
-    checksum = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            checksum.update(block)
-    return checksum.hexdigest()
 
 
 def _check(release: Release, found: str) -> None:

@@ -2,9 +2,9 @@ import hashlib
 
 import numpy as np
 import pytest
-from seqlab.data.sources.mnist1d import Mnist1dSource
-from seqlab.data.sources.scan import ScanSource, commands_and_actions
 from seqlab.errors import ConfigError
+from seqlab_datasets.mnist1d import Mnist1dSource
+from seqlab_datasets.scan import ScanSource, commands_and_actions
 
 # of float32 series and int64 labels, training before test, as the published generator
 # (package mnist1d 0.0.2.post1, make_dataset, seed 42) makes them

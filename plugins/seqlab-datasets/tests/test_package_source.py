@@ -6,10 +6,9 @@ import tarfile
 import zipfile
 
 import pytest
-from seqlab.data.sources.archives import read_members
-from seqlab.data.sources.package import PackageSource
-from seqlab.data.sources.registries import cache_folder
 from seqlab.errors import ConfigError, DataError, RunError
+from seqlab_datasets.archives import read_members
+from seqlab_datasets.package import PackageSource
 
 TABLE = "x,y\n" + "".join(f"w{n},{n % 2}\n" for n in range(20))
 METADATA = "Metadata-Version: 2.1\nName: somedata\nVersion: 1.0\n"
@@ -214,13 +213,6 @@ def test_a_cache_that_cannot_be_written(wheel, tmp_path, monkeypatch):
         PackageSource(**options(wheel)).load()
 
 
-def test_the_cache_of_datasets_is_the_default(monkeypatch):
-    import datasets
-
-    monkeypatch.delenv("SEQLAB_CACHE")
-    assert cache_folder() == type(cache_folder())(datasets.config.HF_DATASETS_CACHE) / "seqlab"
-
-
 def test_members_match_with_and_without_the_first_folder(tmp_path):
     path = tmp_path / "a.tar.gz"
     add_members(path, {"p-1/x/a.txt": "A", "p-1/b.txt": "B", "../evil.txt": "E"})
@@ -234,7 +226,7 @@ def test_archives_are_bounded_and_must_be_archives(tmp_path, monkeypatch):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "12345")
-    monkeypatch.setattr("seqlab.data.sources.archives.MAX_BYTES", 4)
+    monkeypatch.setattr("seqlab_datasets.archives.MAX_BYTES", 4)
     with pytest.raises(DataError, match="p: its files are larger than the 4 bytes allowed"):
         read_members(path, ["a.txt"], "p")
     path.write_bytes(b"no archive")

@@ -7,7 +7,6 @@ import hashlib
 import datasets
 import numpy as np
 import numpy.typing as npt
-
 from seqlab.data.sources.base import Source, row_counts
 from seqlab.errors import ConfigError
 

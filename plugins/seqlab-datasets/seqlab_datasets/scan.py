@@ -7,7 +7,6 @@ from itertools import product
 
 import datasets
 import numpy as np
-
 from seqlab.data.sources.base import Source, row_counts, unknown
 from seqlab.errors import ConfigError
 

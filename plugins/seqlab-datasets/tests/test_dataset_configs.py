@@ -1,12 +1,16 @@
 from pathlib import Path
 
 import pytest
+import seqlab_datasets
 from omegaconf import OmegaConf
+from seqlab import plugins
 from seqlab.construct import construct
 from seqlab.data.sources.base import Source
 
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "source").glob("*.yaml"))
+FOLDER = Path(seqlab_datasets.__file__).parent / "conf"
+CONFIGS = sorted((FOLDER / "source").glob("*.yaml"))
 NAMES = [path.stem for path in CONFIGS]
+NAMED = [(file.parent.name, file.stem) for file in sorted(FOLDER.rglob("*.yaml"))]
 
 # rows of train, validation, test; and for tagging the tokens of all of them
 PUBLISHED = {
@@ -27,7 +31,12 @@ def read(path):
 
 
 def test_every_source_has_its_config():
-    assert set(NAMES) == {*PUBLISHED, "hub", "files"}
+    assert set(NAMES) == set(PUBLISHED)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("source", "package"), *NAMED])
+def test_an_installation_without_it_is_told_what_to_install(kind, name):
+    assert "pip install seqlab-datasets" in plugins.where_to_get(kind, name)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=NAMES)
@@ -41,10 +50,6 @@ def test_configs_say_what_they_are(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=NAMES)
 def test_configs_construct_their_source(path):
     spec = read(path)
-    if path.stem == "hub":
-        spec["path"] = "ag_news"
-    if path.stem == "files":
-        spec["path"] = "a.csv"
     assert isinstance(construct("source", spec), Source)
     if spec["name"] == "package":
         assert len(spec["sha256"]) == 64
