@@ -18,9 +18,8 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab import progress
-from seqlab.config import search_path
+from seqlab.config import folders, search_path
 from seqlab.config.composed_jobs import composed_jobs
-from seqlab.config import folders
 from seqlab.config.folders import main_folder
 from seqlab.config.hydra_errors import COMPOSITION_ERRORS, translate
 from seqlab.config.hydra_internals import get_args_parser, run_hydra
@@ -167,14 +166,11 @@ class App:
 
     def _names(self) -> dict[str, list[str]]:
         primary = OmegaConf.load(main_folder() / f"{self.config_name}.yaml")
-        chosen = {
-            str(group)
-            for choice in primary.defaults
-            if OmegaConf.is_dict(choice)
-            for group in choice
+        choices = [choice for choice in primary.defaults if OmegaConf.is_dict(choice)]
+        chosen = {str(group) for choice in choices for group in choice if " " not in group}
+        groups = {
+            group: folders.group_options(group) for group in sorted({*chosen, *folders.groups()})
         }
-        names = {*folders.groups(), *(group for group in chosen if " " not in group)}
-        groups = {group: folders.group_options(group) for group in sorted(names)}
         keys = [str(key) for key in primary if key not in {"defaults", "hydra"}]
         used = groups if RUNS in (self.config_name, *map(str, primary.defaults)) else {}
         return {**groups, "": sorted({*used, *keys})}
