@@ -74,6 +74,8 @@ def _entries(text: str, column: str, where: Where, row: int) -> list[Any]:
 
 def label_names(values: Sequence[Any], column: str, where: Where) -> list[str]:
     """Class names: strings, whole numbers or truth values, all as strings."""
+    if set(map(type, values)) == {str} and "" not in values:
+        return list(values)
     names: list[str] = []
     for index, value in enumerate(values):
         if isinstance(value, (str, int)) and value != "":

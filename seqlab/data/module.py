@@ -208,10 +208,11 @@ class DataModule:
     def _check_and_keep(self, split: str, view: View, processor: Processor) -> None:
         """Encode every row, which checks it; keep the result unless the view is a stream.
 
-        Training rows of a stream are checked as they pass.
+        Training rows of a stream are checked as they pass, and so are others where a pass is not
+        needed to count them.
         """
         stream = isinstance(view, StreamView)
-        if stream and split == "train":
+        if stream and (split == "train" or view.known_length is not None):
             return
         columns = _columns(processor, split, view[0])
         name = f"{'checking' if stream else 'encoding'} {split}"

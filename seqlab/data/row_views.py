@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from typing import Any
 
 import datasets
@@ -18,6 +19,8 @@ from seqlab.data.order import Indices, held_out, subset
 from seqlab.errors import DataError
 
 CHUNK = 4096
+#: One row in so many is chosen where they are sliced together.
+_DENSE = 16
 
 #: A row and its number in the view.
 NumberedRow = tuple[int, dict[str, Any]]
@@ -85,6 +88,8 @@ class View(ABC):
 
     def named(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with class numbers replaced by the names that the data set has for them."""
+        if not self._names:
+            return row
         return {
             key: self._names[key](value) if key in self._names else value
             for key, value in row.items()
@@ -115,12 +120,22 @@ class MemoryView(View):
 
     def chunks(self, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
         """See the base class."""
-        start = 0
-        tables = self._chosen.select_columns(list(columns)).with_format("arrow")
-        for table in tables.iter(CHUNK):
+        data = self.data.select_columns(list(columns)).with_format("arrow")
+        for start in range(0, len(self), CHUNK):
+            table = self._slice(data, start, min(start + CHUNK, len(self)))
             values = {name: rows_of(table.column(name)) for name in table.column_names}
             yield self._named_columns(values), partial(self._where, start)
-            start += CHUNK
+
+    def _slice(self, data: datasets.Dataset, start: int, end: int) -> Any:
+        """Some of the rows chosen, as an Arrow table."""
+        if self._numbers is None:
+            return data[start:end]
+        numbers = self._numbers[start:end]
+        first, last = int(numbers.min()), int(numbers.max())
+        if last - first > _DENSE * len(numbers):
+            return data[numbers]
+        # a slice costs nothing, picking rows out of all the data does
+        return data[first : last + 1].take(numbers - first)
 
     def _where(self, start: int, index: int) -> str:
         place = start + index
@@ -166,10 +181,15 @@ class MemoryView(View):
 class StreamView(View):
     """Rows of a ``datasets.IterableDataset``, read again on each pass.
 
+    The first pass over all of them counts the rows and keeps their classes, which are small, so
+    that no other pass is needed for these.
+
     Args:
         data: the source's split.
         locate: where the i-th row of that split stands.
-        chosen: which rows belong to the view, or None for all.
+        label: the column with the row's class, or None.
+        parent: the view of all rows from which these were chosen, or None.
+        chosen: which rows of the split belong to the view, or None for all.
         first: how many of them to take, or None for all.
     """
 
@@ -177,37 +197,62 @@ class StreamView(View):
         self,
         data: datasets.IterableDataset,
         locate: Where,
+        label: str | None = None,
+        *,
+        parent: StreamView | None = None,
         chosen: np.ndarray | None = None,
         first: int | None = None,
     ) -> None:
         super().__init__(data, locate)
+        self._label = label
+        self._parent = parent
         self._chosen = chosen
         self._first = first
         self._count: int | None = None
+        self._labels: list[Any] | None = None
 
     def _placed(self) -> Iterator[NumberedRow]:
         """The rows and their numbers in the source's split."""
         rows: Iterator[NumberedRow] = enumerate(self.data)
         if self._chosen is not None:
-            chosen = self._chosen
-            rows = ((place, row) for place, row in rows if chosen[place])
+            rows = compress(rows, self._chosen)
         return islice(rows, self._first)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
         """See the base class."""
+        if self._labels is not None and list(columns) == [self._label]:
+            yield from self._label_chunks(columns[0], self._labels)
+            return
         rows = self._placed()
+        labels: list[Any] = []
         count = 0
         while part := list(islice(rows, CHUNK)):
             places = [place for place, _ in part]
-            values = {
-                name: [value_of(row, name, self.locate, p) for p, row in part] for name in columns
-            }
             count += len(part)
-            yield self._named_columns(values), partial(self._where, places)
+            if self._label is not None and self._labels is None:
+                labels.extend(map(_interned, self._values(part, self._label)))
+            values = {name: self._values(part, name) for name in columns}
+            yield self._named_columns(values), partial(self._place, places)
         self._count = count
+        if self._label is not None and self._labels is None:
+            self._labels = labels
 
-    def _where(self, places: Sequence[int], index: int) -> str:
+    def _label_chunks(self, column: str, labels: list[Any]) -> Iterator[tuple[Columns, Where]]:
+        for start in range(0, len(labels), CHUNK):
+            values = {column: labels[start : start + CHUNK]}
+            yield self._named_columns(values), partial(self._where_from, start)
+
+    def _values(self, part: Sequence[NumberedRow], column: str) -> list[Any]:
+        try:
+            return [row[column] for _, row in part]
+        except KeyError:
+            return [value_of(row, column, self.locate, place) for place, row in part]
+
+    def _place(self, places: Sequence[int], index: int) -> str:
         return self.locate(places[index])
+
+    def _where_from(self, start: int, index: int) -> str:
+        return self.where(start + index)
 
     def where(self, number: int) -> str:
         """Where the row with that number stands."""
@@ -228,12 +273,10 @@ class StreamView(View):
 
     def __len__(self) -> int:
         if self._count is None:
-            count = 0
             with progress.stage("counting") as stage:
                 for _ in self._placed():
-                    count += 1
-                    stage.done = count
-            self._count = count
+                    stage.advance()
+                self._count = stage.done
         return self._count
 
     @property
@@ -243,21 +286,39 @@ class StreamView(View):
 
     def whole(self) -> StreamView:
         """See the base class."""
-        return self if self._first is not None else StreamView(self.data, self.locate)
+        return self if self._first is not None or self._parent is None else self._parent
 
     def divide(
         self, fraction: float, seed: int, label: str | None
     ) -> tuple[StreamView, StreamView]:
-        """See the base class; it takes a pass to count the rows, and one to see their classes."""
-        chosen = held_out(len(self), fraction, seed, self.classes(label))
-        return (
-            StreamView(self.data, self.locate, ~chosen),
-            StreamView(self.data, self.locate, chosen),
-        )
+        """See the base class; it takes one pass, to count the rows and see their classes."""
+        classes = self.classes(label)
+        chosen = held_out(len(self), fraction, seed, classes)
+        return self._part(~chosen), self._part(chosen)
+
+    def _part(self, chosen: np.ndarray) -> StreamView:
+        part = StreamView(self.data, self.locate, self._label, parent=self, chosen=chosen)
+        part._count = int(chosen.sum())
+        part._labels = self._labels and list(compress(self._labels, chosen))
+        return part
 
     def limit(self, count: int | None, _seed: int) -> StreamView:
         """The first ``count`` rows: a random subset of a stream would need all of it."""
-        return self if count is None else StreamView(self.data, self.locate, self._chosen, count)
+        if count is None:
+            return self
+        return StreamView(
+            self.data,
+            self.locate,
+            self._label,
+            parent=self._parent,
+            chosen=self._chosen,
+            first=count,
+        )
+
+
+def _interned(value: Any) -> Any:
+    """Equal texts as one object: few classes are the values of many rows."""
+    return sys.intern(value) if type(value) is str else value
 
 
 def value_of(row: dict[str, Any], column: str, where: Where, number: int) -> Any:

@@ -37,13 +37,14 @@ def open_views(source: Source, spec: DataSpec, wanted: Collection[str] | None) -
         if name not in names:
             raise DataError(_no_split(name, names))
     chosen = [name for name in SPLITS if name in (names if wanted is None else wanted)]
+    label = spec.target.column if spec.target.kind == "label" else None
     views: dict[str, View] = {
-        name: _view(source, name, loaded[name]) for name in chosen if name in loaded
+        name: _view(source, name, loaded[name], label) for name in chosen if name in loaded
     }
     for name, view in views.items():
         _check(name, view, spec)
     if hold_out and {"train", "validation"} & set(chosen):
-        _hold_out(views, _view(source, "train", loaded["train"]), spec)
+        _hold_out(views, _view(source, "train", loaded["train"], label), spec, label)
     limits = {
         "train": spec.limit_train,
         "validation": spec.limit_validation,
@@ -60,12 +61,12 @@ def _no_split(name: str, names: Collection[str]) -> str:
     return f"the source has no split '{name}' (it has {there}){hint}"
 
 
-def _view(source: Source, name: str, data: object) -> View:
+def _view(source: Source, name: str, data: object, label: str | None) -> View:
     locate = partial(source.locate, name)
     if isinstance(data, datasets.Dataset):
         return MemoryView(data, locate)
     if isinstance(data, datasets.IterableDataset):
-        return StreamView(data, locate)
+        return StreamView(data, locate, label)
     raise DataError(f"the source's split '{name}' is a {type(data).__name__}, not a data set")
 
 
@@ -96,14 +97,12 @@ def _used(spec: DataSpec) -> dict[str, str | None]:
     return used
 
 
-def _hold_out(views: dict[str, View], train: View, spec: DataSpec) -> None:
+def _hold_out(views: dict[str, View], train: View, spec: DataSpec, label: str | None) -> None:
     """Divide the training rows into training and validation rows."""
-    count = len(train)
-    label = spec.target.column if spec.target.kind == "label" else None
-    if count < 2:
-        raise DataError(f"data.validation={spec.validation} leaves no training row of {count}")
     rest, held = train.divide(spec.validation or 0.0, spec.split_seed, label)
-    for name, view in (("train", rest), ("validation", held)):
+    for name, view in (("training", rest), ("validation", held)):
         if not len(view):
-            raise DataError(f"data.validation={spec.validation} leaves no {name} row of {count}")
-        views[name] = view
+            raise DataError(
+                f"data.validation={spec.validation} leaves no {name} row of {len(train)}"
+            )
+    views.update(train=rest, validation=held)

@@ -13,8 +13,17 @@ SPACES = " \t\n\r\f\v"
 #: A word, as the regular expressions of Python and of Hugging Face tokenizers write it.
 WORD = r"[^ \t\n\r\f\v]+"
 
-#: The words of a text, in order.
-words_of = re.compile(WORD).findall
+_find_words = re.compile(WORD).findall
+
+
+def words_of(text: str) -> list[str]:
+    r"""The words of a text, in order.
+
+    >>> words_of(" a\u00a0b\tc ")
+    ['a\xa0b', 'c']
+    """
+    # the only white space that is printable ASCII is the space, and split() is five times as fast
+    return text.split() if text.isascii() and text.isprintable() else _find_words(text)
 
 
 def is_blank(text: str) -> bool:

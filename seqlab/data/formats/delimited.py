@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress
 from typing import Any, BinaryIO
 
 from seqlab.data.formats.base import Format, Numbered
@@ -12,6 +13,8 @@ from seqlab.data.splitting import is_blank
 from seqlab.errors import ConfigError, DataError, listed, nearest
 
 _LARGEST_FIELD = 2**30
+#: Bytes of lines that are read together.
+_BLOCK = 2**17
 _ORANGE_HEADER_LINES = 3
 _HEADER_ADVICE = (
     "; line 1 was taken for the header; if it is a row already, name the columns with "
@@ -78,21 +81,43 @@ class CSVFormat(Format):
             raise DataError(f"{file}: expected a first line with the names of columns, found none")
 
     def _records(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
-        """The cells of each record, or what is wrong with it."""
+        """The cells of each record and the line it begins at, or what is wrong with it."""
         # the limit is the csv module's, for all readers; the default refuses long documents
         csv.field_size_limit(_LARGEST_FIELD)
-        quoting: dict[str, Any] = (
-            {"quotechar": self._quote} if self._quote else {"quoting": csv.QUOTE_NONE}
-        )
-        lines = TextLines(stream, file)
-        records = csv.reader(
-            lines,
-            delimiter=self._delimiter,
-            strict=True,
-            skipinitialspace=self._strip and self._delimiter != " ",
-            **quoting,
-        )
-        while True:
+        size = 1 if stream.isatty() else _BLOCK
+        number = 0
+        while block := stream.readlines(size):
+            end = number + len(block)
+            plain = self._plain(b"".join(block), first=number == 0)
+            if plain is None:
+                lines = TextLines(chain(block, stream), file, number)
+                yield from self._careful(lines, end)
+                end = lines.number
+            else:
+                yield from compress(enumerate(plain, number + 1), plain)
+            number = end
+
+    def _plain(self, block: bytes, *, first: bool) -> list[list[str]] | None:
+        """The cells of lines that are one record each; None where they must be read with care.
+
+        It is several times as fast. A blank line has no cells.
+        """
+        try:
+            text = block.decode().replace("\r\n", "\n")
+            if "\r" in text or (self._quote is not None and self._quote in text):
+                return None
+            lines = (text.removeprefix("\ufeff") if first else text).removesuffix("\n").split("\n")
+            records = list(self._reader(lines))
+        except (UnicodeDecodeError, csv.Error):
+            return None
+        if [""] in records:
+            records = [[] if cells == [""] else cells for cells in records]
+        return list(map(_stripped, records)) if self._must_strip(text) else records
+
+    def _careful(self, lines: TextLines, end: int) -> Iterator[tuple[int, Any]]:
+        """The records of lines up to one, or further where a record goes on."""
+        records = self._reader(lines)
+        while lines.number < end:
             begin = lines.number + 1
             try:
                 cells: Any = next(records)
@@ -101,12 +126,28 @@ class CSVFormat(Format):
             except DataError as error:
                 cells = error
             except csv.Error as error:
-                cells = DataError(f"{file} line {begin}: not valid CSV: {error}")
+                cells = DataError(f"{lines.file} line {begin}: not valid CSV: {error}")
                 if "unexpected end" in str(error):  # an open quote has eaten all that follows
                     raise cells from error
             if cells and not (cells == [""] and is_blank(lines.text)):
                 bare = lines.number == begin and (self._quote or "\n") not in lines.text[:-1]
-                yield begin, _stripped(cells) if self._strip and bare else cells
+                strip = bare and self._must_strip(lines.text) and isinstance(cells, list)
+                yield begin, _stripped(cells) if strip else cells
+
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            strict=True,
+            skipinitialspace=self._strip and self._delimiter != " ",
+            quotechar=self._quote or None,
+            quoting=csv.QUOTE_MINIMAL if self._quote else csv.QUOTE_NONE,
+        )
+
+    def _must_strip(self, text: str) -> bool:
+        """Whether a cell of these lines may end with spaces that are no part of it."""
+        ends = (f" {self._delimiter}", " \n", " \r")
+        return self._strip and (text.endswith(" ") or any(end in text for end in ends))
 
     def missing(self, stream: BinaryIO, file: str, column: str) -> str:
         """Whether the header has the column twice, or is none."""
@@ -196,9 +237,9 @@ def _places(names: Sequence[str]) -> list[tuple[int, str]]:
     return [(place, name) for place, name in enumerate(names) if name and names.count(name) == 1]
 
 
-def _stripped(cells: Any) -> Any:
+def _stripped(cells: list[str]) -> list[str]:
     """Without the spaces that the csv module leaves at the end of cells."""
-    return [cell.rstrip(" ") for cell in cells] if isinstance(cells, list) else cells
+    return [cell.rstrip(" ") for cell in cells]
 
 
 def _wrong_count(where: str, cells: Sequence[str], names: Sequence[str]) -> DataError:

@@ -19,13 +19,14 @@ class TextLines:
     Args:
         stream: the open file.
         file: its name, for errors.
+        before: how many lines were read already.
     """
 
-    def __init__(self, stream: Iterable[bytes], file: str) -> None:
+    def __init__(self, stream: Iterable[bytes], file: str, before: int = 0) -> None:
         self._lines = iter(stream)
         self.file = file
         #: The last line, and its number from 1.
-        self.text, self.number = "", 0
+        self.text, self.number = "", before
 
     def __iter__(self) -> Iterator[str]:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress, islice
 from pathlib import Path
@@ -71,10 +71,14 @@ class Chunk(NamedTuple):
     file: str
     lines: list[int]
     columns: dict[str, list[Any]]
+    #: The rows as they were read, where they have these columns and no others.
+    whole: list[dict[str, Any]] | None = None
 
     @property
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterable[dict[str, Any]]:
         """One row after the other."""
+        if self.whole is not None:
+            return self.whole
         names = tuple(self.columns)
         return (
             dict(zip(names, values, strict=True))
@@ -170,9 +174,10 @@ class Table:
             columns = {name: [row[name] for _, row in batch] for name in names}
         except KeyError:
             columns = None
-        strict = self.columns is None and any(len(row) != len(names) for _, row in batch)
+        exact = all(len(row) == len(names) for _, row in batch)
+        strict = self.columns is None and not exact
         if columns is not None and not strict and types.take(columns):
-            return Chunk(file, lines, columns)
+            return Chunk(file, lines, columns, [row for _, row in batch] if exact else None)
         good: list[tuple[int, dict[str, Any]]] = []
         for line, row in batch:
             problem = self._problem(row, names, types)

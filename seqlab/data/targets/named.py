@@ -124,7 +124,11 @@ class LabelTarget(NamedTarget):
     def encode(self, values: Sequence[Any], where: Where) -> Array:
         """``[R]`` int64."""
         names = checks.label_names(values, self.column, where)
-        return np.array([self.id_of(name, where, row) for row, name in enumerate(names)], np.int64)
+        ids = list(map(self._ids.get, names))
+        if None in ids:
+            row = ids.index(None)
+            self.id_of(names[row], where, row)
+        return np.array(ids, dtype=np.int64)
 
     def decode(self, prediction: Any) -> str:
         """The class's name; a prediction is its id."""
