@@ -211,12 +211,14 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("seqlab", appauthor=False)
 
 
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
+def sha256_of(content: Path | BinaryIO) -> str:
+    """The SHA-256 of what a file or an open stream holds, as 64 hexadecimal digits."""
+    if isinstance(content, Path):
+        with content.open("rb") as stream:
+            return sha256_of(stream)
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
+    while chunk := content.read(1 << 20):
+        digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -82,8 +82,17 @@ def held_out(
     order = np.random.default_rng([seed, 0]).permutation(count)
     places = np.arange(size)
     if classes is not None:
-        numbers = np.unique([str(name) for name in classes], return_inverse=True)[1]
-        order = order[np.argsort(numbers[order], kind="stable")]
-        places = ((places + 0.5) * count / size).astype(np.int64)  # evenly, class after class
+        order, places = by_class(order, classes), evenly(count, size)
     chosen[order[places]] = True
     return chosen
+
+
+def by_class(order: Indices, classes: Sequence[Any]) -> Indices:
+    """An order of rows with those of one class after those of another."""
+    numbers = np.unique([str(name) for name in classes], return_inverse=True)[1]
+    return order[np.argsort(numbers[order], kind="stable")]
+
+
+def evenly(count: int, size: int) -> Indices:
+    """``size`` of ``count`` places, as far apart as can be."""
+    return ((np.arange(size) + 0.5) * count / max(1, size)).astype(np.int64)

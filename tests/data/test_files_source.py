@@ -43,6 +43,7 @@ RULES = [
     {"by": "tail", "test": 0.1},
     {"by": "modulus", "modulus": 10, "validation": [3], "test": [1, 2]},
     {"by": "column", "column": "doc", "test": ["b"]},
+    {"validation": 0.1, "test": 0.25, "stratify": "doc"},
 ]
 
 
@@ -75,11 +76,46 @@ def test_sizes_and_members_of_the_splits(csv_file):
         {"train": 36, "test": 4},
         {"train": 28, "validation": 4, "test": 8},
         {"train": 21, "test": 19},
+        {"train": 26, "validation": 4, "test": 10},
     ]
     tail = FilesSource(path=csv_file, split=RULES[1]).load()
     assert texts(tail, "test") == ["w36", "w37", "w38", "w39"]
     other = FilesSource(path=csv_file, split={**RULES[0], "seed": 4}).load()
     assert texts(other, "test") != texts(FilesSource(path=csv_file, split=RULES[0]).load(), "test")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_each_class_has_its_share_of_every_split(tmp_path, streaming):
+    path = tmp_path / "rare.csv"
+    labels = ["often"] * 80 + ["seldom"] * 20
+    path.write_text("text,label\n" + "".join(f"w{n},{name}\n" for n, name in enumerate(labels)))
+
+    def counts(seed):
+        rule = {"validation": 0.1, "test": 0.2, "stratify": "label", "seed": seed}
+        data = FilesSource(path=str(path), split=rule, streaming=streaming).load()
+        found = {split: [row["label"] for row in data[split]] for split in data}
+        return {split: (len(rows), rows.count("seldom")) for split, rows in found.items()}, data
+
+    for seed in range(5):
+        sizes, _ = counts(seed)
+        assert sizes == {"train": (70, 14), "validation": (10, 2), "test": (20, 4)}
+    first, other = (texts(counts(seed)[1], "test") for seed in (0, 1))
+    assert first != other
+
+
+def test_a_split_may_go_by_a_column_that_is_not_read_otherwise(csv_file):
+    source = FilesSource(path=csv_file, split={"test": 0.1, "stratify": "doc"})
+    source.use_columns({"text": "data.features.text.column"})
+    assert source.load()["test"].num_rows == 4
+    source = FilesSource(path=csv_file, split={"test": 0.1, "stratify": "dok"})
+    with pytest.raises(DataError, match=r"'dok' .source.split.stratify. is missing"):
+        source.load()
+
+
+def test_listed_numbers_are_the_cells_that_say_them(csv_file):
+    rule = {"by": "column", "column": "label", "test": [1]}
+    test = FilesSource(path=csv_file, split=rule).load()["test"]
+    assert set(test["label"]) == {"1"}
 
 
 def test_rows_go_by_their_file(tmp_path):
@@ -161,21 +197,29 @@ def test_files_of_one_split_need_the_same_columns(tmp_path):
         ({}, "give train .and validation, test., or path"),
         ({"path": "a.csv", "train": "b.csv"}, "either path or train/validation/test, not both"),
         ({"train": "a.csv", "split": {"test": 0.1}}, "divides the file of source.path"),
-        ({"train": [3]}, "source.train: expected a path or a list of paths"),
-        ({"train": "a.csv", "columns": "x"}, "source.columns: expected a list of names"),
-        ({"path": "a.csv", "split": {"tset": 0.1}}, "unknown key 'tset': did you mean 'test'"),
+        ({"train": [3]}, "source.train: expected a string or a list or null"),
+        ({"train": "a.csv", "columns": "x"}, "source.columns: expected a list or null, got 'x'"),
+        ({"path": "a.csv", "split": {"tset": 0.1}}, "split.tset: unknown key, did you mean 'test'"),
         ({"path": "a.csv", "split": {"seed": 1}}, "give validation, test, or both"),
-        ({"path": "a.csv", "split": {"test": 2}}, "source.split.test: expected a fraction, got 2"),
+        ({"path": "a.csv", "split": {"test": 2}}, "split.test: expected a number in .* got 2"),
         ({"path": "a.csv", "split": {"test": 0.1, "seed": "x"}}, "source.split.seed: expected a"),
+        ({"path": "a.csv", "split": {"by": "modulus", "modulus": 0, "test": [1]}}, "of at least 1"),
+        ({"path": "a.csv", "split": {"by": "tail", "test": 0.1, "stratify": "x"}}, "unknown key"),
         (
             {"path": "a.csv", "split": {"by": "x", "test": 0.1}},
-            "source.split.by: unknown 'x': known: column",
+            "source.split.by: expected one of 'fraction', ",
         ),
         ({"path": "a.csv", "split": {"by": "member", "test": "x"}}, "split.test: expected a list"),
-        ({"path": "a.csv", "split": {"by": "column", "test": ["x"]}}, "split.column: expected a"),
-        ({"path": "a.csv", "split": {"by": "modulus", "test": [1]}}, "split.modulus: expected a"),
+        (
+            {"path": "a.csv", "split": {"by": "column", "test": ["x"]}},
+            "column: no value was given",
+        ),
+        (
+            {"path": "a.csv", "split": {"by": "modulus", "test": [1]}},
+            "modulus: no value was given",
+        ),
         ({"path": "a.csv", "split": {"test": 0.5, "validation": 0.5}}, "nothing to train on"),
-        ({"path": "a.csv", "split": 0.1}, "expected a mapping such as {test: 0.1}, got 0.1"),
+        ({"path": "a.csv", "split": 0.1}, "source.split: expected a mapping, got 0.1"),
     ],
 )
 def test_options_that_are_wrong(options, message):
@@ -311,7 +355,7 @@ def test_a_file_of_bad_rows_alone_has_no_rows(tmp_path):
     path = make(tmp_path, b"{\n[\n", "a.jsonl")
     with pytest.raises(DataError, match=r"no rows in it \(2 bad rows: .*line 1: not JSON.*line 2"):
         FilesSource(train=path, on_error="skip").load()
-    with pytest.raises(ConfigError, match=r"source\.on_error: unknown 'skp': did you mean 'skip'"):
+    with pytest.raises(ConfigError, match=r"source\.on_error: .* got 'skp', did you mean 'skip'"):
         FilesSource(train=path, on_error="skp")
 
 

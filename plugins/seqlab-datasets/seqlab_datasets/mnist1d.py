@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import datasets
 import numpy as np
 import numpy.typing as npt
 from seqlab.data.sources.base import Source, row_counts
-from seqlab.errors import ConfigError
+from seqlab.schema import Range, Whole, check_value
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,14 +49,9 @@ class Mnist1dSource(Source):
         seed: of the generator.
     """
 
-    def __init__(self, *, rows: int = 5000, seed: int = 42) -> None:
-        for key, value, least in (("rows", rows, 50), ("seed", seed, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(
-                    f"source.{key}: expected a whole number of at least {least}, got {value!r}"
-                )
-        self._count = rows
-        self._seed = seed
+    def __init__(self, *, rows: Annotated[int, Range(least=50)] = 5000, seed: Whole = 42) -> None:
+        self._count = check_value(rows, Annotated[int, Range(least=50)], "source.rows")
+        self._seed = check_value(seed, Whole, "source.seed")
         self._rows: dict[str, int] = {}
         self._digest = "not generated yet"
 

@@ -7,23 +7,33 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 import datasets
 from seqlab.data.formats.choice import make_format
+from seqlab.data.order import Indices
 from seqlab.data.sources.base import SPLITS, Source, row_counts, unknown
-from seqlab.data.sources.splits import Indices, check_split
+from seqlab.data.sources.splits import read_split
 from seqlab.data.sources.tables import Part, Table, split_rows, take, to_dataset
 from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.schema import Rule, check_value
 
 from seqlab_datasets.archives import matches, read_members
 from seqlab_datasets.registries import Release, fetch
 
-_PLAIN = {
-    "package": re.compile(r"(@[A-Za-z0-9._-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*"),
-    "version": re.compile(r"[0-9][A-Za-z0-9.+!-]*"),
-    "sha256": re.compile(r"[0-9a-f]{64}"),
-}
+
+def _plain(pattern: str, expected: str) -> Rule:
+    known = re.compile(pattern)
+    return Rule(lambda text: known.fullmatch(text) is not None, expected)
+
+
+PackageName = Annotated[
+    str, _plain(r"(@[A-Za-z0-9._-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*", "a package's name")
+]
+Version = Annotated[str, _plain(r"[0-9][A-Za-z0-9.+!-]*", "a version")]
+Checksum = Annotated[str, _plain(r"[0-9a-f]{64}", "64 hexadecimal digits")]
+Index = Literal["pypi", "npm"]
+PackageKind = Literal["wheel", "sdist"]
 
 
 class PackageSource(Source):
@@ -42,7 +52,7 @@ class PackageSource(Source):
         format: a registered format's name, or a mapping with ``name`` and the format's options;
             by default what the first member's ending says.
         split: how to divide the rows when ``members`` does not, see
-            ``seqlab.data.sources.splits.check_split``.
+            ``seqlab.data.sources.splits.read_split``.
         expand: for training rows, column to list column: one row for each entry of the list.
         columns: the columns to keep; by default all.
         name: what the model card calls the data; by default the package's name.
@@ -56,12 +66,12 @@ class PackageSource(Source):
     def __init__(
         self,
         *,
-        package: str,
-        version: str,
+        package: PackageName,
+        version: Version,
         members: str | Sequence[str] | Mapping[str, Any],
-        sha256: str | None = None,
-        index: str = "pypi",
-        kind: str = "wheel",
+        sha256: Checksum | None = None,
+        index: Index = "pypi",
+        kind: PackageKind = "wheel",
         format: str | Mapping[str, Any] | None = None,  # noqa: A002 - the config's word for it
         split: Mapping[str, Any] | None = None,
         expand: Mapping[str, str] | None = None,
@@ -70,25 +80,23 @@ class PackageSource(Source):
         origin: str = "not stated",
         licence: str = "not stated",
     ) -> None:
-        for key, value in (("package", package), ("version", version), ("sha256", sha256)):
-            if value is not None and not _PLAIN[key].fullmatch(str(value)):
-                raise ConfigError(f"source.{key}: not a {key}: {value!r}")
-        for key, value, known in (
-            ("index", index, ("pypi", "npm")),
-            ("kind", kind, ("wheel", "sdist")),
-        ):
-            if value not in known:
-                raise unknown(f"source.{key}", value, known)
-        self._release = Release(index, package, str(version), kind, sha256)
+        self._release = Release(
+            check_value(index, Index, "source.index"),
+            check_value(package, PackageName, "source.package"),
+            check_value(version, Version, "source.version"),
+            check_value(kind, PackageKind, "source.kind"),
+            check_value(sha256, Checksum | None, "source.sha256"),
+        )
         self._members = _by_split(members)
         if split is not None and "all" not in self._members:
             raise ConfigError("source.split: the members are given for each split already")
-        self._rule = None if split is None else check_split(split)
+        self._rule = None if split is None else read_split(split)
         first = next(iter(self._members.values()))[0]
         self._format = make_format(format, first)
-        self._expand = dict(expand or {})
+        self._expand = check_value(expand or {}, dict[str, str], "source.expand")
+        kept = check_value(columns, Sequence[str] | None, "source.columns")
         self._columns: dict[str, str | None] | None = (
-            None if columns is None else dict.fromkeys(columns, "source.columns")
+            None if kept is None else dict.fromkeys(kept, "source.columns")
         )
         self._identity = {"name": name or package, "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
@@ -102,8 +110,8 @@ class PackageSource(Source):
         own: dict[str, str | None] = {
             name: "source.expand" for pair in self._expand.items() for name in pair
         }
-        if self._rule is not None and "column" in self._rule:
-            own[self._rule["column"]] = "source.split.column"
+        if self._rule is not None and self._rule.needs is not None:
+            own.setdefault(*self._rule.needs)
         own.update(columns)
         self._columns = own
 
@@ -184,11 +192,8 @@ def _by_split(members: Any) -> dict[str, list[str]]:
     for split, patterns in given.items():
         if split != "all" and split not in SPLITS:
             raise unknown("source.members", split, SPLITS)
-        listed = [patterns] if isinstance(patterns, str) else patterns
-        good = isinstance(listed, Sequence) and all(isinstance(entry, str) for entry in listed)
-        if not good or not listed:
-            raise ConfigError(f"source.members: expected a path or a list, got {patterns!r}")
-        result[str(split)] = list(listed)
-    if not result:
+        listed = check_value(patterns, str | list[str], f"source.members.{split}")
+        result[str(split)] = [listed] if isinstance(listed, str) else listed
+    if not all(result.values()) or not result:
         raise ConfigError("source.members: name at least one file of the package")
     return result

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from itertools import product
+from typing import Literal
 
 import datasets
 import numpy as np
-from seqlab.data.sources.base import Source, row_counts, unknown
-from seqlab.errors import ConfigError
+from seqlab.data.sources.base import Source, row_counts
+from seqlab.schema import Flag, Whole, check_value
 
-_SPLITS = ("simple", "length", "jump", "turn_left")
+Split = Literal["simple", "length", "jump", "turn_left"]
 _VERBS = {"walk": "I_WALK", "look": "I_LOOK", "run": "I_RUN", "jump": "I_JUMP"}
 _LONGEST_TRAINED = 22
 _PRIMITIVES = {"jump": "jump", "turn_left": "turn left"}
@@ -40,15 +41,11 @@ class ScanSource(Source):
     """
 
     def __init__(
-        self, *, split: str = "simple", repeat_primitive: bool = True, seed: int = 0
+        self, *, split: Split = "simple", repeat_primitive: Flag = True, seed: Whole = 0
     ) -> None:
-        if split not in _SPLITS:
-            raise unknown("source.split", split, _SPLITS)
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ConfigError(f"source.seed: expected a whole number, got {seed!r}")
-        self._split = split
-        self._repeat = bool(repeat_primitive)
-        self._seed = seed
+        self._split = check_value(split, Split, "source.split")
+        self._repeat = check_value(repeat_primitive, Flag, "source.repeat_primitive")
+        self._seed = check_value(seed, Whole, "source.seed")
         self._rows: dict[str, int] = {}
         self._digest = "not generated yet"
 

@@ -237,18 +237,19 @@ def test_archives_are_bounded_and_must_be_archives(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"package": "a b; rm"}, "source.package: not a package: 'a b; rm'"),
-        ({"package": "--index-url=x"}, "source.package: not a package"),
-        ({"version": ">=1"}, "source.version: not a version: '>=1'"),
-        ({"sha256": "abc"}, "source.sha256: not a sha256: 'abc'"),
-        ({"index": "pipy"}, "source.index: unknown 'pipy': known: npm, pypi"),
-        ({"kind": "egg"}, "source.kind: unknown 'egg': known: sdist, wheel"),
-        ({"members": []}, "source.members: expected a path or a list"),
+        ({"package": "a b; rm"}, "source.package: expected a package's name, got 'a b; rm'"),
+        ({"package": "--index-url=x"}, "source.package: expected a package's name"),
+        ({"version": ">=1"}, "source.version: expected a version, got '>=1'"),
+        ({"sha256": "abc"}, "source.sha256: expected 64 hexadecimal digits or null, got 'abc'"),
+        ({"index": "pipy"}, "source.index: expected one of 'pypi', 'npm', got 'pipy'"),
+        ({"kind": "egg"}, "source.kind: expected one of 'wheel', 'sdist', got 'egg'"),
+        ({"members": []}, "source.members: name at least one file"),
+        ({"members": 3}, "source.members.all: expected a string or a list, got 3"),
         ({"members": {}}, "source.members: name at least one file"),
         ({"members": {"tset": "a.csv"}}, "unknown 'tset': did you mean 'test'"),
         ({"members": {"test": "a.csv"}, "split": {"test": 0.1}}, "given for each split already"),
         ({"format": "cvs"}, "unknown format 'cvs'"),
-        ({"split": {"tst": 0.1}}, "unknown key 'tst'"),
+        ({"split": {"tst": 0.1}}, "source.split.tst: unknown key, did you mean 'test'"),
     ],
 )
 def test_options_that_are_wrong(changes, message):

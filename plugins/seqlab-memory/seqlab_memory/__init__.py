@@ -6,12 +6,14 @@ import hashlib
 import json
 import random
 from abc import abstractmethod
+from typing import Annotated
 
 import datasets
 from seqlab.data.sources.base import Source, row_counts
-from seqlab.errors import ConfigError
+from seqlab.schema import Count, Range, Whole, check_value
 
 Row = dict[str, object]
+AtLeastTen = Annotated[int, Range(least=10)]
 
 
 class _Generated(Source):
@@ -21,8 +23,8 @@ class _Generated(Source):
     paper: str
 
     def __init__(self, rows: int, seed: int) -> None:
-        self._count = _whole("rows", rows, 10)
-        self._seed = _whole("seed", seed, 0)
+        self._count = check_value(rows, AtLeastTen, "source.rows")
+        self._seed = check_value(seed, Whole, "source.seed")
         self._loaded: dict[str, int] = {}
         self._digest = "not generated yet"
 
@@ -68,7 +70,7 @@ class CopyMemorySource(_Generated):
         seed: of the draws.
 
     Raises:
-        ConfigError: an option is not a whole number in its range.
+        OptionError: an option is no int in its range.
 
     Example:
         >>> row = CopyMemorySource(rows=10, delay=3).load()["test"][0]
@@ -81,9 +83,9 @@ class CopyMemorySource(_Generated):
     symbols = "abcdefgh"
     count = 10
 
-    def __init__(self, *, rows: int = 2500, delay: int = 20, seed: int = 0) -> None:
+    def __init__(self, *, rows: AtLeastTen = 2500, delay: Count = 20, seed: Whole = 0) -> None:
         super().__init__(rows, seed)
-        self._delay = _whole("delay", delay, 1)
+        self._delay = check_value(delay, Count, "source.delay")
 
     def _row(self, draw: random.Random) -> Row:
         shown = draw.choices(self.symbols, k=self.count)
@@ -109,7 +111,7 @@ class TemporalOrderSource(_Generated):
         seed: of the draws.
 
     Raises:
-        ConfigError: an option is not a whole number in its range.
+        OptionError: an option is no int in its range.
 
     Example:
         >>> row = TemporalOrderSource(rows=10).load()["train"][0]
@@ -120,9 +122,11 @@ class TemporalOrderSource(_Generated):
     title = "temporal order"
     paper = "Hochreiter and Schmidhuber (1997)"
 
-    def __init__(self, *, rows: int = 5000, length: int = 30, seed: int = 0) -> None:
+    def __init__(
+        self, *, rows: AtLeastTen = 5000, length: AtLeastTen = 30, seed: Whole = 0
+    ) -> None:
         super().__init__(rows, seed)
-        self._length = _whole("length", length, 10)
+        self._length = check_value(length, AtLeastTen, "source.length")
 
     def _row(self, draw: random.Random) -> Row:
         tenth = self._length // 10
@@ -134,11 +138,3 @@ class TemporalOrderSource(_Generated):
             tokens[draw.randrange(start, start + tenth)] = symbol
             label += symbol
         return {"tokens": tokens, "label": label}
-
-
-def _whole(key: str, value: object, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(
-            f"source.{key}: expected a whole number of at least {least}, got {value!r}"
-        )
-    return value

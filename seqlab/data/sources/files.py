@@ -10,9 +10,10 @@ import datasets
 import numpy as np
 
 from seqlab.data.formats.choice import make_format
+from seqlab.data.order import Indices
 from seqlab.data.sources.bad_rows import BadRows
-from seqlab.data.sources.base import Source, Splits, unknown
-from seqlab.data.sources.splits import Indices, check_split
+from seqlab.data.sources.base import Source, Splits
+from seqlab.data.sources.splits import read_split
 from seqlab.data.sources.tables import (
     Table,
     digest,
@@ -23,6 +24,7 @@ from seqlab.data.sources.tables import (
     to_dataset,
 )
 from seqlab.errors import ConfigError
+from seqlab.schema import Flag, check_value
 
 Paths = str | Sequence[str] | None
 
@@ -35,7 +37,7 @@ class FilesSource(Source):
         validation: the same, for validation.
         test: the same, for the test.
         path: instead of these, one file (or list) that ``split`` divides.
-        split: how to divide ``path``, see ``seqlab.data.sources.splits.check_split``.
+        split: how to divide ``path``, see ``seqlab.data.sources.splits.read_split``.
         format: a registered format's name, or a mapping with ``name`` and the format's options;
             by default what the file's ending says.
         columns: the columns to keep; by default those that the run reads.
@@ -60,14 +62,14 @@ class FilesSource(Source):
         split: Mapping[str, Any] | None = None,
         format: str | Mapping[str, Any] | None = None,  # noqa: A002 - the config's word for it
         columns: Sequence[str] | None = None,
-        streaming: bool = False,
+        streaming: Flag = False,
         on_error: Literal["raise", "skip"] = "raise",
         name: str | None = None,
         origin: str = "the user's files",
         licence: str = "not stated",
     ) -> None:
         given = {"train": train, "validation": validation, "test": test}
-        self._paths = {split: _path_list(paths, split) for split, paths in given.items() if paths}
+        self._paths = {name: _path_list(paths, name) for name, paths in given.items() if paths}
         if path:
             if self._paths:
                 raise ConfigError("source: give either path or train/validation/test, not both")
@@ -76,14 +78,13 @@ class FilesSource(Source):
             raise ConfigError("source: give train (and validation, test), or path")
         if split is not None and not path:
             raise ConfigError("source.split divides the file of source.path; give path with it")
-        self._rule = check_split(split) if split is not None else None
+        self._rule = read_split(split) if split is not None else None
         every = [file for files in self._paths.values() for file in files]
         self._format = make_format(format, every[0])
         self._columns = _columns(columns)
-        if on_error not in ("raise", "skip"):
-            raise unknown("source.on_error", on_error, ("raise", "skip"))
+        check_value(on_error, Literal["raise", "skip"], "source.on_error")
         self._bad = BadRows(skip=on_error == "skip")
-        self._streaming = bool(streaming)
+        self._streaming = check_value(streaming, Flag, "source.streaming")
         self._identity = {"name": name or ", ".join(every), "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
         self._indices: dict[str, Indices] = {}
@@ -92,8 +93,8 @@ class FilesSource(Source):
         """Read and check these columns only, and the one that divides the rows."""
         if self._columns is None:
             self._columns = dict(columns)
-            if self._rule is not None and "column" in self._rule:
-                self._columns.setdefault(self._rule["column"], "source.split.column")
+            if self._rule is not None and self._rule.needs is not None:
+                self._columns.setdefault(*self._rule.needs)
 
     def load(self) -> Splits:
         """The files' rows; with ``streaming`` they are read when asked for."""
@@ -154,15 +155,10 @@ class FilesSource(Source):
 
 
 def _path_list(paths: Paths, key: str) -> list[str]:
-    files = [paths] if isinstance(paths, str) else list(paths or [])
-    if not files or not all(isinstance(file, str) for file in files):
-        raise ConfigError(f"source.{key}: expected a path or a list of paths, got {paths!r}")
-    return files
+    checked = check_value(paths, Paths, f"source.{key}")
+    return [checked] if isinstance(checked, str) else list(checked or ())
 
 
 def _columns(columns: Sequence[str] | None) -> dict[str, str | None] | None:
-    if columns is None:
-        return None
-    if isinstance(columns, str) or not all(isinstance(column, str) for column in columns):
-        raise ConfigError(f"source.columns: expected a list of names, got {columns!r}")
-    return dict.fromkeys(columns, "source.columns")
+    checked = check_value(columns, Sequence[str] | None, "source.columns")
+    return None if checked is None else dict.fromkeys(checked, "source.columns")

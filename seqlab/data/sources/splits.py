@@ -3,33 +3,169 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from seqlab.data.sources.base import SPLITS, unknown
-from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.data.order import Indices, by_class, evenly
+from seqlab.data.sources.base import SPLITS
+from seqlab.errors import ConfigError, DataError
+from seqlab.schema import Count, Fraction, Name, Whole, check_value, read
 
-Indices = npt.NDArray[np.int64]
 _HELD_OUT = SPLITS[1:]
-_RULES = {
-    "fraction": ("seed",),
-    "tail": (),
-    "modulus": ("modulus",),
-    "member": (),
-    "column": ("column",),
+
+
+class Rows(NamedTuple):
+    """What a rule may look at: how many rows, each one's file, each one's value of its column."""
+
+    total: int
+    files: Sequence[str]
+    values: Sequence[Any]
+
+
+class Rule:
+    """How to divide rows into splits; all that are not held out are training rows."""
+
+    by: str
+    validation: Any
+    test: Any
+
+    @property
+    def needs(self) -> tuple[str, str] | None:
+        """The column whose values decide, and the config key that names it."""
+        return None
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """The rows of ``validation`` and ``test``, in their order."""
+        raise NotImplementedError
+
+    def _fractions(self, order: Indices, rows: Rows) -> dict[str, Indices]:
+        """The end of an order, the test rows last."""
+        found, end = {}, rows.total
+        for name, size in self._sizes(rows.total).items():
+            found[name] = np.sort(order[end - size : end])
+            end -= size
+        return found
+
+    def _sizes(self, count: int) -> dict[str, int]:
+        """The number of rows held out for the test, then for validation."""
+        parts = {name: getattr(self, name) or 0 for name in reversed(_HELD_OUT)}
+        return {name: count - int(count * (1 - part) + 1e-9) for name, part in parts.items()}
+
+
+@dataclass(frozen=True)
+class FractionRule(Rule):
+    """Fractions drawn at random; with ``stratify`` each value of a column has its share."""
+
+    by: Literal["fraction"] = "fraction"
+    validation: Fraction | None = None
+    test: Fraction | None = None
+    seed: Whole = 0
+    stratify: Name | None = None
+
+    @property
+    def needs(self) -> tuple[str, str] | None:
+        """See the base class."""
+        return None if self.stratify is None else (self.stratify, "source.split.stratify")
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """See the base class."""
+        order = np.random.default_rng(self.seed).permutation(rows.total)
+        if self.stratify is None:
+            return self._fractions(order, rows)
+        found, order = {}, by_class(order, rows.values)
+        for name, size in self._sizes(rows.total).items():
+            places = evenly(len(order), size)
+            found[name] = np.sort(order[places])
+            order = np.delete(order, places)
+        return found
+
+
+@dataclass(frozen=True)
+class TailRule(Rule):
+    """Fractions from the end of the file, the test rows last."""
+
+    by: Literal["tail"] = "tail"
+    validation: Fraction | None = None
+    test: Fraction | None = None
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """See the base class."""
+        return self._fractions(np.arange(rows.total), rows)
+
+
+@dataclass(frozen=True)
+class ModulusRule(Rule):
+    """Row i goes to the split that lists ``i % modulus``."""
+
+    modulus: Count
+    by: Literal["modulus"] = "modulus"
+    validation: list[Whole] | None = None
+    test: list[Whole] | None = None
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """See the base class."""
+        keys = np.arange(rows.total) % self.modulus
+        return {
+            name: np.flatnonzero(np.isin(keys, getattr(self, name) or [])) for name in _HELD_OUT
+        }
+
+
+@dataclass(frozen=True)
+class MemberRule(Rule):
+    """Rows go by their file; ``*`` and ``?`` in a listed name stand for any characters."""
+
+    by: Literal["member"] = "member"
+    validation: list[str] | None = None
+    test: list[str] | None = None
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """See the base class."""
+        listed = {name: getattr(self, name) or [] for name in _HELD_OUT}
+        return {
+            name: np.flatnonzero([_fits(file, patterns) for file in rows.files])
+            for name, patterns in listed.items()
+        }
+
+
+@dataclass(frozen=True)
+class ColumnRule(Rule):
+    """Rows go by their value of a column, of which each split lists some."""
+
+    column: Name
+    by: Literal["column"] = "column"
+    validation: list[Any] | None = None
+    test: list[Any] | None = None
+
+    @property
+    def needs(self) -> tuple[str, str] | None:
+        """See the base class."""
+        return self.column, "source.split.column"
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """See the base class."""
+        listed = {name: set(map(str, getattr(self, name) or ())) for name in _HELD_OUT}
+        return {
+            name: np.flatnonzero([str(value) in values for value in rows.values])
+            for name, values in listed.items()
+        }
+
+
+_RULES: dict[str, type[Rule]] = {
+    rule.by: rule for rule in (FractionRule, TailRule, ModulusRule, MemberRule, ColumnRule)
 }
 
 
-def check_split(split: Any, where: str = "source.split") -> dict[str, Any]:
-    """A split rule, checked.
+def read_split(split: Any, where: str = "source.split") -> Rule:
+    """The rule that a config gives.
 
     ``by`` is one of
 
     * ``fraction`` (default): ``validation`` and ``test`` are fractions of all rows, drawn at
-      random by ``seed`` (default 0);
+      random by ``seed`` (default 0); with ``stratify``, a column's name, each of its values has
+      its share of every split, as near as whole rows allow;
     * ``tail``: the same fractions, taken from the end of the file, the test rows last;
     * ``modulus``: row i goes to the split that lists ``i % modulus``;
     * ``member``: rows go by their file, the splits list file names (``*`` and ``?`` stand for
@@ -39,100 +175,39 @@ def check_split(split: Any, where: str = "source.split") -> dict[str, Any]:
     All other rows are training rows.
 
     Raises:
-        ConfigError: a key is unknown, missing, or has a wrong value.
+        OptionError: a key is unknown, missing, or has a wrong value.
+        ConfigError: nothing is held out, or everything.
     """
-    if not isinstance(split, Mapping):
-        raise ConfigError(f"{where}: expected a mapping such as {{test: 0.1}}, got {split!r}")
-    rule = {"by": "fraction", **split}
-    if rule["by"] not in _RULES:
-        raise unknown(f"{where}.by", rule["by"], _RULES)
-    allowed = ("by", *_HELD_OUT, *_RULES[rule["by"]])
-    for key in rule:
-        if key not in allowed:
-            raise ConfigError(f"{where}: unknown key '{key}': {did_you_mean(str(key), allowed)}")
-    if not any(rule.get(name) for name in _HELD_OUT):
-        raise ConfigError(f"{where}: give validation, test, or both")
-    for name in _HELD_OUT:
-        _check_share(rule, name, where)
-    if rule["by"] in ("fraction", "tail") and sum(rule.get(n) or 0 for n in _HELD_OUT) >= 1:
+    by = split.get("by", "fraction") if isinstance(split, Mapping) else "fraction"
+    check_value(by, Literal["fraction", "tail", "modulus", "member", "column"], f"{where}.by")
+    rule = read(_RULES[by], split, where)
+    if not (rule.validation or rule.test):
+        raise ConfigError(f"{where}: give validation, test, or both, such as {{test: 0.1}}")
+    if by in ("fraction", "tail") and sum(part or 0 for part in (rule.validation, rule.test)) >= 1:
         raise ConfigError(f"{where}: validation and test leave nothing to train on")
-    for key in _RULES[rule["by"]]:
-        _check_key(rule, key, where)
     return rule
 
 
-def _check_share(rule: Mapping[str, Any], name: str, where: str) -> None:
-    value = rule.get(name)
-    if rule["by"] in ("fraction", "tail"):
-        expected = "a fraction"
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1
-    else:
-        expected, good = "a list", isinstance(value, (list, tuple))
-    if value is not None and not good:
-        raise ConfigError(f"{where}.{name}: expected {expected}, got {value!r}")
-
-
-def _check_key(rule: dict[str, Any], key: str, where: str) -> None:
-    if key == "seed":
-        rule.setdefault("seed", 0)
-    value = rule.get(key)
-    if key == "column":
-        good, expected = isinstance(value, str), "a column's name"
-    else:
-        good = isinstance(value, int) and not isinstance(value, bool)
-        good, expected = good and int(value or 0) >= (key == "modulus"), "a whole number"
-    if not good:
-        raise ConfigError(f"{where}.{key}: expected {expected}, got {value!r}")
-
-
-def assign(
-    rule: Mapping[str, Any], count: int, files: Sequence[str], values: Sequence[Any] | None = None
-) -> dict[str, Indices]:
+def divide(rule: Rule, rows: Rows) -> dict[str, Indices]:
     """The rows of each split, in their order.
-
-    Args:
-        rule: as ``check_split`` returns it.
-        count: how many rows there are.
-        files: each row's file, for ``member``.
-        values: each row's value of the rule's column, for ``column``.
 
     Raises:
         DataError: a split that was asked for gets no row, or none is left for training.
     """
-    by = rule["by"]
-    held_out: dict[str, Indices] = {}
-    if by in ("fraction", "tail"):
-        order = np.arange(count)
-        if by == "fraction":
-            order = np.random.default_rng(rule["seed"]).permutation(count)
-        end = count
-        for name in reversed(_HELD_OUT):
-            size = count - int(count * (1 - (rule.get(name) or 0)) + 1e-9)
-            held_out[name] = np.sort(order[end - size : end])
-            end -= size
-    else:
-        keys: Sequence[Any] = files if by == "member" else values or []
-        if by == "modulus":
-            keys = (np.arange(count) % rule["modulus"]).tolist()
-        for name in _HELD_OUT:
-            listed = rule.get(name) or []
-            match = _matches if by == "member" else _equals
-            held_out[name] = np.flatnonzero([match(key, listed) for key in keys])
-    rest = np.ones(count, dtype=bool)
+    held_out = rule.held_out(rows)
+    rest = np.ones(rows.total, dtype=bool)
     for indices in held_out.values():
         rest[indices] = False
-    splits = {"train": np.flatnonzero(rest), **held_out}
-    splits = {name: rows for name, rows in splits.items() if name == "train" or rule.get(name)}
-    for name, rows in splits.items():
-        if not len(rows):
-            raise DataError(f"source.split leaves no rows for the split '{name}' of {count} rows")
+    asked = {name: held_out[name] for name in _HELD_OUT if getattr(rule, name)}
+    splits = {"train": np.flatnonzero(rest), **asked}
+    for name, indices in splits.items():
+        if not len(indices):
+            raise DataError(
+                f"source.split leaves no rows for the split '{name}' of {rows.total} rows"
+            )
     return splits
 
 
-def _matches(file: str, patterns: Sequence[str]) -> bool:
+def _fits(file: str, patterns: Sequence[str]) -> bool:
     base = file.rpartition("/")[2]
     return any(fnmatchcase(file, str(p)) or fnmatchcase(base, str(p)) for p in patterns)
-
-
-def _equals(value: Any, listed: Sequence[Any]) -> bool:
-    return value in listed or str(value) in listed

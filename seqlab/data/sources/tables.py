@@ -13,13 +13,13 @@ import datasets
 import numpy as np
 
 from seqlab.data.formats.base import Format
+from seqlab.data.order import Indices
 from seqlab.data.sources.bad_rows import BadRows
 from seqlab.data.sources.column_types import ColumnTypes
-from seqlab.data.sources.splits import Indices, assign
+from seqlab.data.sources.splits import MemberRule, Rows, Rule, divide
 from seqlab.errors import DataError, did_you_mean, listed
-from seqlab.files import reading
+from seqlab.files import reading, sha256_of
 
-_BLOCK = 2**20
 #: Rows that are checked together.
 CHUNK = 4096
 
@@ -56,11 +56,8 @@ def digest(parts: Sequence[Part]) -> str:
     """The sha256 of one file, or of the checksums of several, in order."""
     sums = []
     for part in parts:
-        checksum = hashlib.sha256()
         with part.open() as stream:
-            while block := stream.read(_BLOCK):
-                checksum.update(block)
-        sums.append(checksum.hexdigest())
+            sums.append(sha256_of(stream))
     joined = sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
     return f"sha256:{joined}"
 
@@ -224,39 +221,38 @@ class Table:
             files.extend([chunk.file] * len(chunk.lines))
         return columns, files
 
-    def split(self, rule: Mapping[str, Any]) -> dict[str, Indices]:
+    def split(self, rule: Rule) -> dict[str, Indices]:
         """The rows of each split under a rule, found in one pass without keeping the rows."""
         files, values, count = [], [], 0
-        column = rule.get("column")
         for chunk in self.chunks():
             count += len(chunk.lines)
-            if rule["by"] == "member":
+            if isinstance(rule, MemberRule):
                 files.extend([chunk.file] * len(chunk.lines))
-            if column is not None:
-                values.extend(_values_of(chunk.columns, column, chunk.file))
-        return assign(rule, count, files, values)
+            values.extend(_deciding(rule, chunk.columns, chunk.file))
+        return divide(rule, Rows(count, files, values))
 
 
-def _values_of(columns: Mapping[str, list[Any]], column: str, where: str) -> list[Any]:
+def _deciding(rule: Rule, columns: Mapping[str, list[Any]], where: str) -> list[Any]:
+    """The values of the column that a rule goes by; none where it goes by no column."""
+    if rule.needs is None:
+        return []
+    column, key = rule.needs
     if column not in columns:
         raise DataError(
-            f"{where}: column '{column}' (source.split.column) is missing: "
-            f"{did_you_mean(column, columns)}"
+            f"{where}: column '{column}' ({key}) is missing: {did_you_mean(column, columns)}"
         )
     return columns[column]
 
 
 def split_rows(
-    rule: Mapping[str, Any], columns: Mapping[str, list[Any]], files: Sequence[str]
+    rule: Rule, columns: Mapping[str, list[Any]], files: Sequence[str]
 ) -> dict[str, Indices]:
     """The rows of each split, for columns and files as ``Table.read`` returns them.
 
     Raises:
         DataError: the rule's column is missing, or a split gets no rows.
     """
-    column = rule.get("column")
-    values = None if column is None else _values_of(columns, column, files[0])
-    return assign(rule, len(files), files, values)
+    return divide(rule, Rows(len(files), files, _deciding(rule, columns, files[0])))
 
 
 def to_dataset(columns: Mapping[str, list[Any]], where: str) -> datasets.Dataset:
