@@ -100,7 +100,7 @@ def long_rows_equal_their_parts(case: LayerCase) -> Numbers:
         x = case.data(batch=2, steps=steps)
         output, final = layer(x)
         parts, state = [], None
-        for part in torch.split(x, 13, dim=1):  # type: ignore[no-untyped-call]
+        for part in torch.split(x, 13, dim=1):
             piece, state = layer(part, state)
             parts.append(one(piece))
         what = f"{steps} steps and their parts"
