@@ -18,7 +18,7 @@ from huggingface_hub import ModelCard
 from seqlab.build import build_model
 from seqlab.bundle import save_bundle
 from seqlab.bundle.card import model_card
-from seqlab.errors import BundleError, DataError, OptionError, RunError
+from seqlab.errors import BundleError, DataError, MachineError, OptionError
 from seqlab.heads.classification import ClassificationHead
 
 from small_runs import pairs_spec, sentences_spec, untrained, words_spec
@@ -200,12 +200,12 @@ def test_saving_again_replaces_and_a_failure_keeps(made, tmp_path, monkeypatch):
         raise OSError(28, "no space left on device")
 
     monkeypatch.setattr(data.processor, "save", broken)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(MachineError, match="cannot write .*bundle: no space left"):
         save_bundle(folder, model, data.processor, spec)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot write"):
+    with pytest.raises(MachineError, match="cannot write"):
         save_bundle(tmp_path / "file" / "bundle", model, data.processor, spec)
 
 

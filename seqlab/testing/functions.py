@@ -106,8 +106,9 @@ def gradients_are_exact(case: FunctionCase) -> Numbers:
     Catches: a wrong backward formula, ``detach``.
     """
     x = normal(4, 6, seed=82).requires_grad_()
-    direction, weight = normal(4, 6, seed=83), normal(4, 6, seed=84)
-    (gradient,) = torch.autograd.grad((case(x) * weight).sum(), x, allow_unused=True)
+    y, direction = case(x), normal(4, 6, seed=83)
+    weight = normal(*y.shape, seed=84)
+    (gradient,) = torch.autograd.grad((y * weight).sum(), x, allow_unused=True)
     require(gradient is not None and bool(gradient.count_nonzero()), "no input gets a gradient")
     with torch.no_grad():
         sums = [(case(x + step * direction) * weight).sum() for step in (1e-6, -1e-6)]

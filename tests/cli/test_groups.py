@@ -39,7 +39,10 @@ def test_the_choice_gives_a_valid_spec(composed, toy_words, group, name):
 def test_the_yaml_of_a_group_lists_the_defaults_of_the_spec(composed, toy_words):
     plain = resolve(composed(*toy_words))
     bare = {key: plain[key] for key in ("source", "data", "head")}
-    bare["encoder"] = {"cell": {"name": "lstm", "hidden_size": 128}}
+    bare["encoder"] = {
+        "cell": {"name": "lstm", "hidden_size": 128},
+        "wrappers": [{"name": "bidirectional", "merge_mode": "concat"}],
+    }
     bare["optimizer"], bare["scheduler"] = {"name": "adamw"}, {"name": "none"}
     bare["trainer"] = {"accelerator": "cpu"}
     bare["callbacks"] = {"early_stopping": {}}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from seqlab.heads.classification import ClassificationHead
+from seqlab.heads.metrics import Outcome
 from seqlab.heads.tagging import TaggingHead
 
 
@@ -101,7 +102,7 @@ class LearnsTheOpposite(ClassificationHead):
         scores, target = self.scores(encoded), self.target_of(batch)
         answer = (scores < 0).long() if self.multi_label else scores.argmin(-1)
         for metric in metrics.values():
-            metric.update(answer, target.long())
+            metric.update(Outcome(answer, target.long(), scores.softmax(-1)))
         return self._loss(scores, target)
 
 
