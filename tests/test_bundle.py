@@ -200,7 +200,7 @@ def test_saving_again_replaces_and_a_failure_keeps(made, tmp_path, monkeypatch):
         raise OSError(28, "no space left on device")
 
     monkeypatch.setattr(data.processor, "save", broken)
-    with pytest.raises(MachineError, match="cannot write .*bundle: no space left"):
+    with pytest.raises(MachineError, match=r"cannot write .*bundle: no space left"):
         save_bundle(folder, model, data.processor, spec)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
