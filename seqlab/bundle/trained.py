@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -21,7 +22,8 @@ from seqlab.build import build_model
 from seqlab.bundle.card import model_card
 from seqlab.bundle.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
 from seqlab.bundle.place import WEIGHTS, local_bundle
-from seqlab.data.encoded import Example
+from seqlab.data.checks import Where
+from seqlab.data.order import cut
 from seqlab.data.processor import Processor
 from seqlab.data.row_objects import rows_in
 from seqlab.errors import BundleError, OptionError, SeqlabError
@@ -75,27 +77,38 @@ class TrainedModel:
         """
         spec = self.processor.spec
         text = all(feature.kind == "text" for feature in spec.features.values())
-        rows = rows_in(inputs, spec.input_columns, text=text)
-        encode = self.processor.encode_input
-        examples = [encode(value, where=f"input {i}") for i, value in enumerate(rows, 1)]
-        return self.predict_examples(examples, batch_size=batch_size, **options)
+        rows = list(rows_in(inputs, spec.input_columns, text=text))
+        return self.predict_rows(rows, _numbered, batch_size=batch_size, **options)
 
-    def predict_examples(
-        self, examples: Sequence[Example], *, batch_size: int = 64, **options: Any
+    def predict_rows(
+        self, inputs: Sequence[Any], where: Where, *, batch_size: int = 64, **options: Any
     ) -> list[dict[str, Any]]:
-        """Answer encoded inputs, as ``predict`` does."""
+        """Answer a list of inputs as ``predict`` does.
+
+        Args:
+            inputs: one value or mapping a row.
+            where: where the i-th of them stands, for errors.
+            batch_size: as for ``predict``.
+            **options: as for ``predict``.
+        """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise OptionError(f"batch_size must be an int of at least 1, got {batch_size!r}")
-        order = sorted(range(len(examples)), key=lambda i: examples[i].length)
-        answers: list[dict[str, Any]] = [{} for _ in examples]
+        if not inputs:
+            return []
+        rows = self.processor.encode_inputs(inputs, where)
+        answers: list[dict[str, Any]] = [{} for _ in inputs]
         self.model.eval()
         with torch.inference_mode():
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                batch = self.processor.collate([examples[i] for i in rows]).to(self.device)
-                for i, answer in zip(rows, self.model.predict(batch, **options), strict=True):
-                    answers[i] = readable(answer, self.processor)
+            for places in cut(np.argsort(rows.lengths, kind="stable"), batch_size):
+                batch = rows.batch(places).to(self.device)
+                found = self.model.predict(batch, **options)
+                for place, answer in zip(places.tolist(), found, strict=True):
+                    answers[place] = readable(answer, self.processor)
         return answers
+
+
+def _numbered(index: int) -> str:
+    return f"input {index + 1}"
 
 
 def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:

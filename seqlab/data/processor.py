@@ -102,21 +102,24 @@ class Processor:
         Raises:
             DataError: the value does not fit the feature's kind.
         """
+        return self.encode_inputs([value], lambda _: where).example(0)
+
+    def encode_inputs(self, values: Sequence[Any], where: Where) -> EncodedRows:
+        """Many inputs at once, as ``encode_input`` takes them; the fast way.
+
+        Args:
+            values: one for each input.
+            where: where the i-th of them stands, for errors.
+
+        Raises:
+            DataError: a value does not fit its feature.
+        """
         names = self.spec.input_columns
-        if isinstance(value, Mapping):
-            for column in names:
-                if column not in value:
-                    raise _missing(where, column, value)
-            row = value
-        elif len(names) == 1:
-            row = {names[0]: value}
-        else:
-            raise DataError(
-                f"{where}: expected a mapping with the columns {', '.join(names)}, "
-                f"found {show(value)}"
-            )
-        columns = {column: [row[column]] for column in names}
-        return EncodedRows(self._encode_inputs(columns, lambda _: where)).example(0)
+        if len(names) == 1 and not any(isinstance(value, Mapping) for value in values):
+            return EncodedRows(self._encode_inputs({names[0]: values}, where))
+        rows = [_input_row(value, names, where, place) for place, value in enumerate(values)]
+        columns = {column: [row[column] for row in rows] for column in names}
+        return EncodedRows(self._encode_inputs(columns, where))
 
     def encode_columns(self, columns: Columns, where: Where) -> EncodedRows:
         """Many rows at once, column by column; the fast way.
@@ -285,6 +288,21 @@ def _labels(path: Path, kind: str) -> dict[str, Any]:
     if content.get("kind") != kind:
         raise BundleError(f"{path}: kind {content.get('kind')!r}, expected '{kind}'")
     return content
+
+
+def _input_row(value: Any, names: Sequence[str], where: Where, place: int) -> Mapping[str, Any]:
+    """An input as a row with the columns of the features."""
+    if isinstance(value, Mapping):
+        for column in names:
+            if column not in value:
+                raise _missing(where(place), column, value)
+        return value
+    if len(names) > 1:
+        raise DataError(
+            f"{where(place)}: expected a mapping with the columns {', '.join(names)}, "
+            f"found {show(value)}"
+        )
+    return {names[0]: value}
 
 
 def _missing(where: str, column: str, row: Mapping[str, Any]) -> DataError:

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from seqlab import progress
 from seqlab.bundle.place import local_bundle
 from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import format_of, make_format
@@ -41,26 +42,46 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     form = make_format(given, source, "format")
     local_bundle(spec["bundle"])
     with _opened(source) as stream:
-        from seqlab.bundle import load
+        with progress.stage("starting", summary=False, lines=False):
+            from seqlab.bundle import load
         from seqlab.devices import global_settings, pick_device
 
         with global_settings(spec.get("num_threads")):
-            trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
+            with progress.stage("loading", summary=False, lines=False):
+                trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
             column = _column(trained, spec.get("column"))
             name = "standard input" if source == "-" else source
             if not spec.get("format"):
                 form = make_format(_as_trained(trained.config, given), source, "format")
             rows = _inputs(stream, name, form)
-            options = {} if spec.get("search") is None else {"search": spec["search"]}
             size = spec.get("batch_size") or 64
-            window = 1 if stream.isatty() else size * _WINDOW
-            with _written(output) as out:
-                while part := list(islice(rows, window)):
-                    answers = _answers(trained, part, column, size, options)
-                    for (_, row), answer in zip(part, answers, strict=True):
-                        line = json.dumps({"input": row, **answer}, ensure_ascii=False, default=str)
-                        out.write(line.encode() + b"\n")
-                    out.flush()
+            options = {"batch_size": size}
+            if spec.get("search") is not None:
+                options["search"] = spec["search"]
+            # who types sees the answer to a line at once, and no display beside it
+            typed = stream.isatty()
+            with _written(output) as out, progress.muted(typed):
+                parts = iter(lambda: list(islice(rows, 1 if typed else size * _WINDOW)), [])
+                _answer_all(trained, parts, out, column, options)
+
+
+def _answer_all(
+    trained: Any,
+    parts: Iterator[list[tuple[str, Any]]],
+    out: IO[bytes],
+    column: str | None,
+    options: dict[str, Any],
+) -> None:
+    """Write an answer for each row; the rows of a part are answered together."""
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    with progress.stage("predicting", lines=False) as stage:
+        for part in parts:
+            answers = _answers(trained, part, column, options)
+            pairs = zip(part, answers, strict=True)
+            lines = (encode({"input": row, **answer}) for (_, row), answer in pairs)
+            out.write("".join(f"{line}\n" for line in lines).encode())
+            out.flush()
+            stage.advance(len(part))
 
 
 def _as_trained(config: Mapping[str, Any], name: str) -> Any:
@@ -83,27 +104,27 @@ def _inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple[str, An
 
 
 def _answers(
-    trained: Any,
-    part: list[tuple[str, Any]],
-    column: str | None,
-    batch_size: int,
-    options: dict[str, Any],
+    trained: Any, part: list[tuple[str, Any]], column: str | None, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """The answers to some rows, each ``(where, row)``."""
-    examples = []
-    for where, row in part:
-        value = row
-        if column is not None and isinstance(row, dict):
-            if column not in row:
-                raise DataError(
-                    f"{where}: column '{column}' is missing: {did_you_mean(column, map(str, row))}"
-                )
-            value = row[column]
-        examples.append(trained.processor.encode_input(value, where=where))
-    answers: list[dict[str, Any]] = trained.predict_examples(
-        examples, batch_size=batch_size, **options
+    values = [row for _, row in part]
+    if column is not None:
+        values = [_value(row, column, where) for where, row in part]
+    answers: list[dict[str, Any]] = trained.predict_rows(
+        values, lambda index: part[index][0], **options
     )
     return answers
+
+
+def _value(row: Any, column: str, where: str) -> Any:
+    """What stands in a column of a row, or the row itself where it has no columns."""
+    if not isinstance(row, dict):
+        return row
+    if column not in row:
+        raise DataError(
+            f"{where}: column '{column}' is missing: {did_you_mean(column, map(str, row))}"
+        )
+    return row[column]
 
 
 def _column(trained: Any, column: str | None) -> str | None:

@@ -463,3 +463,18 @@ def test_one_class_that_looks_like_several_is_doubted(kind, cells, advice):
 def test_names_with_commas_are_not_doubted(cells):
     processor = fit_processor(spec_of("label"), [{"x": [1.0], "y": cell} for cell in cells])
     assert set(processor.info.target.names) == set(cells)
+
+
+def test_many_inputs_at_once_are_those_one_by_one():
+    spec = {
+        "features": {"text": {"column": "word", "tokenizer": "chars"}},
+        "target": {"column": "kind", "kind": "label"},
+    }
+    processor = fit_processor(spec, [{"word": "abba", "kind": "x"}, {"word": "b", "kind": "y"}])
+    values = ["ab", {"word": "bb"}, "", "a"]
+    many = processor.encode_inputs(values, "input {}".format)
+    for place, value in enumerate(values):
+        alone = processor.encode_input(value)
+        assert many.example(place).inputs["text"].tolist() == alone.inputs["text"].tolist()
+    with pytest.raises(DataError, match="input 1: column 'word' is missing"):
+        processor.encode_inputs(["a", {"other": "b"}], "input {}".format)
