@@ -9,10 +9,10 @@ from functools import partial
 
 import pytest
 import seqlab
-from seqlab.data.sources.archives import read_members
 from seqlab.data.sources.files import FilesSource
 from seqlab.errors import DataError
 from seqlab.testing.formats import damaged
+from seqlab_datasets.archives import read_members
 
 FORMATS = seqlab.available("format")
 
