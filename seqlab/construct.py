@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqlab import registry
@@ -66,6 +66,39 @@ def split_spec(kind: str, spec: Any, where: str = "") -> tuple[str, dict[str, An
     if not isinstance(spec.get("name"), str):
         raise OptionError(f"{place}: the key 'name' is missing (which {kind}?) in {dict(spec)!r}")
     return spec["name"], {str(key): value for key, value in spec.items() if key != "name"}
+
+
+def switched_parts(
+    kind: str, node: Mapping[str, Any] | None, where: str, *, apart: Iterable[str] = ()
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The parts of a node whose keys switch them on: key, name and options of each.
+
+    The key is the registered name, and its value a mapping of options; true stands for no options,
+    null and false switch the part off. A callback's mapping may have a ``name``, and then any key.
+
+    >>> node = {"early_stopping": {"patience": 3}, "other": None, "mine": {"name": "x"}}
+    >>> list(switched_parts("callback", node, "callbacks"))
+    [('callbacks.early_stopping', 'early_stopping', {'patience': 3}), ('callbacks.mine', 'x', {})]
+
+    Args:
+        kind: the parts' kind.
+        node: the node of the config; None: nothing.
+        where: its key.
+        apart: keys of the node that are no parts.
+
+    Raises:
+        OptionError: a value is neither a mapping nor true, false or null.
+    """
+    for key, value in (node or {}).items():
+        if key in apart or value is None or value is False:
+            continue
+        if value is not True and not isinstance(value, Mapping):
+            raise OptionError(
+                f"{where}.{key}: expected a mapping of options, true, false or null, got {value!r}"
+            )
+        options = {} if value is True else {str(option): v for option, v in value.items()}
+        name = options.pop("name", key) if kind == "callback" else key
+        yield f"{where}.{key}", str(name), options
 
 
 def check_options(
@@ -146,6 +179,18 @@ def construct(kind: str, spec: Any, *args: Any, where: str = "") -> Any:
         OptionError: an option is unknown, missing or refused by the part.
     """
     name, options = split_spec(kind, spec, where)
+    return build_part(kind, name, options, *args, where=where)
+
+
+def build_part(
+    kind: str, name: str, options: Mapping[str, Any], *args: Any, where: str = ""
+) -> Any:
+    """Build a registered part, with ``args`` before its options; an option may be ``name``.
+
+    Raises:
+        UnknownNameError: no such part.
+        OptionError: an option is unknown, missing or refused by the part.
+    """
     part = registry.get(kind, name)
     options = check_options(kind, name, options, given=len(args), where=where)
     try:

@@ -42,6 +42,10 @@ KINDS = (
     "tokenizer",
     "feature",
     "target",
+    "optimizer",
+    "schedule",
+    "callback",
+    "logger",
 )
 
 T = TypeVar("T")

@@ -17,8 +17,14 @@ from typing import Any, Literal, NamedTuple, Union
 
 _MOST_BYTES = 2**20
 _MOST_HOPS = 5
-#: Where reading ends: the base classes of these take no options.
-_WITHOUT_OPTIONS = ("abc", "typing", "typing_extensions", "torch")
+#: Where reading ends: the base classes of these take no options; ``*`` stands for all of them.
+_WITHOUT_OPTIONS = {
+    "abc": ("*",),
+    "typing": ("*",),
+    "typing_extensions": ("*",),
+    "torch": ("Module", "Optimizer"),
+    "pytorch_lightning": ("Callback", "Checkpoint", "Logger"),
+}
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "Any": Any}
 
 
@@ -127,18 +133,18 @@ def _defined(
 
 
 def _options(found: Definition) -> dict[str, Option] | None:
-    if isinstance(found.node, ast.FunctionDef) or found.node.decorator_list:
-        return None  # a decorator may give the class another __init__
-    own = next((n for n in found.node.body if _is_init(n)), None)
+    if found.node.decorator_list:
+        return None  # a decorator may give it another signature
+    a_class = isinstance(found.node, ast.ClassDef)
+    own = next((n for n in found.node.body if _is_init(n)), None) if a_class else found.node
     options: dict[str, Option] = {}
     if isinstance(own, ast.FunctionDef):
         if own.decorator_list or own.args.vararg:
             return None
-        tree = syntax_tree(found.path)
-        options = dict(_parameters(own.args, tree or ast.Module([], [])))
+        options = dict(_parameters(own.args, syntax_tree(found.path) or ast.Module([], [])))
         if own.args.kwarg is None:
             return options
-    for base in found.node.bases:
+    for base in found.node.bases if isinstance(found.node, ast.ClassDef) else (None,):
         theirs = _base_options(found, base)
         if theirs is None:
             return None
@@ -150,8 +156,10 @@ def _is_init(node: ast.stmt) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "__init__"
 
 
-def _base_options(found: Definition, base: ast.expr) -> dict[str, Option] | None:
+def _base_options(found: Definition, base: ast.expr | None) -> dict[str, Option] | None:
     """The options that a base class takes; none where it is one of ``_WITHOUT_OPTIONS``."""
+    if base is None:  # a function's ``**rest`` goes anywhere
+        return None
     tree = syntax_tree(found.path)
     words = ast.unparse(base.value if isinstance(base, ast.Subscript) else base).split(".")
     for node in tree.body if tree else ():
@@ -161,7 +169,10 @@ def _base_options(found: Definition, base: ast.expr) -> dict[str, Option] | None
                 whole = getattr(node, "module", None) or alias.name
                 outside = not getattr(node, "level", 0)
                 top = whole.split(".", maxsplit=1)[0]
-                if known == words[0] and outside and top in _WITHOUT_OPTIONS:
+                if known != words[0] or not outside:
+                    continue
+                name = alias.name if len(words) == 1 else words[-1]
+                if {"*", name} & set(_WITHOUT_OPTIONS.get(top, ())):
                     return {}
     if len(words) != 1:
         return None
@@ -203,6 +214,11 @@ def _hint(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
         values = _constants(node.slice)
         return Literal[tuple(values)] if values else Any
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("tuple", "list"):
+        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        kinds = [_hint(part, names) for part in parts]
+        whole: Any = tuple if ast.unparse(node.value) == "tuple" else list
+        return Any if Any in kinds else whole[tuple(kinds)]
     return Any
 
 

@@ -32,12 +32,32 @@ def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
         DataError: a file that an option annotated ``Path`` or ``Paths`` names is not there.
     """
     name, values = split_spec(kind, spec, where)
+    check_options_unread(kind, name, values, where=where, given=given)
+
+
+def check_options_unread(
+    kind: str, name: str, values: Mapping[str, Any], *, where: str, given: int, name_key: str = ""
+) -> None:
+    """As ``check_part_unread``, of a part whose name and options are given apart.
+
+    Args:
+        kind: the part's kind.
+        name: the part's name.
+        values: its options.
+        where: the config key, for messages.
+        given: how many leading arguments the builder supplies itself.
+        name_key: the key of the name, where it is not ``WHERE.name``.
+
+    Raises:
+        SeqlabError: as ``check_part_unread``.
+        DataError: as ``check_part_unread``.
+    """
     declaration = plugins.declared(kind).get(name)
     if name not in registry.available(kind):
         try:
             registry.get(kind, name)
         except SeqlabError as error:
-            raise type(error)(f"{where}.name: {error}") from error
+            raise type(error)(f"{name_key or f'{where}.name'}: {error}") from error
     known = options_of(declaration.target) if declaration else None
     if known is None:
         return
@@ -105,4 +125,5 @@ def parts_of(spec: Mapping[str, Any]) -> Sequence[tuple[str, Any, str]]:
         found.append(("cell", encoder["cell"], "encoder.cell"))
     wrappers = encoder.get("wrappers") or ()
     found += [("wrapper", w, f"encoder.wrappers[{i}]") for i, w in enumerate(wrappers)]
-    return [*found, *([("head", spec["head"], "head")] if "head" in spec else [])]
+    others = (("head", "head"), ("optimizer", "optimizer"), ("schedule", "scheduler"))
+    return [*found, *((kind, spec[key], key) for kind, key in others if key in spec)]

@@ -13,6 +13,7 @@ from seqlab.data.batching import Batching
 
 #: Words that people use for keys of other names.
 _ALSO_CALLED = {
+    "lr": "optimizer.lr=...",
     "learning_rate": "optimizer.lr=...",
     "weight_decay": "optimizer.weight_decay=...",
     "epochs": "trainer.max_epochs=...",
@@ -32,6 +33,12 @@ _ALSO_CALLED = {
     "bidirectional": "wrapper=bidirectional",
     "train": "source=files source.train=FILE",
     "test": "source=files source.test=FILE",
+    "momentum": "optimizer.momentum=...",
+    "warmup": "scheduler=warmup scheduler.warmup_steps=...",
+    "warmup_steps": "scheduler.warmup_steps=...",
+    "patience": "callbacks.early_stopping.patience=...",
+    "tensorboard": "logger=tensorboard",
+    "wandb": "logger=wandb",
     "early_stopping": "callbacks.early_stopping.patience=...",
     "output": "hydra.run.dir=FOLDER",
 }

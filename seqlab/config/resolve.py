@@ -9,17 +9,33 @@ from omegaconf import Container, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seqlab import registry
-from seqlab.config.before_import import check_data_unread, check_part_unread, parts_of
+from seqlab.config.before_import import (
+    check_data_unread,
+    check_options_unread,
+    check_part_unread,
+    parts_of,
+)
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
-from seqlab.config.spec import EvaluateSpec, PredictSpec, RunSpec
-from seqlab.construct import check_options, split_spec
+from seqlab.config.spec import CheckpointSpec, EvaluateSpec, PredictSpec, ProgressSpec, RunSpec
+from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
 
 MISSING = "???"
 #: leading positional arguments that the builder supplies, by kind
-GIVEN = {"cell": 1, "wrapper": 0, "head": 2, "source": 0}
+GIVEN = {
+    "cell": 1,
+    "wrapper": 0,
+    "head": 2,
+    "source": 0,
+    "optimizer": 1,
+    "schedule": 1,
+    "callback": 0,
+    "logger": 1,
+}
+#: keys of ``callbacks`` that are settings of every run
+_SETTINGS: dict[str, type] = {"checkpoint": CheckpointSpec, "progress": ProgressSpec}
 _CHOICES = {"source": "name", "data": "features", "head": "name"}
 _SPECS: dict[str, type] = {
     "train": RunSpec,
@@ -50,20 +66,44 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     for kind, part, where in parts_of(spec):
         check_part_unread(kind, part, where, GIVEN[kind])
     if _SPECS[verb] is RunSpec:
-        spec["data"] = _check_data(spec["data"])
-        encoder = spec["encoder"]
-        encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
-        encoder["wrappers"] = [
-            check_part("wrapper", wrapper, f"encoder.wrappers[{index}]")
-            for index, wrapper in enumerate(encoder["wrappers"])
-        ]
-        spec["head"] = check_part("head", spec["head"], "head")
+        _check_run(spec)
+    if verb == "train":  # these bring Lightning, which takes long to import
+        for kind, name, options, where in switched_of(spec):
+            check_options(kind, name, options, given=GIVEN[kind], where=where)
     if spec.get("source"):
         spec["source"] = check_part("source", spec["source"], "source")
     for optional in ("source", "search"):
         if optional in spec:
             spec[optional] = spec[optional] or None
     return spec
+
+
+def _check_run(spec: dict[str, Any]) -> None:
+    """Check the parts of a run, in place: first all that needs no import."""
+    for key, settings in _SETTINGS.items():
+        given = spec["callbacks"].get(key, {})
+        spec["callbacks"][key] = check_fields(given, settings, f"callbacks.{key}")
+    for kind, name, options, where in switched_of(spec):
+        check_options_unread(kind, name, options, where=where, given=GIVEN[kind], name_key=where)
+    spec["data"] = _check_data(spec["data"])
+    encoder = spec["encoder"]
+    encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
+    encoder["wrappers"] = [
+        check_part("wrapper", wrapper, f"encoder.wrappers[{index}]")
+        for index, wrapper in enumerate(encoder["wrappers"])
+    ]
+    for kind, key in (("head", "head"), ("optimizer", "optimizer"), ("schedule", "scheduler")):
+        spec[key] = check_part(kind, spec[key], key)
+
+
+def switched_of(spec: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any], str]]:
+    """The callbacks and loggers of a run's spec: kind, name, options, key."""
+    nodes = (("callback", "callbacks", tuple(_SETTINGS)), ("logger", "logger", ()))
+    return [
+        (kind, name, options, key)
+        for kind, node, apart in nodes
+        for key, name, options in switched_parts(kind, spec[node], node, apart=apart)
+    ]
 
 
 def check_part(kind: str, spec: Any, where: str) -> dict[str, Any]:

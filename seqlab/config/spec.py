@@ -2,27 +2,14 @@
 
 Hydra composes YAML files and command-line overrides; ``seqlab.config.resolve`` checks the result
 against these dataclasses and returns plain dicts. Parts (``source``, ``encoder.cell``,
-``encoder.wrappers``, ``head``) are mappings with a registered ``name`` and the options that the
-registered class takes.
+``encoder.wrappers``, ``head``, ``optimizer``, ``scheduler``) are mappings with a registered
+``name`` and the options that the registered class or function takes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-from seqlab.config.optimization import (
-    AdamSpec,
-    AdamWSpec,
-    CosineSpec,
-    NoScheduleSpec,
-    OneCycleSpec,
-    PlateauSpec,
-    RMSpropSpec,
-    SGDSpec,
-    StepSpec,
-    WarmupSpec,
-)
 
 Part = dict[str, Any]
 
@@ -87,16 +74,6 @@ class TrainerSpec:
 
 
 @dataclass(frozen=True)
-class EarlyStoppingSpec:
-    """Stop when the monitored validation metric has not improved ``patience`` times."""
-
-    patience: int = 5
-    min_delta: float = 0.0
-    monitor: str | None = None
-    mode: Literal["min", "max"] | None = None
-
-
-@dataclass(frozen=True)
 class CheckpointSpec:
     """Which checkpoints are kept: the best by the monitored metric, and the last to resume from.
 
@@ -114,51 +91,6 @@ class ProgressSpec:
     """The progress bar's refresh, in batches."""
 
     refresh_rate: int = 10
-
-
-@dataclass(frozen=True)
-class CallbacksSpec:
-    """What happens beside the training loop; null switches one off."""
-
-    early_stopping: EarlyStoppingSpec | None = None
-    checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
-    progress: ProgressSpec = field(default_factory=ProgressSpec)
-
-
-@dataclass(frozen=True)
-class WandbSpec:
-    """Weights & Biases (extra ``wandb``)."""
-
-    project: str = "seqlab"
-    name: str | None = None
-    mode: Literal["online", "offline", "disabled"] = "online"
-
-
-@dataclass(frozen=True)
-class MLflowSpec:
-    """MLflow (extra ``mlflow``); without ``tracking_uri``, a folder in the run directory."""
-
-    experiment: str = "seqlab"
-    name: str | None = None
-    tracking_uri: str | None = None
-
-
-@dataclass(frozen=True)
-class TrackioSpec:
-    """Trackio (extra ``trackio``)."""
-
-    project: str = "seqlab"
-    name: str | None = None
-
-
-@dataclass(frozen=True)
-class LoggerSpec:
-    """Where metrics go beside ``metrics.csv``, which is always written."""
-
-    tensorboard: bool = False
-    wandb: WandbSpec | None = None
-    mlflow: MLflowSpec | None = None
-    trackio: TrackioSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -207,11 +139,13 @@ class RunSpec:
         data: features, target and batching.
         encoder: the recurrent part.
         head: the task (kind ``head``).
-        optimizer: one of adamw, adam, sgd, rmsprop, with its options.
-        scheduler: one of none, cosine, onecycle, plateau, step, warmup.
+        optimizer: how the weights are changed (kind ``optimizer``).
+        scheduler: how the learning rate changes (kind ``schedule``).
         trainer: length, device, precision of the run.
-        callbacks: early stopping, checkpoints, progress.
-        logger: where metrics go.
+        callbacks: ``checkpoint`` and ``progress``, which every run has, and any others (kind
+            ``callback``): a registered name to its options. true: without options; null or false:
+            left out. A mapping with a ``name`` may have any key.
+        logger: where rows of ``metrics.csv`` go too (kind ``logger``): names as in callbacks.
         resume: true to go on with the run in this run directory, or another run's directory.
         samples: how many decoded test samples to show at the end.
     """
@@ -220,12 +154,12 @@ class RunSpec:
     data: Part
     encoder: EncoderSpec
     head: Part | str
-    optimizer: AdamWSpec | AdamSpec | SGDSpec | RMSpropSpec
-    scheduler: NoScheduleSpec | CosineSpec | OneCycleSpec | PlateauSpec | StepSpec | WarmupSpec
+    optimizer: Part | str
+    scheduler: Part | str
     seed: int = 0
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
-    callbacks: CallbacksSpec = field(default_factory=CallbacksSpec)
-    logger: LoggerSpec = field(default_factory=LoggerSpec)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
     resume: bool | str | None = None
     samples: int = 5
 

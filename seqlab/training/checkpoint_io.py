@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor
 
 from seqlab.errors import RunError
 from seqlab.files import atomic_writer, fsync_folder
+
+_PLAIN = (bool, int, float, str, bytes, type(None), Tensor)
+
+
+def check_plain(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse states of callbacks, optimisers and schedules that could not be read again.
+
+    Raises:
+        RunError: one holds something else than numbers, text, tensors, lists and mappings of
+            these; the message says where.
+    """
+    names = {callback.state_key: type(callback).__name__ for callback in trainer.callbacks}  # type: ignore[attr-defined]
+    states = [
+        (f"callback {names.get(k, k)}", v) for k, v in checkpoint.get("callbacks", {}).items()
+    ]
+    states += [("the optimizer", state) for state in checkpoint.get("optimizer_states", ())]
+    states += [("the scheduler", state) for state in checkpoint.get("lr_schedulers", ())]
+    for name, state in states:
+        if found := _other(state, "state"):
+            raise RunError(
+                f"{name} cannot be saved: {found[0]} is {found[1]}; a state_dict holds numbers, "
+                "text, tensors, and lists, tuples and mappings of these"
+            )
+
+
+def _other(value: Any, place: str) -> tuple[str, str] | None:
+    """The first place in a state that holds an object of another type, and the type's name."""
+    if type(value) in _PLAIN or isinstance(value, Tensor):
+        return None
+    if type(value) in (dict, OrderedDict, defaultdict):
+        pairs = [(f"{place}[{key!r}]", item) for key, item in value.items()]
+        pairs += [(f"a key of {place}", key) for key in value]
+    elif type(value) in (list, tuple, set):
+        pairs = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return place, f"a {type(value).__name__}"
+    return next(filter(None, (_other(item, where) for where, item in pairs)), None)
 
 
 class AtomicCheckpointIO(CheckpointIO):

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from seqlab.training.checkpoint_io import check_plain
 from seqlab.training.folder import RunFolder
 from seqlab.training.module import validation_results
 
@@ -75,11 +76,8 @@ class Keeper(Checkpoint):
         self._saved_step = trainer.global_step
         self._next_save = time.monotonic() + 1.0
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Write the resume checkpoint when it is due."""
-        del pl_module, batch
+    def save_when_due(self, trainer: Trainer, batch_idx: int) -> None:
+        """Write the resume checkpoint before a batch, when it is due."""
         if batch_idx % trainer.accumulate_grad_batches == 0 and self._due(trainer, batch_idx):
             self._save(trainer)
 
@@ -110,8 +108,13 @@ class Keeper(Checkpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Describe the state between two batches as Lightning's loops can resume it."""
-        del trainer, pl_module
+        """Describe the state between two batches as Lightning's loops can resume it.
+
+        Raises:
+            RunError: a part's state could be written and not be read again.
+        """
+        del pl_module
+        check_plain(trainer, checkpoint)
         if not self.finished:
             between_batches(checkpoint["loops"]["fit_loop"])
 
@@ -156,6 +159,27 @@ class Keeper(Checkpoint):
         del pl_module
         self.finished = True
         self._save(trainer)
+
+
+class SaveBeforeBatch(Callback):
+    """Has the keeper save before any callback begins with a batch.
+
+    Lightning calls a ``Checkpoint`` after all others. A callback that counts batches as they begin
+    would then be saved with the batch that a resumed run begins again.
+
+    Args:
+        keeper: saves when it is due.
+    """
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the resume checkpoint when it is due."""
+        del pl_module, batch
+        self.keeper.save_when_due(trainer, batch_idx)
 
 
 def between_batches(loop: dict[str, Any]) -> None:

@@ -1,108 +1,197 @@
-"""Loggers beside ``metrics.csv``: each needs an extra, and says which when it is missing."""
+"""Loggers beside ``metrics.csv``: the base class, the built-in ones, and building those of a spec.
+
+A logger is a class or function ``(folder, **options)`` that makes one of Lightning's loggers,
+registered as kind ``logger``. ``folder`` is the run's, for those that write files.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+import pytorch_lightning.loggers as lightning
 
-from seqlab.errors import RunError
-
-_MODULES = {
-    "tensorboard": "tensorboard",
-    "wandb": "wandb",
-    "mlflow": "mlflow",
-    "trackio": "trackio",
-}
+from seqlab.construct import build_part, switched_parts
+from seqlab.errors import OptionError, RunError
 
 
-def build_loggers(spec: Mapping[str, Any], folder: Path) -> list[Logger]:
-    """The loggers a spec asks for.
+class Logger(lightning.Logger):
+    """Is given each row of ``metrics.csv`` as it is written; registered kind ``logger``.
+
+    An author writes ``log_metrics``. Options are keyword arguments of ``__init__`` after the
+    folder.
 
     Args:
-        spec: ``{tensorboard: bool, wandb: {...}, mlflow: {...}, trackio: {...}}``.
-        folder: the run's folder, for those that write files.
+        folder: the run's folder.
+
+    Example:
+        >>> class Printed(Logger):
+        ...     def log_metrics(self, metrics, step=None):
+        ...         print(step, sorted(metrics))
+        >>> Printed(Path("runs/7")).log_metrics({"lr": 0.1, "train_loss": 2.5}, 10)
+        10 ['lr', 'train_loss']
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        """What the logger calls itself; the class's name."""
+        return type(self).__name__
+
+    @property
+    def version(self) -> str:
+        """What it calls the run; the name of the run's folder."""
+        return self.folder.name
+
+    @abstractmethod
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Take one row: names and values, and the optimiser step."""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Part of Lightning's interface; the run's folder holds the whole spec."""
+
+    def finalize(self, status: str) -> None:
+        """End the run."""
+
+
+def tensorboard(folder: Path) -> lightning.Logger:
+    """TensorBoard (extra ``tensorboard``): event files in ``tensorboard`` in the run's folder.
+
+    Args:
+        folder: the run's folder.
 
     Raises:
-        RunError: the package of one is not installed; the message names the extra.
+        RunError: its package is not installed.
     """
-    asked = {name: options for name, options in spec.items() if options}
-    for name in asked:
-        if importlib.util.find_spec(_MODULES[name]) is None:
-            raise RunError(
-                f"logger.{name} needs a package that is not installed; "
-                f"install it with: pip install 'seqlab[{name}]'"
-            )
-    builders = {
-        "tensorboard": _tensorboard,
-        "wandb": _wandb,
-        "mlflow": _mlflow,
-        "trackio": TrackioLogger,
-    }
-    return [builders[name](options, folder) for name, options in asked.items()]
+    _require("tensorboard")
+    return lightning.TensorBoardLogger(folder, name=None, version="tensorboard")
 
 
-def _tensorboard(options: Any, folder: Path) -> Logger:
-    del options
-    return TensorBoardLogger(folder, name=None, version="tensorboard")
+def wandb(
+    folder: Path,
+    *,
+    project: str = "seqlab",
+    name: str | None = None,
+    mode: Literal["online", "offline", "disabled"] = "online",
+) -> lightning.Logger:
+    """Weights & Biases (extra ``wandb``).
 
+    Args:
+        folder: the run's folder.
+        project: where the run is listed.
+        name: of the run; null: one that is made up.
+        mode: whether rows are sent, kept here, or dropped.
 
-def _wandb(options: Mapping[str, Any], folder: Path) -> Logger:
-    settings: dict[str, Any] = {"mode": options.get("mode", "online")}
-    return WandbLogger(
-        project=options.get("project", "seqlab"),
-        name=options.get("name"),
-        save_dir=folder,
-        offline=settings["mode"] == "offline",
-        **settings,
+    Raises:
+        RunError: its package is not installed.
+    """
+    _require("wandb")
+    settings: dict[str, Any] = {"mode": mode}
+    return lightning.WandbLogger(
+        project=project, name=name, save_dir=folder, offline=mode == "offline", **settings
     )
 
 
-def _mlflow(options: Mapping[str, Any], folder: Path) -> Logger:
-    return MLFlowLogger(
-        experiment_name=options.get("experiment", "seqlab"),
-        run_name=options.get("name"),
-        tracking_uri=options.get("tracking_uri") or (folder / "mlruns").resolve().as_uri(),
+def mlflow(
+    folder: Path,
+    *,
+    experiment: str = "seqlab",
+    name: str | None = None,
+    tracking_uri: str | None = None,
+) -> lightning.Logger:
+    """MLflow (extra ``mlflow``).
+
+    Args:
+        folder: the run's folder.
+        experiment: where the run is listed.
+        name: of the run; null: one that is made up.
+        tracking_uri: where rows go; null: a folder ``mlruns`` in the run's folder.
+
+    Raises:
+        RunError: its package is not installed.
+    """
+    _require("mlflow")
+    return lightning.MLFlowLogger(
+        experiment_name=experiment,
+        run_name=name,
+        tracking_uri=tracking_uri or (folder / "mlruns").resolve().as_uri(),
     )
 
 
 class TrackioLogger(Logger):
-    """Sends metrics to trackio.
+    """Trackio (extra ``trackio``).
 
     Args:
-        options: ``project`` and ``name``.
-        folder: the run's folder, whose name is the run's unless ``name`` is given.
+        folder: the run's folder.
+        project: where the run is listed.
+        name: of the run; null: the name of its folder.
+
+    Raises:
+        RunError: its package is not installed.
     """
 
-    def __init__(self, options: Mapping[str, Any], folder: Path) -> None:
-        super().__init__()
+    def __init__(self, folder: Path, *, project: str = "seqlab", name: str | None = None) -> None:
+        super().__init__(folder)
+        _require("trackio")
         self._trackio = trackio = importlib.import_module("trackio")
-        self._name = options.get("name") or folder.name
-        self._project = options.get("project", "seqlab")
+        self._name, self._project = name or folder.name, project
         trackio.init(project=self._project, name=self._name)
 
     @property
     def name(self) -> str:
         """The project."""
-        return str(self._project)
+        return self._project
 
     @property
     def version(self) -> str:
         """The run."""
-        return str(self._name)
+        return self._name
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Send one row."""
         self._trackio.log(dict(metrics), step=step)
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Part of the interface; the run's folder holds the whole spec."""
-
     def finalize(self, status: str) -> None:
         """End the run."""
         del status
         self._trackio.finish()
+
+
+def build_loggers(spec: Mapping[str, Any] | None, folder: Path) -> list[lightning.Logger]:
+    """The loggers a spec asks for.
+
+    Args:
+        spec: the node ``logger``: a registered name to its options, or true.
+        folder: the run's folder, for those that write files.
+
+    Raises:
+        SeqlabError: a name or an option is unknown or refused.
+        RunError: the package of one is not installed; the message names the extra.
+    """
+    found = []
+    for key, name, options in switched_parts("logger", spec, "logger"):
+        made = build_part("logger", name, options, folder, where=key)
+        if not isinstance(made, lightning.Logger):
+            raise OptionError(f"{key}: is no logger of Lightning's or seqlab's")
+        found.append(made)
+    return found
+
+
+def _require(package: str) -> None:
+    """Refuse a logger whose package is not installed.
+
+    Raises:
+        RunError: names the extra that brings it, which is called like the package.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise RunError(
+            f"logger.{package} needs a package that is not installed; "
+            f"install it with: pip install 'seqlab[{package}]'"
+        )

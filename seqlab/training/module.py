@@ -10,13 +10,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, Metric
 
 from seqlab.measures import read_metrics
 from seqlab.model import SequenceModel
-from seqlab.training.optimizers import build_optimizer, build_schedule
+from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
+from seqlab.training.schedules import RunLength, build_schedule
 from seqlab.types import Batch
 
 
@@ -46,7 +46,7 @@ class LossMeter:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How the weights are changed: see ``seqlab.training.optimizers``."""
+    """How the weights are changed: see ``seqlab.training.optimizers`` and ``schedules``."""
 
     seed: int
     optimizer: Mapping[str, Any]
@@ -92,14 +92,13 @@ class TrainingModule(pl.LightningModule):
         """The optimiser and, unless the rate is constant, its schedule."""
         options = self.options
         optimizer = build_optimizer(options.optimizer, self.model, fused=options.fused)
-        _, mode = options.monitor
-        schedule = build_schedule(
-            options.scheduler,
-            optimizer,
+        run = RunLength(
+            lr=optimizer.param_groups[0]["lr"],
             total_steps=options.total_steps,
             steps_per_epoch=options.steps_per_epoch,
-            mode=mode,
+            mode=options.monitor[1],
         )
+        schedule = build_schedule(options.scheduler, optimizer, run)
         return optimizer if schedule is None else ([optimizer], [schedule])
 
     def transfer_batch_to_device(
@@ -167,8 +166,9 @@ class TrainingModule(pl.LightningModule):
         self.log_dict({f"val_{k}": v for k, v in values.items()}, logger=False)
         if self.trainer.state.fn == TrainerFn.FITTING:
             for config in self.trainer.lr_scheduler_configs:
-                if isinstance(config.scheduler, ReduceLROnPlateau):
-                    config.scheduler.step(values[self.options.monitor[0]])
+                if config.reduce_on_plateau:
+                    watched: Any = config.scheduler
+                    watched.step(values[self.options.monitor[0]])
 
     def on_test_epoch_end(self) -> None:
         """Keep the test metrics."""

@@ -1,175 +1,187 @@
-"""Optimisers and learning-rate schedules, by name, from a fixed table."""
+"""The built-in optimisers, and building the one that a spec names.
+
+An optimiser is a class or function ``(params, **options) -> torch.optim.Optimizer``, registered as
+kind ``optimizer``. Two options have a meaning of their own: ``weight_decay``, which is applied to
+matrices alone, and ``fused``, which a run gives where its device has the one-kernel form.
+"""
 
 from __future__ import annotations
 
-import math
-import sys
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab import registry
+from seqlab.construct import accepted_options, construct, split_spec
+from seqlab.errors import ConfigError, SeqlabError, one_line
+from seqlab.schema import Fraction, NonNegative, Positive
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
-SCHEDULES = ("none", "cosine", "onecycle", "plateau", "step", "warmup")
-_FUSED = ("adamw", "adam", "sgd")
+#: What an optimiser is given: parameters, or groups of them with options of their own.
+Params = Iterable[Any]
+
+
+def adamw(
+    params: Params,
+    *,
+    lr: Positive = 3e-3,
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+    eps: Positive = 1e-8,
+    weight_decay: NonNegative = 0.01,
+    fused: bool | None = None,
+) -> Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    The decay takes ``lr * weight_decay`` of each weight, and the gradient has no part in it.
+
+    Args:
+        params: what is trained.
+        lr: the learning rate.
+        betas: decay of the means of gradients and of their squares.
+        eps: added to the denominator.
+        weight_decay: of matrices.
+        fused: one kernel for all parameters; null: where the device has it.
+    """
+    first, second = betas
+    return torch.optim.AdamW(
+        params, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay, fused=fused
+    )
+
+
+def adam(
+    params: Params,
+    *,
+    lr: Positive = 3e-3,
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999),
+    eps: Positive = 1e-8,
+    weight_decay: NonNegative = 0.0,
+    fused: bool | None = None,
+) -> Optimizer:
+    """Adam (Kingma and Ba, 2015): steps by the mean gradient over the root of the mean square.
+
+    Args:
+        params: what is trained.
+        lr: the learning rate.
+        betas: decay of the means of gradients and of their squares.
+        eps: added to the denominator.
+        weight_decay: adds so much of each matrix to its gradient.
+        fused: one kernel for all parameters; null: where the device has it.
+    """
+    first, second = betas
+    return torch.optim.Adam(
+        params, lr=lr, betas=(first, second), eps=eps, weight_decay=weight_decay, fused=fused
+    )
+
+
+def sgd(
+    params: Params,
+    *,
+    lr: Positive = 0.1,
+    momentum: Fraction = 0.0,
+    nesterov: bool = False,
+    weight_decay: NonNegative = 0.0,
+    fused: bool | None = None,
+) -> Optimizer:
+    """Stochastic gradient descent, with classical or Nesterov momentum (Sutskever et al., 2013).
+
+    Args:
+        params: what is trained.
+        lr: the learning rate.
+        momentum: how much of the last step is repeated.
+        nesterov: look at the gradient where the momentum leads.
+        weight_decay: adds so much of each matrix to its gradient.
+        fused: one kernel for all parameters; null: where the device has it.
+    """
+    return torch.optim.SGD(
+        params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=fused
+    )
+
+
+def rmsprop(
+    params: Params,
+    *,
+    lr: Positive = 1e-3,
+    alpha: Fraction = 0.99,
+    eps: Positive = 1e-8,
+    momentum: Fraction = 0.0,
+    centered: bool = False,
+    weight_decay: NonNegative = 0.0,
+) -> Optimizer:
+    """RMSprop (Tieleman and Hinton, 2012): gradients over the root of their mean square.
+
+    Args:
+        params: what is trained.
+        lr: the learning rate.
+        alpha: decay of the mean of squares.
+        eps: added to the denominator.
+        momentum: how much of the last step is repeated.
+        centered: take the variance in place of the mean square.
+        weight_decay: adds so much of each matrix to its gradient.
+    """
+    return torch.optim.RMSprop(
+        params,
+        lr=lr,
+        alpha=alpha,
+        eps=eps,
+        momentum=momentum,
+        centered=centered,
+        weight_decay=weight_decay,
+    )
 
 
 def build_optimizer(spec: Mapping[str, Any], model: nn.Module, *, fused: bool = False) -> Optimizer:
     """The optimiser a spec names, over a model's trainable parameters.
 
     Weight decay applies to matrices only: biases and other vectors are left alone. ``fused`` asks
-    for the implementation in one kernel where the optimiser has it.
+    for the implementation in one kernel where the optimiser has it and the spec does not say.
 
     Raises:
-        ConfigError: the name or an option is unknown or out of range.
+        SeqlabError: the name or an option is unknown, or a value is refused.
+        ConfigError: the model has nothing to train, or the part makes no optimiser.
     """
-    options = dict(spec)
-    name = options.pop("name", None)
-    if name not in OPTIMIZERS:
-        raise ConfigError(
-            f"optimizer.name: unknown {name!r}; {did_you_mean(str(name), OPTIMIZERS)}"
-        )
-    if "betas" in options:
-        options["betas"] = tuple(options["betas"])
-    decay = options.pop("weight_decay", 0.0)
+    name, options = split_spec("optimizer", spec, "optimizer")
+    part = registry.get("optimizer", name)
+    accepted = accepted_options(part)
     trainable = [p for p in model.parameters() if p.requires_grad]
     if not trainable:
         raise ConfigError("the model has no trainable parameter")
-    groups = [
-        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": decay},
-        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    if name in _FUSED:
+    if "fused" in accepted and options.get("fused") is None:
         options["fused"] = fused
+    # what stays in a group when the part has no decay is no option of it
+    vectors: dict[str, Any] = {"weight_decay": 0.0} if "weight_decay" in accepted else {}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trainable if p.dim() > 1]},
+        {"params": [p for p in trainable if p.dim() <= 1], **vectors},
+    ]
     try:
-        return OPTIMIZERS[name]([group for group in groups if group["params"]], **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer: {error}") from error
-
-
-def build_schedule(
-    spec: Mapping[str, Any],
-    optimizer: Optimizer,
-    *,
-    total_steps: int | None,
-    steps_per_epoch: int,
-    mode: str,
-) -> dict[str, Any] | None:
-    """Lightning's description of the schedule a spec names, or None for a constant rate.
-
-    Every schedule but ``plateau`` is a function of the optimiser step alone.
-
-    Raises:
-        ConfigError: the schedule needs the length of the run or of an epoch, and it is unknown.
-    """
-    options = dict(spec)
-    name = options.pop("name", "none")
-    if name == "none":
-        return None
-    if name == "plateau":
-        plateau = ReduceLROnPlateau(optimizer, mode=mode, **options)  # type: ignore[arg-type]
-        # Lightning would leave out the step of an epoch it resumed in; TrainingModule takes it
-        return {"scheduler": plateau, "monitor": "loss", "frequency": sys.maxsize}
-    if name not in SCHEDULES:
-        raise ConfigError(f"scheduler.name: unknown {name!r}; {did_you_mean(str(name), SCHEDULES)}")
-    if name == "step":
-        factor = step_factor(steps_per_epoch=steps_per_epoch, **options)
-    elif total_steps is None:
-        raise ConfigError(
-            f"scheduler '{name}' needs the length of the run; give trainer.max_epochs or "
-            "trainer.max_steps"
+        made = construct(
+            "optimizer",
+            {"name": name, **options},
+            [group for group in groups if group["params"]],
+            where="optimizer",
         )
-    else:
-        factor = _FACTORS[name](optimizer.defaults["lr"], total_steps, **options)
-    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step", "frequency": 1}
+    except SeqlabError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"optimizer: {one_line(error)}") from error
+    if not isinstance(made, Optimizer):
+        raise ConfigError(f"optimizer: '{name}' made {made!r:.80}, which is no torch optimizer")
+    return made
 
 
-def step_factor(
-    *, steps_per_epoch: int, step_size: int = 10, gamma: float = 0.1
-) -> Callable[[int], float]:
-    """``gamma`` to the power of the completed spans of ``step_size`` epochs."""
-    return lambda step: float(gamma ** (step // steps_per_epoch // step_size))
+def values_per_weight(spec: Mapping[str, Any]) -> int:
+    """How many values the optimiser of a spec keeps for each weight, seen in one small step.
 
-
-def cosine_factor(
-    lr: float, total_steps: int, *, warmup_steps: int = 0, min_lr: float = 0.0
-) -> Callable[[int], float]:
-    """Linear warm-up, then half a cosine down to ``min_lr`` (Loshchilov and Hutter, 2017).
-
-    >>> [round(cosine_factor(1.0, 4)(step), 3) for step in range(5)]
-    [1.0, 0.854, 0.5, 0.146, 0.0]
+    >>> values_per_weight({"name": "adam"}), values_per_weight({"name": "sgd"})
+    (2, 0)
     """
-    floor = min_lr / lr
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        share = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
-        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * share))
-
-    return factor
-
-
-def warmup_factor(
-    lr: float, total_steps: int, *, warmup_steps: int = 100, min_lr: float = 0.0
-) -> Callable[[int], float]:
-    """Linear rise over ``warmup_steps``, then linear fall to ``min_lr``.
-
-    >>> [warmup_factor(1.0, 6, warmup_steps=2)(step) for step in range(7)]
-    [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
-    """
-    floor = min_lr / lr
-
-    def factor(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        share = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
-        return floor + (1 - floor) * (1 - share)
-
-    return factor
-
-
-def onecycle_factor(
-    lr: float,
-    total_steps: int,
-    *,
-    max_lr: float | None = None,
-    pct_start: float = 0.3,
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
-) -> Callable[[int], float]:
-    """One rise to ``max_lr`` and one fall, both half cosines (Smith, 2018).
-
-    >>> [round(onecycle_factor(1.0, 6, pct_start=0.5)(step), 2) for step in range(6)]
-    [0.04, 0.52, 1.0, 0.75, 0.25, 0.0]
-    """
-    peak = (max_lr if max_lr is not None else lr) / lr
-    start, end = peak / div_factor, peak / div_factor / final_div_factor
-    last = max(1, total_steps - 1)
-    top = pct_start * total_steps - 1
-
-    def factor(step: int) -> float:
-        if step < top:
-            low, high, share = start, peak, step / top
-        else:
-            low, high, share = peak, end, min(1.0, (step - top) / max(1e-9, last - top))
-        return low + (high - low) * 0.5 * (1 - math.cos(math.pi * share))
-
-    return factor
-
-
-_FACTORS: dict[str, Callable[..., Callable[[int], float]]] = {
-    "cosine": cosine_factor,
-    "warmup": warmup_factor,
-    "onecycle": onecycle_factor,
-}
+    model = nn.Linear(3, 2, bias=False)
+    optimizer = build_optimizer(spec, model)
+    model.weight.grad = torch.zeros_like(model.weight)
+    with contextlib.suppress(TypeError, RuntimeError):  # one that asks for a closure
+        optimizer.step()
+    kept = optimizer.state[model.weight].values()
+    return sum(torch.is_tensor(value) and value.shape == model.weight.shape for value in kept)

@@ -12,7 +12,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seqlab.console import say
 from seqlab.errors import RunError
-from seqlab.training.early_stopping import EarlyStopping
 from seqlab.training.metrics_file import MetricsFile
 from seqlab.training.module import validation_results
 
@@ -116,13 +115,15 @@ class Recorder(Callback):
         return bool(trainer.strategy.reduce_boolean_decision(late, all=False))
 
     def _ending(self, trainer: Trainer) -> str:
-        stopping = (c.reason for c in trainer.callbacks if isinstance(c, EarlyStopping))  # type: ignore[attr-defined]
-        if reason := next(filter(None, stopping), None):
-            return reason
+        reasons = (getattr(callback, "reason", None) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if reason := next(filter(None, reasons), None):
+            return str(reason)
         if 0 <= self.max_steps <= trainer.global_step:
             return f"trainer.max_steps={self.max_steps}"
         if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch:
             return f"trainer.max_epochs={trainer.max_epochs}"
+        if self.max_seconds is None:
+            return "a callback"
         return f"trainer.max_seconds={self.max_seconds}"
 
     def _note_training(self, trainer: Trainer, module: Any) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from seqlab.errors import RunError
+from seqlab import registry
+from seqlab.construct import switched_parts
+from seqlab.errors import RunError, SeqlabError
+from seqlab.training.callbacks import SETTINGS
+from seqlab.training.schedules import needs_length
 
 #: Keys that decide nothing about the result.
 _SILENT = (
@@ -23,7 +28,6 @@ _SILENT = (
 )
 #: Keys whose new value holds from here on, which is said.
 _CARRIED = (
-    "callbacks.early_stopping",
     "data.eval_batch_size",
     "data.limit_test",
     "trainer.accelerator",
@@ -35,8 +39,6 @@ _CARRIED = (
     "trainer.num_threads",
 )
 _LENGTH = ("trainer.max_epochs", "trainer.max_steps")
-#: Schedules that do not depend on the length of the run.
-_OPEN_SCHEDULES = ("none", "plateau", "step")
 
 
 def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -48,18 +50,19 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     Raises:
         RunError: a difference would make it another run; the message has the key and both values.
     """
-    schedule = (begun.get("scheduler") or {}).get("name", "none")
+    schedule = (now.get("scheduler") or {}).get("name", "none")
+    free = (*_CARRIED, *_free_callbacks(begun), *_free_callbacks(now))
     carried = []
     for key, old, new in _differences(begun, now, ""):
         if _under(key, _SILENT):
             continue
-        if key in _LENGTH and schedule not in _OPEN_SCHEDULES:
+        if key in _LENGTH and needs_length(schedule):
             raise RunError(
                 f"resume: {key} is {new!r} now, and the run was begun with {old!r}; the curve of "
                 f"scheduler '{schedule}' depends on it, so the rates so far were those of "
                 "another run"
             )
-        if not _under(key, _CARRIED):
+        if not _under(key, free):
             raise RunError(f"resume: {key} is {new!r} now, and the run was begun with {old!r}")
         carried.append(f"resume: {key} is {new!r} from here on; the run was begun with {old!r}")
     return carried
@@ -80,7 +83,18 @@ def check_length_left(trainer: Mapping[str, Any], state: Mapping[str, Any]) -> N
             )
 
 
-def _under(key: str, names: tuple[str, ...]) -> bool:
+def _free_callbacks(spec: Mapping[str, Any]) -> list[str]:
+    """The keys of callbacks that may have other options in a resumed run."""
+    found = []
+    node = spec.get("callbacks")
+    for key, name, _ in switched_parts("callback", node, "callbacks", apart=SETTINGS):
+        with contextlib.suppress(SeqlabError):  # one that is installed no more is told elsewhere
+            if getattr(registry.get("callback", name), "options_may_change", False):
+                found.append(key)
+    return found
+
+
+def _under(key: str, names: Iterable[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 

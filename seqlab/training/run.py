@@ -34,6 +34,7 @@ from seqlab.training.identity import check_identity, identity_of
 from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
+from seqlab.training.monitor import monitor_of
 from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
@@ -41,7 +42,6 @@ from seqlab.training.trainer import (
     check_length,
     make_callbacks,
     make_trainer,
-    monitor_of,
     run_length,
 )
 

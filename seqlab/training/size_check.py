@@ -14,10 +14,9 @@ from seqlab.build import build_model
 from seqlab.errors import MachineError, SeqlabError
 from seqlab.failures import machine_failure
 from seqlab.memory import free_memory, size_text
+from seqlab.training.optimizers import values_per_weight
 from seqlab.types import DataInfo
 
-#: Values that an optimiser keeps for each weight.
-_STATES = {"adam": 2, "adamw": 2, "rmsprop": 1}
 #: Parts in thousands of layers take minutes to make and cannot be trained.
 _MOST_TENSORS = 10_000
 #: Some layers are made twice while a model is built.
@@ -34,7 +33,7 @@ def check_size(spec: Mapping[str, Any], info: DataInfo, device: torch.device) ->
         MachineError: they do not fit; the message has both sizes and the largest tensor.
     """
     free = free_memory(device)
-    copies = 2 + _STATES.get(spec["optimizer"]["name"], 0)
+    copies = 2 + values_per_weight(spec["optimizer"])
     counted = _Counted(free, copies)
     try:
         with torch.device("meta"), counted.counting():

@@ -13,13 +13,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from seqlab import progress
 from seqlab.console import is_primary
-from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.errors import ConfigError, DataError
 from seqlab.heads.base import Head
+from seqlab.training.callbacks import build_callbacks
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
-from seqlab.training.checkpoints import Keeper
-from seqlab.training.early_stopping import EarlyStopping
+from seqlab.training.checkpoints import Keeper, SaveBeforeBatch
 from seqlab.training.folder import RunFolder
 from seqlab.training.loggers import build_loggers
+from seqlab.training.monitor import monitor_of
 from seqlab.training.recorder import Recorder
 from seqlab.training.stages_shown import StagesShown
 
@@ -72,34 +73,14 @@ def check_length(trainer: Mapping[str, Any]) -> None:
         )
 
 
-def monitor_of(options: Mapping[str, Any], head: Head, where: str) -> tuple[str, str]:
-    """The validation metric that early stopping or the choice of the best looks at.
-
-    Args:
-        options: may have ``monitor`` and ``mode``; the head's own are used otherwise.
-        head: whose metrics there are.
-        where: the config key of the options, for messages.
-
-    Raises:
-        ConfigError: the head has no such metric.
-    """
-    name, mode = head.monitor
-    given = options.get("monitor")
-    if given is not None and given.removeprefix("val_") != name:
-        metrics = head.metrics()
-        name = given.removeprefix("val_")
-        if name != "loss" and name not in metrics:
-            raise ConfigError(
-                f"{where}.monitor: no metric '{given}'; {did_you_mean(name, [*metrics, 'loss'])}"
-            )
-        mode = "max" if name != "loss" and metrics[name].higher_is_better else "min"
-    return name, options.get("mode") or mode
-
-
 def make_callbacks(
     spec: Mapping[str, Any], folder: RunFolder, head: Head, *, validates: bool
 ) -> tuple[Recorder, Keeper, list[pl.Callback]]:
-    """The recorder, the keeper, and all callbacks in their order."""
+    """The recorder, the keeper, and all callbacks in their order.
+
+    Lightning calls the keeper last. What saves the state before a batch comes first, before
+    another callback has begun with it.
+    """
     trainer, callbacks = spec["trainer"], spec.get("callbacks") or {}
     kept = callbacks.get("checkpoint") or {}
     monitor, mode = monitor_of(kept, head, "callbacks.checkpoint")
@@ -111,21 +92,11 @@ def make_callbacks(
         write=is_primary(),
     )
     keeper = Keeper(folder, monitor=monitor, mode=mode, every_n_steps=kept.get("every_n_steps"))
-    found: list[pl.Callback] = [recorder, keeper]
+    found: list[pl.Callback] = [SaveBeforeBatch(keeper), recorder, keeper]
     if progress.is_watched():
         refresh = (callbacks.get("progress") or {}).get("refresh_rate", 10)
         found.append(StagesShown(refresh=refresh, recorder=recorder))
-    stopping = callbacks.get("early_stopping")
-    if stopping and validates:
-        name, direction = monitor_of(stopping, head, "callbacks.early_stopping")
-        found.append(
-            EarlyStopping(
-                monitor=f"val_{name}",
-                mode=direction,
-                patience=stopping.get("patience", 5),
-                min_delta=stopping.get("min_delta", 0.0),
-            )
-        )
+    found += build_callbacks(callbacks, head, validates=validates)
     for callback in found:
         _skip_empty_hooks(callback)
     return recorder, keeper, found
@@ -151,7 +122,7 @@ def make_trainer(
         strategy=make_strategy(options.get("strategy", "auto")),
         max_epochs=-1 if epochs is None else epochs,
         callbacks=callbacks,
-        logger=build_loggers(spec.get("logger") or {}, folder.path) if is_primary() else False,
+        logger=build_loggers(spec.get("logger"), folder.path) if is_primary() else False,
         plugins=[AtomicCheckpointIO()],
         default_root_dir=folder.path,
         enable_progress_bar=False,

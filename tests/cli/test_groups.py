@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from seqlab import registry
 from seqlab.config import folders, search_path
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
+from seqlab.construct import accepted_options
 
 CHECKED = ("cell", "wrapper", "data", "optimizer", "scheduler", "trainer", "callbacks", "logger")
 CHOICES = [
@@ -39,14 +41,23 @@ def test_the_choice_gives_a_valid_spec(composed, toy_words, group, name):
 def test_the_yaml_of_a_group_lists_the_defaults_of_the_spec(composed, toy_words):
     plain = resolve(composed(*toy_words))
     bare = {key: plain[key] for key in ("source", "data", "head")}
-    bare["encoder"] = {
-        "cell": {"name": "lstm", "hidden_size": 128},
-        "wrappers": [{"name": "bidirectional", "merge_mode": "concat"}],
-    }
-    bare["optimizer"], bare["scheduler"] = {"name": "adamw"}, {"name": "none"}
+    bare["encoder"] = {key: plain["encoder"][key] for key in ("cell", "wrappers")}
+    bare["optimizer"], bare["scheduler"] = plain["optimizer"], "none"
     bare["trainer"] = {"accelerator": "cpu"}
-    bare["callbacks"] = {"early_stopping": {}}
+    bare["callbacks"] = {"early_stopping": plain["callbacks"]["early_stopping"]}
+    bare["logger"] = plain["logger"]
     assert resolve(bare) == plain
+
+
+@pytest.mark.parametrize("key", ["optimizer", "callbacks.early_stopping"])
+def test_the_yaml_of_a_part_lists_its_defaults(composed, toy_words, key):
+    node = OmegaConf.to_container(OmegaConf.select(composed(*toy_words), key))
+    name = node.pop("name", "early_stopping")
+    accepted = accepted_options(registry.get(key.partition(".")[0].rstrip("s"), name))
+    defaults = {option: parameter.default for option, parameter in accepted.items()}
+    betas = {"betas": list(defaults["betas"])} if "betas" in defaults else {}
+    assert node == {option: {**defaults, **betas}[option] for option in node}
+    assert set(defaults) - set(node) <= {"params", "fused"}
 
 
 @pytest.mark.parametrize("name", folders.group_options("optimizer"))
@@ -62,11 +73,11 @@ def test_optimizers_build(composed, toy_words, name):
 @pytest.mark.parametrize("name", folders.group_options("scheduler"))
 def test_schedulers_build(composed, toy_words, name):
     import torch
-    from seqlab.training.optimizers import build_schedule
+    from seqlab.training.schedules import RunLength, build_schedule
 
     spec = resolve(composed(*toy_words, f"scheduler={name}"))["scheduler"]
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 3).parameters(), lr=0.1)
-    built = build_schedule(spec, optimizer, total_steps=9, steps_per_epoch=3, mode="min")
+    built = build_schedule(spec, optimizer, RunLength(0.1, total_steps=9, steps_per_epoch=3))
     assert (built is None) == (name == "none")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from seqlab import plugins
+from seqlab import plugins, registry
 
 TRAINER = (
     "(known: accelerator, accumulate_grad_batches, benchmark, check_val_every_n_epoch, "
@@ -61,13 +61,18 @@ EXACT = [
     (
         ["optimizer.name=adamm"],
         (
-            "optimizer.name: expected one of 'adamw', 'adam', 'sgd', 'rmsprop', got 'adamm', "
-            "did you mean 'adam'?"
+            "optimizer.name: unknown optimizer 'adamm': did you mean 'adam'? "
+            f"(known: {', '.join(registry.available('optimizer'))}); one from "
+            "a plugin needs its distribution installed (pip install ...), see `seqlab list "
+            "kind=optimizer`"
         ),
     ),
     (
         ["optimizer=sgd", "optimizer.betas=[0.9,0.99]"],
-        "optimizer.betas: unknown key, known: lr, momentum, name, nesterov, weight_decay",
+        (
+            "optimizer: optimizer 'sgd' has no option 'betas': known: fused, lr, momentum, "
+            "nesterov, weight_decay"
+        ),
     ),
     (["optimizer.lr=fast"], "optimizer.lr: expected a number above 0, got 'fast'"),
     (
@@ -80,11 +85,26 @@ EXACT = [
     (
         ["callbacks.early_stopping.patence=3"],
         (
-            "callbacks.early_stopping.patence: unknown key, did you mean 'patience'? "
-            "(known: min_delta, mode, monitor, patience)"
+            "callbacks.early_stopping: callback 'early_stopping' has no option 'patence': did you "
+            "mean 'patience'? (known: min_delta, mode, monitor, patience)"
         ),
     ),
-    (["logger.tensorboard=maybe"], "logger.tensorboard: expected true or false, got 'maybe'"),
+    (
+        ["callbacks.early_stoping.patience=3"],
+        (
+            "callbacks.early_stoping: unknown callback 'early_stoping': did you mean "
+            f"'early_stopping'? (known: {', '.join(registry.available('callback'))}); one from a plugin needs its distribution "
+            "installed (pip install ...), see `seqlab list kind=callback`"
+        ),
+    ),
+    (
+        ["callbacks.early_stopping=5"],
+        ("callbacks.early_stopping: expected a mapping of options, true, false or null, got 5"),
+    ),
+    (
+        ["logger.tensorboard=maybe"],
+        ("logger.tensorboard: expected a mapping of options, true, false or null, got 'maybe'"),
+    ),
     (["data.batch_size=big"], "data.batch_size: expected an int of at least 1, got 'big'"),
     (["seed=???"], "seed: no value was given; give it as seed=... on the command line"),
     (

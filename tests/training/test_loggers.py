@@ -14,6 +14,7 @@ from small_runs import changed, words_spec
 
 
 def test_none_by_default(tmp_path):
+    assert build_loggers(None, tmp_path) == []
     assert build_loggers({}, tmp_path) == []
     spec = {"tensorboard": False, "wandb": None, "mlflow": None, "trackio": None}
     assert build_loggers(spec, tmp_path) == []
@@ -23,7 +24,7 @@ def test_none_by_default(tmp_path):
 def test_missing_package_names_the_extra(tmp_path, monkeypatch, name):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(RunError, match=rf"logger\.{name} needs .*pip install 'seqlab\[{name}\]'"):
-        build_loggers({name: {"project": "p"}}, tmp_path)
+        build_loggers({name: {}}, tmp_path)
 
 
 def test_tensorboard_gets_each_row(tmp_path):

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqlab.errors import ConfigError
-from seqlab.training.optimizers import build_optimizer, build_schedule
+from seqlab import registry
+from seqlab.errors import ConfigError, SeqlabError
+from seqlab.training.optimizers import build_optimizer, values_per_weight
 from torch import nn
 
 SPECS = [
@@ -53,14 +54,14 @@ def test_options_reach_the_optimizer():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"name": "adamv", "lr": 0.1}, r"optimizer\.name: unknown 'adamv'; did you mean 'adam"),
-        ({"name": "os.system"}, r"optimizer\.name: unknown 'os.system'"),
+        ({"name": "adamv", "lr": 0.1}, r"unknown optimizer 'adamv': did you mean 'adam"),
+        ({"name": "os.system"}, r"unknown optimizer 'os.system'"),
         ({"name": "sgd", "lr": 0.1, "beta": 1}, r"optimizer: .*'beta'"),
-        ({"name": "adam", "lr": -1.0}, r"optimizer: Invalid learning rate: -1\.0"),
+        ({"name": "adam", "lr": -1.0}, r"optimizer\.lr: expected a number above 0, got -1\.0"),
     ],
 )
 def test_wrong_optimizers(spec, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(SeqlabError, match=message):
         build_optimizer(spec, nn.Linear(3, 2))
 
 
@@ -69,62 +70,46 @@ def test_model_without_parameters():
         build_optimizer({"name": "sgd", "lr": 0.1}, nn.Identity())
 
 
-def rates(spec, steps, *, total, per_epoch=4, lr=0.5):
-    optimizer = build_optimizer({"name": "sgd", "lr": lr}, nn.Linear(2, 2))
-    schedule = build_schedule(
-        spec, optimizer, total_steps=total, steps_per_epoch=per_epoch, mode="min"
-    )
-    found = []
-    for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule["scheduler"].step()
-    return found
+@pytest.fixture
+def registered():
+    names = []
+
+    def add(part):
+        registry.register("optimizer", "mine")(part)
+        names.append("mine")
+        return {"name": "mine"}
+
+    yield add
+    for name in names:
+        registry.unregister("optimizer", name)
 
 
-def test_cosine_equals_torch():
-    optimizer = build_optimizer({"name": "sgd", "lr": 0.5}, nn.Linear(2, 2))
-    torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 11, eta_min=0.05)
-    expected = []
-    for _ in range(11):
-        expected.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        torchs.step()
-    assert rates({"name": "cosine", "min_lr": 0.05}, 11, total=11) == pytest.approx(expected)
+def test_a_class_of_torch_is_an_optimizer_as_it_is(registered):
+    spec = registered(torch.optim.NAdam)
+    made = build_optimizer({**spec, "betas": [0.8, 0.9], "weight_decay": 0.5}, nn.Linear(3, 2))
+    assert type(made) is torch.optim.NAdam
+    assert [group["weight_decay"] for group in made.param_groups] == [0.5, 0.0]
+    with pytest.raises(ConfigError, match=r"^optimizer: Invalid learning rate: -1"):
+        build_optimizer({**spec, "lr": -1}, nn.Linear(3, 2))
 
 
-@pytest.mark.parametrize("options", [{}, {"pct_start": 0.4, "div_factor": 10, "max_lr": 2.0}])
-def test_onecycle_equals_torch(options):
-    optimizer = build_optimizer({"name": "sgd", "lr": 0.5}, nn.Linear(2, 2))
-    torchs = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, total_steps=20, cycle_momentum=False, **{"max_lr": 0.5, **options}
-    )
-    expected = []
-    for step in range(20):
-        expected.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        if step < 19:
-            torchs.step()
-    assert rates({"name": "onecycle", **options}, 20, total=20) == pytest.approx(expected)
+def test_one_without_decay_gets_no_decay(registered):
+    def plain(params, *, lr: float = 0.1):
+        groups = list(params)
+        assert all(set(group) == {"params"} for group in groups)
+        return torch.optim.SGD(groups, lr=lr)
+
+    assert build_optimizer(registered(plain), nn.Linear(3, 2)).param_groups[0]["lr"] == 0.1
 
 
-def test_warmup_rises_and_falls():
-    spec = {"name": "warmup", "warmup_steps": 4, "min_lr": 0.1}
-    found = rates(spec, 9, total=8)
-    assert found[:5] == pytest.approx([0.125, 0.25, 0.375, 0.5, 0.5])
-    assert found[5:] == pytest.approx([0.4, 0.3, 0.2, 0.1])
+def test_what_makes_no_optimizer_is_refused(registered):
+    def nothing(params):
+        """Nothing."""
+
+    with pytest.raises(ConfigError, match="'mine' made None, which is no torch optimizer"):
+        build_optimizer(registered(nothing), nn.Linear(3, 2))
 
 
-def test_step_counts_epochs():
-    found = rates({"name": "step", "step_size": 2, "gamma": 0.1}, 17, total=None, per_epoch=4)
-    assert found == pytest.approx([0.5] * 8 + [0.05] * 8 + [0.005])
-
-
-def test_schedules_say_what_they_need():
-    optimizer = build_optimizer({"name": "sgd", "lr": 0.1}, nn.Linear(2, 2))
-    length = {"total_steps": None, "steps_per_epoch": 4, "mode": "min"}
-    with pytest.raises(ConfigError, match="'cosine' needs the length of the run"):
-        build_schedule({"name": "cosine"}, optimizer, **length)
-    with pytest.raises(ConfigError, match=r"scheduler\.name: unknown 'cosin'; did you mean"):
-        build_schedule({"name": "cosin"}, optimizer, **length)
-    assert build_schedule({"name": "none"}, optimizer, **length) is None
+@pytest.mark.parametrize(("name", "count"), [("adamw", 2), ("adam", 2), ("sgd", 0), ("rmsprop", 1)])
+def test_the_memory_of_an_optimizer_is_seen(name, count):
+    assert values_per_weight({"name": name}) == count
