@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from seqlab.layers.base import Layer
     from seqlab.layers.recurrent import GRU, LSTM, RNN, Recurrent
     from seqlab.layers.stream import stream
+    from seqlab.training.callbacks import Callback
+    from seqlab.training.loggers import Logger
+    from seqlab.training.schedules import Schedule
     from seqlab.wrappers.around import Around
     from seqlab.wrappers.base import Wrapper
     from seqlab.wrappers.bidirectional import Bidirectional
@@ -41,6 +44,7 @@ __version__ = _version_of("seqlab")
 _HOMES = {
     "Around": "seqlab.wrappers.around",
     "Bidirectional": "seqlab.wrappers.bidirectional",
+    "Callback": "seqlab.training.callbacks",
     "Cell": "seqlab.cells.base",
     "Feature": "seqlab.data.features.base",
     "Format": "seqlab.data.formats.base",
@@ -49,9 +53,11 @@ _HOMES = {
     "LSTM": "seqlab.layers.recurrent",
     "Layer": "seqlab.layers.base",
     "LinearRecurrentCell": "seqlab.cells.linear",
+    "Logger": "seqlab.training.loggers",
     "RNN": "seqlab.layers.recurrent",
     "Recurrent": "seqlab.layers.recurrent",
     "Residual": "seqlab.wrappers.residual",
+    "Schedule": "seqlab.training.schedules",
     "Source": "seqlab.data.sources.base",
     "Stacked": "seqlab.wrappers.stacked",
     "Target": "seqlab.data.targets.base",
@@ -67,14 +73,17 @@ __all__ = [
     "RNN",
     "Around",
     "Bidirectional",
+    "Callback",
     "Cell",
     "Feature",
     "Format",
     "GatedCell",
     "Layer",
     "LinearRecurrentCell",
+    "Logger",
     "Recurrent",
     "Residual",
+    "Schedule",
     "Source",
     "Stacked",
     "Target",

@@ -21,7 +21,8 @@ from seqlab.errors import PluginError
 from seqlab.testing.kit import kinds
 
 #: Kinds that have a config group, and kinds whose documentation must show an example or equation.
-WITH_CONFIG = ("cell", "wrapper", "head", "source")
+WITH_CONFIG = ("cell", "wrapper", "head", "source", "optimizer", "schedule", "callback", "logger")
+KEYED = ("callback", "logger")
 WITH_EXAMPLE = ("cell", "wrapper", "head")
 _EXAMPLE = re.compile(r">>>|\{name:|^ {2,}.* = |``[^`]* = [^`]*``", re.MULTILINE)
 
@@ -75,7 +76,7 @@ def _lacks(part: plugins.Declaration, page: str) -> Iterator[str]:
         where = "docs/parts.md" if part.distribution == plugins.BUILT_IN else "its README"
         yield f"no entry in {where}"
     if part.kind in WITH_CONFIG and not has_config(part):
-        yield f"no config in the group {part.kind}"
+        yield f"no config in the group {group_of(part.kind)}"
 
 
 def documentation(part: Any) -> str:
@@ -109,12 +110,20 @@ def config_folders(part: plugins.Declaration) -> list[Path]:
     return folders
 
 
+def group_of(kind: str) -> str:
+    """The config group of a kind."""
+    return {"schedule": "scheduler", "callback": "callbacks"}.get(kind, kind)
+
+
 def has_config(part: plugins.Declaration) -> bool:
-    """Whether a YAML file of the part's group names it."""
-    named = re.compile(rf"\bname: *[\"']?{re.escape(part.name)}[\"']?(?![\w-])")
-    files = [
-        path for folder in config_folders(part) for path in (folder / part.kind).glob("*.yaml")
-    ]
+    """Whether a YAML file of the part's group names it; callbacks and loggers by a key."""
+    name = re.escape(part.name)
+    named = re.compile(
+        rf"^{name}:" if part.kind in KEYED else rf"\bname: *[\"']?{name}[\"']?(?![\w-])",
+        re.MULTILINE,
+    )
+    group = group_of(part.kind)
+    files = [path for folder in config_folders(part) for path in (folder / group).glob("*.yaml")]
     return any(named.search(path.read_text(encoding="utf-8")) for path in files)
 
 

@@ -121,6 +121,10 @@ _KINDS: dict[str, Callable[[], Kind]] = {
     "tokenizer": _plain("data_parts", "TokenizerCase", "TOKENIZER_CHECKS"),
     "feature": _plain("data_parts", "FeatureCase", "FEATURE_CHECKS"),
     "target": _plain("data_parts", "TargetCase", "TARGET_CHECKS"),
+    "optimizer": _plain("optimizers", "OptimizerCase", "OPTIMIZER_CHECKS"),
+    "schedule": _plain("optimizers", "ScheduleCase", "SCHEDULE_CHECKS"),
+    "callback": _plain("callbacks", "CallbackCase", "CALLBACK_CHECKS"),
+    "logger": _plain("callbacks", "LoggerCase", "LOGGER_CHECKS"),
 }
 
 #: Checks that a built-in part is known to fail, and why.
@@ -133,6 +137,7 @@ KNOWN: dict[tuple[str, str], dict[str, str]] = {
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("activation", "threshold"): {"threshold": 0.1, "default_value": -0.2},
     ("regularizer", "l1_l2"): {"l1": 0.01, "l2": 0.02},
+    ("logger", "wandb"): {"mode": "disabled"},
 }
 
 

@@ -93,7 +93,8 @@ EXACT = [
         ["callbacks.early_stoping.patience=3"],
         (
             "callbacks.early_stoping: unknown callback 'early_stoping': did you mean "
-            f"'early_stopping'? (known: {', '.join(registry.available('callback'))}); one from a plugin needs its distribution "
+            f"'early_stopping'? (known: {', '.join(registry.available('callback'))}); one from "
+            "a plugin needs its distribution "
             "installed (pip install ...), see `seqlab list kind=callback`"
         ),
     ),
