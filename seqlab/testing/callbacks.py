@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from seqlab import registry
 from seqlab.errors import RunError
 from seqlab.testing.case import Case, registered
 from seqlab.testing.checks import Table
@@ -25,6 +26,7 @@ from seqlab.training.run import train
 
 #: The batch in which a run is broken off, and the steps between resume checkpoints.
 BREAK, EVERY = 8, 3
+_BREAKS = "break-off"
 
 
 class BrokenOff(Exception):  # noqa: N818  # it is what happens to a run, not an error
@@ -61,16 +63,16 @@ class CallbackCase(Case):
 
     def train(self, folder: Path, name: str, *, broken: bool) -> dict[str, Any]:
         """A run with the callback; all that is left of it."""
-        rows = "".join(f"{'ab' * (i % 5)}{'c' * (i % 3)},{'few' if i % 5 < 2 else 'many'}\n"
+        rows = "".join(f"{'ab' * (i % 5)}{'c' * (1 + i % 3)},{'few' if i % 5 < 2 else 'many'}\n"
                        for i in range(30))  # fmt: skip
         files = {split: str(folder / f"{split}.csv") for split in ("train", "validation", "test")}
         for file in files.values():
             Path(file).write_text("word,kind\n" + rows, encoding="utf-8")
         run = folder / ("broken" if broken else "unbroken")
-        with _silent(), registered("callback", BreakOff) as breaks:
+        with _silent(), _breaking():
             spec = _spec(files, {name: dict(self.options)})
             if broken:
-                first = _spec(files, {name: dict(self.options), breaks: {}})
+                first = _spec(files, {name: dict(self.options), _BREAKS: {}})
                 with contextlib.suppress(BrokenOff):
                     train(first, run)
                 spec["resume"] = True
@@ -179,6 +181,16 @@ def says_what_it_is(case: LoggerCase) -> None:
             require(isinstance(made.version, str), f"version is {made.version!r}")
         made.log_hyperparams({"lr": 0.1})
         made.finalize("success")
+
+
+@contextlib.contextmanager
+def _breaking() -> Iterator[None]:
+    """``BreakOff`` has a name, beside that of the part under test."""
+    registry.register("callback", _BREAKS)(BreakOff)
+    try:
+        yield
+    finally:
+        registry.unregister("callback", _BREAKS)
 
 
 def _spec(files: Mapping[str, str], callbacks: Mapping[str, Any]) -> dict[str, Any]:

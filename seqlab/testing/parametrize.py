@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqlab import registry
@@ -83,10 +83,23 @@ def kind_of(part: Any) -> str:
         "feature": Feature,
         "target": Target,
     }
-    for kind, base in bases.items():
+    for kind, base in (*bases.items(), *_training_bases()):
         if inspect.isclass(part) and issubclass(part, base):
             return kind
     raise OptionError(f"{part!r} has no base by which its kind is known; write it as 'kind=name'")
+
+
+def _training_bases() -> Iterator[tuple[str, type]]:
+    """The bases of a run's parts; later ones bring Lightning, which takes long to import."""
+    from torch.optim import Optimizer
+
+    from seqlab.training.schedules import Schedule
+
+    yield from {"optimizer": Optimizer, "schedule": Schedule}.items()
+    from pytorch_lightning import Callback
+    from pytorch_lightning.loggers import Logger
+
+    yield from {"callback": Callback, "logger": Logger}.items()
 
 
 def _parts(item: Any) -> tuple[str, Any, Mapping[str, Any], str]:

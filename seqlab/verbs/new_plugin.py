@@ -19,8 +19,8 @@ HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
 config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
-head, source, format, merge, engine, tokenizer, feature or target; NAME is what configs will call
-the part. DIR must not exist yet; it is ./seqlab-NAME unless given.
+head, source, format, merge, engine, tokenizer, feature, target, optimizer, schedule, callback or
+logger; NAME is what configs will call the part. DIR must not exist yet; it is ./seqlab-NAME unless given.
 """
 
 
@@ -65,6 +65,10 @@ FORMS = {
     "tokenizer": Form(
         "data/{name}.yaml", "seqlab train source=scan data={name} head=encoder_decoder"
     ),
+    "optimizer": Form("optimizer/{name}.yaml", "seqlab train experiment=mnist1d optimizer={name}"),
+    "schedule": Form("scheduler/{name}.yaml", "seqlab train experiment=mnist1d scheduler={name}"),
+    "callback": Form("callbacks/{name}.yaml", "seqlab train experiment=mnist1d callbacks={name}"),
+    "logger": Form("logger/{name}.yaml", "seqlab train experiment=mnist1d logger={name}"),
     "engine": Form("experiment/mnist1d_{name}.yaml", "seqlab train experiment=mnist1d_{name}"),
 }
 

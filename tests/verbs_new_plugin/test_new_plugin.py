@@ -149,7 +149,7 @@ def test_all_are_listed_with_their_equation(installed):
         assert part["distribution"] == f"seqlab-fresh-{kind}"
         assert part["problem"] is None
         assert part["summary"]
-        assert part["equation"] or kind in ("source", "format")
+        assert part["equation"] or kind in ("source", "format", "callback", "logger")
 
 
 def test_the_configs_of_all_are_found_and_fit(installed):
