@@ -19,9 +19,9 @@ from seqlab.testing.checks import Table
 from seqlab.testing.compare import require
 from seqlab.testing.contract import require_docstring, require_refusal, require_subclass
 from seqlab.testing.result import Numbers, Skip
-from seqlab.training.callbacks import Callback
+from seqlab.training.callbacks import Callback, LightningCallback
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
-from seqlab.training.loggers import Logger
+from seqlab.training.loggers import LightningLogger, Logger
 from seqlab.training.run import train
 
 #: The batch in which a run is broken off, and the steps between resume checkpoints.
@@ -94,9 +94,7 @@ def constructor(case: CallbackCase) -> None:
 
     Catches: options that are swallowed without effect.
     """
-    from pytorch_lightning import Callback as Lightnings
-
-    require_subclass(case.part, Lightnings)
+    require_subclass(case.part, LightningCallback)
     require_docstring(case.part)
     case.part(**case.options)
     require_refusal(case)
@@ -147,12 +145,10 @@ def logger_constructor(case: LoggerCase) -> None:
 
     Catches: options that are swallowed without effect.
     """
-    from pytorch_lightning.loggers import Logger as Lightnings
-
     require_docstring(case.part)
     require_refusal(case, Path("run"))
     with case.opened() as made:
-        require(isinstance(made, Lightnings), f"it makes {made!r:.80}, which is no logger")
+        require(isinstance(made, LightningLogger), f"it makes {made!r:.80}, which is no logger")
         made.finalize("success")
 
 

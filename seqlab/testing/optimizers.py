@@ -64,7 +64,7 @@ class OptimizerCase(Case):
         x = normal(8, 4, seed=50 + index % 4)
         optimizer.zero_grad()
         loss = (model(x) - x[:, :3]).square().mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         return float(loss.detach())
 

@@ -96,10 +96,10 @@ def _training_bases() -> Iterator[tuple[str, type]]:
     from seqlab.training.schedules import Schedule
 
     yield from {"optimizer": Optimizer, "schedule": Schedule}.items()
-    from pytorch_lightning import Callback
-    from pytorch_lightning.loggers import Logger
+    from seqlab.training.callbacks import LightningCallback
+    from seqlab.training.loggers import LightningLogger
 
-    yield from {"callback": Callback, "logger": Logger}.items()
+    yield from {"callback": LightningCallback, "logger": LightningLogger}.items()
 
 
 def _parts(item: Any) -> tuple[str, Any, Mapping[str, Any], str]:

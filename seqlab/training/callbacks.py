@@ -11,6 +11,8 @@ from seqlab.construct import build_part, switched_parts
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head
 
+#: What a callback must be at least.
+LightningCallback = pl.Callback
 #: Keys of ``callbacks`` that are settings of every run and no parts.
 SETTINGS = ("checkpoint", "progress")
 

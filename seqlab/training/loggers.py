@@ -18,6 +18,9 @@ import pytorch_lightning.loggers as lightning
 from seqlab.construct import build_part, switched_parts
 from seqlab.errors import OptionError, RunError
 
+#: What a logger must be at least.
+LightningLogger = lightning.Logger
+
 
 class Logger(lightning.Logger):
     """Is given each row of ``metrics.csv`` as it is written; registered kind ``logger``.

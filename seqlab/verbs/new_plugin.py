@@ -20,7 +20,8 @@ HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
 config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
 head, source, format, merge, engine, tokenizer, feature, target, optimizer, schedule, callback or
-logger; NAME is what configs will call the part. DIR must not exist yet; it is ./seqlab-NAME unless given.
+logger; NAME is what configs will call the part. DIR must not exist yet; it is ./seqlab-NAME unless
+given.
 """
 
 

@@ -12,7 +12,7 @@ class _Steps(torch.optim.Optimizer):
         self.taken = 0
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, _=None):
         self.taken += 1
         for group in self.param_groups:
             for weight in group["params"]:
@@ -42,7 +42,7 @@ class CountsOutside(_Steps):
 class KeepsItsFirstRate(_Steps):
     """No schedule can change the rate."""
 
-    def length(self, group):
+    def length(self, _):
         return self.defaults["lr"]
 
 
@@ -60,7 +60,7 @@ class CountsItsCalls(Schedule):
         super().__init__(run)
         self.asked = 0
 
-    def factor(self, step):
+    def factor(self, _):
         self.asked += 1
         return 0.9**self.asked
 
