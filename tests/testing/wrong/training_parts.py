@@ -80,7 +80,7 @@ class ForgetsItsCount(Callback):
 
     def on_train_batch_start(self, _, pl_module, *__):
         self.batches += 1
-        pl_module.model.head.output.bias.data.add_(0.01 * self.batches)
+        next(pl_module.parameters()).data.add_(0.01 * self.batches)
 
 
 class SavesAnObject(Callback):
