@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+import contextlib
+import sys
+
 import pytest
 import torch
+
+with contextlib.suppress(ImportError):
+    # Keras's log handler takes the standard error of its first import, which is pytest's capture
+    # file, and closes it when Hydra sets up its own logging
+    from absl import logging as absl_logging
+
+    absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture(autouse=True)

@@ -158,7 +158,8 @@ def test_help_names_groups_parts_and_keys(command):
     assert outcome.code == 0
     cells = next(line for line in outcome.out.splitlines() if line.startswith("cell: "))
     assert {"gru", "lstm", "rnn"} <= set(cells.removeprefix("cell: ").split(", "))
-    assert "optimizer: adam, adamw, rmsprop, sgd" in outcome.out
+    chosen = next(line for line in outcome.out.splitlines() if line.startswith("optimizer: "))
+    assert {"adam", "adamw", "sgd"} <= set(chosen.removeprefix("optimizer: ").split(", "))
     assert "max_epochs: 10" in outcome.out
 
 
