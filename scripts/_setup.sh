@@ -37,7 +37,10 @@ set_up() {
   fi
   echo "Installing seqlab and what it needs (a few minutes the first time) ..."
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable ".${extra:+[$extra]}" "./$DATASETS"
+    --constraint constraints.txt --editable ".${extra:+[$extra]}"
+  # in a step of its own: with an extra, pip looks for its seqlab in the index
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "./$DATASETS"
+  rm -rf "$DATASETS/build"
   touch "$stamp"
 }
 
