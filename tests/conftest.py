@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 
 import pytest
@@ -18,6 +19,17 @@ with contextlib.suppress(ImportError):
 def _seeded():
     torch.manual_seed(0)
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    """Hydra's handlers of a run's log do not outlive the test, nor write into its folder later."""
+    before = (list(logging.root.handlers), logging.root.level)
+    yield
+    for handler in set(logging.root.handlers) - set(before[0]):
+        handler.close()
+        logging.root.removeHandler(handler)
+    logging.root.setLevel(before[1])
 
 
 def asymmetric(module: torch.nn.Module, scale: float = 0.5) -> torch.nn.Module:

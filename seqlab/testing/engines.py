@@ -94,14 +94,14 @@ def constructor(case: EngineCase) -> None:
 
 @CONTRACT.check(gate=True)
 def offers_are_sound(case: EngineCase) -> Numbers:
-    """For every registered cell it makes an offer, or says in words why it cannot run it.
+    """For every cell of the project and its own it makes an offer, or says why it cannot run it.
 
     An offer has times that are finite and not negative, a reason, and is the same again.
 
     Catches: True and False in place of a reason, errors instead of refusals, moods.
     """
     refused = 0
-    for name in registry.available("cell"):
+    for name in others("cell", case.part):
         cell_case = CellCase(registry.get("cell", name))
         for cell in (cell_case.cell(), cell_case.cell(dtype=torch.float32).train()):
             dtype = next(cell.parameters()).dtype

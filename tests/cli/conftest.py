@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import sys
 import types
 from typing import NamedTuple
@@ -37,17 +36,7 @@ def toy_parts():
 
 
 @pytest.fixture
-def _logging_as_before():
-    before = (list(logging.root.handlers), logging.root.level)
-    yield
-    for handler in set(logging.root.handlers) - set(before[0]):
-        handler.close()
-        logging.root.removeHandler(handler)
-    logging.root.setLevel(before[1])
-
-
-@pytest.fixture
-def command(capsys, tmp_path, monkeypatch, _logging_as_before):
+def command(capsys, tmp_path, monkeypatch):
     """Run the command line in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
 

@@ -321,7 +321,7 @@ def test_pytest_shows_failures_skips_and_expected_failures(pytester):
     pytester.makepyfile(test_plugin=TESTS)
     options = ["-rsxf", "-W", "error", "--strict-markers", "-m", "seqlab_check"]
     done = pytester.runpytest_inprocess(*options, "-p", "no:cacheprovider")
-    done.assert_outcomes(passed=24, failed=1, skipped=4, xfailed=1)
+    done.assert_outcomes(passed=27, failed=1, skipped=4, xfailed=1)
     for line in (
         "*ForwardOnly: sides_are_true: moving backward by 1 moves the output by 0*",
         "*the check catches: swapped halves, a direction that is dropped.*",
