@@ -94,7 +94,7 @@ def constructor(case: EngineCase) -> None:
 
 @CONTRACT.check(gate=True)
 def offers_are_sound(case: EngineCase) -> Numbers:
-    """For every cell of the project and its own it makes an offer, or says why it cannot run it.
+    """For every registered cell it makes an offer, or says in words why it cannot run it.
 
     An offer has times that are finite and not negative, a reason, and is the same again.
 
