@@ -26,10 +26,6 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 TOGETHER = ("activation", "initializer", "regularizer", "constraint")
 #: What authors of plugins build on, beside the names of ``seqlab`` itself.
 CONTRACTS = (
-    "seqlab.engines.base:Engine",
-    "seqlab.heads.base:Head",
-    "seqlab.wrappers.merges:Merge",
-    "seqlab.data.sources.base:Source",
     "seqlab.testing.kit:check",
     "seqlab.testing.kit:check_cell",
     "seqlab.testing.parametrize:parametrize_with_checks",
@@ -118,7 +114,11 @@ def _option(name: str, parameter: inspect.Parameter) -> str:
 def _python() -> str:
     lines = ["# The Python interface", "", "What `import seqlab` gives, and the bases of parts."]
     objects = [(name, getattr(seqlab, name)) for name in sorted(seqlab.__all__)]
-    objects = [(f"seqlab.{name}", thing) for name, thing in objects if callable(thing)]
+    objects = [
+        (f"seqlab.{name}", thing)
+        for name, thing in objects
+        if inspect.isroutine(thing) or inspect.isclass(thing)
+    ]
     for target in CONTRACTS:
         module, _, name = target.partition(":")
         objects.append((f"{module}.{name}", getattr(importlib.import_module(module), name)))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import seqlab
@@ -67,6 +69,37 @@ def test_import_is_light():
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_authors_build_on_is_in_seqlab_itself():
+    bases = {
+        "Attention", "Cell", "Engine", "Feature", "Format", "GatedCell", "Head", "HiddenState",
+        "Layer", "LinearRecurrentCell", "MakeLayer", "Merge", "Pooling", "Search", "Source",
+        "Target", "TaskMetric", "Tokenizer", "Wrapper",
+    }  # fmt: skip
+    mistakes = {
+        name
+        for name, value in vars(seqlab.errors).items()
+        if isinstance(value, type) and issubclass(value, seqlab.errors.SeqlabError)
+    }
+    assert bases | mistakes <= set(seqlab.__all__)
+    for name in seqlab.__all__:
+        assert getattr(seqlab, name) is not None
+
+
+def test_plugins_and_templates_take_from_seqlab_what_it_has():
+    root = Path(__file__).parents[1]
+    files = [*(root / "seqlab" / "templates").rglob("*.tmpl"), *(root / "plugins").rglob("*.py")]
+    deep = re.compile(r"^ *from seqlab\.(?!errors\b)[\w.]+ import (.+)$", re.MULTILINE)
+    found = [
+        f"{file.name}: {name}"
+        for file in files
+        if file.parent.name != "tests"
+        for names in deep.findall(file.read_text("utf-8"))
+        for name in names.split(", ")
+        if name in seqlab.__all__
+    ]
+    assert found == []
 
 
 # -- plugins on disk -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from seqlab.errors import DataError
+from seqlab import DataError
 from seqlab.files import reading
 
 #: The most bytes that the members asked for may have together.

@@ -8,7 +8,7 @@ from typing import Annotated
 import datasets
 import numpy as np
 import numpy.typing as npt
-from seqlab.data.sources.base import Source, row_counts
+from seqlab import Source, row_counts
 from seqlab.schema import Range, Whole, check_value
 
 Floats = npt.NDArray[np.float64]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
 import datasets
+from seqlab import ConfigError, DataError, Source, row_counts
 from seqlab.data.formats.choice import make_format
 from seqlab.data.order import Indices
-from seqlab.data.sources.base import SPLITS, Source, row_counts, unknown
+from seqlab.data.sources.base import SPLITS, unknown
 from seqlab.data.sources.splits import read_split
 from seqlab.data.sources.tables import Part, Table, split_rows, take, to_dataset
-from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.errors import did_you_mean
 from seqlab.schema import Rule, check_value
 
 from seqlab_datasets.archives import matches, read_members

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqlab.errors import DataError, RunError
+from seqlab import DataError, RunError
 from seqlab.files import CACHE_VARIABLE, cache_folder, sha256_of
 from seqlab.locks import scratch_folder, sweep_scratch
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import datasets
 import numpy as np
-from seqlab.data.sources.base import Source, row_counts
+from seqlab import Source, row_counts
 from seqlab.schema import Flag, Whole, check_value
 
 Split = Literal["simple", "length", "jump", "turn_left"]

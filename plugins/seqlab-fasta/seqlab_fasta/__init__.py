@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from seqlab import Format
-from seqlab.errors import DataError
+from seqlab import DataError, Format
 
 
 class FASTAFormat(Format):

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from seqlab import Around, Layer, Wrapper
+from seqlab import Around, Layer, MakeLayer, Wrapper
 from seqlab.wrappers.around import shortcut
-from seqlab.wrappers.base import MakeLayer
 from torch import Tensor, nn
 
 

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from typing import Annotated
 
 import datasets
-from seqlab.data.sources.base import Source, row_counts
+from seqlab import Source, row_counts
 from seqlab.schema import Count, Range, Whole, check_value
 
 Row = dict[str, object]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seqlab import GatedCell
-from seqlab.cells.base import HiddenState
+from seqlab import GatedCell, HiddenState
 from torch import Tensor
 
 

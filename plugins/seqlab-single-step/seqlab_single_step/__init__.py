@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from seqlab.cells.base import Cell, map_state
-from seqlab.cells.gated import GatedCell
-from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab import Cell, Engine, GatedCell, Offer, map_state
+from seqlab.engines.base import Sequence
 from seqlab.engines.cost import Cost
 from seqlab.engines.over_time import select
 from seqlab.types import State
