@@ -50,16 +50,16 @@ def lose(self):
         shutil.rmtree("run")
 Module.on_train_epoch_start = lose
 """
-#: A worker that loads data is killed at its first batch.
+#: A process that loads data is killed when the first batch is trained on.
 KILLS_A_WORKER = """
-import os, signal, torch.utils.data as data
-from seqlab.data.processor import Processor
-encode, parent = Processor.collate, os.getpid()
-def collate(self, *given, **more):
-    if os.getpid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return encode(self, *given, **more)
-Processor.collate = collate
+import multiprocessing
+from seqlab.training.module import TrainingModule as Module
+begin = Module.on_train_batch_start
+def kill(self, *given):
+    for child in multiprocessing.active_children():
+        child.kill()
+    return begin(self, *given)
+Module.on_train_batch_start = kill
 """
 LIMITED = "import resource; resource.setrlimit(resource.{name}, ({value}, {value}))\n"
 
@@ -193,7 +193,6 @@ def test_too_few_file_handles(folder):
 
 
 def test_a_killed_worker(folder):
-    outcome = seqlab(
-        folder, *TRAIN, "hydra.run.dir=run", "data.num_workers=1", before=KILLS_A_WORKER
-    )
-    assert "worker process" in one_line(outcome)
+    words = [*TRAIN, "hydra.run.dir=run", "data.num_workers=1", "data.batch_size=2"]
+    outcome = seqlab(folder, *words, before=KILLS_A_WORKER)
+    assert "a worker process that loads data was killed" in one_line(outcome)
