@@ -13,7 +13,7 @@ from seqlab.introspection.diagram import Diagram, as_mermaid, as_text, diagram_o
 from seqlab.introspection.equations import equations_of
 from seqlab.introspection.recorded_step import UntraceableError
 from seqlab.introspection.rendering import latex_equations, plain_equations
-from seqlab.introspection.sizes import PROBES, Parameter, Polynomial, fit, parameter_formulas, total
+from seqlab.introspection.sizes import PROBES, Formula, Parameter, fit, parameter_formulas, total
 
 #: The widths (D = H) for which numbers are shown.
 WIDTHS = (64, 128, 256, 512)
@@ -39,12 +39,12 @@ class CellCard:
     reason: str = ""
 
     @property
-    def size(self) -> Polynomial:
+    def size(self) -> Formula:
         """The number of all parameters."""
         return total(self.parameters)
 
     @property
-    def products(self) -> Polynomial:
+    def products(self) -> Formula:
         """The multiply-adds of the matrix products of one step of one row: a matrix counts once."""
         return total(self.parameters, dimensions=2)
 
@@ -161,7 +161,7 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
     )
 
 
-def _state_formulas(make: Any) -> list[Polynomial]:
+def _state_formulas(make: Any) -> list[Formula]:
     widths = zip(*(make(*sizes).state_sizes for sizes in PROBES), strict=True)
     return [fit("state", values) for values in widths]
 

@@ -2,61 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from fractions import Fraction
+from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import sympy
 
 #: Sizes (D, H) at which a cell is built: three fix a formula, the fourth checks it.
 PROBES = ((3, 5), (11, 5), (3, 17), (7, 13))
-_POWERS = {1: "", 2: "²", 3: "³", 4: "⁴"}
+_D, _H = sympy.symbols("D H")
+_POWERS = {0: "", 1: "", 2: "²", 3: "³", 4: "⁴"}
 
 
-class Polynomial(NamedTuple):
-    """A sum of ``coefficient * H^i * D^j``, by ``(i, j)``.
+class Formula(NamedTuple):
+    """A polynomial in D and H.
 
-    >>> str(Polynomial({(2, 0): 4, (1, 1): 4, (1, 0): 4}))
+    >>> D, H = sympy.symbols("D H")
+    >>> str(Formula(4 * H * (H + D + 1)))
     '4H² + 4HD + 4H'
     """
 
-    terms: Mapping[tuple[int, int], int]
+    expression: sympy.Expr
 
     def __call__(self, input_size: int, hidden_size: int) -> int:
         """The value at D and H."""
-        return sum(c * hidden_size**i * input_size**j for (i, j), c in self.terms.items())
-
-    def plus(self, other: Polynomial) -> Polynomial:
-        """The sum."""
-        keys = {*self.terms, *other.terms}
-        both = {key: self.terms.get(key, 0) + other.terms.get(key, 0) for key in keys}
-        return Polynomial({key: value for key, value in both.items() if value})
-
-    def times(self, other: Polynomial) -> Polynomial:
-        """The product."""
-        total = Polynomial({})
-        for (i, j), first in self.terms.items():
-            for (k, m), second in other.terms.items():
-                total = total.plus(Polynomial({(i + k, j + m): first * second}))
-        return total
+        return int(self.expression.subs({_D: input_size, _H: hidden_size}))
 
     def __str__(self) -> str:
-        ordered = sorted(self.terms.items(), key=lambda item: (-sum(item[0]), -item[0][0]))
-        text = " + ".join(_term(key, value) for key, value in ordered if value)
-        return text.replace("+ -", "- ") or "0"
+        terms = sympy.Poly(self.expression, _H, _D).terms(order="grlex")
+        return " + ".join(_term(powers, int(n)) for powers, n in terms).replace("+ -", "- ")
 
 
 class Parameter(NamedTuple):
     """One parameter: its name and the formulas of its dimensions."""
 
     name: str
-    shape: tuple[Polynomial, ...]
+    shape: tuple[Formula, ...]
 
     @property
-    def numbers(self) -> Polynomial:
+    def numbers(self) -> Formula:
         """The number of its numbers."""
-        total = Polynomial({(0, 0): 1})
-        for size in self.shape:
-            total = total.times(size)
-        return total
+        return Formula(sympy.prod(size.expression for size in self.shape))
 
 
 def parameter_formulas(make: Callable[[int, int], Any]) -> list[Parameter]:
@@ -90,35 +75,27 @@ def parameter_formulas(make: Callable[[int, int], Any]) -> list[Parameter]:
     return found
 
 
-def total(parameters: list[Parameter], *, dimensions: int | None = None) -> Polynomial:
+def total(parameters: list[Parameter], *, dimensions: int | None = None) -> Formula:
     """The number of all numbers, or of those of parameters with so many dimensions."""
-    result = Polynomial({})
-    for parameter in parameters:
-        if dimensions is None or len(parameter.shape) == dimensions:
-            result = result.plus(parameter.numbers)
-    return result
+    counted = [p for p in parameters if dimensions in {None, len(p.shape)}]
+    return Formula(sympy.Add(*(p.numbers.expression for p in counted)))
 
 
-def fit(name: str, values: tuple[int, ...]) -> Polynomial:
+def fit(name: str, values: tuple[int, ...]) -> Formula:
     """The formula of one size, from its values at ``PROBES``."""
-    (d0, h0), (d1, _), (_, h2), _ = PROBES
-    by_input = Fraction(values[1] - values[0], d1 - d0)
-    by_hidden = Fraction(values[2] - values[0], h2 - h0)
-    rest = values[0] - by_input * d0 - by_hidden * h0
-    whole = all(part.denominator == 1 for part in (by_input, by_hidden, rest))
-    terms = {(0, 1): int(by_input), (1, 0): int(by_hidden), (0, 0): int(rest)}
-    fitted = Polynomial({key: value for key, value in terms.items() if value})
-    if not whole or [fitted(*sizes) for sizes in PROBES] != list(values):
+    rows = sympy.Matrix([(d, h, 1) for d, h in PROBES[:3]])
+    factors = rows.LUsolve(sympy.Matrix(values[:3]))
+    fitted = Formula(factors.dot((_D, _H, 1)))
+    if not all(n.is_Integer for n in factors) or [fitted(*p) for p in PROBES] != list(values):
         raise ValueError(f"{name} has sizes {values} at (D, H) = {PROBES}, which is no formula")
     return fitted
 
 
-def _term(key: tuple[int, int], value: int) -> str:
+def _term(powers: tuple[int, int], number: int) -> str:
     letters = "".join(
         letter + _POWERS.get(power, f"^{power}")
-        for letter, power in zip("HD", key, strict=True)
+        for letter, power in zip("HD", powers, strict=True)
         if power
     )
-    if not letters:
-        return str(value)
-    return letters if value == 1 else f"-{letters}" if value == -1 else f"{value}{letters}"
+    factor = {1: "", -1: "-"}.get(number, str(number)) if letters else str(number)
+    return factor + letters

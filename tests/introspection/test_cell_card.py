@@ -4,10 +4,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import seqlab
+import sympy
 from seqlab.errors import OptionError, UnknownNameError
 from seqlab.introspection.card import cell_card
 from seqlab.introspection.diagram import Diagram, as_mermaid, as_text
-from seqlab.introspection.sizes import Polynomial, parameter_formulas, total
+from seqlab.introspection.sizes import Formula, parameter_formulas, total
 from seqlab.introspection.svg import as_svg
 
 
@@ -29,11 +30,13 @@ def test_a_formula_that_does_not_exist_is_refused():
         parameter_formulas(square)
 
 
-def test_polynomials():
-    one, two = Polynomial({(1, 0): 4}), Polynomial({(1, 0): 1, (0, 1): 1, (0, 0): -2})
-    assert str(one.times(two)) == "4H² + 4HD - 8H"
-    assert one.times(two)(3, 5) == 20 * (5 + 3 - 2)
-    assert str(Polynomial({})) == "0"
+def test_formulas():
+    D, H = sympy.symbols("D H")
+    formula = Formula(4 * H * (H + D - 2))
+    assert str(formula) == "4H² + 4HD - 8H"
+    assert formula(3, 5) == 20 * (5 + 3 - 2)
+    assert str(Formula(sympy.Integer(0))) == "0"
+    assert str(Formula(1 - H**5 - D)) == "-H^5 - D + 1"
     lstm = parameter_formulas(seqlab.get("cell", "lstm"))
     assert str(total(lstm, dimensions=2)) == "4H² + 4HD"
 
