@@ -10,7 +10,7 @@ from seqlab import registry
 from seqlab.cells.base import Cell, state_fields
 from seqlab.construct import construct
 from seqlab.introspection.diagram import Diagram, as_mermaid, as_text, diagram_of
-from seqlab.introspection.equations import equations_of
+from seqlab.introspection.naming import equations_of
 from seqlab.introspection.recorded_step import UntraceableError
 from seqlab.introspection.rendering import latex_equations, plain_equations
 from seqlab.introspection.sizes import PROBES, Formula, Parameter, fit, parameter_formulas, total

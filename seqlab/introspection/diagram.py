@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from seqlab.expressions import Node, Symbol
-from seqlab.introspection.equations import Equations
-from seqlab.introspection.rendering import Plain
+from seqlab.expressions import Node
+from seqlab.introspection.equations import Equations, is_affine, is_sum
 
 _SIGNS = {"mul": "⊙", "div": "/", "pow": "^", "lt": "<", "le": "≤", "gt": ">", "ge": "≥",
           "eq": "=", "ne": "≠", "where": "where"}  # fmt: skip
 _FUNCTIONS = {"sigmoid": "\N{GREEK SMALL LETTER SIGMA}"}
 _MINUS = "\N{MINUS SIGN}"
+_MARKS = {"+": "", "-": _MINUS}
 
 
 class Box(NamedTuple):
@@ -43,7 +43,7 @@ def diagram_of(equations: Equations) -> Diagram:
     """The graph of a cell's step.
 
     >>> from seqlab.cells.rnn import RNNCell
-    >>> from seqlab.introspection.equations import equations_of
+    >>> from seqlab.introspection.naming import equations_of
     >>> [box.label for box in diagram_of(equations_of(RNNCell(2, 3))).boxes]
     ['x_t', 'h_{t-1}', 'W x + U h + b', 'tanh', 'h_t']
     """
@@ -97,7 +97,6 @@ class _Drawing:
 
     def __init__(self, equations: Equations) -> None:
         self.equations, self.diagram = equations, Diagram()
-        self.writer = Plain(equations)
         self.known: dict[object, int] = {}
 
     def draw(self) -> Diagram:
@@ -107,121 +106,90 @@ class _Drawing:
                   if symbol.kind == "state"]  # fmt: skip
         for name in ("y_t", *(f"{letter}_t" for letter in fields)):
             if name in drawn:
-                self.diagram.arrows.append((drawn[name], self._box(Box(name, "output")), ""))
+                self._connect(Box(name, "output"), None, [(drawn[name], "")])
         return self.diagram
 
-    def _box(self, box: Box, key: object = None) -> int:
+    def _connect(self, box: Box, key: object, sources: list[tuple[int, str]]) -> int:
+        """The box of a key, made with its arrows where it is new; no key is always new."""
         if key is not None and key in self.known:
             return self.known[key]
+        index = len(self.diagram.boxes)
         self.diagram.boxes.append(box)
-        index = len(self.diagram.boxes) - 1
         if key is not None:
             self.known[key] = index
+        self.diagram.arrows += [(start, index, label) for start, label in sources]
         return index
 
     def _input(self, label: str) -> int:
-        return self._box(Box(label, "input"), label)
-
-    def _connect(self, box: Box, key: object, sources: list[tuple[int, str]]) -> int:
-        index = self._box(box, key)
-        self.diagram.arrows += [(start, index, label) for start, label in sources]
-        return index
+        return self._connect(Box(label, "input"), label, [])
 
     def _visit(self, node: Node) -> int:
         if node in self.known:
             return self.known[node]
         name = self.equations.names.get(node, "")
-        if node.op in {"add", "sub", "neg"} or self._is_affine(node):
+        if is_affine(node):
+            return self._matrix([node], name)
+        if is_sum(node):
             return self._sum(node, name)
         if node.op == "symbol":
-            return self._input(self.writer.term(node).text)
+            return self._input(self.equations.letter(node.value))
         if node.op == "number":
             return self._input(f"{node.value:g}")
+        return self._operation(node, name)
+
+    def _operation(self, node: Node, name: str) -> int:
+        """A box for a product, a function or an operator; it shows the number it is used with."""
+        rest = list(node.args)
         if node.op == "product":
-            matrix, vector = node.args
-            box = Box(f"{self.writer.term(matrix).text} ·", "matrix", name)
-            return self._connect(box, node, [(self._visit(vector), "")])
-        if node.op == "call":
-            label = _FUNCTIONS.get(str(node.value), str(node.value))
+            label = f"{self.equations.letter(rest.pop(0).value)} ·"
+        elif node.op == "call":
+            label = _FUNCTIONS.get(node.value, node.value)
         else:
             label = _SIGNS[node.op]
-        numbers = [a for a in node.args if a.op == "number"]
-        if node.op in {"mul", "div", "pow"} and len(numbers) == 1:
-            label = f"{label} {numbers[0].value:g}"
-            rest = [a for a in node.args if a.op != "number"]
-        else:
-            rest = list(node.args)
-        sources = [(self._visit(argument), "") for argument in rest]
-        return self._connect(Box(label, "operation", name), node, sources)
-
-    def _is_affine(self, node: Node) -> bool:
-        return node.op == "symbol" and node.value.kind in {"input", "recurrent"}
-
-    def _is_loose(self, node: Node) -> bool:
-        """Whether a gate's part of a matrix product stands in a sum without a name of its own."""
-        return self._is_affine(node) and node not in self.equations.names
+            numbers = [a for a in rest if a.op == "number"]
+            if node.op in {"mul", "div", "pow"} and len(numbers) == 1:
+                label = f"{label} {numbers[0].value:g}"
+                rest.remove(numbers[0])
+        kind = "matrix" if node.op == "product" else "operation"
+        return self._connect(Box(label, kind, name), node, [(self._visit(a), "") for a in rest])
 
     def _sum(self, node: Node, name: str) -> int:
-        if self._is_affine(node):
-            return self._matrix(node.value.name, [node], name)
-        terms: list[tuple[str, Node]] = []
-        self._terms(node, "+", terms, top=True)
-        grouped: dict[tuple[str, str], list[Node]] = {}
-        for sign, part in terms:
-            if self._is_loose(part):
-                grouped.setdefault((part.value.name, sign), []).append(part)
-        sources = [
-            (self._matrix(gate, parts, ""), "" if sign == "+" else _MINUS)
-            for (gate, sign), parts in grouped.items()
-        ]
-        numbers = [(s, n.value) for s, n in terms if n.op == "number"]
-        for sign, part in terms:
-            if not self._is_loose(part) and part.op != "number":
-                sources.append((self._visit(part), "" if sign == "+" else _MINUS))
-        if len(sources) == 1 and not numbers and not sources[0][1] and not name:
-            self.known[node] = sources[0][0]
-            return sources[0][0]
-        if len(sources) == 1 and not numbers and sources[0][1]:
-            return self._connect(Box(_MINUS, "operation", name), node, [(sources[0][0], "")])
-        signed = [f"{'+' if s == '+' else _MINUS} {v:g}" for s, v in numbers]
-        label = " ".join(signed) or "+"
-        if len(sources) == 1 and numbers and sources[0][1]:
-            label, sources = f"{numbers[0][1]:g} {_MINUS}", [(sources[0][0], "")]
+        """A box for a sum; a gate's parts of matrix products without names share a box."""
+        numbers: list[float] = []
+        grouped: dict[tuple[str, object], list[Node]] = {}
+        others: list[tuple[str, Node]] = []
+        for sign, part in self.equations.terms(node):
+            if part.op == "number":
+                numbers.append(part.value if sign == "+" else -part.value)
+            elif is_affine(part) and part not in self.equations.names:
+                grouped.setdefault((sign, part.value.name), []).append(part)
+            else:
+                others.append((sign, part))
+        number = sum(numbers)
+        sources = [(self._matrix(parts, ""), _MARKS[sign]) for (sign, _), parts in grouped.items()]
+        sources += [(self._visit(part), _MARKS[sign]) for sign, part in others]
+        label = f"{'+' if number >= 0 else _MINUS} {abs(number):g}" if numbers else "+"
+        if len(sources) == 1:
+            (source, mark), *_ = sources
+            if not (numbers or mark or name):
+                self.known[node] = source
+                return source
+            if mark:  # minus the value, or a number minus the value
+                label = f"{number:g} {_MINUS}".replace("-", _MINUS) if numbers else _MINUS
+                sources = [(source, "")]
         return self._connect(Box(label, "operation", name), node, sources)
 
-    def _terms(
-        self, node: Node, sign: str, terms: list[tuple[str, Node]], *, top: bool = False
-    ) -> None:
-        opposite = {"+": "-", "-": "+"}[sign]
-        if (not top and node in self.equations.names) or node.op not in {"add", "sub", "neg"}:
-            terms.append((sign, node))
-        elif node.op == "neg":
-            self._terms(node.args[0], opposite, terms)
-        else:
-            self._terms(node.args[0], sign, terms)
-            self._terms(node.args[1], opposite if node.op == "sub" else sign, terms)
-
-    def _matrix(self, gate: str, parts: list[Node], name: str) -> int:
+    def _matrix(self, parts: list[Node], name: str) -> int:
         """The box of a gate's matrix products, with arrows from what they multiply."""
-        known = self.equations
-        kinds = {part.value.kind for part in parts}
-        key = (gate, *sorted(kinds))
-        if key in self.known:
-            return self.known[key]
-        letter = known.letters[Symbol("input", gate)]
-        sub = f"_{letter}" if letter else ""
+        products = [self.equations.affine(part.value) for part in parts]
         pieces: list[str] = []
         sources: list[tuple[int, str]] = []
-        if "input" in kinds:
-            pieces.append(f"W{sub} x")
-            sources.append((self._input("x_t"), ""))
-        if "recurrent" in kinds:
-            if gate in known.second_gates and known.second is not None:
-                pieces.append(f"U{sub} ·")
-                sources.append((self._visit(known.second), ""))
+        for matrix, vector, _ in products:
+            if isinstance(vector, Node):
+                pieces.append(f"{matrix} ·")
+                sources.append((self._visit(vector), ""))
             else:
-                pieces.append(f"U{sub} h")
-                sources.append((self._input(f"{known.hidden}_{{t-1}}"), ""))
-        if ("input" in kinds and known.has_bias) or known.has_recurrent_bias:
-            pieces.append(f"b{sub}")
-        return self._connect(Box(" + ".join(pieces), "matrix", name), key, sources)
+                pieces.append(f"{matrix} {vector.partition('_')[0]}")
+                sources.append((self._input(vector), ""))
+        pieces += [bias for _, _, bias in products if bias]
+        return self._connect(Box(" + ".join(pieces), "matrix", name), tuple(parts), sources)

@@ -270,6 +270,11 @@ def _where(graph: Graph, condition: Node, yes: Node, no: Node) -> Node:
     return graph.make("where", condition, yes, no)
 
 
+def _limit(name: str) -> Handler:
+    """``clamp_min`` and ``clamp_max`` by the names that papers use."""
+    return lambda graph, a, b: graph.make("call", a, b, value=name)
+
+
 def _same(graph: Graph, value: Node, *rest: Any, **options: Any) -> Node:
     del graph, rest, options
     return value
@@ -288,5 +293,7 @@ _HANDLERS: dict[str, Handler] = {
     "lerp": _lerp,
     "addcmul": _addcmul,
     "where": _where,
+    "clamp_min": _limit("maximum"),
+    "clamp_max": _limit("minimum"),
     **dict.fromkeys(("clone", "contiguous", "to", "expand_as", "detach", "type_as"), _same),
 }  # fmt: skip

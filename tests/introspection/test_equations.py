@@ -8,7 +8,7 @@ import torch
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.expressions import Graph
 from seqlab.introspection.diagram import diagram_of
-from seqlab.introspection.equations import equations_of
+from seqlab.introspection.naming import equations_of
 from seqlab.introspection.recorded_step import UntraceableError, record_step
 from seqlab.introspection.rendering import latex_equations, plain_equations
 
@@ -134,6 +134,35 @@ def test_a_diagram_keeps_the_signs_of_a_gates_parts():
     labels = [box.label for box in diagram.boxes]
     assert labels == ["x_t", "W x + b", "h_{t-1}", "U h", "+", "tanh", "h_t"]
     assert diagram.sources(4) == [(1, ""), (3, "\N{MINUS SIGN}")]
+
+
+class Numbers(seqlab.GatedCell):
+    gates = ("candidate",)
+    State = HiddenState
+
+    def update(self, x, h, state):
+        limited = torch.clamp_max(torch.exp(x.candidate), 1e-12)
+        hidden = (-1 - limited - 2) * (h.candidate > 0) - (state.hidden - limited)
+        return hidden, HiddenState(hidden)
+
+
+def test_numbers_comparisons_and_limits():
+    equations = equations_of(Numbers(3, 5))
+    assert lines(Numbers(3, 5)) == [
+        "u_t = minimum(exp(W x_t + b), 1e-12)",
+        "h_t = (-1 - u_t - 2) * (U h_{t-1} > 0) - h_{t-1} + u_t",
+    ]
+    assert r"\min\left(\exp\left(W x_{t} + b\right), 1 \cdot 10^{-12}\right)" in latex_equations(
+        equations
+    )
+    labels = [box.label for box in diagram_of(equations).boxes]
+    assert "\N{MINUS SIGN}3 \N{MINUS SIGN}" in labels
+
+
+def test_a_diagram_tells_the_two_biases_apart():
+    labels = [box.label for box in diagram_of(equations_of(seqlab.get("cell", "gru")(3, 5))).boxes]
+    assert "W_r x + U_r h + b_r + b'_r" in labels
+    assert "U_n h + b'_n" in labels
 
 
 def test_operators_are_counted_once_each():
