@@ -24,7 +24,8 @@ class TrainerSpec:
         strategy: ``auto``, ``ddp`` or another of Lightning's strategies by name.
         num_nodes: machines that take part.
         precision: number format, for example ``bf16-mixed``.
-        max_epochs: stop after so many epochs; null: no such limit.
+        max_epochs: stop after so many epochs; ``auto``: after 10, or as many as make 500
+            optimiser steps, or as ``max_steps`` says; null: no such limit.
         max_steps: stop after so many optimiser steps; -1: no such limit.
         max_seconds: stop after so much wall-clock time; null: no such limit.
         gradient_clip_val: largest gradient; null: no clipping.
@@ -52,7 +53,7 @@ class TrainerSpec:
     precision: Literal[
         "32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", 16, 32, 64
     ] = "32-true"
-    max_epochs: int | None = 10
+    max_epochs: int | Literal["auto"] | None = "auto"
     max_steps: int = -1
     max_seconds: float | None = None
     gradient_clip_val: float | None = 1.0

@@ -76,7 +76,7 @@ def check_length_left(trainer: Mapping[str, Any], state: Mapping[str, Any]) -> N
     """
     for key, done in (("max_epochs", state["epoch"]), ("max_steps", state["global_step"])):
         limit = trainer.get(key)
-        if limit is not None and 0 <= limit < done:
+        if isinstance(limit, int) and 0 <= limit < done:
             raise RunError(
                 f"resume: trainer.{key} is {limit}, and the run has done {done} already; "
                 "its checkpoint lies behind that"

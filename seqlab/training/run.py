@@ -121,6 +121,11 @@ class Run:
         self.engine = summary.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
         self.batches = RunData(self.data, self.trainer, overfit=overfit)
+        self.length = run_length(spec, len(self.batches.train()))
+        if self.length.epochs is not None:
+            self.trainer.fit_loop.max_epochs = self.length.epochs
+        if is_primary() and spec["trainer"].get("max_epochs") == "auto" and self.length.epochs:
+            console.say(f"trainer.max_epochs=auto: {self.length}")
         self.module = TrainingModule(self.model, self._options())
         self.module.identity = identity_of(self.data, spec, self.trainer.world_size)
         if not validates and is_primary():
@@ -139,8 +144,7 @@ class Run:
         check_size(self.spec, self.data.info, device)
 
     def _options(self) -> TrainingOptions:
-        total, per_epoch = run_length(self.spec, len(self.batches.train()))
-        self.total_steps = total
+        length = self.length
         kept = (self.spec.get("callbacks") or {}).get("checkpoint") or {}
         device = self.trainer.strategy.root_device.type
         mixed = str(self.spec["trainer"].get("precision")) in ("16-mixed", "bf16-mixed", "16")
@@ -148,8 +152,8 @@ class Run:
             seed=self.spec["seed"],
             optimizer=self.spec["optimizer"],
             scheduler=self.spec.get("scheduler") or {"name": "none"},
-            total_steps=total,
-            steps_per_epoch=per_epoch,
+            total_steps=length.steps,
+            steps_per_epoch=length.per_epoch,
             monitor=monitor_of(kept, self.model.head, "callbacks.checkpoint"),
             # Lightning does not clip the gradients of a fused optimiser in mixed precision
             fused=device in ("cpu", "cuda") and not mixed,
@@ -162,7 +166,7 @@ class Run:
             return
         try:
             # 0 for an open end: engines must not depend on what this process has run so far
-            with expected_calls(self.total_steps or 0) as engines:
+            with expected_calls(self.length.steps or 0) as engines:
                 self.trainer.fit(
                     self.module,
                     self.batches.train(),

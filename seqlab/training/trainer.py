@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -24,6 +25,8 @@ from seqlab.training.monitor import monitor_of
 from seqlab.training.recorder import Recorder
 from seqlab.training.stages_shown import StagesShown
 
+#: ``max_epochs=auto``: so many epochs, and as many more as bring so many optimiser steps.
+_EPOCHS, _STEPS = 10, 500
 #: Hooks of a callback that Lightning calls in every step, and that cost time even when empty.
 _STEP_HOOKS = (
     "on_train_batch_start",
@@ -62,6 +65,8 @@ def check_length(trainer: Mapping[str, Any]) -> None:
             them is 0.
     """
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    if epochs == "auto":
+        epochs = _EPOCHS
     for name, value, none in (("max_epochs", epochs, "null"), ("max_steps", steps, "-1")):
         if value is not None and (value == 0 or value < -1):
             raise ConfigError(
@@ -116,11 +121,10 @@ def make_trainer(
     options = spec["trainer"]
     own = {key: options.get(key) for key in _OWN}
     own = {key: _OWN[key] if value is None else value for key, value in own.items()}
-    epochs = options.get("max_epochs")
     trainer = pl.Trainer(
         **own,
         strategy=make_strategy(options.get("strategy", "auto")),
-        max_epochs=-1 if epochs is None else epochs,
+        max_epochs=-1,
         callbacks=callbacks,
         logger=build_loggers(spec.get("logger"), folder.path) if is_primary() else False,
         plugins=[AtomicCheckpointIO()],
@@ -149,8 +153,30 @@ def make_strategy(name: str) -> Any:
     return DDPStrategy(**{buffers: False})  # type: ignore[arg-type]
 
 
-def run_length(spec: Mapping[str, Any], batches: int) -> tuple[int | None, int]:
-    """Optimiser steps in the whole run (None: only time ends it) and in an epoch.
+@dataclass(frozen=True)
+class Length:
+    """How long a run is.
+
+    Attributes:
+        epochs: the most epochs; None: something else ends the run.
+        steps: optimiser steps in the whole run; None: only time ends it.
+        per_epoch: optimiser steps in an epoch.
+    """
+
+    epochs: int | None
+    steps: int | None
+    per_epoch: int
+
+    def __str__(self) -> str:
+        each = f"{self.per_epoch} step{'s' * (self.per_epoch != 1)}"
+        return f"{self.epochs} epochs of {each}"
+
+
+def run_length(spec: Mapping[str, Any], batches: int) -> Length:
+    """The length of a run.
+
+    ``trainer.max_epochs=auto`` is 10 epochs, or as many as make 500 optimiser steps if that is
+    more, so that few rows are learnt too; ``trainer.max_steps`` takes the place of both.
 
     Args:
         spec: the run's spec.
@@ -168,9 +194,10 @@ def run_length(spec: Mapping[str, Any], batches: int) -> tuple[int | None, int]:
     elif limit is not None:
         batches = int(batches * limit)
     per_epoch = max(1, math.ceil(batches / trainer.get("accumulate_grad_batches", 1)))
-    limits = []
-    if trainer.get("max_epochs") is not None:
-        limits.append(trainer["max_epochs"] * per_epoch)
-    if trainer.get("max_steps", -1) >= 0:
-        limits.append(trainer["max_steps"])
-    return (min(limits) if limits else None), per_epoch
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+    if epochs == "auto":
+        epochs = None if steps >= 0 else max(_EPOCHS, math.ceil(_STEPS / per_epoch))
+    limits = [epochs * per_epoch] if epochs is not None else []
+    if steps >= 0:
+        limits.append(steps)
+    return Length(epochs, min(limits) if limits else None, per_epoch)

@@ -37,7 +37,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     data = DataModule(source, spec["data"], seed=spec["seed"])
     data.prepare()
     batch = next(iter(data.loader("train", epoch=0)))
-    total, _ = run_length(spec, data.steps_per_epoch)
+    total = run_length(spec, data.steps_per_epoch).steps
     model = build_model(spec, data.info).train()
     rows, steps = batch.size, int(batch.lengths.max())
     padded = bool((batch.lengths < steps).any())

@@ -10,6 +10,7 @@ import torch
 from seqlab.data.module import DataModule
 from seqlab.errors import ConfigError, DataError, RunError
 from seqlab.training.run import train
+from seqlab.training.trainer import Length, run_length
 
 from small_runs import changed, pairs_spec, sentences_spec, words_spec
 
@@ -144,6 +145,31 @@ def test_global_state_is_given_back(tmp_path):
     assert torch.are_deterministic_algorithms_enabled() == deterministic
     assert torch.utils.deterministic.fill_uninitialized_memory == filled
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("options", "batches", "length"),
+    [
+        ({}, 2, (250, 500, 2)),  # few rows: at least 500 steps
+        ({}, 70, (10, 700, 70)),
+        ({"max_steps": 30}, 70, (None, 30, 70)),
+        ({"max_steps": 3000}, 70, (None, 3000, 70)),
+        ({"accumulate_grad_batches": 4}, 7, (250, 500, 2)),
+        ({"limit_train_batches": 0.5}, 200, (10, 1000, 100)),
+        ({"max_epochs": 3}, 2, (3, 6, 2)),
+        ({"max_epochs": None}, 2, (None, None, 2)),
+    ],
+)
+def test_length_when_it_is_not_given(options, batches, length):
+    trainer = {"max_epochs": "auto", **options}
+    assert run_length({"trainer": trainer}, batches) == Length(*length)
+
+
+def test_few_rows_are_learnt_by_default(tmp_path, capsys):
+    spec = changed(words_spec(tmp_path), trainer__max_epochs="auto", trainer__max_seconds=0.0)
+    values = train(spec, tmp_path / "run").values
+    assert "trainer.max_epochs=auto: 50 epochs of 10 steps" in capsys.readouterr().out
+    assert values["ended"] == "trainer.max_seconds=0.0"
 
 
 @pytest.mark.parametrize(
