@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -54,6 +54,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
             if not spec.get("format"):
                 form = make_format(_as_trained(trained.config, given), source, "format")
             rows = _inputs(stream, name, form)
+            if not spec.get("format"):
+                rows = _no_objects(rows, trained.processor.spec.input_columns)
             size = spec.get("batch_size") or 64
             options = {"batch_size": size}
             if spec.get("search") is not None:
@@ -101,6 +103,29 @@ def _inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple[str, An
             if isinstance(row, DataError):
                 raise row
             yield f"{name} {form.unit} {number}", row
+
+
+def _no_objects(
+    rows: Iterator[tuple[str, Any]], columns: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
+    """The rows, if the first is not a JSON object that came as a line of text by mistake.
+
+    Raises:
+        DataError: it is an object with the columns that the bundle reads.
+    """
+    first = next(rows, None)
+    if first is None:
+        return
+    where, row = first
+    if isinstance(row, str) and row.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            if set(columns) <= set(json.loads(row)):
+                raise DataError(
+                    f"{where}: a JSON object with the column '{columns[0]}', where a line of text "
+                    "was expected; give format=jsonl, or format=text if that is the text"
+                )
+    yield first
+    yield from rows
 
 
 def _answers(
