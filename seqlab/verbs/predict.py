@@ -118,12 +118,14 @@ def _no_objects(
         return
     where, row = first
     if isinstance(row, str) and row.lstrip().startswith("{"):
+        keys: Any = ()
         with contextlib.suppress(ValueError, RecursionError):
-            if set(columns) <= set(json.loads(row)):
-                raise DataError(
-                    f"{where}: a JSON object with the column '{columns[0]}', where a line of text "
-                    "was expected; give format=jsonl, or format=text if that is the text"
-                )
+            keys = json.loads(row)
+        if set(columns) <= set(keys):
+            raise DataError(
+                f"{where}: a JSON object with the column '{columns[0]}', where a line of text was "
+                "expected; give format=jsonl, or format=text if that is the text"
+            )
     yield first
     yield from rows
 
