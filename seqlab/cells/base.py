@@ -64,7 +64,7 @@ class Cell(nn.Module, metaclass=CellType):
     State: Any = HiddenState
     made_in_setup: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: Count) -> None:
         super().__init__()
         self.input_size = check_value(input_size, Count, "input_size")
         self.hidden_size = check_value(hidden_size, Count, "hidden_size")

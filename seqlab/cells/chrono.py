@@ -8,7 +8,7 @@ gate, the gate keeps; if it falls, the gate overwrites.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ from torch import Tensor
 from seqlab.cells.base import next_state
 from seqlab.cells.declaration import gate_tuple
 from seqlab.errors import OptionError
+from seqlab.schema import Range, check_value
 
+#: A dependence in time steps.
+Steps = Annotated[int, Range(least=2)]
 #: Which way the bias of a gate goes by its name, where the memory's derivative does not tell.
 BY_NAME = {"input": -1.0}
 
@@ -29,8 +32,7 @@ def check_chrono(value: Any, *, use_bias: bool, forget_bias: bool | None) -> Non
     """
     if value is None:
         return
-    if type(value) is not int or value < 2:
-        raise OptionError(f"chrono must be an int of at least 2 (time steps), got {value!r}")
+    check_value(value, Steps, "chrono")
     if not use_bias:
         raise OptionError("chrono sets biases, so it contradicts use_bias=False")
     if forget_bias:

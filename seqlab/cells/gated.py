@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, map_state, next_state, state_fields
-from seqlab.cells.chrono import check_chrono, reset_chrono
+from seqlab.cells.chrono import Steps, check_chrono, reset_chrono
 from seqlab.cells.declaration import check_declaration, gate_tuple
 from seqlab.cells.noise import Noise, draw_noise
 from seqlab.cells.products import input_product, recurrent_product
@@ -115,7 +115,7 @@ class GatedCell(Cell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         *,
         activation: Any = "tanh",
         recurrent_activation: Any = "sigmoid",
@@ -137,8 +137,8 @@ class GatedCell(Cell):
         layer_norm: bool = False,
         zoneout: float | Mapping[str, float] = 0.0,
         weight_dropout: Fraction = 0.0,
-        chrono: int | None = None,
-        proj_size: int | None = None,
+        chrono: Steps | None = None,
+        proj_size: Count | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size)
         self.activation = resolve_activation("activation", activation)

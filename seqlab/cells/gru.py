@@ -9,7 +9,7 @@ from torch import Tensor
 from seqlab.cells.base import HiddenState, VendorKernel
 from seqlab.cells.fusable import vendor_kernel
 from seqlab.cells.gated import GatedCell
-from seqlab.schema import check_value
+from seqlab.schema import Count, check_value
 
 
 class GRUCell(GatedCell):
@@ -43,7 +43,7 @@ class GRUCell(GatedCell):
     State = HiddenState
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, reset_after: bool = True, **options: Any
+        self, input_size: int, hidden_size: Count, *, reset_after: bool = True, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.reset_after = check_value(reset_after, bool, "reset_after")

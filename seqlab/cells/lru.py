@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.errors import OptionError
+from seqlab.schema import Count, Fraction, Positive, check_value
 
 
 class LRUCell(LinearRecurrentCell):
@@ -44,11 +45,11 @@ class LRUCell(LinearRecurrentCell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         *,
-        min_radius: float = 0.4,
-        max_radius: float = 0.99,
-        max_phase: float = 2 * math.pi,
+        min_radius: Fraction = 0.4,
+        max_radius: Fraction = 0.99,
+        max_phase: Positive = 2 * math.pi,
     ) -> None:
         super().__init__(input_size, hidden_size)
         if not 0 <= min_radius < max_radius < 1:
@@ -56,9 +57,8 @@ class LRUCell(LinearRecurrentCell):
                 f"min_radius and max_radius must be 0 <= min < max < 1, got {min_radius!r} and "
                 f"{max_radius!r}"
             )
-        if not max_phase > 0:
-            raise OptionError(f"max_phase must be positive, got {max_phase!r}")
-        self.radii, self.max_phase = (min_radius, max_radius), max_phase
+        self.max_phase = check_value(max_phase, Positive, "max_phase")
+        self.radii = (min_radius, max_radius)
 
     def make_parameters(self) -> None:
         """The numbers lambda, and the matrices B, C and D."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.fusable import vendor_kernel
 from seqlab.cells.gated import GatedCell
-from seqlab.schema import check_value
+from seqlab.schema import Count, check_value
 
 
 class LSTMState(NamedTuple):
@@ -66,7 +66,7 @@ class LSTMCell(GatedCell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         *,
         peepholes: bool = False,
         coupled: bool = False,

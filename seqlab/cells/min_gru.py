@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.schema import check_value
+from seqlab.schema import Count, check_value
 
 
 class MinGRUCell(GatedLinearCell):
@@ -37,7 +37,7 @@ class MinGRUCell(GatedLinearCell):
     gates = ("update", "candidate")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, positive: bool = False, **options: Any
+        self, input_size: int, hidden_size: Count, *, positive: bool = False, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.positive = check_value(positive, bool, "positive")

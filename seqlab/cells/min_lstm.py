@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.schema import check_value
+from seqlab.schema import Count, check_value
 
 
 class MinLSTMCell(GatedLinearCell):
@@ -38,7 +38,7 @@ class MinLSTMCell(GatedLinearCell):
     gates = ("forget", "input", "candidate")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, positive: bool = False, **options: Any
+        self, input_size: int, hidden_size: Count, *, positive: bool = False, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.positive = check_value(positive, bool, "positive")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.linear import GatedLinearCell
 from seqlab.errors import OptionError
+from seqlab.schema import Count, Part, Positive, check_value
 
 
 class RGLRUCell(GatedLinearCell):
@@ -44,22 +45,21 @@ class RGLRUCell(GatedLinearCell):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: Count,
         *,
-        c: float = 8.0,
-        min_radius: float = 0.9,
-        max_radius: float = 0.999,
+        c: Positive = 8.0,
+        min_radius: Part = 0.9,
+        max_radius: Part = 0.999,
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        if not c > 0:
-            raise OptionError(f"c must be positive, got {c!r}")
         if not 0 < min_radius < max_radius < 1:
             raise OptionError(
                 f"min_radius and max_radius must be 0 < min < max < 1, got {min_radius!r} and "
                 f"{max_radius!r}"
             )
-        self.c, self.radii = c, (min_radius, max_radius)
+        self.c = check_value(c, Positive, "c")
+        self.radii = (min_radius, max_radius)
 
     def make_parameters(self) -> None:
         """As in the base class, the decay, and an input matrix where the widths differ."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.linear import GatedLinearCell
 from seqlab.options.resolve import resolve_activation
+from seqlab.schema import Count
 
 
 class SRUCell(GatedLinearCell):
@@ -41,7 +42,7 @@ class SRUCell(GatedLinearCell):
     gates = ("candidate", "forget", "reset")
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, activation: Any = "tanh", **options: Any
+        self, input_size: int, hidden_size: Count, *, activation: Any = "tanh", **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.activation = resolve_activation("activation", activation)

@@ -13,7 +13,7 @@ from typing import Any
 from seqlab import plugins, registry
 from seqlab.construct import split_spec, unknown_option
 from seqlab.data.batching import GivenData
-from seqlab.errors import DataError, SeqlabError, nearest
+from seqlab.errors import ConfigError, DataError, SeqlabError, nearest
 from seqlab.schema import check_fields, check_value
 from seqlab.source_signatures import Option, options_of
 
@@ -88,6 +88,19 @@ def check_data_unread(data: Any) -> None:
         spec.pop("column", None)
         if name in registry.available(kind):
             check_part_unread(kind, {"name": name, **spec}, where, first)
+
+
+def check_end(trainer: Mapping[str, Any]) -> None:
+    """Refuse a run without an end.
+
+    Raises:
+        ConfigError: neither epochs nor steps nor seconds are limited.
+    """
+    limits = (trainer["max_epochs"], trainer["max_seconds"])
+    if limits == (None, None) and trainer["max_steps"] < 0:
+        raise ConfigError(
+            "trainer: give one of max_epochs, max_steps or max_seconds, or training has no end"
+        )
 
 
 def check_files(paths: Any, key: str) -> None:

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab import registry
 from seqlab.config.before_import import (
     check_data_unread,
+    check_end,
     check_options_unread,
     check_part_unread,
     parts_of,
@@ -61,6 +62,8 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     _require_choices(plain, verb)
     _require_values(plain, "")
     spec = check_fields(plain, _SPECS[verb], "")
+    if verb == "train":
+        check_end(spec["trainer"])
     if "data" in spec:
         check_data_unread(spec["data"])
     for kind, part, where in parts_of(spec):

@@ -9,9 +9,23 @@ against these dataclasses and returns plain dicts. Parts (``source``, ``encoder.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from seqlab.schema import Count, Fraction, NonNegative, Positive, Range, Rule, Share, Whole
 
 Part = dict[str, Any]
+#: Optimiser steps of a run.
+Steps = Annotated[
+    int, Rule(lambda steps: steps == -1 or steps > 0, "an int of at least 1, or -1 for no limit")
+]
+#: How many devices.
+Devices = Annotated[
+    int, Rule(lambda count: count == -1 or count > 0, "an int of at least 1, or -1 for all")
+]
+#: Which devices.
+Indices = Annotated[list[Whole], Rule(bool, "a list of device numbers")]
+#: Batches of an epoch, or the part of them that is meant.
+SomeBatches = Count | Annotated[float, Range(above=0, most=1)]
 
 
 @dataclass(frozen=True)
@@ -37,7 +51,7 @@ class TrainerSpec:
         log_every_n_steps: how often a training step is written to the logs.
         val_check_interval: validate every so many batches (int) or parts of an epoch (number).
         check_val_every_n_epoch: validate at the end of every so many epochs.
-        num_sanity_val_steps: validation batches to try before training.
+        num_sanity_val_steps: validation batches to try before training; -1: all.
         enable_progress_bar: show progress.
         limit_train_batches: use so many batches (int) or that share (number) of each epoch.
         limit_val_batches: the same for validation.
@@ -47,30 +61,30 @@ class TrainerSpec:
     """
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: int | list[int] | Literal["auto"] = 1
+    devices: Devices | Indices | Literal["auto"] = 1
     strategy: str = "auto"
-    num_nodes: int = 1
+    num_nodes: Count = 1
     precision: Literal[
         "32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", 16, 32, 64
     ] = "32-true"
-    max_epochs: int | Literal["auto"] | None = "auto"
-    max_steps: int = -1
-    max_seconds: float | None = None
-    gradient_clip_val: float | None = 1.0
+    max_epochs: Count | Literal["auto"] | None = "auto"
+    max_steps: Steps = -1
+    max_seconds: Positive | None = None
+    gradient_clip_val: NonNegative | None = 1.0
     gradient_clip_algorithm: Literal["norm", "value"] = "norm"
-    accumulate_grad_batches: int = 1
+    accumulate_grad_batches: Count = 1
     deterministic: bool | Literal["warn"] = True
     benchmark: bool = False
-    num_threads: int | None = None
-    log_every_n_steps: int = 50
-    val_check_interval: int | float | None = None
-    check_val_every_n_epoch: int = 1
-    num_sanity_val_steps: int = 0
+    num_threads: Count | None = None
+    log_every_n_steps: Count = 50
+    val_check_interval: SomeBatches | None = None
+    check_val_every_n_epoch: Count = 1
+    num_sanity_val_steps: Annotated[int, Range(least=-1)] = 0
     enable_progress_bar: bool = True
-    limit_train_batches: int | float | None = None
-    limit_val_batches: int | float | None = None
-    limit_test_batches: int | float | None = None
-    overfit_batches: int = 0
+    limit_train_batches: SomeBatches | None = None
+    limit_val_batches: Whole | Share | None = None
+    limit_test_batches: Whole | Share | None = None
+    overfit_batches: Whole = 0
     detect_anomaly: bool = False
 
 
@@ -84,29 +98,29 @@ class CheckpointSpec:
 
     monitor: str | None = None
     mode: Literal["min", "max"] | None = None
-    every_n_steps: int | None = None
+    every_n_steps: Count | None = None
 
 
 @dataclass(frozen=True)
 class ProgressSpec:
     """The progress bar's refresh, in batches."""
 
-    refresh_rate: int = 10
+    refresh_rate: Count = 10
 
 
 @dataclass(frozen=True)
 class FeatureEmbeddingSpec:
     """The width of one feature's embedding."""
 
-    size: int
+    size: Count
 
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
     """Embeddings of ``ids`` features: width, dropout, and single features' own widths by name."""
 
-    size: int = 64
-    dropout: float = 0.0
+    size: Count = 64
+    dropout: Fraction = 0.0
     features: dict[str, FeatureEmbeddingSpec] = field(default_factory=dict)
 
 
@@ -114,7 +128,7 @@ class EmbeddingSpec:
 class InputLayerSpec:
     """A dense layer between the features and the recurrent layer."""
 
-    size: int
+    size: Count
     activation: str = "linear"
 
 
@@ -126,7 +140,7 @@ class EncoderSpec:
     wrappers: list[Part | str] = field(default_factory=list)
     embedding: EmbeddingSpec = field(default_factory=EmbeddingSpec)
     input_layer: InputLayerSpec | None = None
-    dropout: float = 0.0
+    dropout: Fraction = 0.0
     engine: str = "auto"
 
 
@@ -157,12 +171,12 @@ class RunSpec:
     head: Part | str
     optimizer: Part | str
     scheduler: Part | str
-    seed: int = 0
+    seed: Whole = 0
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
     callbacks: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     resume: bool | str | None = None
-    samples: int = 5
+    samples: Whole = 5
 
 
 @dataclass(frozen=True)
@@ -185,10 +199,10 @@ class EvaluateSpec:
     source: Part | str | None = None
     split: str = "test"
     output: str | None = None
-    batch_size: int | None = None
-    limit: int | None = None
+    batch_size: Count | None = None
+    limit: Count | None = None
     device: str = "auto"
-    num_threads: int | None = None
+    num_threads: Count | None = None
     search: Part | None = None
 
 
@@ -214,7 +228,7 @@ class PredictSpec:
     output: str = "-"
     format: str | Part | None = None
     column: str | None = None
-    batch_size: int = 64
+    batch_size: Count = 64
     device: str = "auto"
-    num_threads: int | None = None
+    num_threads: Count | None = None
     search: Part | None = None

@@ -134,7 +134,7 @@ class AdditiveAttention(Attention):
         size: the width of ``v``; the query's when None.
     """
 
-    def __init__(self, query_size: int, memory_size: int, *, size: int | None = None) -> None:
+    def __init__(self, query_size: int, memory_size: int, *, size: Count | None = None) -> None:
         super().__init__(query_size, memory_size)
         size = query_size if size is None else check_value(size, Count, "size")
         self.query = nn.Linear(query_size, size)

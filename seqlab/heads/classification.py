@@ -20,7 +20,7 @@ from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy, ExactMatch, MacroF1
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
-from seqlab.schema import Fraction, Share, check_value
+from seqlab.schema import Count, Fraction, Share, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -68,11 +68,11 @@ class ClassificationHead(Head):
         *,
         pooling: Any = ("last", "max"),
         dropout: Fraction = 0.0,
-        hidden_size: int | None = None,
+        hidden_size: Count | None = None,
         activation: Any = "relu",
         class_weights: ClassWeights = None,
         label_smoothing: Fraction = 0.0,
-        threshold: float = 0.5,
+        threshold: Share = 0.5,
         metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)

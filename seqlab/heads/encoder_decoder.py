@@ -21,7 +21,7 @@ from seqlab.heads.precision import at_least_float32
 from seqlab.heads.search import Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.layers.base import Layer
-from seqlab.schema import Fraction, check_value
+from seqlab.schema import Count, Fraction, Positive, Share, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
 
 
@@ -82,18 +82,18 @@ class EncoderDecoderHead(Head):
         *,
         decoder: Mapping[str, Any] | None = None,
         attention: Any = "general",
-        embedding_size: int = 64,
+        embedding_size: Count = 64,
         dropout: Fraction = 0.0,
         input_feeding: bool = False,
         bridge: bool = True,
         tied_embedding: bool = False,
         label_smoothing: Fraction = 0.0,
-        teacher_forcing: float = 1.0,
+        teacher_forcing: Share = 1.0,
         schedule: Mapping[str, Any] | None = None,
         search: Any = "greedy",
         validation_search: Any = "greedy",
-        max_length: int | None = None,
-        max_ratio: float | None = None,
+        max_length: Count | None = None,
+        max_ratio: Positive | None = None,
         token_name: str = "token",  # noqa: S107 - a word for the metrics
         sequence_name: str = "sequence",
         metrics: Sequence[Any] = (),
@@ -222,8 +222,8 @@ class EncoderDecoderHead(Head):
         memory: Memory,
         state: DecoderState,
         *,
-        max_length: int | None = None,
-        max_ratio: float | None = None,
+        max_length: Count | None = None,
+        max_ratio: Positive | None = None,
     ) -> _Found:
         def step(tokens_BK: Tensor, state: State) -> tuple[Tensor, State]:
             scores, state = self.decoder.step(tokens_BK, memory, state)

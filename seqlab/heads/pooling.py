@@ -17,7 +17,7 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.heads.masking import clean_output, masked_softmax
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, Fraction, check_value
 from seqlab.types import Encoded, EncoderInfo
 
 
@@ -144,7 +144,7 @@ class AttentionPooling(Pooling):
     """
 
     def __init__(
-        self, encoder: EncoderInfo, *, size: int | None = None, dropout: float = 0.0
+        self, encoder: EncoderInfo, *, size: Count | None = None, dropout: Fraction = 0.0
     ) -> None:
         super().__init__(encoder)
         size = encoder.output_size if size is None else check_value(size, Count, "size")

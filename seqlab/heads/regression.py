@@ -17,7 +17,7 @@ from seqlab.heads.metrics.numbers import MAE, R2, RMSE
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.regression_losses import AbsoluteLoss, HuberLoss, RegressionLoss, SquaredLoss
-from seqlab.schema import Positive, check_value
+from seqlab.schema import Count, Fraction, Positive, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 LossName = Literal["squared", "absolute", "huber"]
@@ -66,11 +66,11 @@ class RegressionHead(Head):
         target: TargetInfo,
         *,
         pooling: Any = ("last", "max"),
-        dropout: float = 0.0,
-        hidden_size: int | None = None,
+        dropout: Fraction = 0.0,
+        hidden_size: Count | None = None,
         activation: Any = "relu",
         loss: LossName = "squared",
-        delta: float | None = None,
+        delta: Positive | None = None,
         metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)

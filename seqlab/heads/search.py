@@ -112,7 +112,7 @@ class SampleSearch(Search):
         top_k: only among the k most probable tokens; None for all.
     """
 
-    def __init__(self, *, temperature: float = 1.0, top_k: int | None = None) -> None:
+    def __init__(self, *, temperature: Positive = 1.0, top_k: Count | None = None) -> None:
         self.temperature = check_value(temperature, Positive, "temperature")
         self.top_k = check_value(top_k, Count | None, "top_k")
 
@@ -156,7 +156,7 @@ class BeamSearch(Search):
         length_penalty: 0 for none; larger prefers longer answers.
     """
 
-    def __init__(self, *, width: int = 4, length_penalty: float = 0.0) -> None:
+    def __init__(self, *, width: Count = 4, length_penalty: NonNegative = 0.0) -> None:
         self.width = check_value(width, Count, "width")
         self.length_penalty = check_value(length_penalty, NonNegative, "length_penalty")
 

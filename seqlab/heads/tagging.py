@@ -21,7 +21,7 @@ from seqlab.heads.metrics import Outcome, SpanF1
 from seqlab.heads.metrics.classes import Accuracy
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
-from seqlab.schema import Fraction, check_value
+from seqlab.schema import Count, Fraction, check_value
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -70,7 +70,7 @@ class TaggingHead(Head):
         crf: bool = False,
         scheme: str | None = None,
         dropout: Fraction = 0.0,
-        hidden_size: int | None = None,
+        hidden_size: Count | None = None,
         activation: Any = "relu",
         class_weights: ClassWeights = None,
         label_smoothing: Fraction = 0.0,

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from seqlab.heads.base import Head
-from seqlab.schema import Whole
+from seqlab.schema import NonNegative, Whole
 from seqlab.training.callbacks import Callback
 from seqlab.training.monitor import monitor_of
 
@@ -32,7 +32,7 @@ class EarlyStopping(Callback, pl.callbacks.EarlyStopping):
         self,
         *,
         patience: Whole = 5,
-        min_delta: float = 0.0,
+        min_delta: NonNegative = 0.0,
         monitor: str | None = None,
         mode: Literal["min", "max"] | None = None,
     ) -> None:

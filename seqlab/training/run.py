@@ -39,7 +39,7 @@ from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
 from seqlab.training.trainer import (
-    check_length,
+    check_strategy,
     make_callbacks,
     make_trainer,
     run_length,
@@ -77,8 +77,8 @@ def train(
         SeqlabError: bad input, in one line; found before training where it can be.
     """
     options = spec["trainer"]
-    check_length(options)
     check_device(options)
+    check_strategy(options.get("strategy", "auto"))
     with (
         quiet(),
         progress.muted(not options.get("enable_progress_bar", True)),

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.strategies import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
 
 from seqlab import progress
 from seqlab.console import is_primary
-from seqlab.errors import ConfigError, DataError
+from seqlab.errors import ConfigError, DataError, did_you_mean, one_line
 from seqlab.heads.base import Head
 from seqlab.training.callbacks import build_callbacks
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
@@ -55,27 +56,6 @@ _OWN: dict[str, Any] = {
     "limit_test_batches": 1.0,
     "detect_anomaly": False,
 }
-
-
-def check_length(trainer: Mapping[str, Any]) -> None:
-    """Refuse a run without an end.
-
-    Raises:
-        ConfigError: none of ``max_epochs``, ``max_steps``, ``max_seconds`` is given, or one of
-            them is 0.
-    """
-    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    if epochs == "auto":
-        epochs = _EPOCHS
-    for name, value, none in (("max_epochs", epochs, "null"), ("max_steps", steps, "-1")):
-        if value is not None and (value == 0 or value < -1):
-            raise ConfigError(
-                f"trainer.{name}: expected at least 1, or {none} for no such limit, got {value}"
-            )
-    if epochs in (None, -1) and steps < 0 and trainer.get("max_seconds") is None:
-        raise ConfigError(
-            "trainer: give one of max_epochs, max_steps or max_seconds, or training has no end"
-        )
 
 
 def make_callbacks(
@@ -121,7 +101,7 @@ def make_trainer(
     options = spec["trainer"]
     own = {key: options.get(key) for key in _OWN}
     own = {key: _OWN[key] if value is None else value for key, value in own.items()}
-    trainer = pl.Trainer(
+    trainer = _trainer(
         **own,
         strategy=make_strategy(options.get("strategy", "auto")),
         max_epochs=-1,
@@ -139,8 +119,29 @@ def make_trainer(
     return trainer
 
 
+def _trainer(**options: Any) -> pl.Trainer:
+    """Lightning's Trainer; options that do not go together are a mistake in the config."""
+    try:
+        return pl.Trainer(**options)
+    except (ImportError, TypeError, ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"trainer: {one_line(error)}") from error
+
+
 def _unchanged(batch: Any) -> Any:
     return batch
+
+
+def check_strategy(name: str) -> None:
+    """Refuse a strategy that Lightning does not know.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    known = ["auto", *StrategyRegistry.available_strategies()]
+    if name not in known:
+        raise ConfigError(
+            f"trainer.strategy: unknown strategy '{name}': {did_you_mean(name, known)}"
+        )
 
 
 def make_strategy(name: str) -> Any:

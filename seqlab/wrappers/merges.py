@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
+from seqlab.schema import Count, check_value
 
 
 class Merge(nn.Module, ABC):
@@ -157,15 +158,13 @@ class Attention(Merge):
         self,
         forward_size: int,
         backward_size: int,
-        size: int | None = None,
-        attention_size: int | None = None,
+        size: Count | None = None,
+        attention_size: Count | None = None,
     ) -> None:
         super().__init__(forward_size, backward_size)
-        for name, value in (("size", size), ("attention_size", attention_size)):
-            if value is not None and (type(value) is not int or value < 1):
-                raise OptionError(f"{name} must be an int of at least 1, got {value!r}")
+        size = check_value(size, Count | None, "size")
         self._size = forward_size if size is None else size
-        hidden = self._size if attention_size is None else attention_size
+        hidden = check_value(attention_size, Count | None, "attention_size") or self._size
         self.keys = nn.ModuleList([nn.Linear(n, hidden) for n in (forward_size, backward_size)])
         self.score = nn.Linear(hidden, 1, bias=False)
         projects = size is not None or forward_size != backward_size

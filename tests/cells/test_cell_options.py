@@ -36,7 +36,7 @@ def test_chrono_biases(name):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("lstm", {"chrono": 1}, "chrono must be an int of at least 2"),
+        ("lstm", {"chrono": 1}, "chrono: expected an int of at least 2"),
         ("lstm", {"chrono": 9.0}, "chrono: expected an int"),
         ("lstm", {"chrono": 9, "use_bias": False}, "chrono .* contradicts use_bias=False"),
         ("lstm", {"chrono": 9, "unit_forget_bias": True}, "contradicts unit_forget_bias=True"),

@@ -25,8 +25,22 @@ EXACT = [
         ["trainer.max_epoch=3"],
         f"trainer.max_epoch: unknown key, did you mean 'max_epochs'? {TRAINER}",
     ),
-    (["trainer.max_epochs=a"], "trainer.max_epochs: expected an int or null, got 'a'"),
-    (["cell.hidden_size=abc"], "encoder.cell.hidden_size: expected an int, got 'abc'"),
+    (
+        ["trainer.max_epochs=a"],
+        "trainer.max_epochs: expected an int of at least 1 or 'auto' or null, got 'a'",
+    ),
+    (
+        ["trainer.max_steps=-2"],
+        "trainer.max_steps: expected an int of at least 1, or -1 for no limit, got -2",
+    ),
+    (
+        ["trainer.max_epochs=null"],
+        "trainer: give one of max_epochs, max_steps or max_seconds, or training has no end",
+    ),
+    (
+        ["cell.hidden_size=abc"],
+        "encoder.cell.hidden_size: expected an int of at least 1, got 'abc'",
+    ),
     (["cell.use_bias=3"], "encoder.cell.use_bias: expected true or false, got 3"),
     (["~cell.hidden_size"], "encoder.cell: cell 'lstm' needs hidden_size"),
     (["encoder.cell=3"], "encoder.cell: expected a mapping or a string, got 3"),
@@ -177,7 +191,10 @@ EXACT = [
             "trainer.strategy=auto"
         ),
     ),
-    (["-m", "cell.hidden_size=3,wide"], "encoder.cell.hidden_size: expected an int, got 'wide'"),
+    (
+        ["-m", "cell.hidden_size=3,wide"],
+        "encoder.cell.hidden_size: expected an int of at least 1, got 'wide'",
+    ),
     (["hydra.runn.dir=x"], None),
     (["optimizer@foo=adam"], None),
     (["data.features=3"], None),

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
+import types
+import typing
+
 import pytest
 import seqlab
 from omegaconf import OmegaConf
 from seqlab import registry
+from seqlab.config import spec as specs
+from seqlab.config.before_import import check_end
 from seqlab.config.resolve import check_part, resolve
+from seqlab.config.spec import EmbeddingSpec, TrainerSpec
 from seqlab.errors import ConfigError, OptionError, UnknownNameError
+from seqlab.schema import check_fields
 
 
 class Base:
@@ -98,7 +106,7 @@ def test_interpolations_are_resolved_and_hydras_node_is_left_out():
         ({"bundle": "${nope}"}, "bundle: Interpolation key 'nope' not found"),
         ({"bundle": 3}, "bundle: expected a string, got 3"),
         ({"bundle": None}, "bundle: no value was given; give the folder as bundle=DIR"),
-        ({"bundle": "b", "limit": "x"}, "limit: expected an int or null, got 'x'"),
+        ({"bundle": "b", "limit": "x"}, "limit: expected an int of at least 1 or null, got 'x'"),
         (
             {"bundle": "b", "bach_size": 3},
             (
@@ -119,3 +127,75 @@ def test_a_plain_mapping_resolves_as_a_composed_config_does():
     spec = resolve(plain, "predict")
     assert spec == resolve(OmegaConf.create(plain), "predict")
     assert (spec["output"], spec["batch_size"]) == ("-", 64)
+
+
+SPECS = [
+    part
+    for part in vars(specs).values()
+    if dataclasses.is_dataclass(part) and part.__module__ == specs.__name__
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
+def test_every_number_of_the_config_has_bounds(spec):
+    hints = typing.get_type_hints(spec, include_extras=True)
+    for name, hint in hints.items():
+        union = typing.get_origin(hint) in {typing.Union, types.UnionType}
+        choices = typing.get_args(hint) if union else ()
+        assert not {int, float} & {hint, *choices}, f"{name}: give it bounds"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("max_epochs", value) for value in (0, -1, 1.5, True)],
+        *[("max_steps", value) for value in (0, -2, 1.5)],
+        *[("max_seconds", value) for value in (0, -1.0, float("nan"), float("inf"))],
+        *[("gradient_clip_val", value) for value in (-0.1, float("nan"))],
+        *[("accumulate_grad_batches", value) for value in (0, -1)],
+        *[("log_every_n_steps", value) for value in (0, -5, None)],
+        *[("val_check_interval", value) for value in (0, -1, 0.0, 1.5)],
+        *[("check_val_every_n_epoch", value) for value in (0, None)],
+        *[("num_sanity_val_steps", value) for value in (-2, 0.5)],
+        *[("limit_train_batches", value) for value in (0, 0.0, 1.1, -1)],
+        *[("limit_val_batches", value) for value in (-1, -0.1, 1.1)],
+        *[("limit_test_batches", value) for value in (-1, 2.0)],
+        *[("overfit_batches", value) for value in (-1, 0.5)],
+        *[("num_threads", value) for value in (0, -1)],
+        *[("num_nodes", value) for value in (0, -1)],
+        *[("devices", value) for value in (0, -2, [], [-1], [0.5], "two")],
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_with_its_key(key, value):
+    with pytest.raises(OptionError, match=rf"^trainer\.{key}(\[0\])?: expected .*, got "):
+        check_fields({key: value}, TrainerSpec, "trainer")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_epochs": 1, "max_steps": -1, "max_seconds": 0.5, "gradient_clip_val": 0},
+        {"val_check_interval": 7, "limit_train_batches": 1.0, "limit_val_batches": 0},
+        {"val_check_interval": 0.25, "limit_test_batches": 0.5, "num_sanity_val_steps": -1},
+        {"devices": -1, "overfit_batches": 4},
+        {"devices": [0, 1]},
+        {"devices": "auto"},
+    ],
+)
+def test_numbers_within_bounds_stay_as_they_are(given):
+    checked = check_fields(given, TrainerSpec, "trainer")
+    assert {key: checked[key] for key in given} == given
+
+
+def test_sizes_of_embeddings_have_bounds():
+    for given in ({"size": 0}, {"dropout": 1.0}, {"features": {"text": {"size": 0}}}):
+        with pytest.raises(OptionError, match=r"^embedding\.\S+: expected .*, got "):
+            check_fields(given, EmbeddingSpec, "embedding")
+
+
+def test_a_run_without_an_end_is_refused():
+    endless = check_fields({"max_epochs": None}, TrainerSpec, "trainer")
+    with pytest.raises(ConfigError, match="training has no end"):
+        check_end(endless)
+    check_end({**endless, "max_steps": 3})
+    check_end({**endless, "max_seconds": 1.0})

@@ -50,7 +50,11 @@ def test_attention_weighs_the_directions_by_their_scores():
     ("spec", "sizes", "message"),
     [
         ("gate", (4, 5), "merge gate needs both directions of one width, got 4 and 5"),
-        ({"name": "attention", "size": 0}, (4, 4), "size must be an int of at least 1, got 0"),
+        (
+            {"name": "attention", "size": 0},
+            (4, 4),
+            "size: expected an int of at least 1 or null, got 0",
+        ),
         ({"name": "attention", "width": 3}, (4, 4), "has no option 'width'"),
     ],
 )
