@@ -151,6 +151,8 @@ def make(tmp_path, content, name="a.csv"):
 
 BAD = [
     (b"x,y\n1,2\n3\n", "a.csv", {}, "line 3: 1 cell, but the header has 2 columns (x, y)"),
+    (b"x;y\n1,5;2\n", "a.csv", {}, 'source.format={name: csv, delimiter: ";"} reads it'),
+    (b"x\ty\n1,5\t2\n", "a.csv", {}, "source.format=tsv reads it"),
     (
         b"x,y\n1,2\n",
         "a.csv",

@@ -159,6 +159,8 @@ class CSVFormat(Format):
             return ""
         if names.count(column) > 1:
             return "; the header has it twice"
+        if advice := _other_delimiter(names):
+            return advice
         return "" if nearest(column, names) else _HEADER_ADVICE
 
 
@@ -245,8 +247,17 @@ def _stripped(cells: list[str]) -> list[str]:
 def _wrong_count(where: str, cells: Sequence[str], names: Sequence[str]) -> DataError:
     return DataError(
         f"{where}: {_count(len(cells), 'cell')}, but the header has "
-        f"{_count(len(names), 'column')} ({listed(names)})"
+        f"{_count(len(names), 'column')} ({listed(names)}){_other_delimiter(names)}"
     )
+
+
+def _other_delimiter(names: Sequence[str]) -> str:
+    """Advice for a header that is one cell, because its cells end with another character."""
+    ways = {";": '{name: csv, delimiter: ";"}', "|": '{name: csv, delimiter: "|"}', "\t": "tsv"}
+    for mark, way in ways.items():
+        if len(names) == 1 and mark in names[0]:
+            return f"; if its cells end with {mark!r}, source.format={way} reads it"
+    return ""
 
 
 def _count(number: int, noun: str) -> str:
