@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,6 +14,9 @@ from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import OptionError, ShapeError
 from seqlab.schema import Count, check_value
 from seqlab.types import State as StateTree
+
+#: The attribute that counts how often others were set.
+COUNT = "_times_set"
 
 
 class HiddenState(NamedTuple):
@@ -69,6 +72,12 @@ class Cell(nn.Module, metaclass=CellType):
         self.input_size = check_value(input_size, Count, "input_size")
         self.hidden_size = check_value(hidden_size, Count, "hidden_size")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute and count it, so that plans made before are known to be old."""
+        super().__setattr__(name, value)
+        if name != "training":
+            vars(self)[COUNT] = vars(self).get(COUNT, 0) + 1
+
     def setup(self) -> None:
         """Make the parameters, then draw them; called once, after the last ``__init__``."""
         self.make_parameters()
@@ -96,7 +105,7 @@ class Cell(nn.Module, metaclass=CellType):
         dtype: torch.dtype | None = None,
     ) -> StateTree:
         """Zeros ``[B, width]`` for every field of ``State``, where the parameters live."""
-        like = next(self.parameters(), None)
+        like = first_parameter(self)
         if like is not None:
             device = device if device is not None else like.device
             dtype = dtype if dtype is not None else like.dtype
@@ -145,11 +154,29 @@ class Cell(nn.Module, metaclass=CellType):
 
     def regularization_loss(self) -> Tensor:
         """The penalties that the cell's regularizers ask for: a scalar, zero without any."""
-        like = next(self.parameters(), None)
+        like = first_parameter(self)
         return torch.zeros(()) if like is None else like.new_zeros(())
 
     def apply_constraints(self) -> None:
         """Project the parameters onto what the cell's constraints allow, in place."""
+
+
+def settings_key(cell: Cell) -> Hashable:
+    """The same, for one cell, as long as no attribute is set on it; parameters may change."""
+    return vars(cell)[COUNT], cell.training
+
+
+def first_parameter(cell: Cell) -> Tensor | None:
+    """One of the cell's parameters, for its type and device; None where there is none."""
+    # far quicker than ``parameters()``, and asked for in every call
+    own = next(iter(cell._parameters.values()), None)  # noqa: SLF001  # a cell's
+    return next(cell.parameters(), None) if own is None else own
+
+
+def read_parameters(cell: Cell, names: Iterable[str]) -> list[Any]:
+    """Parameters and other attributes by name, quicker than one by one."""
+    own = cell._parameters  # noqa: SLF001  # a cell's
+    return [own[name] if name in own else getattr(cell, name) for name in names]
 
 
 def state_fields(state_type: type) -> tuple[str, ...]:

@@ -29,20 +29,27 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
         replaced = getattr(cell, option) is not _activation(wanted)
         if replaced or getattr(cell, f"{option}_spec") != wanted:
             return VendorKernel(None, f"the vendor's kernel has {option}={wanted} only")
-    untied = cell.untied_dropout and cell.dropout > 0 and len(cell.gates) > 1
-    projected = cell.proj_size is not None
-    narrows = cell.projects_state and cell.output_size < cell.hidden_size
-    refused = {
-        "recurrent_dropout": cell.training and cell.recurrent_dropout > 0,
-        "untied_dropout": cell.training and untied,
-        "layer_norm": cell.layer_norm,
-        "zoneout": any(cell.zoneout),
-        "proj_size that does not narrow the state": projected and not narrows,
-    }
-    for option, on in refused.items():
-        if on:
-            return VendorKernel(None, f"the vendor's kernel has no {option}")
+    refused = _refused_option(cell)
+    if refused is not None:
+        return VendorKernel(None, f"the vendor's kernel has no {refused}")
     return VendorKernel(name)
+
+
+def _refused_option(cell: GatedCell) -> str | None:
+    """The first option in use that no kernel has; it is asked for in every step of streaming."""
+    if cell.training:
+        if cell.recurrent_dropout > 0:
+            return "recurrent_dropout"
+        if cell.untied_dropout and cell.dropout > 0 and len(cell.gates) > 1:
+            return "untied_dropout"
+    if cell.layer_norm:
+        return "layer_norm"
+    if any(cell.zoneout):
+        return "zoneout"
+    narrows = cell.proj_size is None or (
+        cell.projects_state and cell.output_size < cell.hidden_size
+    )
+    return None if narrows else "proj_size that does not narrow the state"
 
 
 @functools.cache
@@ -52,13 +59,12 @@ def _activation(name: str) -> Any:
 
 def _overridden(cell: GatedCell) -> str | None:
     """The first of the equations that a class below the one which names the kernel overrides."""
-    for method in _EQUATIONS:
-        if method in vars(cell):
-            return method
+    if not vars(cell).keys().isdisjoint(_EQUATIONS):
+        return next(method for method in _EQUATIONS if method in vars(cell))
     for cls in type(cell).__mro__:
-        for method in _EQUATIONS:
-            if method in vars(cls) and "vendor_kernel" not in vars(cls):
-                return method
         if "vendor_kernel" in vars(cls):
             return None
+        for method in _EQUATIONS:
+            if method in vars(cls):
+                return method
     return None

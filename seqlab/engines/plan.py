@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqlab import registry
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, first_parameter, settings_key
 from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.errors import EngineError
@@ -97,7 +96,7 @@ class Planner:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, tuple[list[Any], Any]] = {}
+        self._kept: dict[Hashable, Any] = {}
         #: Seconds that engines not set up would have saved in the calls so far.
         self._forgone: dict[str, float] = {}
 
@@ -115,12 +114,12 @@ class Planner:
             # sizes may be symbols there, which must not be asked for
             return self._make(name, cell, run)
         key = (name, form_key(cell, run))
-        plan = self.recall(key, (cell,))
+        plan = self.recall(key)
         if plan is None or (
             not plan.engine.differentiable and plan.engine.refusal_of_gradients(cell, run.x)
         ):
             plan = self._make(name, cell, run)
-            self.keep(key, (cell,), plan)
+            self.keep(key, plan)
         found: Plan = plan
         return found
 
@@ -131,36 +130,31 @@ class Planner:
 
         ``check`` is called with an input whose form or type is new.
         """
-        like = next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
+        like = first_parameter(cell)
         exporting = torch.compiler.is_exporting()
         key = None if exporting else (
-            name, x_BD.shape, x_BD.dtype, x_BD.device, None if like is None else like.dtype,
-            cell.training, torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
+            name, cell, settings_key(cell), x_BD.shape, x_BD.dtype, x_BD.device,
+            None if like is None else like.dtype,
+            torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
         )  # fmt: skip
-        found: Engine | None = None if exporting else self.recall(key, (cell,))
+        found: Engine | None = None if exporting else self.recall(key)
         if found is None:
             check(x_BD)
             run = Sequence(x_BD.unsqueeze(1), state)
             found = self._make(name, cell, run, ready=True).engine
             if not exporting:
-                self.keep(key, (cell,), found)
+                self.keep(key, found)
         return found
 
-    def recall(self, key: Hashable, cells: tuple[Cell, ...]) -> Any:
-        """What was kept under a key, if nothing was set on the cells since; else None."""
-        known = self._kept.get(key)
-        if known is None:
-            return None
-        before, kept = known
-        now = _attributes(cells)
-        same = len(before) == len(now) and all(map(operator.is_, before, now))
-        return kept if same else None
+    def recall(self, key: Hashable) -> Any:
+        """What was kept under a key, else None."""
+        return self._kept.get(key)
 
-    def keep(self, key: Hashable, cells: tuple[Cell, ...], value: Any) -> None:
+    def keep(self, key: Hashable, value: Any) -> None:
         """Keep an answer for ``recall``."""
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        self._kept[key] = _attributes(cells), value
+        self._kept[key] = value
 
     def forget(self) -> None:
         """Choose anew from now on."""
@@ -257,21 +251,15 @@ class Planner:
 
 
 def form_key(cell: Cell, run: Sequence) -> Hashable:
-    """All that a plan depends on beside what is set on the cell."""
-    x, like = run.x, next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
+    """All that a plan depends on."""
+    x, like = run.x, first_parameter(cell)
     return (
+        cell, settings_key(cell),
         x.shape, x.dtype, x.device, None if like is None else (like.dtype, like.device),
-        run.mask is None, run.noise is None, cell.training, torch.is_grad_enabled(),
+        run.mask is None, run.noise is None, torch.is_grad_enabled(),
         _expected.get(), under_transform(),
         registry.changes("engine"),
     )  # fmt: skip
-
-
-def _attributes(cells: tuple[Cell, ...]) -> list[Any]:
-    """What is set on the cells, to be compared by identity."""
-    if len(cells) == 1:
-        return list(vars(cells[0]).values())
-    return [value for cell in cells for value in vars(cell).values()]
 
 
 def calls_priced() -> int:

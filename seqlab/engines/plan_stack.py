@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, first_parameter, settings_key
 from seqlab.engines.base import Engine, Offer, Sequence, Stack
 from seqlab.engines.instances import under_transform, usable_engines
 from seqlab.engines.plan import Plan, Planner, calls_priced, form_key
@@ -35,16 +35,16 @@ class StackPlan(NamedTuple):
 def stack_form(member: Member) -> Hashable | None:
     """Cells of one form may stand in one stack; None for a cell that no engine runs so."""
     cell = member.cell
-    like = next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
-    key = ("form", member.engine, None if like is None else like.dtype)
-    known = member.planner.recall(key, (cell,))
+    like = first_parameter(cell)
+    key = ("form", member.engine, cell, settings_key(cell), None if like is None else like.dtype)
+    known = member.planner.recall(key)
     if known is None:
         usable, _ = usable_engines()
         asked = usable if member.engine == "auto" else {member.engine: usable.get(member.engine)}
         forms = {name: e.stack_form(cell) for name, e in asked.items() if e is not None}
         found = tuple((name, form) for name, form in forms.items() if form is not None)
         known = (found or None,)
-        member.planner.keep(key, (cell,), known)
+        member.planner.keep(key, known)
     form: Hashable | None = known[0]
     return form
 
@@ -60,17 +60,14 @@ def plan_stack(
         at_rest: whether every initial state is known to be zero.
     """
     flat = tuple(member for level in members for member in level)
-    cells = tuple(member.cell for member in flat)
     planner = flat[0].planner
-    names = tuple(member.engine for member in flat)
-    ids = tuple(map(id, cells))
-    modes = tuple(cell.training for cell in cells)
-    key = ("stack", len(members), ids, names, modes, at_rest, run.reverse, form_key(cells[0], run))
-    known = planner.recall(key, cells)
+    asked = tuple((member.engine, member.cell, settings_key(member.cell)) for member in flat)
+    key = ("stack", len(members), asked, at_rest, run.reverse, form_key(flat[0].cell, run))
+    known = planner.recall(key)
     if known is None:
         stack = Stack(tuple(tuple(m.cell for m in level) for level in members), at_rest)
         known = (_cheapest(members, stack, run),)
-        planner.keep(key, cells, known)
+        planner.keep(key, known)
     plan: StackPlan | None = known[0]
     return plan
 

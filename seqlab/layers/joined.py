@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, first_parameter
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines import base as engines
@@ -60,7 +60,7 @@ def side_by_side(
 
 def fits_type(cell: Cell, x: Tensor) -> bool:
     """Whether the input has the type of the matrices that multiply it, or autocast sees to it."""
-    like = next(iter(cell._parameters.values()), None)  # noqa: SLF001  # far quicker
+    like = first_parameter(cell)
     if like is None or like.dtype == x.dtype or not isinstance(cell, _MULTIPLIES):
         return True
     device = x.device.type

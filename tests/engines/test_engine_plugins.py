@@ -135,6 +135,28 @@ def test_a_stack_of_layers_asks_nothing_when_it_is_called_again(monkeypatch):
     layer(x)
 
 
+def test_a_step_of_streaming_asks_nothing_when_it_is_taken_again(monkeypatch):
+    layer, x = seqlab.LSTM(3, 4), torch.randn(2, 3)
+    running = seqlab.stream(layer)
+    running.step(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(Planner, "_make", pytest.fail)
+        running.step(x)
+        layer.load_state_dict(layer.state_dict())
+        running.step(x)
+    asked, make = [], Planner._make
+    monkeypatch.setattr(
+        Planner, "_make", lambda *args, **more: asked.append(args) or make(*args, **more)
+    )
+    layer.eval()
+    running.step(x)
+    layer.cell.activation = torch.sin
+    running.step(x)
+    layer.cell = copy.deepcopy(layer.cell)
+    running.step(x)
+    assert len(asked) == 3
+
+
 def test_setting_up_pays_at_once_or_after_as_many_calls(register):
     class Slow(Cheap):
         """Dear to set up."""

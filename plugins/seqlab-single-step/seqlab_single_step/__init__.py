@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from seqlab import Cell, Engine, GatedCell, Offer, map_state
+from seqlab.cells.base import read_parameters
 from seqlab.engines.base import Sequence
 from seqlab.engines.cost import Cost
 from seqlab.engines.over_time import select
@@ -68,7 +69,7 @@ class SingleStepEngine(Engine):
 
 def _next(cell: GatedCell, x_BD: Tensor, state: State) -> Any:
     name = cast("str", cell.vendor_kernel().name)
-    weights = (cell.weight_ih, cell.weight_hh, cell.bias, cell.recurrent_bias)
+    weights = read_parameters(cell, ("weight_ih", "weight_hh", "bias", "recurrent_bias"))
     if name != "lstm":
         return cell.State(_KERNELS[name](x_BD, state[0], *weights))
     return cell.State(*_KERNELS[name](x_BD, tuple(state), *weights))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import operator
 import weakref
 from collections.abc import Hashable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from seqlab.cells.base import settings_key
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.compiled.aten_maths import NotElementwiseError
 from seqlab.engines.compiled.constants import UnreadableError, constants_of, read_constants
@@ -38,16 +38,15 @@ class _Codes:
 
     def __init__(self) -> None:
         self.kernels: dict[Any, Kernel | str] = {}
-        self._read: tuple[list[Any], Hashable] = ([], None)
+        self._read: tuple[Hashable, Hashable] = (None, None)
 
     def constants(self, cell: GatedCell) -> Hashable:
         """``constants_of``, not read again where nothing can have changed."""
-        own = list(vars(cell).values())
+        key = settings_key(cell)
         before, constants = self._read
-        if len(before) == len(own) and all(map(operator.is_, before, own)):
-            return constants
-        constants, settled = read_constants(cell)
-        self._read = (own if settled else [], constants)
+        if before != key:
+            constants, settled = read_constants(cell)
+            self._read = (key if settled else None, constants)
         return constants
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqlab.cells.base import COUNT
 from seqlab.cells.gated import GatedCell
 
 #: Where the equations begin.
@@ -25,7 +26,7 @@ _FIXED = frozenset({"torch", "math", "cmath", "numpy", "builtins", "typing", "se
 #: Names that reach attributes which no name tells.
 _DYNAMIC = frozenset({"getattr", "vars", "__dict__", "__getattribute__", "attrgetter"})
 #: What every module has and no equation reads.
-_TORCH = frozenset(vars(nn.Module())) - {"training"}
+_TORCH = frozenset({*vars(nn.Module()), COUNT} - {"training"})
 #: Options of every gated cell that serve its parameters; read only where they are named.
 _OPTIONS = ("_initializer", "_regularizer", "_constraint", "_spec", "vectors")
 _PLAIN = (int, str, bytes, complex, type(None), type(Ellipsis), type, enum.Enum, torch.dtype,

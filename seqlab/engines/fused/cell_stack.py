@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.double_backward import OnceDifferentiable, replay
@@ -26,6 +26,8 @@ from seqlab.engines.fused.vendor_calls import (
     run_whole,
 )
 from seqlab.types import State
+
+_WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias", "weight_hr")
 
 
 class CellForm(NamedTuple):
@@ -61,15 +63,14 @@ def joins_masked(form: CellForm, directions: int, x_BTD: Tensor, *, at_rest: boo
 
 def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
     """The weights in the order and form of torch's kernels, which have two biases or none."""
-    recurrent: Tensor = cell.weight_hh
+    kernel, recurrent, bias, second, narrow = read_parameters(cell, _WEIGHTS)
     if noise is not None and noise.weight_mask is not None:
         recurrent = recurrent * noise.weight_mask
-    weights: list[Tensor] = [cell.weight_ih, recurrent]
-    if cell.bias is not None:
-        second = cell.recurrent_bias
-        weights += [cell.bias, torch.zeros_like(cell.bias) if second is None else second]
-    if cell.weight_hr is not None:
-        weights.append(cell.weight_hr)
+    weights: list[Tensor] = [kernel, recurrent]
+    if bias is not None:
+        weights += [bias, torch.zeros_like(bias) if second is None else second]
+    if narrow is not None:
+        weights.append(narrow)
     return weights
 
 

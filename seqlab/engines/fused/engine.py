@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine, Offer, Sequence, Stack
@@ -23,6 +23,7 @@ from seqlab.types import State
 _STEPS: dict[str, Any] = {
     "gru": torch.gru_cell, "rnn_tanh": torch.rnn_tanh_cell, "rnn_relu": torch.rnn_relu_cell,
 }  # fmt: skip
+_WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias")
 
 STRENGTH = "a vendor's kernel computes this cell with its options"
 #: By kernel; the plain ones are ``OTHER``.
@@ -56,14 +57,13 @@ class FusedEngine(Engine):
         name = cell.vendor_kernel().name
         if name is None:
             return None
-        gated = cast("GatedCell", cell)
-        if gated.weight_hr is not None:
+        if cast("GatedCell", cell).weight_hr is not None:
             return None
-        weights = (gated.weight_ih, gated.weight_hh, gated.bias, gated.recurrent_bias)
+        weights = read_parameters(cell, _WEIGHTS)
         if name == "lstm":
-            final = gated.State(*torch.lstm_cell(x_BD, state, *weights))
+            final = cell.State(*torch.lstm_cell(x_BD, state, *weights))
         else:
-            final = gated.State(_STEPS[name](x_BD, state[0], *weights))
+            final = cell.State(_STEPS[name](x_BD, state[0], *weights))
         return final[0], final
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
