@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 from pytorch_lightning import Trainer
 
 from seqlab.data.module import DataModule
+from seqlab.errors import ConfigError
 from seqlab.types import Batch
 
 #: (epoch, batches of it already trained on)
@@ -111,6 +113,30 @@ class RunData:
     def test(self) -> EvaluationBatches | None:
         """The test batches."""
         return self._evaluation("test")
+
+    def check_limits(self, options: Mapping[str, Any]) -> None:
+        """Refuse limits that leave no batch, and validation later than an epoch's end.
+
+        Args:
+            options: the config's ``trainer``.
+
+        Raises:
+            ConfigError: the key, and how many batches there are.
+        """
+        loaders = {"train": self.train(), "val": self.validation(), "test": self.test()}
+        for name, loader in loaders.items():
+            key = f"limit_{name}_batches"
+            share = options.get(key)
+            if isinstance(share, float) and loader and 0 < share * len(loader) < 1:
+                raise ConfigError(
+                    f"trainer.{key}: {share:g} of {len(loader)} batches is less than one"
+                )
+        every, there = options.get("val_check_interval"), len(loaders["train"] or ())
+        if isinstance(every, int) and every > there:
+            raise ConfigError(
+                f"trainer.val_check_interval: expected at most {there}, the batches of an epoch, "
+                f"got {every}"
+            )
 
     def _evaluation(self, split: str) -> EvaluationBatches | None:
         return (

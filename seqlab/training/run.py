@@ -121,6 +121,7 @@ class Run:
         self.engine = summary.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
         self.batches = RunData(self.data, self.trainer, overfit=overfit)
+        self.batches.check_limits(spec["trainer"])
         self.length = run_length(spec, len(self.batches.train()))
         if self.length.epochs is not None:
             self.trainer.fit_loop.max_epochs = self.length.epochs
