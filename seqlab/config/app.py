@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
-from seqlab import progress
+from seqlab import progress, registry
 from seqlab.config import folders, search_path
 from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.folders import main_folder
@@ -69,6 +69,7 @@ class App:
         setbase(VERSION_BASE)
         search_path.install()
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
+        OmegaConf.register_new_resolver("known", _known, replace=True)
         with self._translated():
             go_on(arguments)
             self.subfolder = keep_for_later(arguments, self.config_name)
@@ -153,7 +154,7 @@ class App:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
             yield
-        except SeqlabError:
+        except (SeqlabError, BrokenPipeError):
             raise
         except COMPOSITION_ERRORS as error:
             if not self.composing:
@@ -235,6 +236,11 @@ def _runs(arguments: argparse.Namespace) -> bool:
     """Whether jobs will run; Hydra's other commands only show something."""
     shows = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.shell_completion)
     return not any((*shows, arguments.info is not None))
+
+
+def _known(kind: str) -> str:
+    """The names of a kind, for the help."""
+    return ", ".join(registry.available(kind))
 
 
 def _first_of(*values: Any) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from seqlab import cli, registry
 from seqlab.config import folders
+from seqlab.data.sources import splits
 from seqlab.errors import DataError
 
 
@@ -27,7 +30,7 @@ def test_the_spec_has_the_documented_form_and_is_plain(train):
     assert spec["data"]["target"] == {"column": "label", "kind": "label"}
     assert spec["optimizer"]["name"] == "adamw"
     assert spec["scheduler"] == {"name": "none"}
-    assert spec["trainer"]["max_epochs"] == 10
+    assert spec["trainer"]["max_epochs"] == "auto"
     assert spec["callbacks"]["early_stopping"]["patience"] == 5
     assert spec["logger"]["tensorboard"] is False
     assert (spec["seed"], spec["resume"], spec["samples"]) == (0, None, 5)
@@ -45,6 +48,7 @@ def test_options_that_no_yaml_lists_need_no_plus(train):
         "source.rows=9",
         "embedding.features.text.size=5",
         "trainer.max_epochs=null",
+        "trainer.max_steps=9",
     )
     assert spec["encoder"]["cell"] == {"name": "gru", "hidden_size": 7, "recurrent_dropout": 0.2}
     assert spec["encoder"]["wrappers"] == [
@@ -160,7 +164,24 @@ def test_help_names_groups_parts_and_keys(command):
     assert {"gru", "lstm", "rnn"} <= set(cells.removeprefix("cell: ").split(", "))
     chosen = next(line for line in outcome.out.splitlines() if line.startswith("optimizer: "))
     assert {"adam", "adamw", "sgd"} <= set(chosen.removeprefix("optimizer: ").split(", "))
-    assert "max_epochs: 10" in outcome.out
+    assert "max_epochs: auto" in outcome.out
+
+
+def test_help_names_what_reads_a_users_own_data(command):
+    said = command("train", "--help").out
+    for kind in ("format", "feature", "target", "tokenizer"):
+        line = next(line for line in said.splitlines() if line.startswith(f"{kind}s"))
+        assert line.endswith(": " + ", ".join(registry.available(kind)))
+    assert "(source.split.by): " + ", ".join(splits.RULES) in said
+    assert ", ".join(registry.available("format")) in command("predict", "--help").out
+
+
+def test_help_whose_reader_has_gone_is_silent():
+    words = [sys.executable, "-m", "seqlab", "train", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (cli.PIPE_CLOSED, b"")
 
 
 def test_the_search_path_shows_every_place(command):

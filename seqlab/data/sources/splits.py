@@ -153,7 +153,8 @@ class ColumnRule(Rule):
         }
 
 
-_RULES: dict[str, type[Rule]] = {
+#: How rows are divided, by ``by``.
+RULES: dict[str, type[Rule]] = {
     rule.by: rule for rule in (FractionRule, TailRule, ModulusRule, MemberRule, ColumnRule)
 }
 
@@ -180,7 +181,7 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
     """
     by = split.get("by", "fraction") if isinstance(split, Mapping) else "fraction"
     check_value(by, Literal["fraction", "tail", "modulus", "member", "column"], f"{where}.by")
-    rule = read(_RULES[by], split, where)
+    rule = read(RULES[by], split, where)
     if not (rule.validation or rule.test):
         raise ConfigError(f"{where}: give validation, test, or both, such as {{test: 0.1}}")
     if by in ("fraction", "tail") and sum(part or 0 for part in (rule.validation, rule.test)) >= 1:
