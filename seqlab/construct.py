@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqlab import registry
 from seqlab.errors import OptionError, did_you_mean
-from seqlab.schema import check_value
-
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+from seqlab.schema import NAMED, check_value, parameter_hints
 
 
 def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
@@ -37,14 +34,11 @@ def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
 
 def _named_parameters(function: Any) -> tuple[dict[str, inspect.Parameter], bool]:
     parameters = inspect.signature(function).parameters
-    try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        hints = {}
+    hints = parameter_hints(function)
     named = {
         name: parameter.replace(annotation=hints.get(name, Any))
         for name, parameter in parameters.items()
-        if parameter.kind in _NAMED
+        if parameter.kind in NAMED
     }
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     return named, passes_on

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqlab.errors import MachineError, RunError, SeqlabError, one_line
+from seqlab.errors import BundleError, MachineError, RunError, SeqlabError, one_line
 from seqlab.locks import held, sweep, temporary_name, try_lock
 
 CACHE_VARIABLE = "SEQLAB_CACHE"
@@ -149,9 +149,25 @@ def atomic_writer(path: str | Path, *, parents: bool = True) -> Iterator[BinaryI
             temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def read_json(path: Path, limit: int) -> dict[str, Any]:
+    """The JSON object in a file of a bundle.
+
+    Raises:
+        BundleError: the file is missing, larger than ``limit`` bytes, or not a JSON object.
+    """
+    with reading(path, BundleError, "JSON"):
+        size = path.stat().st_size
+        if size > limit:
+            raise BundleError(f"{path}: {size:,} bytes, more than the {limit:,} allowed")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise BundleError(f"{path}: expected a JSON object")
+    return content
+
+
+def write_json(path: str | Path, value: Any, *, indent: int = 2) -> None:
     """Write a value as indented JSON, atomically."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_writer(path) as stream:
         stream.write(text.encode())
 

@@ -96,9 +96,7 @@ class Encoder(nn.Module):
         """The size of one input step of the layer that these features and options need."""
         if input_layer is None:
             return sum(_widths(features, embedding))
-        options = with_defaults(input_layer, _DEFAULT_INPUT_LAYER, "encoder.input_layer")
-        size: int = check_value(options["size"], Count, "encoder.input_layer.size")
-        return size
+        return _input_layer_options(input_layer)[0]
 
     def forward(self, batch: Batch) -> Encoded:
         """Read a batch.
@@ -228,9 +226,12 @@ def _widths(
 def _input_layer(input_size: int, spec: Mapping[str, Any] | None) -> nn.Module:
     if spec is None:
         return nn.Identity()
+    return _Projection(input_size, *_input_layer_options(spec))
+
+
+def _input_layer_options(spec: Mapping[str, Any]) -> tuple[int, Any]:
     options = with_defaults(spec, _DEFAULT_INPUT_LAYER, "encoder.input_layer")
-    size = check_value(options["size"], Count, "encoder.input_layer.size")
-    return _Projection(input_size, size, options["activation"])
+    return check_value(options["size"], Count, "encoder.input_layer.size"), options["activation"]
 
 
 class _Projection(nn.Module):

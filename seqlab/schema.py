@@ -16,91 +16,46 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import inspect
 import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast
 
+from seqlab.bounds import (
+    Count,
+    Flag,
+    Fraction,
+    Name,
+    NonNegative,
+    Part,
+    Positive,
+    Range,
+    Rule,
+    Share,
+    Whole,
+)
 from seqlab.errors import ConfigError, OptionError, did_you_mean, nearest
 
+__all__ = [
+    "NAMED", "Count", "Flag", "Fraction", "Name", "NonNegative", "Part", "Positive", "Range",
+    "Rule", "Share", "Whole", "check_fields", "check_value", "checked", "describe",
+    "parameter_hints", "read", "with_defaults",
+]  # fmt: skip
+
+F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S")
 T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Range:
-    """Bounds of a number, as ``Annotated[int, Range(least=1)]``; each may be left out."""
-
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    below: float | None = None
-
-    def accepts(self, value: Any) -> bool:
-        """Whether a number lies inside."""
-        return (
-            (self.least is None or value >= self.least)
-            and (self.above is None or value > self.above)
-            and (self.most is None or value <= self.most)
-            and (self.below is None or value < self.below)
-        )
-
-    def words(self, noun: str) -> str:
-        """What is expected: the noun with the bounds after it."""
-        low = self.least if self.above is None else self.above
-        high = self.most if self.below is None else self.below
-        if low is None or high is None:
-            low_word = "of at least" if self.above is None else "above"
-            high_word = "of at most" if self.below is None else "below"
-            ends = [(low_word, low), (high_word, high)]
-            return " ".join([noun, *(f"{word} {end:g}" for word, end in ends if end is not None)])
-        if self.above is None and self.below is None:
-            return f"{noun} from {low:g} to {high:g}"
-        opening, closing = "(" if self.least is None else "[", ")" if self.most is None else "]"
-        return f"{noun} in {opening}{low:g}, {high:g}{closing}"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Any other condition, as ``Annotated[str, Rule(str.isidentifier, "a plain word")]``."""
-
-    test: Callable[[Any], bool]
-    expected: str
-
-    def accepts(self, value: Any) -> bool:
-        """Whether a value of the right type fulfils the condition."""
-        return self.test(value)
-
-    def words(self, _: str) -> str:
-        """What is expected."""
-        return self.expected
-
-
-#: An int of at least 1: a size, a number of layers or rows.
-Count = Annotated[int, Range(least=1)]
-#: An int of at least 0: a seed, a position.
-Whole = Annotated[int, Range(least=0)]
-#: A number above 0: a temperature, a learning rate.
-Positive = Annotated[float, Range(above=0)]
-#: A number of at least 0: a penalty, a weight.
-NonNegative = Annotated[float, Range(least=0)]
-#: A number in [0, 1): a rate of dropout.
-Fraction = Annotated[float, Range(least=0, below=1)]
-#: A number from 0 to 1, both included: a probability.
-Share = Annotated[float, Range(least=0, most=1)]
-#: A number between 0 and 1, both excluded: a part held out.
-Part = Annotated[float, Range(above=0, below=1)]
-#: A string that is not empty.
-Name = Annotated[str, Rule(bool, "a name")]
-#: True or false.
-Flag = bool
 
 _SIMPLE: dict[Any, str] = {int: "an int", float: "a number", bool: "true or false", str: "a string"}
 _SEQUENCES: tuple[Any, ...] = (list, tuple, Sequence)
 _MAPPINGS: tuple[Any, ...] = (dict, Mapping)
 _LONGEST = 200
+#: The kinds of parameters that are options.
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 # -- one value ---------------------------------------------------------------------------------
@@ -128,7 +83,7 @@ def check_value(value: T, hint: Any, key: str) -> T:
     hint = type(None) if hint is None else hint
     origin = typing.get_origin(hint) or hint
     check: Callable[[Any, Any, str], Any] | None = (
-        check_fields if dataclasses.is_dataclass(hint) else _CHECKS.get(origin)
+        _check_spec if dataclasses.is_dataclass(hint) else _CHECKS.get(origin)
     )
     checked: T = check(value, hint, key) if check else value
     return checked
@@ -152,6 +107,53 @@ def describe(hint: Any) -> str:
         return " or ".join(_spell(choice) for choice in typing.get_args(hint))
     known = {**_SIMPLE, None: "null", type(None): "null", **dict.fromkeys(_SEQUENCES, "a list")}
     return known.get(origin, "a mapping")
+
+
+# -- the arguments of a call -------------------------------------------------------------------
+
+
+def checked(function: F) -> F:
+    """A function, or ``__init__``, that checks its arguments against its own annotations.
+
+    So a bound stands once, in the signature, and holds for configs and for calls from Python.
+
+    >>> @checked
+    ... def cut(text: str, most: Count = 2) -> str:
+    ...     return text[:most]
+    >>> cut("abc", most=0)
+    Traceback (most recent call last):
+        ...
+    seqlab.errors.OptionError: most: expected an int of at least 1, got 0
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError:
+            return function(*args, **kwargs)  # which says it in Python's own words
+        hints = parameter_hints(function)
+        for name, value in given.arguments.items():
+            given.arguments[name] = check_value(value, hints.get(name, Any), name)
+        return function(*given.args, **given.kwargs)
+
+    return cast("F", call)
+
+
+@functools.cache
+def parameter_hints(function: Callable[..., Any]) -> Mapping[str, Any]:
+    """The annotations of a function's named parameters, resolved.
+
+    Those of ``*args`` and ``**kwargs`` are left out, and all where one names what only a type
+    checker imports.
+    """
+    named = {p.name for p in inspect.signature(function).parameters.values() if p.kind in NAMED}
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+    return {name: hint for name, hint in hints.items() if name in named}
 
 
 # -- a mapping of options ----------------------------------------------------------------------
@@ -199,7 +201,7 @@ def with_defaults(value: Any, known: Mapping[str, Any], key: str) -> dict[str, A
 def read(spec: type[S], value: Any, key: str) -> S:
     """A spec dataclass from a mapping, checked, with the dataclasses inside it.
 
-    >>> @dataclass(frozen=True)
+    >>> @dataclasses.dataclass(frozen=True)
     ... class Beam:
     ...     width: Count = 4
     >>> read(Beam, {"width": 2}, "search").width
@@ -245,6 +247,10 @@ def _default(field: dataclasses.Field[Any], hint: Any, key: str) -> Any:
 
 def _bounds(hint: Any) -> list[Any]:
     return [bound for bound in hint.__metadata__ if isinstance(bound, Range | Rule)]
+
+
+def _check_spec(value: Any, hint: Any, key: str) -> Any:
+    return value if isinstance(value, hint) else check_fields(value, hint, key)
 
 
 def _check_annotated(value: Any, hint: Any, key: str) -> Any:

@@ -13,7 +13,7 @@ import functools
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 _MOST_BYTES = 2**20
 _MOST_HOPS = 5
@@ -133,13 +133,13 @@ def _defined(
 
 
 def _options(found: Definition) -> dict[str, Option] | None:
-    if found.node.decorator_list:
-        return None  # a decorator may give it another signature
+    if _changes_signature(found.node, found.path):
+        return None
     a_class = isinstance(found.node, ast.ClassDef)
     own = next((n for n in found.node.body if _is_init(n)), None) if a_class else found.node
     options: dict[str, Option] = {}
     if isinstance(own, ast.FunctionDef):
-        if own.decorator_list or own.args.vararg:
+        if _changes_signature(own, found.path) or own.args.vararg:
             return None
         options = dict(_parameters(own.args, syntax_tree(found.path) or ast.Module([], [])))
         if own.args.kwarg is None:
@@ -150,6 +150,14 @@ def _options(found: Definition) -> dict[str, Option] | None:
             return None
         options = {**theirs, **options}
     return options
+
+
+def _changes_signature(node: ast.ClassDef | ast.FunctionDef, path: Path) -> bool:
+    """Whether a decorator may give it another signature, as ``seqlab.schema.checked`` does not."""
+    from seqlab.schema import checked
+
+    names = _known_names(syntax_tree(path) or ast.Module([], []))
+    return any(names.get(ast.unparse(word)) is not checked for word in node.decorator_list)
 
 
 def _is_init(node: ast.stmt) -> bool:
@@ -185,21 +193,26 @@ def _parameters(arguments: ast.arguments, tree: ast.Module) -> Iterator[tuple[st
         if argument.arg != "self":
             node = argument.annotation
             text = "" if node is None else ast.unparse(node)
-            yield argument.arg, Option(_hint(node, _schema_names(tree)), text)
+            yield argument.arg, Option(_hint(node, _known_names(tree)), text)
 
 
 @functools.cache
-def _schema_names(tree: ast.Module) -> Mapping[str, Any]:
-    """The bounds that a file imports from ``seqlab.schema``, by the names it has for them."""
+def _known_names(tree: ast.Module) -> Mapping[str, Any]:
+    """The bounds that a file imports from ``seqlab.schema``, and the annotations it names."""
     from seqlab import schema
 
-    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {
+    bounds = {
         alias.asname or alias.name: getattr(schema, alias.name, Any)
-        for node in nodes
-        if node.module == "seqlab.schema"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module == "seqlab.schema"
         for alias in node.names
     }
+    named = {
+        ast.unparse(node.targets[0]): _hint(node.value, bounds)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    }
+    return {**named, **bounds}
 
 
 def _hint(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
@@ -211,18 +224,31 @@ def _hint(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         sides = [_hint(node.left, names), _hint(node.right, names)]
         return Any if Any in sides else Union[tuple(sides)]  # noqa: UP007 - made at run time
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "Literal":
-        values = _constants(node.slice)
-        return Literal[tuple(values)] if values else Any
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("tuple", "list"):
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        kinds = [_hint(part, names) for part in parts]
-        whole: Any = tuple if ast.unparse(node.value) == "tuple" else list
-        return Any if Any in kinds else whole[tuple(kinds)]
-    return Any
+    return _subscript_hint(node, names) if isinstance(node, ast.Subscript) else Any
 
 
-def _constants(node: ast.expr) -> list[Any]:
-    parts = node.elts if isinstance(node, ast.Tuple) else [node]
-    values = [part.value for part in parts if isinstance(part, ast.Constant)]
-    return values if len(values) == len(parts) else []
+def _subscript_hint(node: ast.Subscript, names: Mapping[str, Any]) -> Any:
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    word = ast.unparse(node.value)
+    if word == "Literal":
+        values = tuple(part.value for part in parts if isinstance(part, ast.Constant))
+        return Literal[values] if len(values) == len(parts) else Any
+    if word == "Annotated":
+        hint = _hint(parts[0], names)
+        for made in filter(None, (_range(bound, names) for bound in parts[1:])):
+            hint = Annotated[hint, made]
+        return hint
+    kinds = [_hint(part, names) for part in parts]
+    whole: Any = {"tuple": tuple, "list": list}.get(word)
+    return Any if whole is None or Any in kinds else whole[tuple(kinds)]
+
+
+def _range(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """The ``Range`` that a call makes of numbers; None for any other bound."""
+    from seqlab.schema import Range
+
+    if not isinstance(node, ast.Call) or names.get(ast.unparse(node.func)) is not Range:
+        return None
+    ends = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
+    known = len(ends) == len(node.keywords) and not node.args
+    return Range(**ends) if known else None  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from seqlab import plugins, registry
 from seqlab.errors import BundleError, SeqlabError
-from seqlab.files import sha256_of
+from seqlab.files import read_json, sha256_of
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -19,10 +18,8 @@ REQUIRED = ("config.json", "model.safetensors")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 DISTRIBUTIONS = ("torch", "pytorch-lightning", "datasets", "tokenizers", "safetensors", "numpy")
 
-_MIB = 1 << 20
-#: The largest size of each kind of file that is read whole into memory.
-_LIMITS = {MANIFEST: 4 * _MIB, "config.json": 64 * _MIB, "README.md": 64 * _MIB}
-_JSON_LIMIT = 512 * _MIB
+#: The most bytes that are read of the manifest, and of ``config.json``.
+MANIFEST_LIMIT, CONFIG_LIMIT = 4 * 2**20, 64 * 2**20
 
 
 def versions() -> dict[str, str]:
@@ -79,8 +76,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         BundleError: the folder is no bundle, of a newer format, incomplete or changed; one line
             says which file and how.
     """
-    manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{path} is missing; a bundle is the folder that `seqlab train` wrote")
+    manifest = read_json(path, MANIFEST_LIMIT)
+    if not isinstance(manifest.get("files"), dict):
         raise BundleError(f"{folder / MANIFEST}: expected an object with 'files'")
     form = manifest.get("format")
     if form != FORMAT:
@@ -117,23 +117,6 @@ def _refuse_unlisted(folder: Path, listed: Iterable[str]) -> None:
         read = path.suffix in {".json", ".safetensors"}
         if read and path.name != MANIFEST and path.name not in listed:
             raise BundleError(f"{path} does not belong to the bundle: the manifest lacks it")
-
-
-def read_json(path: Path) -> Any:
-    """Parse a JSON file of bounded size.
-
-    Raises:
-        BundleError: it is missing, too large, not UTF-8, or not JSON.
-    """
-    if not path.is_file():
-        raise BundleError(f"{path} is missing; a bundle is the folder that `seqlab train` wrote")
-    limit = _LIMITS.get(path.name, _JSON_LIMIT)
-    if path.stat().st_size > limit:
-        raise BundleError(f"{path}: {path.stat().st_size} bytes, at most {limit} are read")
-    try:
-        return json.loads(path.read_bytes().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not valid JSON: {error}") from error
 
 
 def missing_part(manifest: Mapping[str, Any], error: SeqlabError) -> str | None:

@@ -20,16 +20,23 @@ from safetensors.torch import load_file, save
 
 from seqlab.build import build_model
 from seqlab.bundle.card import model_card
-from seqlab.bundle.manifest import MANIFEST, make_manifest, missing_part, read_json, read_manifest
+from seqlab.bundle.manifest import (
+    CONFIG_LIMIT,
+    MANIFEST,
+    make_manifest,
+    missing_part,
+    read_manifest,
+)
 from seqlab.bundle.place import WEIGHTS, local_bundle
 from seqlab.data.checks import Where
 from seqlab.data.order import cut
 from seqlab.data.processor import Processor
 from seqlab.data.row_objects import rows_in
-from seqlab.errors import BundleError, OptionError, SeqlabError
-from seqlab.files import atomic_folder, write_json
+from seqlab.errors import BundleError, SeqlabError
+from seqlab.files import atomic_folder, read_json, write_json
 from seqlab.memory import ALWAYS_FINE, whole_numbers
 from seqlab.model import SequenceModel
+from seqlab.schema import Count, check_value
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
 
 
@@ -91,8 +98,7 @@ class TrainedModel:
             batch_size: as for ``predict``.
             **options: as for ``predict``.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise OptionError(f"batch_size must be an int of at least 1, got {batch_size!r}")
+        check_value(batch_size, Count, "batch_size")
         if not inputs:
             return []
         rows = self.processor.encode_inputs(inputs, where)
@@ -180,7 +186,7 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedMode
     """
     folder = local_bundle(path)
     manifest = read_manifest(folder)
-    config = read_json(folder / "config.json")
+    config = read_json(folder / "config.json", CONFIG_LIMIT)
     info = _read_info(config, folder / "config.json")
     try:
         _check_sizes(config, info, folder / WEIGHTS)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqlab.cells.construction import CellType
 from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import OptionError, ShapeError
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 from seqlab.types import State as StateTree
 
 #: The attribute that counts how often others were set.
@@ -67,10 +67,10 @@ class Cell(nn.Module, metaclass=CellType):
     State: Any = HiddenState
     made_in_setup: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, input_size: int, hidden_size: Count) -> None:
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Count) -> None:
         super().__init__()
-        self.input_size = check_value(input_size, Count, "input_size")
-        self.hidden_size = check_value(hidden_size, Count, "hidden_size")
+        self.input_size, self.hidden_size = input_size, hidden_size
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute and count it, so that plans made before are known to be old."""

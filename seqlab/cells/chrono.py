@@ -8,7 +8,7 @@ gate, the gate keeps; if it falls, the gate overwrites.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,23 +16,19 @@ from torch import Tensor
 from seqlab.cells.base import next_state
 from seqlab.cells.declaration import gate_tuple
 from seqlab.errors import OptionError
-from seqlab.schema import Range, check_value
 
-#: A dependence in time steps.
-Steps = Annotated[int, Range(least=2)]
 #: Which way the bias of a gate goes by its name, where the memory's derivative does not tell.
 BY_NAME = {"input": -1.0}
 
 
 def check_chrono(value: Any, *, use_bias: bool, forget_bias: bool | None) -> None:
-    """Refuse a value of ``chrono`` that is none, or contradicts the cell's other options.
+    """Refuse ``chrono`` where it contradicts the cell's other options.
 
     Raises:
         OptionError: the message names both options.
     """
     if value is None:
         return
-    check_value(value, Steps, "chrono")
     if not use_bias:
         raise OptionError("chrono sets biases, so it contradicts use_bias=False")
     if forget_bias:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, map_state, next_state, state_fields
-from seqlab.cells.chrono import Steps, check_chrono, reset_chrono
+from seqlab.cells.chrono import check_chrono, reset_chrono
 from seqlab.cells.declaration import check_declaration, gate_tuple
 from seqlab.cells.noise import Noise, draw_noise
 from seqlab.cells.products import input_product, recurrent_product
@@ -27,8 +27,11 @@ from seqlab.options.resolve import (
     resolve_initializer,
     resolve_object,
 )
-from seqlab.schema import Count, Fraction, check_value
+from seqlab.schema import Count, Fraction, Range, checked
 from seqlab.types import State as StateTree
+
+#: The longest dependence that is expected.
+Steps = Annotated[int, Range(least=2)]
 
 
 class GatedCell(Cell):
@@ -112,9 +115,10 @@ class GatedCell(Cell):
     norm_hh: nn.Parameter | None
     weight_hr: nn.Parameter | None
 
+    @checked
     def __init__(
         self,
-        input_size: int,
+        input_size: Count,
         hidden_size: Count,
         *,
         activation: Any = "tanh",
@@ -135,7 +139,7 @@ class GatedCell(Cell):
         recurrent_dropout: Fraction = 0.0,
         untied_dropout: bool = False,
         layer_norm: bool = False,
-        zoneout: float | Mapping[str, float] = 0.0,
+        zoneout: Fraction | Mapping[str, Fraction] = 0.0,
         weight_dropout: Fraction = 0.0,
         chrono: Steps | None = None,
         proj_size: Count | None = None,
@@ -145,7 +149,7 @@ class GatedCell(Cell):
         self.activation_spec = plain_spec(activation)
         self.recurrent_activation = resolve_activation("recurrent_activation", recurrent_activation)
         self.recurrent_activation_spec = plain_spec(recurrent_activation)
-        self.use_bias = check_value(use_bias, bool, "use_bias")
+        self.use_bias = use_bias
         self.kernel_initializer = resolve_initializer("kernel_initializer", kernel_initializer)
         self.recurrent_initializer = resolve_initializer(
             "recurrent_initializer", recurrent_initializer
@@ -158,13 +162,9 @@ class GatedCell(Cell):
         self.kernel_constraint = _constraint("kernel", kernel_constraint)
         self.recurrent_constraint = _constraint("recurrent", recurrent_constraint)
         self.bias_constraint = _constraint("bias", bias_constraint)
-        self.dropout = check_value(dropout, Fraction, "dropout")
-        self.recurrent_dropout = check_value(recurrent_dropout, Fraction, "recurrent_dropout")
-        self.untied_dropout = check_value(untied_dropout, bool, "untied_dropout")
-        self.layer_norm = check_value(layer_norm, bool, "layer_norm")
-        self.weight_dropout = check_value(weight_dropout, Fraction, "weight_dropout")
-        self.proj_size = check_value(proj_size, Count | None, "proj_size")
-        self.chrono = chrono
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.untied_dropout, self.layer_norm = untied_dropout, layer_norm
+        self.weight_dropout, self.proj_size, self.chrono = weight_dropout, proj_size, chrono
         # what they may be, the declaration says, which is complete in setup
         self._zoneout_asked, self._forget_bias_asked = zoneout, unit_forget_bias
         self._is_set_up = False
@@ -185,7 +185,7 @@ class GatedCell(Cell):
         asked = self._forget_bias_asked
         if asked is None:
             return self.default_unit_forget_bias and self.chrono is None
-        if check_value(asked, bool, "unit_forget_bias") and "forget" not in self.gates:
+        if asked and "forget" not in self.gates:
             raise OptionError(f"unit_forget_bias: {type(self).__name__} has no forget gate")
         return asked
 

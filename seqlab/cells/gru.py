@@ -9,7 +9,7 @@ from torch import Tensor
 from seqlab.cells.base import HiddenState, VendorKernel
 from seqlab.cells.fusable import vendor_kernel
 from seqlab.cells.gated import GatedCell
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class GRUCell(GatedCell):
@@ -42,11 +42,12 @@ class GRUCell(GatedCell):
     gates = ("reset", "update", "candidate")
     State = HiddenState
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: Count, *, reset_after: bool = True, **options: Any
+        self, input_size: Count, hidden_size: Count, *, reset_after: bool = True, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.reset_after = check_value(reset_after, bool, "reset_after")
+        self.reset_after = reset_after
         self.second_gates = () if reset_after else ("candidate",)
         self.recurrent_bias_gates = reset_after
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, HiddenState
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class Coefficients(NamedTuple):
@@ -103,9 +103,10 @@ class GatedLinearCell(LinearRecurrentCell):
     gates: tuple[str, ...] = ()
     made_in_setup = ("weight", "bias")
 
-    def __init__(self, input_size: int, hidden_size: Count, *, use_bias: bool = True) -> None:
+    @checked
+    def __init__(self, input_size: Count, hidden_size: Count, *, use_bias: bool = True) -> None:
         super().__init__(input_size, hidden_size)
-        self.use_bias = check_value(use_bias, bool, "use_bias")
+        self.use_bias = use_bias
 
     def make_parameters(self) -> None:
         """The matrix and the bias of all gates."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.errors import OptionError
-from seqlab.schema import Count, Fraction, Positive, check_value
+from seqlab.schema import Count, Fraction, Part, Positive, checked
 
 
 class LRUCell(LinearRecurrentCell):
@@ -42,23 +42,20 @@ class LRUCell(LinearRecurrentCell):
 
     complex_state: ClassVar[bool] = True
 
+    @checked
     def __init__(
         self,
-        input_size: int,
+        input_size: Count,
         hidden_size: Count,
         *,
         min_radius: Fraction = 0.4,
-        max_radius: Fraction = 0.99,
+        max_radius: Part = 0.99,
         max_phase: Positive = 2 * math.pi,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        if not 0 <= min_radius < max_radius < 1:
-            raise OptionError(
-                f"min_radius and max_radius must be 0 <= min < max < 1, got {min_radius!r} and "
-                f"{max_radius!r}"
-            )
-        self.max_phase = check_value(max_phase, Positive, "max_phase")
-        self.radii = (min_radius, max_radius)
+        if min_radius >= max_radius:
+            raise OptionError(f"min_radius {min_radius} must be below max_radius {max_radius}")
+        self.radii, self.max_phase = (min_radius, max_radius), max_phase
 
     def make_parameters(self) -> None:
         """The numbers lambda, and the matrices B, C and D."""

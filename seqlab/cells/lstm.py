@@ -9,7 +9,7 @@ from torch import Tensor
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.fusable import vendor_kernel
 from seqlab.cells.gated import GatedCell
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class LSTMState(NamedTuple):
@@ -63,9 +63,10 @@ class LSTMCell(GatedCell):
     projects_state = True
     default_unit_forget_bias = True
 
+    @checked
     def __init__(
         self,
-        input_size: int,
+        input_size: Count,
         hidden_size: Count,
         *,
         peepholes: bool = False,
@@ -73,8 +74,7 @@ class LSTMCell(GatedCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.peepholes = check_value(peepholes, bool, "peepholes")
-        self.coupled = check_value(coupled, bool, "coupled")
+        self.peepholes, self.coupled = peepholes, coupled
         if coupled:
             self.gates = ("input", "candidate", "output")
             self.default_unit_forget_bias = False

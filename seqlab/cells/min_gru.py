@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class MinGRUCell(GatedLinearCell):
@@ -36,11 +36,12 @@ class MinGRUCell(GatedLinearCell):
 
     gates = ("update", "candidate")
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: Count, *, positive: bool = False, **options: Any
+        self, input_size: Count, hidden_size: Count, *, positive: bool = False, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.positive = check_value(positive, bool, "positive")
+        self.positive = positive
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a = 1 - z`` and ``b = z n``."""

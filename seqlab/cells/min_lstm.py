@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class MinLSTMCell(GatedLinearCell):
@@ -37,11 +37,12 @@ class MinLSTMCell(GatedLinearCell):
 
     gates = ("forget", "input", "candidate")
 
+    @checked
     def __init__(
-        self, input_size: int, hidden_size: Count, *, positive: bool = False, **options: Any
+        self, input_size: Count, hidden_size: Count, *, positive: bool = False, **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.positive = check_value(positive, bool, "positive")
+        self.positive = positive
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a = f / (f + i)`` and ``b = (1 - a) n``."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.linear import GatedLinearCell
 from seqlab.errors import OptionError
-from seqlab.schema import Count, Part, Positive, check_value
+from seqlab.schema import Count, Part, Positive, checked
 
 
 class RGLRUCell(GatedLinearCell):
@@ -42,9 +42,10 @@ class RGLRUCell(GatedLinearCell):
 
     gates = ("recurrence", "input")
 
+    @checked
     def __init__(
         self,
-        input_size: int,
+        input_size: Count,
         hidden_size: Count,
         *,
         c: Positive = 8.0,
@@ -53,13 +54,9 @@ class RGLRUCell(GatedLinearCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        if not 0 < min_radius < max_radius < 1:
-            raise OptionError(
-                f"min_radius and max_radius must be 0 < min < max < 1, got {min_radius!r} and "
-                f"{max_radius!r}"
-            )
-        self.c = check_value(c, Positive, "c")
-        self.radii = (min_radius, max_radius)
+        if min_radius >= max_radius:
+            raise OptionError(f"min_radius {min_radius} must be below max_radius {max_radius}")
+        self.c, self.radii = c, (min_radius, max_radius)
 
     def make_parameters(self) -> None:
         """As in the base class, the decay, and an input matrix where the widths differ."""

@@ -42,7 +42,7 @@ class SRUCell(GatedLinearCell):
     gates = ("candidate", "forget", "reset")
 
     def __init__(
-        self, input_size: int, hidden_size: Count, *, activation: Any = "tanh", **options: Any
+        self, input_size: Count, hidden_size: Count, *, activation: Any = "tanh", **options: Any
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.activation = resolve_activation("activation", activation)

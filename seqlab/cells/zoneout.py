@@ -9,26 +9,25 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import OptionError
-from seqlab.schema import Fraction, check_value
 
 
 def zoneout_rates(value: float | Mapping[str, float], fields: Sequence[str]) -> tuple[float, ...]:
-    """The rate of each state field, from one number or a mapping.
+    """The rate of each state field, from one rate or a mapping.
 
     >>> zoneout_rates({"cell": 0.5}, ("hidden", "cell"))
     (0.0, 0.5)
 
     Raises:
-        OptionError: a rate is no number in [0, 1), or the mapping names no state field.
+        OptionError: the mapping names no state field.
     """
     if not isinstance(value, Mapping):
-        return (check_value(value, Fraction, "zoneout"),) * len(fields)
+        return (value,) * len(fields)
     unknown = set(value) - set(fields)
     if unknown:
         raise OptionError(
             f"zoneout: no state field {', '.join(sorted(unknown))}; fields: {', '.join(fields)}"
         )
-    return tuple(check_value(value.get(f, 0.0), Fraction, f"zoneout.{f}") for f in fields)
+    return tuple(value.get(field, 0.0) for field in fields)
 
 
 def zone_out(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from seqlab.compat.spec import build_layer
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
+from seqlab.schema import check_value
 from seqlab.wrappers.bidirectional import Bidirectional
 from seqlab.wrappers.stacked import Stacked
 
@@ -84,6 +85,9 @@ class TorchForm(NamedTuple):
         return {"type": "stacked", "layers": levels, "dropout": self.dropout}
 
 
+_Nonlinearity = Literal["tanh", "relu"]
+
+
 def form_of(source: nn.RNNBase | Mapping[str, Tensor], nonlinearity: str = "tanh") -> TorchForm:
     """The form of a module, or of a state dict by its names and shapes.
 
@@ -109,9 +113,7 @@ def form_of(source: nn.RNNBase | Mapping[str, Tensor], nonlinearity: str = "tanh
             getattr(source, "nonlinearity", "tanh"),
             float(source.dropout),
         )
-    if nonlinearity not in ("tanh", "relu"):
-        raise OptionError(f"nonlinearity must be tanh or relu, got {nonlinearity!r}")
-    return _form_of_state(source, nonlinearity)
+    return _form_of_state(source, check_value(nonlinearity, _Nonlinearity, "nonlinearity"))
 
 
 def _form_of_state(state: Mapping[str, Tensor], nonlinearity: str) -> TorchForm:

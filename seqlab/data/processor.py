@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.data.bounded_json import read_json, write_json
 from seqlab.data.checks import Where, show
 from seqlab.data.earlier import upgraded
 from seqlab.data.encoded import EncodedRows, Example
@@ -27,6 +26,7 @@ from seqlab.data.statistics import fit_statistics, plain_statistics, read_statis
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.errors import BundleError, DataError
+from seqlab.files import read_json, write_json
 from seqlab.types import Batch, DataInfo, TargetStatistics
 
 PROCESSOR_FILE = "processor.json"
@@ -218,7 +218,7 @@ class Processor:
             tokenizer.save(folder / name)
         if self.target.keeps_state:
             labels = {"kind": self.spec.target.kind, **self.target.state()}
-            write_json(folder / LABELS_FILE, labels)
+            write_json(folder / LABELS_FILE, labels, indent=1)
         statistics = {f.name: f.state() for f in self.features if f.keeps_state}
         content = {
             "format": _FORMAT,
@@ -226,7 +226,7 @@ class Processor:
             "statistics": statistics,
             "target": plain_statistics(self.info.target.statistics),
         }
-        write_json(folder / PROCESSOR_FILE, content)
+        write_json(folder / PROCESSOR_FILE, content, indent=1)
 
     @classmethod
     def load(cls, folder: str | Path) -> Processor:

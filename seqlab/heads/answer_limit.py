@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqlab.schema import Count, Positive, check_value
+from seqlab.schema import Count, Positive, checked
 from seqlab.types import TargetInfo
 
 #: How far beyond the line above all training rows an answer may go.
@@ -36,10 +36,11 @@ class AnswerLimit:
     [9, 18]
     """
 
-    def __init__(self, target: TargetInfo, max_length: int | None, max_ratio: float | None) -> None:
-        self.target = target
-        self.most = check_value(max_length, Count | None, "max_length")
-        self.ratio = check_value(max_ratio, Positive | None, "max_ratio")
+    @checked
+    def __init__(
+        self, target: TargetInfo, max_length: Count | None, max_ratio: Positive | None
+    ) -> None:
+        self.target, self.most, self.ratio = target, max_length, max_ratio
 
     def changed(self, max_length: int | None, max_ratio: float | None) -> AnswerLimit:
         """The limit with some of its numbers replaced, for one call."""

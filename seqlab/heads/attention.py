@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seqlab.errors import OptionError
 from seqlab.heads.masking import masked_softmax
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class Memory(NamedTuple):
@@ -94,6 +94,7 @@ class DotAttention(Attention):
         OptionError: the widths differ.
     """
 
+    @checked
     def __init__(self, query_size: int, memory_size: int, *, scaled: bool = False) -> None:
         super().__init__(query_size, memory_size)
         if query_size != memory_size:
@@ -134,9 +135,10 @@ class AdditiveAttention(Attention):
         size: the width of ``v``; the query's when None.
     """
 
+    @checked
     def __init__(self, query_size: int, memory_size: int, *, size: Count | None = None) -> None:
         super().__init__(query_size, memory_size)
-        size = query_size if size is None else check_value(size, Count, "size")
+        size = query_size if size is None else size
         self.query = nn.Linear(query_size, size)
         self.map = nn.Linear(memory_size, size, bias=False)
         self.vector = nn.Linear(size, 1, bias=False)

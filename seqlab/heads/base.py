@@ -12,6 +12,7 @@ from torchmetrics import Metric
 from seqlab.construct import construct, split_spec
 from seqlab.errors import DataError, OptionError
 from seqlab.layers.base import Layer
+from seqlab.schema import checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -36,6 +37,7 @@ class Head(nn.Module, ABC):
     #: The metric by which runs are selected and whether it should be large or small.
     monitor: tuple[str, str]
 
+    @checked
     def __init__(
         self, encoder: EncoderInfo, target: TargetInfo, *, metrics: Sequence[Any] = ()
     ) -> None:
@@ -122,8 +124,6 @@ class Head(nn.Module, ABC):
 
 def _by_name(metrics: Sequence[Any]) -> dict[str, Any]:
     """The specs of metrics by their names."""
-    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
-        raise OptionError(f"metrics must be a list of metrics, got {metrics!r}")
     specs: dict[str, Any] = {}
     for spec in metrics:
         name, _ = split_spec("metric", spec, "head.metrics")

@@ -20,7 +20,7 @@ from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy, ExactMatch, MacroF1
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
-from seqlab.schema import Count, Fraction, Share, check_value
+from seqlab.schema import Count, Fraction, Share, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -61,6 +61,7 @@ class ClassificationHead(Head):
     needs = ("label", "labels")
     weight: Tensor | None
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
@@ -79,8 +80,7 @@ class ClassificationHead(Head):
         if target.size < 2:
             raise OptionError("the target has 1 class; classification needs at least 2")
         self.multi_label = target.kind == "labels"
-        self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
-        self.threshold = check_value(threshold, Share, "threshold")
+        self.label_smoothing, self.threshold = label_smoothing, threshold
         self.poolings = Poolings(encoder, pooling)
         self.classifier = Classifier(
             self.poolings.output_size,

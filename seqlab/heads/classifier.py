@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.options.resolve import resolve_activation
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class Classifier(nn.Module):
@@ -22,12 +22,13 @@ class Classifier(nn.Module):
         dropout: in training.
     """
 
+    @checked
     def __init__(
         self,
         input_size: int,
         classes: int,
         *,
-        hidden_size: int | None,
+        hidden_size: Count | None,
         activation: Any,
         dropout: float,
     ) -> None:
@@ -36,7 +37,7 @@ class Classifier(nn.Module):
         self.activation = resolve_activation("activation", activation)
         self.hidden: nn.Linear | None = None
         if hidden_size is not None:
-            self.hidden = nn.Linear(input_size, check_value(hidden_size, Count, "hidden_size"))
+            self.hidden = nn.Linear(input_size, hidden_size)
             input_size = hidden_size
         self.output = nn.Linear(input_size, classes)
 

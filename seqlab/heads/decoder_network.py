@@ -23,7 +23,7 @@ from seqlab.heads.attention import Attention, Memory
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.heads.states import leaves
 from seqlab.layers.base import Layer, step_with
-from seqlab.schema import Count, check_value, with_defaults
+from seqlab.schema import Count, check_value, checked, with_defaults
 from seqlab.types import Encoded, EncoderInfo, State
 from seqlab.wrappers.base import LayerFactory, Wrapper
 
@@ -111,6 +111,7 @@ class DecoderNetwork(nn.Module):
         tied_embedding: the output matrix V is the embedding matrix (Press and Wolf 2017).
     """
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
@@ -118,7 +119,7 @@ class DecoderNetwork(nn.Module):
         *,
         decoder: Mapping[str, Any] | None,
         attention: Any,
-        embedding_size: int,
+        embedding_size: Count,
         dropout: float,
         input_feeding: bool,
         bridge: bool,
@@ -126,7 +127,7 @@ class DecoderNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.input_feeding = input_feeding
-        self.embedding = nn.Embedding(size, check_value(embedding_size, Count, "embedding_size"))
+        self.embedding = nn.Embedding(size, embedding_size)
         self.dropout = make_dropout("dropout", dropout)
         width = build_layer(decoder, embedding_size).output_size
         self.readout_size = embedding_size if tied_embedding else width

@@ -21,7 +21,7 @@ from seqlab.heads.precision import at_least_float32
 from seqlab.heads.search import Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.layers.base import Layer
-from seqlab.schema import Count, Fraction, Positive, Share, check_value
+from seqlab.schema import Count, Fraction, Name, Positive, Share, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
 
 
@@ -75,6 +75,7 @@ class EncoderDecoderHead(Head):
 
     needs = ("tokens",)
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
@@ -94,13 +95,13 @@ class EncoderDecoderHead(Head):
         validation_search: Any = "greedy",
         max_length: Count | None = None,
         max_ratio: Positive | None = None,
-        token_name: str = "token",  # noqa: S107 - a word for the metrics
-        sequence_name: str = "sequence",
+        token_name: Name = "token",  # noqa: S107 - a word for the metrics
+        sequence_name: Name = "sequence",
         metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)
         self.bos, self.eos = _marks(target)
-        self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
+        self.label_smoothing = label_smoothing
         self.forcing = TeacherForcing(teacher_forcing, schedule)
         self.search = _search(search, "head.search")
         self.validation_search = _search(validation_search, "head.validation_search")
@@ -114,9 +115,9 @@ class EncoderDecoderHead(Head):
             attention=attention,
             embedding_size=embedding_size,
             dropout=dropout,
-            input_feeding=check_value(input_feeding, bool, "input_feeding"),
-            bridge=check_value(bridge, bool, "bridge"),
-            tied_embedding=check_value(tied_embedding, bool, "tied_embedding"),
+            input_feeding=input_feeding,
+            bridge=bridge,
+            tied_embedding=tied_embedding,
         )
 
     def layers(self) -> Sequence[Layer]:

@@ -17,7 +17,7 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.heads.masking import clean_output, masked_softmax
-from seqlab.schema import Count, Fraction, check_value
+from seqlab.schema import Count, Fraction, checked
 from seqlab.types import Encoded, EncoderInfo
 
 
@@ -143,11 +143,12 @@ class AttentionPooling(Pooling):
         dropout: on the weights, in training.
     """
 
+    @checked
     def __init__(
         self, encoder: EncoderInfo, *, size: Count | None = None, dropout: Fraction = 0.0
     ) -> None:
         super().__init__(encoder)
-        size = encoder.output_size if size is None else check_value(size, Count, "size")
+        size = encoder.output_size if size is None else size
         self.hidden = nn.Linear(encoder.output_size, size)
         self.score = nn.Linear(size, 1, bias=False)
         self.dropout = make_dropout("dropout", dropout)

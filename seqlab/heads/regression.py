@@ -17,7 +17,7 @@ from seqlab.heads.metrics.numbers import MAE, R2, RMSE
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.regression_losses import AbsoluteLoss, HuberLoss, RegressionLoss, SquaredLoss
-from seqlab.schema import Count, Fraction, Positive, check_value
+from seqlab.schema import Count, Fraction, Positive, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 LossName = Literal["squared", "absolute", "huber"]
@@ -60,6 +60,7 @@ class RegressionHead(Head):
     mean: Tensor
     std: Tensor
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
@@ -138,9 +139,8 @@ class RegressionHead(Head):
 
 
 def _loss(name: LossName, delta: float | None) -> RegressionLoss:
-    check_value(name, LossName, "loss")
     if delta is not None and name != "huber":
         raise OptionError(f"delta belongs to loss=huber, not to loss={name}")
     if name == "huber":
-        return HuberLoss(1.0 if delta is None else check_value(delta, Positive, "delta"))
+        return HuberLoss(1.0 if delta is None else delta)
     return SquaredLoss() if name == "squared" else AbsoluteLoss()

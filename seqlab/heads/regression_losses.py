@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqlab.schema import Positive, check_value
+from seqlab.schema import Positive, checked
 
 
 class RegressionLoss(ABC):
@@ -57,8 +57,9 @@ class HuberLoss(RegressionLoss):
         delta: in standard deviations of the training rows' targets.
     """
 
-    def __init__(self, delta: float = 1.0) -> None:
-        self.delta = check_value(delta, Positive, "delta")
+    @checked
+    def __init__(self, delta: Positive = 1.0) -> None:
+        self.delta = delta
 
     def cost(self, outputs: Tensor, goal: Tensor) -> Tensor:
         """See the class."""

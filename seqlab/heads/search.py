@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqlab.errors import OptionError
 from seqlab.heads.states import repeat_rows, select_rows
-from seqlab.schema import Count, NonNegative, Positive, check_value
+from seqlab.schema import Count, NonNegative, Positive, checked
 from seqlab.types import State
 
 #: One step: last tokens ``[B, K]`` and the state of ``B * K`` rows, to the log probabilities
@@ -112,9 +112,9 @@ class SampleSearch(Search):
         top_k: only among the k most probable tokens; None for all.
     """
 
+    @checked
     def __init__(self, *, temperature: Positive = 1.0, top_k: Count | None = None) -> None:
-        self.temperature = check_value(temperature, Positive, "temperature")
-        self.top_k = check_value(top_k, Count | None, "top_k")
+        self.temperature, self.top_k = temperature, top_k
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
@@ -156,9 +156,9 @@ class BeamSearch(Search):
         length_penalty: 0 for none; larger prefers longer answers.
     """
 
+    @checked
     def __init__(self, *, width: Count = 4, length_penalty: NonNegative = 0.0) -> None:
-        self.width = check_value(width, Count, "width")
-        self.length_penalty = check_value(length_penalty, NonNegative, "length_penalty")
+        self.width, self.length_penalty = width, length_penalty
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int

@@ -21,7 +21,7 @@ from seqlab.heads.metrics import Outcome, SpanF1
 from seqlab.heads.metrics.classes import Accuracy
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
-from seqlab.schema import Count, Fraction, check_value
+from seqlab.schema import Count, Fraction, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -62,6 +62,7 @@ class TaggingHead(Head):
     constraints: Constraints | None
     weight: Tensor | None
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
@@ -78,8 +79,8 @@ class TaggingHead(Head):
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)
         self.constraints = _constraints(scheme, target)
-        self.label_smoothing = check_value(label_smoothing, Fraction, "label_smoothing")
-        if check_value(crf, bool, "crf") and (class_weights is not None or self.label_smoothing):
+        self.label_smoothing = label_smoothing
+        if crf and (class_weights is not None or label_smoothing):
             raise OptionError("class_weights and label_smoothing belong to softmax: set crf=false")
         self.classifier = Classifier(
             encoder.output_size,

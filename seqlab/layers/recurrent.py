@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -19,10 +19,11 @@ from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import fits_type, is_plain, single
 from seqlab.layers.level import Level
-from seqlab.schema import check_value
+from seqlab.schema import checked
 from seqlab.types import State
 
-MASKED_OUTPUT = ("zeros", "carry")
+#: What stands at masked steps.
+MaskedOutput = Literal["zeros", "carry"]
 
 
 class Recurrent(Layer):
@@ -43,22 +44,21 @@ class Recurrent(Layer):
         (torch.Size([2, 5, 4]), torch.Size([2, 4]))
     """
 
+    @checked
     def __init__(
         self,
         cell: Cell,
         *,
         engine: str = "auto",
         reverse: bool = False,
-        masked_output: str = "zeros",
+        masked_output: MaskedOutput = "zeros",
     ) -> None:
         super().__init__()
         if not isinstance(cell, Cell):
             raise OptionError(f"Recurrent needs a seqlab.Cell, got {type(cell).__name__}")
-        if masked_output not in MASKED_OUTPUT:
-            raise OptionError(f"masked_output must be zeros or carry, got {masked_output!r}")
         self.cell = cell
         self.engine = check_engine_name(engine)
-        self._reverse = check_value(reverse, bool, "reverse")
+        self._reverse = reverse
         self.masked_output = masked_output
         self.input_size, self.output_size = cell.input_size, cell.output_size
         self.final_size = cell.state_sizes[0]
@@ -267,7 +267,7 @@ class _Named(Recurrent):
         *,
         engine: str = "auto",
         reverse: bool = False,
-        masked_output: str = "zeros",
+        masked_output: MaskedOutput = "zeros",
         **cell_options: Any,
     ) -> None:
         check_options("cell", self.cell_name, cell_options, given=2, where=type(self).__name__)

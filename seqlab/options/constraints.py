@@ -7,28 +7,28 @@ unit of each gate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
 
 from torch import Tensor
 
 from seqlab.errors import OptionError
-from seqlab.schema import NonNegative, Share, check_value
+from seqlab.schema import NonNegative, Range, Rule, Share, checked
 
 #: Keras's fuzz factor, which keeps the division by a norm of 0 finite.
 EPSILON = 1e-7
 
 
-def _check_axis(axis: Any) -> tuple[int, ...]:
-    axes = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
-    if not axes or not all(type(a) is int and -2 <= a <= 1 for a in axes):
-        raise OptionError(f"axis must be 0 or 1, or a list of both, got {axis!r}")
-    return axes
+Axis = Annotated[int, Range(least=-2, most=1)]
+#: One dimension of a matrix, or both.
+Axes = Axis | Annotated[Sequence[Axis], Rule(bool, "a list of dimensions")]
 
 
 class _Norm:
     """What the norm constraints share: norms over ``axis``, which a bias has only one of."""
 
-    axis: tuple[int, ...]
+    @checked
+    def __init__(self, axis: Axes = 0) -> None:
+        self.axis = (axis,) if isinstance(axis, int) else tuple(axis)
 
     def norm(self, weight: Tensor) -> Tensor:
         """The norms, with the summed dimensions kept as 1."""
@@ -40,9 +40,10 @@ class _Norm:
 class MaxNorm(_Norm):
     """Each column's norm is at most ``max_value`` (Srivastava et al., 2014)."""
 
-    def __init__(self, max_value: float = 2.0, axis: int | Sequence[int] = 0) -> None:
-        self.max_value = check_value(max_value, NonNegative, "max_value")
-        self.axis = _check_axis(axis)
+    @checked
+    def __init__(self, max_value: NonNegative = 2.0, axis: Axes = 0) -> None:
+        super().__init__(axis)
+        self.max_value = max_value
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The projected weight."""
@@ -53,19 +54,18 @@ class MaxNorm(_Norm):
 class MinMaxNorm(_Norm):
     """Each column's norm moves by ``rate`` towards ``[min_value, max_value]``."""
 
+    @checked
     def __init__(
         self,
-        min_value: float = 0.0,
-        max_value: float = 1.0,
-        rate: float = 1.0,
-        axis: int | Sequence[int] = 0,
+        min_value: NonNegative = 0.0,
+        max_value: NonNegative = 1.0,
+        rate: Share = 1.0,
+        axis: Axes = 0,
     ) -> None:
-        self.min_value = check_value(min_value, NonNegative, "min_value")
-        self.max_value = check_value(max_value, NonNegative, "max_value")
-        if self.min_value > self.max_value:
+        super().__init__(axis)
+        if min_value > max_value:
             raise OptionError(f"min_value {min_value} must not be above max_value {max_value}")
-        self.rate = check_value(rate, Share, "rate")
-        self.axis = _check_axis(axis)
+        self.min_value, self.max_value, self.rate = min_value, max_value, rate
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The projected weight."""
@@ -85,9 +85,6 @@ class NonNeg:
 
 class UnitNorm(_Norm):
     """Each column has norm 1."""
-
-    def __init__(self, axis: int | Sequence[int] = 0) -> None:
-        self.axis = _check_axis(axis)
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The projected weight."""

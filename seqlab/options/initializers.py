@@ -7,25 +7,23 @@ generator, so ``torch.manual_seed`` decides them; with it they are the same at e
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor, nn
 
 from seqlab.errors import OptionError
+from seqlab.schema import NonNegative, Positive, checked
 
 #: The standard deviation of a standard normal cut off at two standard deviations.
 TRUNCATED_STD = 0.87962566103423978
 
-MODES = ("fan_in", "fan_out", "fan_avg")
-DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+Mode = Literal["fan_in", "fan_out", "fan_avg"]
+Distribution = Literal["truncated_normal", "untruncated_normal", "uniform"]
 
 
 def _generator(tensor: Tensor, seed: int | None) -> Generator | None:
     return None if seed is None else Generator(tensor.device).manual_seed(seed)
-
-
-def _fans(tensor: Tensor) -> tuple[int, int]:
-    return tensor.shape[0], tensor.shape[-1]
 
 
 def _matrix(tensor: Tensor, name: str) -> None:
@@ -60,19 +58,19 @@ def orthogonal(tensor: Tensor, gain: float = 1.0, seed: int | None = None) -> No
     nn.init.orthogonal_(tensor, gain, generator=_generator(tensor, seed))
 
 
+@checked
 def random_normal(
-    tensor: Tensor, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None
+    tensor: Tensor, mean: float = 0.0, stddev: NonNegative = 0.05, seed: int | None = None
 ) -> None:
     """Normal."""
-    _not_negative("stddev", stddev)
     tensor.normal_(mean, stddev, generator=_generator(tensor, seed))
 
 
+@checked
 def truncated_normal(
-    tensor: Tensor, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None
+    tensor: Tensor, mean: float = 0.0, stddev: NonNegative = 0.05, seed: int | None = None
 ) -> None:
     """Normal, redrawn where more than two ``stddev`` from the mean."""
-    _not_negative("stddev", stddev)
     low, high = mean - 2 * stddev, mean + 2 * stddev
     nn.init.trunc_normal_(tensor, mean, stddev, low, high, generator=_generator(tensor, seed))
 
@@ -86,11 +84,12 @@ def random_uniform(
     tensor.uniform_(minval, maxval, generator=_generator(tensor, seed))
 
 
+@checked
 def variance_scaling(
     tensor: Tensor,
-    scale: float = 1.0,
-    mode: str = "fan_in",
-    distribution: str = "truncated_normal",
+    scale: Positive = 1.0,
+    mode: Mode = "fan_in",
+    distribution: Distribution = "truncated_normal",
     seed: int | None = None,
 ) -> None:
     """Variance ``scale / n``, where n is ``fan_in``, ``fan_out`` or their mean ``fan_avg``.
@@ -98,11 +97,7 @@ def variance_scaling(
     ``truncated_normal`` is cut off at two standard deviations and stretched to the variance;
     ``uniform`` lies in ±sqrt(3 scale / n).
     """
-    if not scale > 0:
-        raise OptionError(f"scale must be above 0, got {scale}")
-    _one_of("mode", mode, MODES)
-    _one_of("distribution", distribution, DISTRIBUTIONS)
-    fan_in, fan_out = _fans(tensor)
+    fan_in, fan_out = tensor.shape[0], tensor.shape[-1]
     count = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     variance = scale / max(1.0, count)
     if distribution == "uniform":
@@ -142,13 +137,3 @@ def lecun_uniform(tensor: Tensor, seed: int | None = None) -> None:
 def lecun_normal(tensor: Tensor, seed: int | None = None) -> None:
     """Truncated normal of variance 1 / fan_in (LeCun et al., 1998)."""
     variance_scaling(tensor, 1.0, "fan_in", "truncated_normal", seed)
-
-
-def _not_negative(name: str, value: float) -> None:
-    if value < 0:
-        raise OptionError(f"{name} must be at least 0, got {value}")
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise OptionError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

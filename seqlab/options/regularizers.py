@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqlab.errors import OptionError, ShapeError
-from seqlab.schema import NonNegative, check_value
+from seqlab.errors import ShapeError
+from seqlab.schema import NonNegative, checked
 
 
 class L1L2:
@@ -17,8 +19,9 @@ class L1L2:
         OptionError: a factor is not a finite number of at least 0.
     """
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = check_value(l1, NonNegative, "l1"), check_value(l2, NonNegative, "l2")
+    @checked
+    def __init__(self, l1: NonNegative = 0.0, l2: NonNegative = 0.0) -> None:
+        self.l1, self.l2 = l1, l2
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The penalty of a tensor of any shape."""
@@ -33,14 +36,14 @@ class L1L2:
 class L1(L1L2):
     """``l1 * sum |w|``."""
 
-    def __init__(self, l1: float = 0.01) -> None:
+    def __init__(self, l1: NonNegative = 0.01) -> None:
         super().__init__(l1=l1)
 
 
 class L2(L1L2):
     """``l2 * sum w^2``."""
 
-    def __init__(self, l2: float = 0.01) -> None:
+    def __init__(self, l2: NonNegative = 0.01) -> None:
         super().__init__(l2=l2)
 
 
@@ -57,11 +60,11 @@ class Orthogonal:
         OptionError: a wrong factor or mode.
     """
 
-    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        self.factor = check_value(factor, NonNegative, "factor")
-        if mode not in {"rows", "columns"}:
-            raise OptionError(f"mode must be rows or columns, got {mode!r}")
-        self.mode = mode
+    @checked
+    def __init__(
+        self, factor: NonNegative = 0.01, mode: Literal["rows", "columns"] = "rows"
+    ) -> None:
+        self.factor, self.mode = factor, mode
 
     def __call__(self, weight: Tensor) -> Tensor:
         """The penalty of a matrix.

@@ -32,7 +32,7 @@ def resolve_function(kind: str, option: str, spec: Any) -> Callable[..., Any]:
         function: Callable[..., Any] = spec
         return function
     if not isinstance(spec, str | Mapping):
-        raise OptionError(f"{option} must be the name of an {kind} or a function, got {spec!r}")
+        raise OptionError(f"{option}: expected the name of an {kind} or a function, got {spec!r}")
     try:
         name, options = split_spec(kind, spec, option)
         function = registry.get(kind, name)
@@ -105,12 +105,12 @@ def resolve_object(kind: str, option: str, spec: Any) -> Callable[[Tensor], Tens
     if spec is None:
         return None
     if isinstance(spec, type):
-        raise OptionError(f"{option} must be an object, not the class {spec.__name__}: add ()")
+        raise OptionError(f"{option}: expected an object, got the class {spec.__name__}: add ()")
     if callable(spec):
         given: Callable[[Tensor], Tensor] = spec
         return given
     if not isinstance(spec, str | Mapping):
-        raise OptionError(f"{option} must be the name of a {kind} or a function, got {spec!r}")
+        raise OptionError(f"{option}: expected the name of a {kind} or a function, got {spec!r}")
     try:
         part: Callable[[Tensor], Tensor] = construct(kind, spec, where=option)
     except UnknownNameError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from seqlab import registry
@@ -225,64 +226,13 @@ def check_cell(
     return check("cell", cell_class, settings=settings, **options)
 
 
-def check_wrapper(
-    wrapper_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a wrapper, around a GRU and around others; see ``check_cell``."""
-    return check("wrapper", wrapper_class, settings=settings, **options)
-
-
-def check_head(
-    head_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a head, on top of a small bidirectional encoder; see ``check_cell``."""
-    return check("head", head_class, settings=settings, **options)
-
-
-def check_source(
-    source_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a source with its options; see ``check_cell``."""
-    return check("source", source_class, settings=settings, **options)
-
-
-def check_format(
-    format_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a file format, on its example; see ``check_cell``."""
-    return check("format", format_class, settings=settings, **options)
-
-
-def check_engine(
-    engine_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of an engine, over all registered cells; see ``check_cell``."""
-    return check("engine", engine_class, settings=settings, **options)
-
-
-def check_merge(
-    merge_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a merge; see ``check_cell``."""
-    return check("merge", merge_class, settings=settings, **options)
-
-
-def check_pooling(
-    pooling_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a pooling; see ``check_cell``."""
-    return check("pooling", pooling_class, settings=settings, **options)
-
-
-def check_attention(
-    attention_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of an attention; see ``check_cell``."""
-    return check("attention", attention_class, settings=settings, **options)
-
-
-def check_search(
-    search_class: Any, /, *, settings: Settings | None = None, **options: Any
-) -> list[CheckResult]:
-    """Run every check of a search; see ``check_cell``."""
-    return check("search", search_class, settings=settings, **options)
+#: Each runs every check of a part of its kind; see ``check_cell``.
+check_wrapper = partial(check, "wrapper")
+check_head = partial(check, "head")
+check_source = partial(check, "source")
+check_format = partial(check, "format")
+check_engine = partial(check, "engine")
+check_merge = partial(check, "merge")
+check_pooling = partial(check, "pooling")
+check_attention = partial(check, "attention")
+check_search = partial(check, "search")

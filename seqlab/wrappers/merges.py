@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, checked
 
 
 class Merge(nn.Module, ABC):
@@ -154,6 +154,7 @@ class Attention(Merge):
 
     same_size = False
 
+    @checked
     def __init__(
         self,
         forward_size: int,
@@ -162,9 +163,8 @@ class Attention(Merge):
         attention_size: Count | None = None,
     ) -> None:
         super().__init__(forward_size, backward_size)
-        size = check_value(size, Count | None, "size")
         self._size = forward_size if size is None else size
-        hidden = check_value(attention_size, Count | None, "attention_size") or self._size
+        hidden = self._size if attention_size is None else attention_size
         self.keys = nn.ModuleList([nn.Linear(n, hidden) for n in (forward_size, backward_size)])
         self.score = nn.Linear(hidden, 1, bias=False)
         projects = size is not None or forward_size != backward_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from seqlab.layers.base import Layer
-from seqlab.schema import check_value
+from seqlab.schema import checked
 from seqlab.wrappers.around import Around, shortcut
 from seqlab.wrappers.base import MakeLayer, Wrapper
 
@@ -22,10 +22,10 @@ class Residual(Around):
         OptionError: widths differ and ``project`` is False.
     """
 
+    @checked
     def __init__(self, layer: Layer, *, project: bool = False) -> None:
         super().__init__(layer)
-        allowed = check_value(project, bool, "project")
-        self.shortcut = shortcut(layer, project=allowed, owner="Residual")
+        self.shortcut = shortcut(layer, project=project, owner="Residual")
 
     def combine(self, x: Tensor, output: Tensor) -> Tensor:
         """Their sum, the input at the output's width."""
@@ -39,8 +39,9 @@ class ResidualWrapper(Wrapper):
     Config: ``{name: residual, project: true}``.
     """
 
+    @checked
     def __init__(self, project: bool = False) -> None:
-        self.project = check_value(project, bool, "project")
+        self.project = project
 
     def build(self, make_layer: MakeLayer, input_size: int) -> Residual:
         """One inner layer with its shortcut."""

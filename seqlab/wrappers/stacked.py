@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask, step_with
 from seqlab.layers.joined import run_joined, runs_of
 from seqlab.layers.level import Level
-from seqlab.schema import Count, Fraction, check_value
+from seqlab.schema import Count, Fraction, Rule, check_value, checked
 from seqlab.types import State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
 
@@ -213,6 +213,10 @@ class Stacked(Layer):
             part.reverse_()
 
 
+#: What each layer's cell has of its own.
+CellChanges = Annotated[Sequence[Mapping[str, Any]], Rule(bool, "a list of mappings")]
+
+
 class StackedWrapper(Wrapper):
     """Layers on top of each other: ``y = layer_n(... layer_1(x))``; widths and cells may differ.
 
@@ -226,18 +230,16 @@ class StackedWrapper(Wrapper):
         dropout: as for ``Stacked``.
     """
 
+    @checked
     def __init__(
         self,
-        num_layers: int | None = None,
-        layers: Sequence[Mapping[str, Any]] | None = None,
+        num_layers: Count | None = None,
+        layers: CellChanges | None = None,
         residual: bool = False,
         dropout: Fraction = 0.0,
     ) -> None:
         if layers is None:
-            layers = [{}] * (check_value(num_layers, Count | None, "num_layers") or 2)
-        listed = isinstance(layers, Sequence) and not isinstance(layers, str)
-        if not listed or not layers or not all(isinstance(part, Mapping) for part in layers):
-            raise OptionError(f"stacked: layers must be a list of mappings, got {layers!r}")
+            layers = [{}] * (num_layers or 2)
         if num_layers is not None and len(layers) != num_layers:
             raise OptionError(f"stacked: num_layers is {num_layers}, layers has {len(layers)}")
         self.layers = [dict(part) for part in layers]

@@ -199,8 +199,8 @@ def test_files_of_one_split_need_the_same_columns(tmp_path):
         ({}, "give train .and validation, test., or path"),
         ({"path": "a.csv", "train": "b.csv"}, "either path or train/validation/test, not both"),
         ({"train": "a.csv", "split": {"test": 0.1}}, "divides the file of source.path"),
-        ({"train": [3]}, "source.train: expected a string or a list or null"),
-        ({"train": "a.csv", "columns": "x"}, "source.columns: expected a list or null, got 'x'"),
+        ({"train": [3]}, "train: expected a string or a list or null"),
+        ({"train": "a.csv", "columns": "x"}, "columns: expected a list or null"),
         ({"path": "a.csv", "split": {"tset": 0.1}}, "split.tset: unknown key, did you mean 'test'"),
         ({"path": "a.csv", "split": {"seed": 1}}, "give validation, test, or both"),
         ({"path": "a.csv", "split": {"test": 2}}, "split.test: expected a number in .* got 2"),
@@ -221,7 +221,7 @@ def test_files_of_one_split_need_the_same_columns(tmp_path):
             "modulus: no value was given",
         ),
         ({"path": "a.csv", "split": {"test": 0.5, "validation": 0.5}}, "nothing to train on"),
-        ({"path": "a.csv", "split": 0.1}, "source.split: expected a mapping, got 0.1"),
+        ({"path": "a.csv", "split": 0.1}, "split: expected a mapping or null, got 0.1"),
     ],
 )
 def test_options_that_are_wrong(options, message):
@@ -357,7 +357,7 @@ def test_a_file_of_bad_rows_alone_has_no_rows(tmp_path):
     path = make(tmp_path, b"{\n[\n", "a.jsonl")
     with pytest.raises(DataError, match=r"no rows in it \(2 bad rows: .*line 1: not JSON.*line 2"):
         FilesSource(train=path, on_error="skip").load()
-    with pytest.raises(ConfigError, match=r"source\.on_error: .* got 'skp', did you mean 'skip'"):
+    with pytest.raises(ConfigError, match=r"on_error: .* got 'skp', did you mean 'skip'"):
         FilesSource(train=path, on_error="skp")
 
 

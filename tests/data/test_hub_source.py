@@ -88,5 +88,5 @@ def test_what_the_hub_does_not_have(local_folder):
 def test_wrong_options():
     with pytest.raises(ConfigError, match=r"source\.splits: unknown 'trian': did you mean 'train'"):
         HubSource(path="x", splits={"trian": "train"})
-    with pytest.raises(ConfigError, match=r"source\.path: expected a data set's name, got ''"):
+    with pytest.raises(ConfigError, match=r"path: expected a name, got ''"):
         HubSource(path="")

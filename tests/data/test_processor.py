@@ -209,7 +209,7 @@ def test_tampered_files_are_refused(file, change, message, tmp_path):
 
 
 def test_an_empty_folder_is_no_processor(tmp_path):
-    with pytest.raises(BundleError, match=r"processor\.json: cannot be read"):
+    with pytest.raises(BundleError, match=r"processor\.json: no such file"):
         Processor.load(tmp_path)
 
 

@@ -222,7 +222,7 @@ def test_sampling_among_one_is_greedy():
         ({"name": "beam", "width": 0}, "width: expected an int of at least 1, got 0"),
         ({"name": "beam", "length_penalty": -1}, "length_penalty: expected a number of at least 0"),
         ({"name": "sample", "temperature": 0}, "temperature: expected a number above 0, got 0"),
-        ({"name": "sample", "top_k": 1.5}, "top_k: expected an int or null, got 1.5"),
+        ({"name": "sample", "top_k": 1.5}, "top_k: expected an int of at least 1 or null, got 1.5"),
         ({"name": "beam", "widht": 3}, "search 'beam' has no option 'widht': did you mean"),
     ],
 )

@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 from seqlab import Source, row_counts
-from seqlab.schema import Range, Whole, check_value
+from seqlab.schema import Range, Whole, checked
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,9 +49,9 @@ class Mnist1dSource(Source):
         seed: of the generator.
     """
 
+    @checked
     def __init__(self, *, rows: Annotated[int, Range(least=50)] = 5000, seed: Whole = 42) -> None:
-        self._count = check_value(rows, Annotated[int, Range(least=50)], "source.rows")
-        self._seed = check_value(seed, Whole, "source.seed")
+        self._count, self._seed = rows, seed
         self._rows: dict[str, int] = {}
         self._digest = "not generated yet"
 

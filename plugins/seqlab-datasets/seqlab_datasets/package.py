@@ -14,10 +14,11 @@ from seqlab import ConfigError, DataError, Source, row_counts
 from seqlab.data.formats.choice import make_format
 from seqlab.data.order import Indices
 from seqlab.data.sources.base import SPLITS, unknown
+from seqlab.data.sources.files import chosen_columns
 from seqlab.data.sources.splits import read_split
 from seqlab.data.sources.tables import Part, Table, split_rows, take, to_dataset
 from seqlab.errors import did_you_mean
-from seqlab.schema import Rule, check_value
+from seqlab.schema import Rule, check_value, checked
 
 from seqlab_datasets.archives import matches, read_members
 from seqlab_datasets.registries import Release, fetch
@@ -64,6 +65,7 @@ class PackageSource(Source):
         ConfigError: an option has a wrong value, or ``split`` comes with members by split.
     """
 
+    @checked
     def __init__(
         self,
         *,
@@ -81,24 +83,15 @@ class PackageSource(Source):
         origin: str = "not stated",
         licence: str = "not stated",
     ) -> None:
-        self._release = Release(
-            check_value(index, Index, "source.index"),
-            check_value(package, PackageName, "source.package"),
-            check_value(version, Version, "source.version"),
-            check_value(kind, PackageKind, "source.kind"),
-            check_value(sha256, Checksum | None, "source.sha256"),
-        )
+        self._release = Release(index, package, version, kind, sha256)
         self._members = _by_split(members)
         if split is not None and "all" not in self._members:
             raise ConfigError("source.split: the members are given for each split already")
         self._rule = None if split is None else read_split(split)
         first = next(iter(self._members.values()))[0]
         self._format = make_format(format, first)
-        self._expand = check_value(expand or {}, dict[str, str], "source.expand")
-        kept = check_value(columns, Sequence[str] | None, "source.columns")
-        self._columns: dict[str, str | None] | None = (
-            None if kept is None else dict.fromkeys(kept, "source.columns")
-        )
+        self._expand = dict(expand or {})
+        self._columns = chosen_columns(columns)
         self._identity = {"name": name or package, "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
         self._tables: dict[str, Table] = {}

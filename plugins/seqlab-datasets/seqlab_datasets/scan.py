@@ -9,7 +9,7 @@ from typing import Literal
 import datasets
 import numpy as np
 from seqlab import Source, row_counts
-from seqlab.schema import Flag, Whole, check_value
+from seqlab.schema import Flag, Whole, checked
 
 Split = Literal["simple", "length", "jump", "turn_left"]
 _VERBS = {"walk": "I_WALK", "look": "I_LOOK", "run": "I_RUN", "jump": "I_JUMP"}
@@ -40,12 +40,11 @@ class ScanSource(Source):
         (7706, 'I_TURN_LEFT I_TURN_LEFT I_TURN_LEFT I_TURN_LEFT')
     """
 
+    @checked
     def __init__(
         self, *, split: Split = "simple", repeat_primitive: Flag = True, seed: Whole = 0
     ) -> None:
-        self._split = check_value(split, Split, "source.split")
-        self._repeat = check_value(repeat_primitive, Flag, "source.repeat_primitive")
-        self._seed = check_value(seed, Whole, "source.seed")
+        self._split, self._repeat, self._seed = split, repeat_primitive, seed
         self._rows: dict[str, int] = {}
         self._digest = "not generated yet"
 

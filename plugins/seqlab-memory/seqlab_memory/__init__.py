@@ -10,7 +10,7 @@ from typing import Annotated
 
 import datasets
 from seqlab import Source, row_counts
-from seqlab.schema import Count, Range, Whole, check_value
+from seqlab.schema import Count, Range, Whole, checked
 
 Row = dict[str, object]
 AtLeastTen = Annotated[int, Range(least=10)]
@@ -23,8 +23,7 @@ class _Generated(Source):
     paper: str
 
     def __init__(self, rows: int, seed: int) -> None:
-        self._count = check_value(rows, AtLeastTen, "source.rows")
-        self._seed = check_value(seed, Whole, "source.seed")
+        self._count, self._seed = rows, seed
         self._loaded: dict[str, int] = {}
         self._digest = "not generated yet"
 
@@ -83,9 +82,10 @@ class CopyMemorySource(_Generated):
     symbols = "abcdefgh"
     count = 10
 
+    @checked
     def __init__(self, *, rows: AtLeastTen = 2500, delay: Count = 20, seed: Whole = 0) -> None:
         super().__init__(rows, seed)
-        self._delay = check_value(delay, Count, "source.delay")
+        self._delay = delay
 
     def _row(self, draw: random.Random) -> Row:
         shown = draw.choices(self.symbols, k=self.count)
@@ -122,11 +122,12 @@ class TemporalOrderSource(_Generated):
     title = "temporal order"
     paper = "Hochreiter and Schmidhuber (1997)"
 
+    @checked
     def __init__(
         self, *, rows: AtLeastTen = 5000, length: AtLeastTen = 30, seed: Whole = 0
     ) -> None:
         super().__init__(rows, seed)
-        self._length = check_value(length, AtLeastTen, "source.length")
+        self._length = length
 
     def _row(self, draw: random.Random) -> Row:
         tenth = self._length // 10

@@ -16,6 +16,7 @@ from seqlab.compat.keras.layouts import get_arrays, set_arrays
 from seqlab.compat.keras.names import snake_case
 from seqlab.errors import OptionError, ShapeError, did_you_mean
 from seqlab.layers.base import Layer
+from seqlab.schema import Count, check_value
 
 _DTYPES = {
     "float16": torch.float16,
@@ -51,7 +52,7 @@ def read_dtype(value: Any) -> torch.dtype:
         return value
     if isinstance(value, str) and value in _DTYPES:
         return _DTYPES[value]
-    raise OptionError(f"dtype must be one of {', '.join(_DTYPES)}, got {value!r}")
+    raise OptionError(f"dtype: expected one of {', '.join(_DTYPES)}, got {value!r}")
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -65,11 +66,10 @@ def width_of(keywords: Mapping[str, Any]) -> int | None:
         shape = keywords.get(key)
         if shape is not None:
             if not isinstance(shape, list | tuple) or not shape or type(shape[-1]) is not int:
-                raise OptionError(f"{key} must end in the input width, got {shape!r}")
+                raise OptionError(f"{key}: expected a list ending in the width, got {shape!r}")
             return int(shape[-1])
-    width = keywords.get("input_size", keywords.get("input_dim"))
-    if width is not None and (type(width) is not int or width < 1):
-        raise OptionError(f"input_size must be an int of at least 1, got {width!r}")
+    given = keywords.get("input_size", keywords.get("input_dim"))
+    width: int | None = check_value(given, Count | None, "input_size")
     return width
 
 

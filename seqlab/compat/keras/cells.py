@@ -18,7 +18,7 @@ from seqlab.compat.keras.configs import cell_of, known_cell, nested_config
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
-from seqlab.layers.recurrent import Recurrent
+from seqlab.layers.recurrent import MaskedOutput, Recurrent
 from seqlab.wrappers.stacked import Stacked
 
 
@@ -38,7 +38,7 @@ class CellLike(ABC):
         """An int, or a list with one entry a state tensor, as Keras has it."""
 
     @abstractmethod
-    def make_layer(self, input_size: int, *, reverse: bool, masked_output: str) -> Layer:
+    def make_layer(self, input_size: int, *, reverse: bool, masked_output: MaskedOutput) -> Layer:
         """A seqlab layer that runs this cell; twice the same width, twice the same weights."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class RegisteredCell(CellLike):
         sizes = list(self._sizes.state_sizes)
         return sizes[0] if len(sizes) == 1 else sizes
 
-    def make_layer(self, input_size: int, *, reverse: bool, masked_output: str) -> Layer:
+    def make_layer(self, input_size: int, *, reverse: bool, masked_output: MaskedOutput) -> Layer:
         """``Recurrent`` over the cell."""
         self.core = self._make(input_size) if self.core is None else self.core
         if self.core.input_size != input_size:
@@ -135,7 +135,7 @@ class StackedRNNCells(CellLike):
         """A list of the cells' state sizes."""
         return [cell.state_size for cell in self.cells]
 
-    def make_layer(self, input_size: int, *, reverse: bool, masked_output: str) -> Layer:
+    def make_layer(self, input_size: int, *, reverse: bool, masked_output: MaskedOutput) -> Layer:
         """``Stacked`` over the cells' layers, all in one direction of time."""
         layers: list[Layer] = []
         for cell in self.cells:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from typing_extensions import Self
@@ -16,7 +16,7 @@ from seqlab.compat.keras.names import snake_case, to_keras, to_seqlab
 from seqlab.compat.keras.signatures import signed
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
-from seqlab.layers.recurrent import Recurrent
+from seqlab.layers.recurrent import MaskedOutput, Recurrent
 from seqlab.schema import Count, Fraction, check_value
 
 KINDS = {
@@ -55,13 +55,11 @@ class KerasCell(CellLike):
         Raises:
             OptionError: one is unknown or has a wrong value.
         """
-        implementation = keywords.pop("implementation", 2)
         for key in keywords:
-            if key not in {"name", "dtype", "trainable"}:
+            if key not in {"implementation", "name", "dtype", "trainable"}:
                 raise OptionError(f"{type(self).__name__} has no argument '{key}'")
-        if implementation not in (1, 2):
-            raise OptionError(f"implementation: expected 1 or 2, got {implementation!r}")
-        self.implementation: int = implementation
+        implementation = keywords.get("implementation", 2)
+        self.implementation: int = check_value(implementation, Literal[1, 2], "implementation")
         self.name = keywords.get("name") or snake_case(type(self).__name__)
         self.units: int = check_value(given.pop("units"), Count, "units")
         self.seed = check_value(given.pop("seed"), int | None, "seed")
@@ -117,7 +115,7 @@ class KerasCell(CellLike):
             )
         return self.core
 
-    def make_layer(self, input_size: int, *, reverse: bool, masked_output: str) -> Layer:
+    def make_layer(self, input_size: int, *, reverse: bool, masked_output: MaskedOutput) -> Layer:
         """``Recurrent`` over the seqlab cell."""
         return Recurrent(self.build(input_size), reverse=reverse, masked_output=masked_output)
 

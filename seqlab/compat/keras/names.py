@@ -77,7 +77,7 @@ def to_seqlab(kind: str, option: str, value: Any) -> Any:
         raise OptionError(f"{option}: expected a mapping with class_name and config, got {value!r}")
     options = {k: v for k, v in config.items() if not (k in _EMPTY and v is None)}
     if kind == "initializer" and name == "Constant" and isinstance(options.get("value"), Mapping):
-        raise OptionError(f"{option}: a constant initializer's value must be a number")
+        raise OptionError(f"{option}.value: expected a number, got a mapping")
     return {"name": _registered(kind, name), **options}
 
 

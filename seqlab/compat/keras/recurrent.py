@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from typing_extensions import Self
 
@@ -11,7 +11,7 @@ from seqlab.compat.keras.configs import known_layer
 from seqlab.compat.keras.keras_cells import GRUCell, KerasCell, LSTMCell, SimpleRNNCell
 from seqlab.compat.keras.rnn import RNN
 from seqlab.compat.keras.signatures import names_of, signed
-from seqlab.errors import OptionError
+from seqlab.schema import check_value
 
 
 class _OneCell(RNN):
@@ -29,9 +29,7 @@ class _OneCell(RNN):
         Raises:
             OptionError: one is unknown or has a wrong value.
         """
-        use_cudnn = given.pop("use_cudnn", "auto")
-        if use_cudnn not in ("auto", True, False):
-            raise OptionError(f"use_cudnn: expected 'auto', true or false, got {use_cudnn!r}")
+        check_value(given.pop("use_cudnn", "auto"), Literal["auto", True, False], "use_cudnn")
         own = {key: given.pop(key) for key in names_of(self.cell_class.__name__)}
         cell = self.cell_class(**own, implementation=given.pop("implementation"))
         RNN.__init__(self, cell, **given, **keywords)

@@ -26,7 +26,7 @@ from seqlab.compat.keras.unbuilt import Unbuilt
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.options.resolve import resolve_object
-from seqlab.schema import check_value
+from seqlab.schema import checked
 
 _FLAGS = (
     "return_sequences",
@@ -65,6 +65,7 @@ class RNN(KerasLayer):
         torch.Size([2, 3])
     """
 
+    @checked
     def __init__(  # noqa: PLR0917  # the signature is Keras's
         self,
         cell: Any,
@@ -81,13 +82,9 @@ class RNN(KerasLayer):
         activity = kwargs.pop("activity_regularizer", None)
         super().__init__(**kwargs)
         self.cell: CellLike = cell_like(cell)
-        self.return_sequences = check_value(return_sequences, bool, "return_sequences")
-        self.return_state = check_value(return_state, bool, "return_state")
-        self.go_backwards = check_value(go_backwards, bool, "go_backwards")
-        self.stateful = check_value(stateful, bool, "stateful")
-        self.unroll = check_value(unroll, bool, "unroll")
-        self.zero_output_for_mask = check_value(zero_output_for_mask, bool, "zero_output_for_mask")
-        self.time_major = check_value(time_major, bool, "time_major")
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.zero_output_for_mask, self.time_major = zero_output_for_mask, time_major
         self.activity_regularizer = activity
         self._penalty_of_output = resolve_object(
             "regularizer",

@@ -24,7 +24,7 @@ from seqlab.data.sources.tables import (
     to_dataset,
 )
 from seqlab.errors import ConfigError
-from seqlab.schema import Flag, check_value
+from seqlab.schema import Flag, checked
 
 Paths = str | Sequence[str] | None
 
@@ -52,6 +52,7 @@ class FilesSource(Source):
         ConfigError: no file is given, ``path`` goes with ``train``, or an option is wrong.
     """
 
+    @checked
     def __init__(
         self,
         *,
@@ -69,11 +70,11 @@ class FilesSource(Source):
         licence: str = "not stated",
     ) -> None:
         given = {"train": train, "validation": validation, "test": test}
-        self._paths = {name: _path_list(paths, name) for name, paths in given.items() if paths}
+        self._paths = {name: _path_list(paths) for name, paths in given.items() if paths}
         if path:
             if self._paths:
                 raise ConfigError("source: give either path or train/validation/test, not both")
-            self._paths = {"all": _path_list(path, "path")}
+            self._paths = {"all": _path_list(path)}
         elif not self._paths:
             raise ConfigError("source: give train (and validation, test), or path")
         if split is not None and not path:
@@ -81,10 +82,9 @@ class FilesSource(Source):
         self._rule = read_split(split) if split is not None else None
         every = [file for files in self._paths.values() for file in files]
         self._format = make_format(format, every[0])
-        self._columns = _columns(columns)
-        check_value(on_error, Literal["raise", "skip"], "source.on_error")
+        self._columns = chosen_columns(columns)
         self._bad = BadRows(skip=on_error == "skip")
-        self._streaming = check_value(streaming, Flag, "source.streaming")
+        self._streaming = streaming
         self._identity = {"name": name or ", ".join(every), "origin": origin, "licence": licence}
         self._rows: dict[str, int] = {}
         self._indices: dict[str, Indices] = {}
@@ -154,11 +154,10 @@ class FilesSource(Source):
         )
 
 
-def _path_list(paths: Paths, key: str) -> list[str]:
-    checked = check_value(paths, Paths, f"source.{key}")
-    return [checked] if isinstance(checked, str) else list(checked or ())
+def _path_list(paths: str | Sequence[str]) -> list[str]:
+    return [paths] if isinstance(paths, str) else list(paths)
 
 
-def _columns(columns: Sequence[str] | None) -> dict[str, str | None] | None:
-    checked = check_value(columns, Sequence[str] | None, "source.columns")
-    return None if checked is None else dict.fromkeys(checked, "source.columns")
+def chosen_columns(columns: Sequence[str] | None) -> dict[str, str | None] | None:
+    """The columns of the option ``columns``, each with the key that asks for it; None for all."""
+    return None if columns is None else dict.fromkeys(columns, "source.columns")

@@ -10,7 +10,8 @@ from typing import Any
 import datasets
 
 from seqlab.data.sources.base import SPLITS, Source, Splits, row_counts, unknown
-from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.errors import DataError, did_you_mean
+from seqlab.schema import Name, checked
 
 _TIMEOUT_S = 10
 
@@ -32,10 +33,11 @@ class HubSource(Source):
         ConfigError: an option has a wrong value.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        path: str,
+        path: Name,
         config: str | None = None,
         revision: str | None = None,
         splits: Mapping[str, str] | None = None,
@@ -43,18 +45,13 @@ class HubSource(Source):
         streaming: bool = False,
         licence: str | None = None,
     ) -> None:
-        if not isinstance(path, str) or not path:
-            raise ConfigError(f"source.path: expected a data set's name, got {path!r}")
         for split in splits or ():
             if split not in SPLITS:
                 raise unknown("source.splits", split, SPLITS)
-        self._path = path
-        self._config = config
-        self._revision = revision
+        self._path, self._config, self._revision = path, config, revision
         self._splits = dict(splits) if splits else None
         self._columns = None if columns is None else list(columns)
-        self._streaming = bool(streaming)
-        self._licence = licence
+        self._streaming, self._licence = streaming, licence
         self._rows: dict[str, int] = {}
         self._fingerprints: dict[str, str] = {}
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 
 from tokenizers import normalizers
 
-from seqlab.data.bounded_json import read_json, write_json
 from seqlab.data.ragged import Ragged
 from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
 from seqlab.errors import DataError
+from seqlab.files import read_json, write_json
 from seqlab.schema import Count, Flag
 
 #: Files larger than this are refused unread.
@@ -132,7 +132,7 @@ class Tokenizer(ABC):
 
     def save(self, path: Path) -> None:
         """Write what was learnt."""
-        write_json(path, self.content())
+        write_json(path, self.content(), indent=1)
 
     def load(self, path: Path) -> None:
         """Read what ``save`` wrote.

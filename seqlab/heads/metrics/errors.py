@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.heads.metrics.base import Outcome, TaskMetric
-from seqlab.schema import check_value
+from seqlab.schema import checked
 from seqlab.types import TargetInfo
 
 
@@ -70,6 +70,7 @@ class ErrorRate(TaskMetric):
     errors: Tensor
     total: Tensor
 
+    @checked
     def __init__(
         self,
         target: TargetInfo,
@@ -78,8 +79,7 @@ class ErrorRate(TaskMetric):
         capped: bool = False,
     ) -> None:
         super().__init__(target)
-        self.level = check_value(level, Literal["token", "sequence"], "level")
-        self.capped = check_value(capped, bool, "capped")
+        self.level, self.capped = level, capped
         self.add_state("errors", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 

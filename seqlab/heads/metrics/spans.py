@@ -10,7 +10,7 @@ from torch import Tensor
 from seqlab.errors import OptionError
 from seqlab.heads.metrics.base import Outcome, TaskMetric
 from seqlab.heads.schemes import SpanTable, chunk_labels
-from seqlab.schema import check_value
+from seqlab.schema import checked
 from seqlab.types import TargetInfo
 
 
@@ -39,6 +39,7 @@ class SpanF1(TaskMetric):
     predicted: Tensor
     gold: Tensor
 
+    @checked
     def __init__(
         self, target: TargetInfo, *, score: Literal["f1", "precision", "recall"] = "f1"
     ) -> None:
@@ -49,7 +50,7 @@ class SpanF1(TaskMetric):
                 f"span_f1 needs labels such as O, B-TYPE, I-TYPE, got "
                 f"{', '.join(target.names) or 'labels without names'}"
             )
-        self.score = check_value(score, Literal["f1", "precision", "recall"], "score")
+        self.score = score
         self._table = SpanTable(labels)
         for name in ("right", "predicted", "gold"):
             self.add_state(name, torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
