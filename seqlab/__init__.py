@@ -15,157 +15,96 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from seqlab.plugins import version_of as _version_of
-from seqlab.registry import available, get, register
+from seqlab.registry import available as available
+from seqlab.registry import get as get
+from seqlab.registry import register as register
 
 if TYPE_CHECKING:
-    from seqlab.bundle import load
-    from seqlab.cells.base import Cell, HiddenState, map_state
-    from seqlab.cells.gated import GatedCell
-    from seqlab.cells.linear import LinearRecurrentCell
-    from seqlab.data.features.base import Feature
-    from seqlab.data.formats.base import Format
-    from seqlab.data.sources.base import Source, row_counts
-    from seqlab.data.targets.base import Target
-    from seqlab.data.tokenizers.base import Tokenizer
-    from seqlab.engines.base import Engine, Offer
-    from seqlab.errors import (
-        BundleError,
-        ConfigError,
-        DataError,
-        DuplicateNameError,
-        EngineError,
-        MachineError,
-        OptionError,
-        PluginError,
-        RunError,
-        SeqlabError,
-        ShapeError,
-        UnknownNameError,
-    )
-    from seqlab.heads.attention import Attention
-    from seqlab.heads.base import Head
-    from seqlab.heads.metrics.base import TaskMetric
-    from seqlab.heads.pooling import Pooling
-    from seqlab.heads.search import Search
-    from seqlab.layers.base import Layer
-    from seqlab.layers.recurrent import GRU, LSTM, RNN, Recurrent
-    from seqlab.layers.stream import stream
-    from seqlab.training.callbacks import Callback
-    from seqlab.training.loggers import Logger
-    from seqlab.training.schedules import Schedule
-    from seqlab.wrappers.around import Around
-    from seqlab.wrappers.base import MakeLayer, Wrapper
-    from seqlab.wrappers.bidirectional import Bidirectional
-    from seqlab.wrappers.merges import Merge
-    from seqlab.wrappers.residual import Residual
-    from seqlab.wrappers.stacked import Stacked
+    from seqlab.bundle import load as load
+    from seqlab.cells.base import Cell as Cell
+    from seqlab.cells.base import HiddenState as HiddenState
+    from seqlab.cells.base import map_state as map_state
+    from seqlab.cells.gated import GatedCell as GatedCell
+    from seqlab.cells.linear import LinearRecurrentCell as LinearRecurrentCell
+    from seqlab.data.features.base import Feature as Feature
+    from seqlab.data.formats.base import Format as Format
+    from seqlab.data.sources.base import Source as Source
+    from seqlab.data.sources.base import row_counts as row_counts
+    from seqlab.data.targets.base import Target as Target
+    from seqlab.data.tokenizers.base import Tokenizer as Tokenizer
+    from seqlab.engines.base import Engine as Engine
+    from seqlab.engines.base import Offer as Offer
+    from seqlab.errors import BundleError as BundleError
+    from seqlab.errors import ConfigError as ConfigError
+    from seqlab.errors import DataError as DataError
+    from seqlab.errors import DuplicateNameError as DuplicateNameError
+    from seqlab.errors import EngineError as EngineError
+    from seqlab.errors import MachineError as MachineError
+    from seqlab.errors import OptionError as OptionError
+    from seqlab.errors import PluginError as PluginError
+    from seqlab.errors import RunError as RunError
+    from seqlab.errors import SeqlabError as SeqlabError
+    from seqlab.errors import ShapeError as ShapeError
+    from seqlab.errors import UnknownNameError as UnknownNameError
+    from seqlab.heads.attention import Attention as Attention
+    from seqlab.heads.base import Head as Head
+    from seqlab.heads.metrics.base import TaskMetric as TaskMetric
+    from seqlab.heads.pooling import Pooling as Pooling
+    from seqlab.heads.search import Search as Search
+    from seqlab.layers.base import Layer as Layer
+    from seqlab.layers.recurrent import GRU as GRU
+    from seqlab.layers.recurrent import LSTM as LSTM
+    from seqlab.layers.recurrent import RNN as RNN
+    from seqlab.layers.recurrent import Recurrent as Recurrent
+    from seqlab.layers.stream import stream as stream
+    from seqlab.training.callbacks import Callback as Callback
+    from seqlab.training.loggers import Logger as Logger
+    from seqlab.training.schedules import Schedule as Schedule
+    from seqlab.wrappers.around import Around as Around
+    from seqlab.wrappers.base import MakeLayer as MakeLayer
+    from seqlab.wrappers.base import Wrapper as Wrapper
+    from seqlab.wrappers.bidirectional import Bidirectional as Bidirectional
+    from seqlab.wrappers.merges import Merge as Merge
+    from seqlab.wrappers.residual import Residual as Residual
+    from seqlab.wrappers.stacked import Stacked as Stacked
 
 __version__ = _version_of("seqlab")
 
-_HOMES = {
-    "Around": "seqlab.wrappers.around",
-    "Attention": "seqlab.heads.attention",
-    "Bidirectional": "seqlab.wrappers.bidirectional",
-    "BundleError": "seqlab.errors",
-    "Callback": "seqlab.training.callbacks",
-    "Cell": "seqlab.cells.base",
-    "ConfigError": "seqlab.errors",
-    "DataError": "seqlab.errors",
-    "DuplicateNameError": "seqlab.errors",
-    "Engine": "seqlab.engines.base",
-    "EngineError": "seqlab.errors",
-    "Feature": "seqlab.data.features.base",
-    "Format": "seqlab.data.formats.base",
-    "GRU": "seqlab.layers.recurrent",
-    "GatedCell": "seqlab.cells.gated",
-    "Head": "seqlab.heads.base",
-    "HiddenState": "seqlab.cells.base",
-    "LSTM": "seqlab.layers.recurrent",
-    "Layer": "seqlab.layers.base",
-    "LinearRecurrentCell": "seqlab.cells.linear",
-    "Logger": "seqlab.training.loggers",
-    "MachineError": "seqlab.errors",
-    "MakeLayer": "seqlab.wrappers.base",
-    "Merge": "seqlab.wrappers.merges",
-    "Offer": "seqlab.engines.base",
-    "OptionError": "seqlab.errors",
-    "PluginError": "seqlab.errors",
-    "Pooling": "seqlab.heads.pooling",
-    "RNN": "seqlab.layers.recurrent",
-    "Recurrent": "seqlab.layers.recurrent",
-    "Residual": "seqlab.wrappers.residual",
-    "RunError": "seqlab.errors",
-    "Schedule": "seqlab.training.schedules",
-    "Search": "seqlab.heads.search",
-    "SeqlabError": "seqlab.errors",
-    "ShapeError": "seqlab.errors",
-    "Source": "seqlab.data.sources.base",
-    "Stacked": "seqlab.wrappers.stacked",
-    "Target": "seqlab.data.targets.base",
-    "TaskMetric": "seqlab.heads.metrics.base",
-    "Tokenizer": "seqlab.data.tokenizers.base",
-    "UnknownNameError": "seqlab.errors",
-    "Wrapper": "seqlab.wrappers.base",
-    "load": "seqlab.bundle",
-    "map_state": "seqlab.cells.base",
-    "row_counts": "seqlab.data.sources.base",
-    "stream": "seqlab.layers.stream",
+#: What is imported when it is first asked for, by module.
+_LAZY = {
+    "bundle": "load",
+    "cells.base": "Cell HiddenState map_state",
+    "cells.gated": "GatedCell",
+    "cells.linear": "LinearRecurrentCell",
+    "data.features.base": "Feature",
+    "data.formats.base": "Format",
+    "data.sources.base": "Source row_counts",
+    "data.targets.base": "Target",
+    "data.tokenizers.base": "Tokenizer",
+    "engines.base": "Engine Offer",
+    "errors": "BundleError ConfigError DataError DuplicateNameError EngineError MachineError "
+    "OptionError PluginError RunError SeqlabError ShapeError UnknownNameError",
+    "heads.attention": "Attention",
+    "heads.base": "Head",
+    "heads.metrics.base": "TaskMetric",
+    "heads.pooling": "Pooling",
+    "heads.search": "Search",
+    "layers.base": "Layer",
+    "layers.recurrent": "GRU LSTM RNN Recurrent",
+    "layers.stream": "stream",
+    "training.callbacks": "Callback",
+    "training.loggers": "Logger",
+    "training.schedules": "Schedule",
+    "wrappers.around": "Around",
+    "wrappers.base": "MakeLayer Wrapper",
+    "wrappers.bidirectional": "Bidirectional",
+    "wrappers.merges": "Merge",
+    "wrappers.residual": "Residual",
+    "wrappers.stacked": "Stacked",
 }
+_HOMES = {name: home for home, names in _LAZY.items() for name in names.split()}
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Around",
-    "Attention",
-    "Bidirectional",
-    "BundleError",
-    "Callback",
-    "Cell",
-    "ConfigError",
-    "DataError",
-    "DuplicateNameError",
-    "Engine",
-    "EngineError",
-    "Feature",
-    "Format",
-    "GatedCell",
-    "Head",
-    "HiddenState",
-    "Layer",
-    "LinearRecurrentCell",
-    "Logger",
-    "MachineError",
-    "MakeLayer",
-    "Merge",
-    "Offer",
-    "OptionError",
-    "PluginError",
-    "Pooling",
-    "Recurrent",
-    "Residual",
-    "RunError",
-    "Schedule",
-    "Search",
-    "SeqlabError",
-    "ShapeError",
-    "Source",
-    "Stacked",
-    "Target",
-    "TaskMetric",
-    "Tokenizer",
-    "UnknownNameError",
-    "Wrapper",
-    "__version__",
-    "available",
-    "get",
-    "load",
-    "map_state",
-    "register",
-    "row_counts",
-    "stream",
-]
-
+__all__ = [*_HOMES, "__version__", "available", "get", "register"]  # noqa: PLE0604 - strings, by the table
 
 #: Packages and modules that `import seqlab` alone gives access to.
 _MODULES = frozenset({"compat", "errors", "registry", "schema", "testing", "types"})
@@ -177,7 +116,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'seqlab' has no attribute '{name}'")
-    value = getattr(importlib.import_module(home), name)
+    value = getattr(importlib.import_module(f"seqlab.{home}"), name)
     globals()[name] = value
     return value
 

@@ -15,6 +15,9 @@ from torch import Tensor
 
 #: A recurrent state: a NamedTuple of ``[B, ...]`` tensors, or a tuple of such states.
 State = Any
+#: Where tensors are put, and their type; None: where and as the parameters are.
+Device = torch.device | str | None
+DType = torch.dtype | None
 
 
 @dataclass(frozen=True)

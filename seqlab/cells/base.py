@@ -13,6 +13,7 @@ from seqlab.cells.construction import CellType
 from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import OptionError, ShapeError
 from seqlab.schema import Count, checked
+from seqlab.types import Device, DType
 from seqlab.types import State as StateTree
 
 #: The attribute that counts how often others were set.
@@ -98,11 +99,7 @@ class Cell(nn.Module, metaclass=CellType):
         return (self.hidden_size,) * len(state_fields(self.State))
 
     def initial_state(
-        self,
-        batch_size: int,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> StateTree:
         """Zeros ``[B, width]`` for every field of ``State``, where the parameters live."""
         like = first_parameter(self)

@@ -14,7 +14,7 @@ from seqlab.cells.base import Cell
 from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import EngineError, ShapeError
 from seqlab.layers.level import Level
-from seqlab.types import State, lengths_to_mask
+from seqlab.types import Device, DType, State, lengths_to_mask
 
 
 class Layer(nn.Module, ABC):
@@ -63,11 +63,7 @@ class Layer(nn.Module, ABC):
 
     @abstractmethod
     def initial_state(
-        self,
-        batch_size: int,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> State:
         """The state before the first step, for ``batch_size`` rows."""
 

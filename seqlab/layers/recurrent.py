@@ -20,7 +20,7 @@ from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streami
 from seqlab.layers.joined import fits_type, is_plain, single
 from seqlab.layers.level import Level
 from seqlab.schema import checked
-from seqlab.types import State
+from seqlab.types import Device, DType, State
 
 #: What stands at masked steps.
 MaskedOutput = Literal["zeros", "carry"]
@@ -157,11 +157,7 @@ class Recurrent(Layer):
         return {**self.__dict__, "_activity": None}
 
     def initial_state(
-        self,
-        batch_size: int,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> State:
         """The cell's initial state."""
         return self.cell.initial_state(batch_size, device=device, dtype=dtype)

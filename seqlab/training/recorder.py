@@ -77,23 +77,14 @@ class Recorder(Callback):
         self.epoch_loss = list(state_dict["epoch_loss"])
         self.ended = state_dict["ended"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, *_: Any) -> None:
         """Drop the rows that a killed run wrote after its last checkpoint."""
-        del trainer, pl_module
         self._started = time.monotonic()
         if self.write:
             self.file.keep(self.kept_rows)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Write a row when it is due, and stop when the limit is reached."""
-        del outputs, batch, batch_idx
         step = trainer.global_step
         if step != self.last_step:
             self.last_step = step
@@ -188,9 +179,8 @@ class Recorder(Callback):
         if self.write:
             say("  ".join([*parts, f"{self.seconds:.1f}s"]))
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, *_: Any) -> None:
         """Write the last row, stop the clock, and note what ended the run."""
-        del pl_module
         self.ended = self._ending(trainer)
         self.final_seconds = self.seconds
         self.flush()

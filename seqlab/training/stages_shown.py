@@ -47,12 +47,7 @@ class StagesShown(Callback):
         self._training.enter_context(progress.during(self.training))
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count the step, and look at the loss when it is time."""
         del outputs, batch
@@ -64,44 +59,36 @@ class StagesShown(Callback):
             if (loss := module.meter.mean()) is not None:
                 self.training.notes["loss"] = f"{loss:.4g}"
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
         """Validation is a stage inside training."""
-        del pl_module
         self._measure("validation", trainer.num_val_batches)
 
     def on_validation_batch_end(self, *_: Any) -> None:
         """One more batch is measured."""
         self.measured.advance()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, *_: Any) -> None:
         """Back to training."""
-        del trainer, pl_module
         self._measuring.close()
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, *_: Any) -> None:
         """Training is over."""
-        del trainer, pl_module
         self._training.close()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, *_: Any) -> None:
         """The test is a stage of its own."""
-        del pl_module
         self._measure("test", trainer.num_test_batches)
 
     def on_test_batch_end(self, *_: Any) -> None:
         """One more batch is measured."""
         self.measured.advance()
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, *_: Any) -> None:
         """The test is over."""
-        del trainer, pl_module
         self._measuring.close()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *_: Any) -> None:
         """Nothing is measured any more."""
-        del trainer, pl_module, exception
         self._measuring.close()
         self._training.close()
 

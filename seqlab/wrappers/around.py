@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer, combined_mask, step_with
-from seqlab.types import State
+from seqlab.types import Device, DType, State
 from seqlab.wrappers.base import require_joined
 
 
@@ -68,11 +68,7 @@ class Around(Layer):
         return self.combine(x_BTD, output), final
 
     def initial_state(
-        self,
-        batch_size: int,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> State:
         """That of the inner layer."""
         return self.layer.initial_state(batch_size, device=device, dtype=dtype)

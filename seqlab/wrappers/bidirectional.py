@@ -13,7 +13,7 @@ from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, combined_mask, refuse_streaming
 from seqlab.layers.joined import is_plain, run_joined, side_by_side
 from seqlab.layers.level import Level
-from seqlab.types import State
+from seqlab.types import Device, DType, State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
 from seqlab.wrappers.merges import Concat, Merge
 
@@ -159,11 +159,7 @@ class Bidirectional(Layer):
         return state[0], state[1]
 
     def initial_state(
-        self,
-        batch_size: int,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> BidirectionalState:
         """The initial states of both directions."""
         return BidirectionalState(

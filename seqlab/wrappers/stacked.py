@@ -16,7 +16,7 @@ from seqlab.layers.base import Layer, combined_mask, step_with
 from seqlab.layers.joined import run_joined, runs_of
 from seqlab.layers.level import Level
 from seqlab.schema import Count, Fraction, Rule, check_value, checked
-from seqlab.types import State
+from seqlab.types import Device, DType, State
 from seqlab.wrappers.base import MakeLayer, Wrapper, require_joined, with_cell
 
 
@@ -150,11 +150,7 @@ class Stacked(Layer):
         return state
 
     def initial_state(
-        self,
-        batch_size: int,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> State:
         """A tuple of the layers' initial states."""
         return tuple(

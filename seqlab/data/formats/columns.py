@@ -184,15 +184,6 @@ class IOBFormat(CoNLLFormat):
         ConfigError: an option has a wrong value.
     """
 
-    def __init__(
-        self,
-        *,
-        columns: Mapping[str, int] | None = None,
-        ragged: bool = False,
-        comment: str | bool | None = None,
-    ) -> None:
-        super().__init__(columns=columns, ragged=ragged, comment=comment)
-
     def _check_tag(self, tag: str, where: str) -> None:
         if not _IOB.fullmatch(tag):
             raise DataError(f"{where}: {tag!r} is no IOB tag (O, B-TYPE, I-TYPE)")

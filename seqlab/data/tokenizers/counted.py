@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,6 @@ from seqlab.data.splitting import SPACES, words_of
 from seqlab.data.tokenizers.base import Texts, VocabularyError
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK, UNK_ID, Escape
 from seqlab.data.tokenizers.pipeline import Parts, PipelineTokenizer
-from seqlab.schema import Count, Range
-
-#: An int that leaves room beside the marks.
-VocabularySize = Annotated[int, Range(least=5)]
 
 
 class CountedTokenizer(PipelineTokenizer):
@@ -33,17 +29,8 @@ class CountedTokenizer(PipelineTokenizer):
         **options: those of ``Tokenizer``.
     """
 
-    def __init__(
-        self,
-        marks: Sequence[str] = INPUT_MARKS,
-        *,
-        vocab_size: VocabularySize | None = None,
-        min_count: Count = 1,
-        **options: Any,
-    ) -> None:
+    def __init__(self, marks: Sequence[str] = INPUT_MARKS, **options: Any) -> None:
         super().__init__(marks, **options)
-        self.vocab_size = vocab_size
-        self.min_count = min_count
         self.escape = Escape()
         self._ids: dict[str, int] = {}
 

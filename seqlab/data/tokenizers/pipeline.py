@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 from tokenizers import Tokenizer as Pipeline
 from tokenizers import normalizers
 
 from seqlab.data.tokenizers.base import Tokenizer
-from seqlab.data.tokenizers.marks import UNK
+from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
 from seqlab.errors import BundleError
+from seqlab.schema import Count, Range
+
+#: An int that leaves room beside the marks.
+VocabularySize = Annotated[int, Range(least=5)]
 
 _ENTRIES = ("vocab", "merges")
 _FORMS = {"nfc": normalizers.NFC, "nfd": normalizers.NFD,
@@ -33,10 +37,25 @@ class Parts(NamedTuple):
 
 
 class PipelineTokenizer(Tokenizer):
-    """Base of the tokenizers that Hugging Face's library can read and run as well."""
+    """Base of the tokenizers that Hugging Face's library can read and run as well.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    Args:
+        marks: the entries with the first ids.
+        vocab_size: the most entries, marks included; null for no limit of its own.
+        min_count: what is seen less often in training does not count.
+        **options: those of ``Tokenizer``.
+    """
+
+    def __init__(
+        self,
+        marks: Sequence[str] = INPUT_MARKS,
+        *,
+        vocab_size: VocabularySize | None = None,
+        min_count: Count = 1,
+        **options: Any,
+    ) -> None:
+        super().__init__(marks, **options)
+        self.vocab_size, self.min_count = vocab_size, min_count
         self._pipeline: Pipeline | None = None
 
     @abstractmethod

@@ -15,10 +15,8 @@ from tokenizers import Tokenizer as Pipeline
 from seqlab.data.ragged import Ragged
 from seqlab.data.splitting import SPACES
 from seqlab.data.tokenizers.base import Texts, VocabularyError
-from seqlab.data.tokenizers.counted import VocabularySize
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK, UNK_ID, Escape, StandIn
 from seqlab.data.tokenizers.pipeline import Parts, PipelineTokenizer
-from seqlab.schema import Count
 
 _DEFAULT_SIZE = 8000
 _SCORE_DIGITS = 6
@@ -42,17 +40,8 @@ class TrainedTokenizer(PipelineTokenizer):
     #: How many entries each character has.
     entries_a_character = 1
 
-    def __init__(
-        self,
-        marks: Sequence[str] = INPUT_MARKS,
-        *,
-        vocab_size: VocabularySize | None = None,
-        min_count: Count = 1,
-        **options: Any,
-    ) -> None:
+    def __init__(self, marks: Sequence[str] = INPUT_MARKS, **options: Any) -> None:
         super().__init__(marks, **options)
-        self.vocab_size = vocab_size
-        self.min_count = min_count
         self.escape = self._escape()
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -32,13 +32,8 @@ class Accuracy(TorchMetric):
     higher_is_better = True
 
     def __init__(self, target: TargetInfo) -> None:
-        size = max(target.size, 2)
-        metric: Metric = (
-            MultilabelAccuracy(target.size, average="micro", validate_args=False)
-            if target.kind == "labels"
-            else MulticlassAccuracy(size, average="micro", validate_args=False)
-        )
-        super().__init__(target, metric)
+        kind = MultilabelAccuracy if target.kind == "labels" else MulticlassAccuracy
+        super().__init__(target, _averaged(kind, target, "micro"))
 
 
 class MacroF1(TorchMetric):
@@ -52,13 +47,14 @@ class MacroF1(TorchMetric):
     higher_is_better = True
 
     def __init__(self, target: TargetInfo) -> None:
-        size = max(target.size, 2)
-        metric: Metric = (
-            MultilabelF1Score(target.size, average="macro", validate_args=False)
-            if target.kind == "labels"
-            else MulticlassF1Score(size, average="macro", validate_args=False)
-        )
-        super().__init__(target, metric)
+        kind = MultilabelF1Score if target.kind == "labels" else MulticlassF1Score
+        super().__init__(target, _averaged(kind, target, "macro"))
+
+
+def _averaged(kind: Any, target: TargetInfo, average: str) -> Metric:
+    size = target.size if target.kind == "labels" else max(target.size, 2)
+    metric: Metric = kind(size, average=average, validate_args=False)
+    return metric
 
 
 class ExactMatch(TaskMetric):
