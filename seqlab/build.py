@@ -89,12 +89,8 @@ def build_model(spec: Mapping[str, Any], info: DataInfo) -> SequenceModel:
         raise ConfigError(f"encoder: expected a mapping, got {options!r}")
     if not isinstance(spec.get("head"), (Mapping, str)):
         raise ConfigError(f"head: expected a mapping, got {spec.get('head')!r}")
-    encoder = Encoder(
-        info.features,
-        lambda input_size: build_layer(options, input_size),
-        embedding=options.get("embedding"),
-        input_layer=options.get("input_layer"),
-        dropout=options.get("dropout", 0.0),
-    )
+    inputs = {key: options.get(key) for key in ("embedding", "input_layer")}
+    layer = build_layer(options, Encoder.input_size_for(info.features, **inputs))
+    encoder = Encoder(info.features, layer, **inputs, dropout=options.get("dropout", 0.0))
     head = construct("head", spec["head"], encoder.info, info.target, where="head")
     return SequenceModel(info, encoder, head)
