@@ -3,14 +3,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3 python3.10; do
+  for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3; do
     if command -v "$candidate" >/dev/null &&
-      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+      "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
       echo "$candidate"
       return
     fi
   done
-  echo "scripts: no Python 3.10 to 3.13 found; install one, or set PYTHON" >&2
+  echo "scripts: no Python 3.11 to 3.14 found; install one, or set PYTHON" >&2
   return 1
 }
 

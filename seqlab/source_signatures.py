@@ -21,7 +21,6 @@ _MOST_HOPS = 5
 _WITHOUT_OPTIONS = {
     "abc": ("*",),
     "typing": ("*",),
-    "typing_extensions": ("*",),
     "torch": ("Module", "Optimizer"),
     "pytorch_lightning": ("Callback", "Checkpoint", "Logger"),
 }

@@ -17,7 +17,7 @@ import importlib.util
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def make_entry(
         and counts[PASSED] > 0
         and all(result.outcome == PASSED for result in results if result.gate),
         "total": len(results) if total is None else total,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
             "seqlab": plugins.version_of("seqlab"),

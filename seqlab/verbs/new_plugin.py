@@ -7,7 +7,7 @@ import keyword
 import re
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -147,7 +147,7 @@ def contents(kind: str, name: str) -> dict[str, str]:
         "train": FORMS[kind].train.format(name=name),
         "equation": _template(f"{kind}/equation").rstrip(),
         "series": ".".join(plugins.version_of(plugins.BUILT_IN).split(".")[:2]),
-        "year": str(datetime.now(timezone.utc).year),
+        "year": str(datetime.now(UTC).year),
     }
     return {path: _filled(_template(source), values) for path, source in files.items()}
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from seqlab.compat.keras.layouts import get_arrays, set_arrays
 from seqlab.compat.keras.names import snake_case

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from seqlab.compat.keras.base import KerasLayer, mask_tensor
 from seqlab.compat.keras.configs import known_layer, layer_of, nested_config

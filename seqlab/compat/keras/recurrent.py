@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from seqlab.compat.keras.configs import known_layer
 from seqlab.compat.keras.keras_cells import GRUCell, KerasCell, LSTMCell, SimpleRNNCell

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from seqlab.cells.base import map_state
 from seqlab.compat.keras.base import KerasLayer, mask_tensor

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from seqlab.compat.keras.base import KerasLayer, mask_tensor
 from seqlab.compat.keras.configs import known_layer, layer_of, nested_config

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
-from typing_extensions import Self
 
 from seqlab.layers.base import Layer
 
