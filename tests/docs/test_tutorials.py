@@ -1,4 +1,4 @@
-"""The tutorial for plugin authors, block by block as a reader would follow it.
+"""The tutorials for plugin authors, block by block as a reader would follow them.
 
 A block with ``file=PATH`` is written there, ``sh`` and ``python`` blocks are run in one folder, and
 each line of a ``text`` block must occur in what the block before it printed, ``...`` standing for
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial-plugin.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 class Block(NamedTuple):
@@ -25,9 +25,9 @@ class Block(NamedTuple):
     text: str
 
 
-def blocks():
+def blocks(page):
     found = re.findall(
-        r"^```(\w+)([^\n]*)\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        r"^```(\w+)([^\n]*)\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
     return [Block(language, tuple(words.split()), text) for language, words, text in found]
 
@@ -65,9 +65,9 @@ def follow(tmp_path):
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def follow_all(*, slow):
+    def follow_all(page, *, slow=False):
         output, left_out, count = "", False, 0
-        for block in blocks():
+        for block in blocks(page):
             target = next((w[5:] for w in block.words if w.startswith("file=")), None)
             if block.language == "text":
                 for line in () if left_out else block.text.splitlines():
@@ -87,10 +87,11 @@ def follow(tmp_path):
     return follow_all
 
 
-def test_every_block_but_the_long_one_runs(follow):
-    assert follow(slow=False) == 9
+@pytest.mark.parametrize(("page", "count"), [("tutorial-plugin.md", 9), ("tutorial-engine.md", 5)])
+def test_every_block_but_the_long_ones_runs(follow, page, count):
+    assert follow(page) == count
 
 
 @pytest.mark.slow
 def test_every_block_runs(follow):
-    assert follow(slow=True) == 10
+    assert follow("tutorial-plugin.md", slow=True) == 10
