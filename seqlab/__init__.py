@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from seqlab.data.sources.base import row_counts as row_counts
     from seqlab.data.targets.base import Target as Target
     from seqlab.data.tokenizers.base import Tokenizer as Tokenizer
+    from seqlab.data.transforms.base import Transform as Transform
     from seqlab.engines.base import Engine as Engine
     from seqlab.engines.base import Offer as Offer
     from seqlab.errors import BundleError as BundleError
@@ -81,6 +82,7 @@ _LAZY = {
     "data.sources.base": "Source row_counts",
     "data.targets.base": "Target",
     "data.tokenizers.base": "Tokenizer",
+    "data.transforms.base": "Transform",
     "engines.base": "Engine Offer",
     "errors": "BundleError ConfigError DataError DuplicateNameError EngineError MachineError "
     "OptionError PluginError RunError SeqlabError ShapeError UnknownNameError",

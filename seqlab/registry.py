@@ -39,6 +39,7 @@ KINDS = (
     "constraint",
     "search",
     "metric",
+    "transform",
     "tokenizer",
     "feature",
     "target",

@@ -45,12 +45,17 @@ def model_card(
         f"---\n{front.to_yaml()}\n---",
         f"# {head} with {_name(encoder['cell'])}",
         f"{made}`{_name(encoder['cell'])}`, wrappers (inside out): {wrappers}.",
-        _USE.format(inputs=[_example_input(config)]),
+        _USE.format(inputs=_example_inputs(config)),
         f"## Measured\n\n{_metrics(metrics)}",
         f"## Data\n\n{_identity(data_identity)}",
         f"## Specification\n\n```json\n{json.dumps(_specs(config), indent=2)}\n```",
     ]
     return str(ModelCard("\n\n".join(parts) + "\n"))
+
+
+def _example_inputs(config: Mapping[str, Any]) -> str:
+    """Rows as Python writes them; where transforms take rows of another form, a name for them."""
+    return "rows" if config["data"].get("transforms") else repr([_example_input(config)])
 
 
 def _example_input(config: Mapping[str, Any]) -> Any:

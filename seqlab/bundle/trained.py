@@ -32,6 +32,7 @@ from seqlab.data.checks import Where
 from seqlab.data.order import cut
 from seqlab.data.processor import Processor
 from seqlab.data.row_objects import rows_in
+from seqlab.data.transforms.chain import stands
 from seqlab.errors import BundleError, SeqlabError
 from seqlab.files import atomic_folder, read_json, write_json
 from seqlab.memory import ALWAYS_FINE, whole_numbers
@@ -76,7 +77,9 @@ class TrainedModel:
             **options: the head's own, for example ``search={"name": "beam", "width": 4}``.
 
         Returns:
-            One dict an input: ``label``, ``tags`` or ``text`` by the task, and scores.
+            One dict an input: ``label``, ``tags`` or ``text`` by the task, and scores. Where the
+            data have transforms, one for each row that they make, with the number of its input,
+            counted from 0, as ``row`` and which part of that it is as ``part``.
 
         Raises:
             DataError: an input does not have the form the features need; its number is given.
@@ -84,7 +87,8 @@ class TrainedModel:
         """
         spec = self.processor.spec
         text = all(feature.kind == "text" for feature in spec.features.values())
-        rows = list(rows_in(inputs, spec.input_columns, text=text))
+        table = any(transform.whole for transform in self.processor.transforms)
+        rows = list(rows_in(inputs, spec.given_columns, text=text or table))
         return self.predict_rows(rows, _numbered, batch_size=batch_size, **options)
 
     def predict_rows(
@@ -98,6 +102,23 @@ class TrainedModel:
             batch_size: as for ``predict``.
             **options: as for ``predict``.
         """
+        if not self.processor.transforms:
+            return self.answer_rows(inputs, where, batch_size=batch_size, **options)
+        rows = self.processor.transform_inputs(inputs, where)
+
+        def place(index: int) -> str:
+            return stands(rows[index], where)
+
+        answers = self.answer_rows(rows, place, batch_size=batch_size, **options)
+        return [
+            {"row": row.number, "part": row.part, **answer}
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+
+    def answer_rows(
+        self, inputs: Sequence[Any], where: Where, *, batch_size: int = 64, **options: Any
+    ) -> list[dict[str, Any]]:
+        """Answer rows that the transforms have made already; else as ``predict_rows``."""
         check_value(batch_size, Count, "batch_size")
         if not inputs:
             return []

@@ -83,6 +83,8 @@ def check_data_unread(data: Any) -> None:
         for name, spec in given["features"].items()
         if isinstance(spec, Mapping)
     ]
+    for place, spec in enumerate(given["transforms"]):
+        check_part_unread("transform", spec, f"data.transforms[{place}]", 0)
     for kind, spec, where, first in [*columns, ("target", dict(given["target"]), "data.target", 1)]:
         name = spec.pop("kind", None)
         spec.pop("column", None)

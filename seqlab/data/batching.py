@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,3 +34,4 @@ class GivenData(Batching):
 
     features: Mapping[str, Any]
     target: Mapping[str, Any]
+    transforms: Sequence[Any] = ()

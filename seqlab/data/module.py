@@ -63,7 +63,12 @@ class DataModule:
         self.spec = DataSpec.from_mapping(data_spec)
         if processor is not None:
             known = processor.spec
-            self.spec = dataclasses.replace(self.spec, features=known.features, target=known.target)
+            self.spec = dataclasses.replace(
+                self.spec,
+                features=known.features,
+                target=known.target,
+                transforms=known.transforms,
+            )
         self.seed = seed
         self._processor = processor
         self._views: dict[str, View] = {}
@@ -84,15 +89,20 @@ class DataModule:
         wanted = None if splits is None else set(splits)
         if self._processor is None and wanted is not None:
             wanted.add("train")
+        fit = self._processor is None
+        transforms = self._processor.transforms if self._processor else self.spec.new_transforms()
         with progress.stage("reading"):
-            views = open_views(self.source, self.spec, wanted)
+            views = open_views(self.source, self.spec, wanted, transforms, fit=fit)
         if self._processor is None:
             if "train" not in views:
                 raise DataError("the source has no split 'train' to learn from")
             # which classes there are is no secret of the rows that were held out or left out
             train, whole = views["train"], views["train"].whole()
             self._processor = fit_columns(
-                self.spec, partial(_column, train), _column(whole, self.spec.target.column)
+                self.spec,
+                partial(_column, train),
+                _column(whole, self.spec.target.column),
+                transforms,
             )
         for split, view in views.items():
             self._check_and_keep(split, view, self._processor)

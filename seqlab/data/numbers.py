@@ -59,9 +59,12 @@ def _joined(values: Sequence[Any]) -> Floats | None:
             return None
     except (ValueError, TypeError, OverflowError):
         return None
-    if flat.dtype.kind not in "fiu" or flat.ndim not in (1, 2) or not flat.size:
+    try:
+        wide = _floats(flat)
+    except ValueError:
         return None
-    wide = flat.astype(np.float64)
+    if wide is None or not flat.size:
+        return None
     return wide[:, None] if wide.ndim == 1 else wide
 
 
@@ -69,8 +72,9 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
     """One row's numbers as ``[T, D]``.
 
     Args:
-        value: a list of numbers (D = 1), a list of rows of D numbers, an array, or a string
-            of numbers (``0.5 1 2`` or ``[0.5, 1, 2]``), as a CSV file has them.
+        value: a list of numbers (D = 1), a list of rows of D numbers, an array, a list of
+            texts of numbers, or a string of numbers (``0.5 1 2`` or ``[0.5, 1, 2]``), as a CSV file
+            has them.
         channels: D, or None when any will do.
         column: for the error.
         where: for the error.
@@ -175,11 +179,16 @@ def _as_array(value: Any) -> Floats | None:
             array = array.astype(np.float64)
         if array.dtype.kind == "O" and {type(n) for n in array.flat} <= {int, float}:
             array = array.astype(np.float64)  # ints beyond 64 bits
-        if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
-            return None
-        return array.astype(np.float64)
+        return _floats(array)
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _floats(array: npt.NDArray[Any]) -> Floats | None:
+    """Numbers, or text of them as tables have it, in one or two dimensions; None for others."""
+    if array.dtype.kind not in "fiuU" or array.ndim not in (1, 2):
+        return None
+    return array.astype(np.float64)
 
 
 def _parse_numbers(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What features and targets have in common: a column, and what is fitted on it and kept."""
+"""What parts have in common that are fitted on training rows: what they learnt is kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,36 @@ from seqlab.data.tokenizers.base import Tokenizer, VocabularyError
 Column = Callable[[], Iterable[tuple[Sequence[Any], Where]]]
 
 
-class ColumnPart:
+class FittedPart:
+    """Base of what is fitted on training rows and kept in a bundle as plain values."""
+
+    def state(self) -> dict[str, Any]:
+        """What was fitted, as plain JSON values; a part that overrides this has ``restore``."""
+        return {}
+
+    def restore(self, state: Any) -> None:
+        """Take what ``state`` gave; it comes from a file and is checked.
+
+        Raises:
+            BundleError: it is not what ``state`` gives.
+        """
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether there is something to ``restore``."""
+        return type(self).state is not FittedPart.state
+
+    def restored(self, state: Any, where: str) -> None:
+        """``restore``, with any mistake as one line that begins with ``where``.
+
+        Raises:
+            BundleError: whatever ``restore`` does not like.
+        """
+        with restoring(where, f"what a {type(self).__name__} keeps"):
+            self.restore(state)
+
+
+class ColumnPart(FittedPart):
     """Base of ``Feature`` and ``Target``: one column of a data set, and what is fitted on it.
 
     Args:
@@ -37,31 +66,6 @@ class ColumnPart:
         Raises:
             DataError: a value does not fit.
         """
-
-    def state(self) -> dict[str, Any]:
-        """What was fitted, as plain JSON values; a part that overrides this has ``restore``."""
-        return {}
-
-    def restore(self, state: Any) -> None:
-        """Take what ``state`` gave; it comes from a file and is checked.
-
-        Raises:
-            BundleError: it is not what ``state`` gives.
-        """
-
-    @property
-    def keeps_state(self) -> bool:
-        """Whether there is something to ``restore``."""
-        return type(self).state is not ColumnPart.state
-
-    def restored(self, state: Any, where: str) -> None:
-        """``restore``, with any mistake as one line that begins with ``where``.
-
-        Raises:
-            BundleError: whatever ``restore`` does not like.
-        """
-        with restoring(where, f"what a {type(self).__name__} keeps"):
-            self.restore(state)
 
     def learn_tokens(self, tokenizer: Tokenizer, chunks: Callable[[], Iterable[Any]]) -> None:
         """Let a tokenizer learn; what it cannot is said with the column's name.

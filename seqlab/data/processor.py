@@ -6,7 +6,7 @@ the model as plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from seqlab.data.spec import DataSpec
 from seqlab.data.statistics import fit_statistics, plain_statistics, read_statistics
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
+from seqlab.data.transforms.base import PREDICT, Row, Transform
+from seqlab.data.transforms.chain import Chain
 from seqlab.errors import BundleError, DataError
 from seqlab.files import read_json, write_json
 from seqlab.types import Batch, DataInfo, TargetStatistics
@@ -48,6 +50,7 @@ class Processor:
         features: the fitted features, in order.
         target: the fitted target.
         statistics: what the training rows say of the target.
+        transforms: the fitted transforms, in order.
 
     Example:
         >>> spec = {"features": {"text": {"column": "word", "tokenizer": "chars"}},
@@ -67,8 +70,10 @@ class Processor:
         features: Sequence[Feature],
         target: Target,
         statistics: TargetStatistics | None = None,
+        transforms: Sequence[Transform] = (),
     ) -> None:
         self.spec = spec
+        self.transforms = tuple(transforms)
         self.features = tuple(features)
         self.target = target
         described = replace(target.info, statistics=statistics or TargetStatistics())
@@ -79,7 +84,7 @@ class Processor:
         """One row with its target.
 
         Args:
-            row: column to value.
+            row: column to value, as the transforms leave it.
             where: how errors call it, such as ``test row 7``.
 
         Raises:
@@ -95,8 +100,9 @@ class Processor:
         """One input to predict: no target needed, and no steps at all are fine.
 
         Args:
-            value: a string, a list of tokens, a list of numbers or of rows of numbers, or,
-                where features have different columns, a mapping of column to value.
+            value: as the transforms leave it: a string, a list of tokens, a list of numbers or of
+                rows of numbers, or, where features have different columns, a mapping of column to
+                value.
             where: how errors call it.
 
         Raises:
@@ -120,6 +126,23 @@ class Processor:
         rows = [_input_row(value, names, where, place) for place, value in enumerate(values)]
         columns = {column: [row[column] for row in rows] for column in names}
         return EncodedRows(self._encode_inputs(columns, where))
+
+    def transform_inputs(self, values: Sequence[Any], where: Where) -> list[Row]:
+        """The rows that the transforms make of inputs to predict.
+
+        Args:
+            values: one for each input, as ``encode_input`` takes them.
+            where: where the i-th of them stands, for errors.
+
+        Raises:
+            DataError: a value does not fit a transform.
+        """
+        chain = Chain(self.transforms, self.spec.input_columns)
+        rows = (
+            Row(dict(_input_row(value, chain.needs, where, place)), place)
+            for place, value in enumerate(values)
+        )
+        return list(chain.apply(rows, PREDICT, where))
 
     def encode_columns(self, columns: Columns, where: Where) -> EncodedRows:
         """Many rows at once, column by column; the fast way.
@@ -224,6 +247,7 @@ class Processor:
             "format": _FORMAT,
             "data": self.spec.to_dict(),
             "statistics": statistics,
+            "transforms": [transform.state() for transform in self.transforms],
             "target": plain_statistics(self.info.target.statistics),
         }
         write_json(folder / PROCESSOR_FILE, content, indent=1)
@@ -251,12 +275,13 @@ class Processor:
             if feature.keeps_state:
                 kept = statistics.get(feature.name) if isinstance(statistics, dict) else None
                 feature.restored(kept, str(path))
+        transforms = _restored_transforms(spec, content.get("transforms", []), path)
         if target.keeps_state:
             target.restored(
                 _labels(folder / LABELS_FILE, spec.target.kind), str(folder / LABELS_FILE)
             )
         learnt = read_statistics(content.get("target", {}), target.info, path)
-        return cls(spec, features, target, learnt)
+        return cls(spec, features, target, learnt, transforms)
 
 
 def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
@@ -269,6 +294,17 @@ def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
 def _parts(spec: DataSpec) -> tuple[list[Feature], Target]:
     """The features and the target of a spec, fitted on nothing yet."""
     return [part.feature(name) for name, part in spec.features.items()], spec.target.target()
+
+
+def _restored_transforms(spec: DataSpec, states: Any, path: Path) -> tuple[Transform, ...]:
+    """The transforms of a spec with what they had learnt."""
+    transforms = spec.new_transforms()
+    if not isinstance(states, list) or len(states) != len(transforms):
+        raise BundleError(f"{path}: 'transforms' must be a list of {len(transforms)}")
+    for transform, state in zip(transforms, states, strict=True):
+        if transform.keeps_state:
+            transform.restored(state, str(path))
+    return transforms
 
 
 def _tokenizers(features: Sequence[Feature], target: Target) -> dict[str, Tokenizer]:
@@ -316,14 +352,19 @@ def fit_processor(
 
     Args:
         data_spec: the ``data`` part of a config, or a ``DataSpec``.
-        train_rows: mappings of column to value.
+        train_rows: mappings of column to value, which go through the transforms first.
 
     Raises:
         ConfigError: the spec has an unknown key or a wrong value.
         DataError: there are no rows, a column is missing, or a value does not fit.
     """
     spec = DataSpec.from_mapping(data_spec)
-    rows = list(train_rows)
+    rows, transforms = list(train_rows), spec.new_transforms()
+    if transforms:
+        chain = Chain(transforms, spec.columns)
+        given = partial(_numbered, rows)
+        chain.fit(given, partial(_train_row, 0))
+        rows = list(chain.apply(given(), "train", partial(_train_row, 0)))
     for index, row in enumerate(rows):
         for column in spec.columns:
             if column not in row:
@@ -337,7 +378,11 @@ def fit_processor(
 
         return chunks
 
-    return fit_columns(spec, column_of)
+    return fit_columns(spec, column_of, transforms=transforms)
+
+
+def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    return (Row(dict(row), number) for number, row in enumerate(rows))
 
 
 def _train_row(start: int, index: int) -> str:
@@ -345,7 +390,10 @@ def _train_row(start: int, index: int) -> str:
 
 
 def fit_columns(
-    spec: DataSpec, column_of: Callable[[str], Column], names: Column | None = None
+    spec: DataSpec,
+    column_of: Callable[[str], Column],
+    names: Column | None = None,
+    transforms: Sequence[Transform] = (),
 ) -> Processor:
     """Fit on the columns of training rows, in chunks that may be gone through several times.
 
@@ -354,6 +402,7 @@ def fit_columns(
         column_of: for a column's name, begins a pass over its values.
         names: the target column of all rows that may say which classes or tags there are, for
             a target that has such; by default the training rows.
+        transforms: the fitted ones that have made the rows.
 
     Raises:
         DataError: there are no rows, or a value does not fit its column.
@@ -372,4 +421,4 @@ def fit_columns(
         column_of(first.column),
         _step_limit(spec, features),
     )
-    return Processor(spec, features, target, statistics)
+    return Processor(spec, features, target, statistics, transforms)

@@ -47,6 +47,10 @@ class View(ABC):
         """All rows, column by column, some thousand at a time; where each of them stands."""
 
     @abstractmethod
+    def where(self, number: int) -> str:
+        """Where the row with that number stands."""
+
+    @abstractmethod
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """The raw rows in order."""
 
@@ -70,6 +74,9 @@ class View(ABC):
             seed: which rows these are.
             label: the column with the row's class, of which each gives its share.
         """
+
+    def _where_from(self, start: int, index: int) -> str:
+        return self.where(start + index)
 
     def classes(self, label: str | None) -> list[Any] | None:
         """The class of each row, where a column holds it."""
@@ -109,13 +116,20 @@ class MemoryView(View):
         data: the source's split.
         locate: where the i-th row of that split stands.
         numbers: the rows chosen, or None for all.
+        whole: makes the view of all rows, where ``data`` does not hold them.
     """
 
     def __init__(
-        self, data: datasets.Dataset, locate: Where, numbers: Indices | None = None
+        self,
+        data: datasets.Dataset,
+        locate: Where,
+        numbers: Indices | None = None,
+        *,
+        whole: Callable[[], View] | None = None,
     ) -> None:
         super().__init__(data, locate)
         self._numbers = numbers
+        self._whole = whole
         self._chosen = data if numbers is None else data.select(numbers)
 
     def chunks(self, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
@@ -124,7 +138,7 @@ class MemoryView(View):
         for start in range(0, len(self), CHUNK):
             table = self._slice(data, start, min(start + CHUNK, len(self)))
             values = {name: rows_of(table.column(name)) for name in table.column_names}
-            yield self._named_columns(values), partial(self._where, start)
+            yield self._named_columns(values), partial(self._where_from, start)
 
     def _slice(self, data: datasets.Dataset, start: int, end: int) -> Any:
         """Some of the rows chosen, as an Arrow table."""
@@ -137,9 +151,9 @@ class MemoryView(View):
         # a slice costs nothing, picking rows out of all the data does
         return data[first : last + 1].take(numbers - first)
 
-    def _where(self, start: int, index: int) -> str:
-        place = start + index
-        return self.locate(place if self._numbers is None else int(self._numbers[place]))
+    def where(self, number: int) -> str:
+        """See the base class."""
+        return self.locate(number if self._numbers is None else int(self._numbers[number]))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self.named, self._chosen)
@@ -155,15 +169,16 @@ class MemoryView(View):
         """See the base class."""
         return len(self)
 
-    def whole(self) -> MemoryView:
+    def whole(self) -> View:
         """See the base class."""
-        return MemoryView(self.data, self.locate)
+        return self._whole() if self._whole else MemoryView(self.data, self.locate)
 
     def divide(
         self, fraction: float, seed: int, label: str | None
     ) -> tuple[MemoryView, MemoryView]:
         """See the base class."""
-        chosen = held_out(len(self.data), fraction, seed, self.whole().classes(label))
+        every = MemoryView(self.data, self.locate)
+        chosen = held_out(len(self.data), fraction, seed, every.classes(label))
         return (
             MemoryView(self.data, self.locate, np.flatnonzero(~chosen)),
             MemoryView(self.data, self.locate, np.flatnonzero(chosen)),
@@ -175,7 +190,7 @@ class MemoryView(View):
             return self
         places = subset(len(self), count, seed)
         numbers = places if self._numbers is None else self._numbers[places]
-        return MemoryView(self.data, self.locate, numbers)
+        return MemoryView(self.data, self.locate, numbers, whole=self._whole)
 
 
 class StreamView(View):
@@ -251,11 +266,8 @@ class StreamView(View):
     def _place(self, places: Sequence[int], index: int) -> str:
         return self.locate(places[index])
 
-    def _where_from(self, start: int, index: int) -> str:
-        return self.where(start + index)
-
     def where(self, number: int) -> str:
-        """Where the row with that number stands."""
+        """See the base class."""
         chosen = self._chosen
         return self.locate(number if chosen is None else int(np.flatnonzero(chosen)[number]))
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqlab import registry
-from seqlab.construct import all_options, construct
+from seqlab.construct import all_options, construct, split_spec
 from seqlab.data.batching import Batching, GivenData
 from seqlab.data.features.base import Feature
 from seqlab.data.part import ColumnPart
 from seqlab.data.targets.base import Target
+from seqlab.data.transforms.base import Transform
+from seqlab.data.transforms.chain import Chain
 from seqlab.errors import ConfigError, UnknownNameError
 from seqlab.schema import Name, check_fields, check_value
 
@@ -85,6 +87,20 @@ def _read_column(
     return ColumnSpec(column, kind, options)
 
 
+def _read_transform(spec: Any, where: str) -> dict[str, Any]:
+    """A transform's spec with all its options, checked by building it.
+
+    Raises:
+        ConfigError: the name or an option is unknown, missing or wrong; the message has the key.
+    """
+    name, given = split_spec("transform", spec, where)
+    try:
+        construct("transform", spec, where=where)
+    except UnknownNameError as error:
+        raise ConfigError(f"{where}.name: {error}") from error
+    return {"name": name, **all_options("transform", name, given, given=0, where=where)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSpec(Batching):
     """Everything under ``data`` in a config.
@@ -92,6 +108,8 @@ class DataSpec(Batching):
     Args:
         features: name to feature; all features of a row have the same number of steps.
         target: what is to be predicted.
+        transforms: registered transforms with their options, in the order in which rows go
+            through them before anything else; the columns above are those that they leave.
         batch_size: rows in a training batch.
         eval_batch_size: rows in a validation or test batch; null for ``batch_size``.
         bucket: put rows of like length into one batch, which saves padding.
@@ -110,6 +128,7 @@ class DataSpec(Batching):
 
     features: Mapping[str, ColumnSpec]
     target: ColumnSpec
+    transforms: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def from_mapping(cls, mapping: Any, where: str = "data") -> DataSpec:
@@ -144,20 +163,40 @@ class DataSpec(Batching):
             for name, value in checked["features"].items()
         }
         target = _read_column("target", checked["target"], f"{where}.target", {})
-        return cls(**{**checked, "features": features, "target": target})
+        transforms = tuple(
+            _read_transform(spec, f"{where}.transforms[{place}]")
+            for place, spec in enumerate(checked["transforms"])
+        )
+        parts = {"features": features, "target": target, "transforms": transforms}
+        return cls(**{**checked, **parts})
 
     def to_dict(self) -> dict[str, Any]:
         """The spec as a plain dict that ``from_mapping`` reads back."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(Batching)}
         features = {name: feature.to_dict() for name, feature in self.features.items()}
-        return {"features": features, "target": self.target.to_dict(), **plain}
+        transforms = [dict(spec) for spec in self.transforms]
+        return {
+            "transforms": transforms,
+            "features": features,
+            "target": self.target.to_dict(),
+            **plain,
+        }
+
+    def new_transforms(self) -> tuple[Transform, ...]:
+        """The transforms, which have learnt nothing yet."""
+        return tuple(construct("transform", spec) for spec in self.transforms)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that every row must have."""
+        """The columns that every row must have, as the transforms leave it."""
         return tuple(dict.fromkeys([*self.input_columns, self.target.column]))
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """The columns that an input to predict must have."""
+        """The columns of the features."""
         return tuple(dict.fromkeys(feature.column for feature in self.features.values()))
+
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """The columns that a row given to predict must have."""
+        return Chain(self.new_transforms(), self.input_columns).needs

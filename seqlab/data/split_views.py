@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 import datasets
@@ -10,21 +10,40 @@ import datasets
 from seqlab.data.row_views import MemoryView, StreamView, View
 from seqlab.data.sources.base import SPLITS, Source
 from seqlab.data.spec import DataSpec
-from seqlab.errors import DataError, did_you_mean
+from seqlab.data.transformed_views import rows_of, transformed
+from seqlab.data.transforms.base import Transform
+from seqlab.data.transforms.chain import Chain
+from seqlab.errors import ConfigError, DataError, did_you_mean
 
 
-def open_views(source: Source, spec: DataSpec, wanted: Collection[str] | None) -> dict[str, View]:
+def open_views(
+    source: Source,
+    spec: DataSpec,
+    wanted: Collection[str] | None,
+    transforms: Sequence[Transform] = (),
+    *,
+    fit: bool = False,
+) -> dict[str, View]:
     """The splits wanted, ready to be read.
+
+    Validation rows are held out of the training rows as soon as no transform is left that looks at
+    all rows together: series that are one row each stay whole, and their windows on one side.
 
     Args:
         source: where the rows come from.
         spec: the data spec.
         wanted: names of splits, or None for all that there are.
+        transforms: make the rows of each split.
+        fit: let the transforms learn from the training rows.
 
     Raises:
-        DataError: a split is missing, empty, or lacks a column.
+        ConfigError: a transform would learn from rows that are still to be held out.
+        DataError: a split is missing, empty, or lacks a column; a row does not fit a transform.
     """
-    source.use_columns(_used(spec))
+    columns = _used(spec)
+    every = Chain(transforms, columns)
+    keys = {name: columns.get(name) or every.asked.get(name) for name in every.needs}
+    source.use_columns(keys)
     loaded = source.load()
     for name in loaded:
         if name not in SPLITS:
@@ -38,19 +57,59 @@ def open_views(source: Source, spec: DataSpec, wanted: Collection[str] | None) -
             raise DataError(_no_split(name, names))
     chosen = [name for name in SPLITS if name in (names if wanted is None else wanted)]
     label = spec.target.column if spec.target.kind == "label" else None
+    hold_out = hold_out and bool({"train", "validation"} & set(chosen))
     views: dict[str, View] = {
-        name: _view(source, name, loaded[name], label) for name in chosen if name in loaded
+        name: _view(source, name, loaded[name], None if transforms else label)
+        for name in SPLITS
+        if name in loaded and (name in chosen or (hold_out and name == "train"))
     }
     for name, view in views.items():
-        _check(name, view, spec)
-    if hold_out and {"train", "validation"} & set(chosen):
-        _hold_out(views, _view(source, "train", loaded["train"], label), spec, label)
+        _check(name, view, keys)
+    views = _through(views, every, spec, label, hold_out=hold_out, fit=fit)
     limits = {
         "train": spec.limit_train,
         "validation": spec.limit_validation,
         "test": spec.limit_test,
     }
     return {name: views[name].limit(limits[name], spec.split_seed) for name in chosen}
+
+
+def _through(
+    views: dict[str, View],
+    chain: Chain,
+    spec: DataSpec,
+    label: str | None,
+    *,
+    hold_out: bool,
+    fit: bool,
+) -> dict[str, View]:
+    """The views of the rows that transforms make, validation rows held out on the way."""
+    undivided = None
+    if hold_out:
+        first, chain = chain.divided()
+        learning = [k for k, t in zip(first.keys, first.transforms, strict=True) if t.keeps_state]
+        if learning:
+            raise ConfigError(
+                f"{learning[0]}: it learns from the training rows, and data.validation holds rows "
+                f"out only after {first.keys[-1]}; put it behind that"
+            )
+        views = {name: transformed(view, first, name) for name, view in views.items()}
+        undivided = views["train"]
+        _hold_out(views, undivided, spec, label if label in next(iter(undivided)) else None)
+    if fit and "train" in views:
+        train = views["train"]
+        chain.fit(partial(rows_of, train, chain), train.where)
+    made = {}
+    for name, view in views.items():
+        whole = None if undivided is None or name != "train" else partial(_same, undivided)
+        made[name] = transformed(view, chain, name, label=label, whole=whole)
+        if chain.transforms:
+            _check(name, made[name], _keys(spec))
+    return made
+
+
+def _same(view: View) -> View:
+    return view
 
 
 def _no_split(name: str, names: Collection[str]) -> str:
@@ -70,27 +129,31 @@ def _view(source: Source, name: str, data: object, label: str | None) -> View:
     raise DataError(f"the source's split '{name}' is a {type(data).__name__}, not a data set")
 
 
-def _check(name: str, view: View, spec: DataSpec) -> None:
-    """Refuse a split without rows or without a column of the spec."""
+def _check(name: str, view: View, keys: Mapping[str, str | None]) -> None:
+    """Refuse a split without rows or without a column that a key asks for."""
     first = next(iter(view), None)
     if first is None:
         raise DataError(f"the source's split '{name}' has no rows")
-    for key, column in _keys(spec).items():
-        if column not in first:
+    for column, key in keys.items():
+        if key is not None and column not in first:
             raise DataError(
-                f"{view.locate(0)}: the column '{column}' ({key}) is missing: "
+                f"{view.where(0)}: the column '{column}' ({key}) is missing: "
                 f"{did_you_mean(column, first)}"
             )
 
 
-def _keys(spec: DataSpec) -> Mapping[str, str]:
-    features = {f"data.features.{name}.column": f.column for name, f in spec.features.items()}
-    return {**features, "data.target.column": spec.target.column}
+def _keys(spec: DataSpec) -> dict[str, str | None]:
+    """The columns of features and target, each with the key that asks for it."""
+    keys: dict[str, str | None] = {}
+    for name, feature in spec.features.items():
+        keys.setdefault(feature.column, f"data.features.{name}.column")
+    keys.setdefault(spec.target.column, "data.target.column")
+    return keys
 
 
 def _used(spec: DataSpec) -> dict[str, str | None]:
-    """The columns that are read, each with the key that asks for it."""
-    used: dict[str, str | None] = {column: key for key, column in _keys(spec).items()}
+    """The columns that are read of the rows made, each with its key; None for one not needed."""
+    used = _keys(spec)
     references = spec.target.target().references
     if references is not None:
         used.setdefault(references, None)

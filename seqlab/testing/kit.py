@@ -119,6 +119,7 @@ _KINDS: dict[str, Callable[[], Kind]] = {
     "regularizer": _plain("functions", "ObjectCase", "REGULARIZER_CHECKS"),
     "constraint": _plain("functions", "ObjectCase", "CONSTRAINT_CHECKS"),
     "metric": _plain("metrics", "MetricCase", "METRIC_CHECKS"),
+    "transform": _plain("transforms", "TransformCase", "TRANSFORM_CHECKS"),
     "tokenizer": _plain("data_parts", "TokenizerCase", "TOKENIZER_CHECKS"),
     "feature": _plain("data_parts", "FeatureCase", "FEATURE_CHECKS"),
     "target": _plain("data_parts", "TargetCase", "TARGET_CHECKS"),
@@ -139,6 +140,10 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("activation", "threshold"): {"threshold": 0.1, "default_value": -0.2},
     ("regularizer", "l1_l2"): {"l1": 0.01, "l2": 0.02},
     ("logger", "wandb"): {"mode": "disabled"},
+    ("transform", "windows"): {"columns": "series", "context": 3},
+    ("transform", "group"): {"by": "id", "order": "time"},
+    ("transform", "filter"): {"column": "tokens", "min_length": 4},
+    ("transform", "fill"): {"columns": ["series", "number"]},
 }
 
 

@@ -60,6 +60,7 @@ def kind_of(part: Any) -> str:
     from seqlab.data.sources.base import Source
     from seqlab.data.targets.base import Target
     from seqlab.data.tokenizers.base import Tokenizer
+    from seqlab.data.transforms.base import Transform
     from seqlab.engines.base import Engine
     from seqlab.heads.attention import Attention
     from seqlab.heads.base import Head
@@ -79,6 +80,7 @@ def kind_of(part: Any) -> str:
         "pooling": Pooling,
         "attention": Attention,
         "search": Search,
+        "transform": Transform,
         "tokenizer": Tokenizer,
         "feature": Feature,
         "target": Target,

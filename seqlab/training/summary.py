@@ -51,12 +51,16 @@ def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: D
     column, target = next(iter(spec.features.values())).column, spec.target
     references = model.processor.target.references
     shown = []
-    for row, prediction in zip(rows, model.predict(rows), strict=True):
+    for row, prediction in zip(rows, model.answer_rows(rows, _shown), strict=True):
         answer, expected = answer_of(prediction), row[target.column]
         accepted = [expected, *(row.get(references or "") or [])]
         right = console.shorten(answer) in map(console.shorten, accepted)
         shown.append((row[column], expected, answer, right))
     console.samples("samples (test)", shown)
+
+
+def _shown(index: int) -> str:
+    return f"sample {index + 1}"
 
 
 def show_result(result: Mapping[str, Any]) -> None:

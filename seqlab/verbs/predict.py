@@ -26,7 +26,9 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
 
     Files are read as for training, by any registered format; one of the format that the bundle was
     trained on is read with the same options. ``input`` is the line of a text file, and all fields
-    of other rows. A file is written whole or not at all; standard output is written as rows arrive.
+    of other rows. Where the data have transforms, there is a line for each row that they make, with
+    ``row``, the number of its input from 0, and ``part``. A file is written whole or not at all;
+    standard output is written as rows arrive.
 
     Args:
         spec: ``bundle``, ``input``, ``output``, ``format``, ``column``, ``batch_size``,
@@ -63,7 +65,10 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
             # who types sees the answer to a line at once, and no display beside it
             typed = stream.isatty()
             with _written(output) as out, progress.muted(typed):
-                parts = iter(lambda: list(islice(rows, 1 if typed else size * _WINDOW)), [])
+                together = 1 if typed else size * _WINDOW
+                if any(transform.whole for transform in trained.processor.transforms):
+                    together = None
+                parts = iter(lambda: list(islice(rows, together)), [])
                 _answer_all(trained, parts, out, column, options)
 
 
@@ -76,14 +81,31 @@ def _answer_all(
 ) -> None:
     """Write an answer for each row; the rows of a part are answered together."""
     encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+    made = bool(trained.processor.transforms)
     with progress.stage("predicting", lines=False) as stage:
         for part in parts:
             answers = _answers(trained, part, column, options)
-            pairs = zip(part, answers, strict=True)
-            lines = (encode({"input": row, **answer}) for (_, row), answer in pairs)
+            lines = (encode(line) for line in _lines(part, answers, stage.done if made else None))
             out.write("".join(f"{line}\n" for line in lines).encode())
             out.flush()
             stage.advance(len(part))
+
+
+def _lines(
+    part: list[tuple[str, Any]], answers: list[dict[str, Any]], before: int | None
+) -> Iterator[dict[str, Any]]:
+    """Each answer with its input; those to rows of transforms say which one that is.
+
+    Args:
+        part: some inputs.
+        answers: to them, or to the rows made of them.
+        before: how many inputs came before these, for answers to rows that are made; else None.
+    """
+    for place, answer in enumerate(answers):
+        if before is None:
+            yield {"input": part[place][1], **answer}
+        else:
+            yield {"input": part[answer["row"]][1], **answer, "row": before + answer["row"]}
 
 
 def _as_trained(config: Mapping[str, Any], name: str) -> Any:
@@ -160,7 +182,7 @@ def _column(trained: Any, column: str | None) -> str | None:
     Raises:
         ConfigError: it reads several.
     """
-    needed = trained.processor.spec.input_columns
+    needed = trained.processor.spec.given_columns
     if column is not None and len(needed) > 1:
         raise ConfigError(
             f"column: the bundle reads the columns {', '.join(needed)}; they cannot be one column"

@@ -16,7 +16,7 @@ from seqlab.testing.result import SKIPPED
 
 FAST = Settings(fast=True)
 MODULES = ("cells", "wrappers", "heads", "parts", "engines", "sources", "data_parts")
-MODULES += ("training_parts",)
+MODULES += ("training_parts", "transforms")
 WRONG = {
     f"{module}.{name}": expected
     for module in MODULES
@@ -29,6 +29,7 @@ RIGHT = {
     "engines.InferenceOnly",
     "cells.VectorCalledBias",
     "cells.NoBiasByDefault",
+    "transforms.Lengths",
 }
 
 

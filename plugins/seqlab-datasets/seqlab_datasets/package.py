@@ -104,10 +104,8 @@ class PackageSource(Source):
         own: dict[str, str | None] = {
             name: "source.expand" for pair in self._expand.items() for name in pair
         }
-        if self._rule is not None and self._rule.needs is not None:
-            own.setdefault(*self._rule.needs)
-        own.update(columns)
-        self._columns = own
+        needs = {} if self._rule is None else self._rule.needs
+        self._columns = {**own, **needs, **columns}
 
     def load(self) -> datasets.DatasetDict:
         """The members' rows, divided into splits."""
@@ -116,7 +114,7 @@ class PackageSource(Source):
         parts = {name: table.read() for name, table in self._tables.items()}
         if self._rule is not None:
             columns, files = parts["all"]
-            self._indices = split_rows(self._rule, columns, files)
+            self._indices = split_rows(self._rule, columns, files, self._tables["all"].locate)
             splits = {name: take(columns, rows) for name, rows in self._indices.items()}
         else:
             splits = {"train" if n == "all" else n: columns for n, (columns, _) in parts.items()}

@@ -93,8 +93,9 @@ class FilesSource(Source):
         """Read and check these columns only, and the one that divides the rows."""
         if self._columns is None:
             self._columns = dict(columns)
-            if self._rule is not None and self._rule.needs is not None:
-                self._columns.setdefault(*self._rule.needs)
+            if self._rule is not None:
+                for column, key in self._rule.needs.items():
+                    self._columns.setdefault(column, key)
 
     def load(self) -> Splits:
         """The files' rows; with ``streaming`` they are read when asked for."""
@@ -122,7 +123,7 @@ class FilesSource(Source):
     def _read(self, tables: Mapping[str, Table]) -> datasets.DatasetDict:
         if self._rule is not None:
             columns, files = tables["all"].read()
-            self._indices = split_rows(self._rule, columns, files)
+            self._indices = split_rows(self._rule, columns, files, tables["all"].locate)
             splits = {name: take(columns, rows) for name, rows in self._indices.items()}
         else:
             splits = {"train" if n == "all" else n: t.read()[0] for n, t in tables.items()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from seqlab.data.checks import Where, refuse
 from seqlab.data.order import Indices, by_class, evenly
 from seqlab.data.sources.base import SPLITS
+from seqlab.data.times import time_of
 from seqlab.errors import ConfigError, DataError
 from seqlab.schema import Count, Fraction, Name, Whole, check_value, read
 
@@ -18,11 +20,19 @@ _HELD_OUT = SPLITS[1:]
 
 
 class Rows(NamedTuple):
-    """What a rule may look at: how many rows, each one's file, each one's value of its column."""
+    """What a rule may look at.
+
+    Args:
+        total: how many rows there are.
+        files: each one's file.
+        values: for each of the columns that the rule needs, each one's value.
+        where: where a row stands, for errors.
+    """
 
     total: int
     files: Sequence[str]
-    values: Sequence[Any]
+    values: Mapping[str, Sequence[Any]]
+    where: Where
 
 
 class Rule:
@@ -32,19 +42,23 @@ class Rule:
     validation: Any
     test: Any
 
+    #: The options that name columns.
+    named: ClassVar[tuple[str, ...]] = ()
+
     @property
-    def needs(self) -> tuple[str, str] | None:
-        """The column whose values decide, and the config key that names it."""
-        return None
+    def needs(self) -> dict[str, str | None]:
+        """The columns whose values decide, each with the config key that names it."""
+        given = {name: getattr(self, name) for name in self.named}
+        return {column: f"source.split.{name}" for name, column in given.items() if column}
 
     def held_out(self, rows: Rows) -> dict[str, Indices]:
         """The rows of ``validation`` and ``test``, in their order."""
         raise NotImplementedError
 
-    def _fractions(self, order: Indices, rows: Rows) -> dict[str, Indices]:
+    def _fractions(self, order: Indices, total: int) -> dict[str, Indices]:
         """The end of an order, the test rows last."""
-        found, end = {}, rows.total
-        for name, size in self._sizes(rows.total).items():
+        found, end = {}, total
+        for name, size in self._sizes(total).items():
             found[name] = np.sort(order[end - size : end])
             end -= size
         return found
@@ -57,25 +71,32 @@ class Rule:
 
 @dataclass(frozen=True)
 class FractionRule(Rule):
-    """Fractions drawn at random; with ``stratify`` each value of a column has its share."""
+    """Fractions drawn at random.
 
+    With ``stratify`` each value of a column has its share; with ``group`` the rows of each value
+    stay together, and the fractions are of the values.
+    """
+
+    named = ("stratify", "group")
     by: Literal["fraction"] = "fraction"
     validation: Fraction | None = None
     test: Fraction | None = None
     seed: Whole = 0
     stratify: Name | None = None
-
-    @property
-    def needs(self) -> tuple[str, str] | None:
-        """See the base class."""
-        return None if self.stratify is None else (self.stratify, "source.split.stratify")
+    group: Name | None = None
 
     def held_out(self, rows: Rows) -> dict[str, Indices]:
         """See the base class."""
-        order = np.random.default_rng(self.seed).permutation(rows.total)
+        random = np.random.default_rng(self.seed)
+        if self.group is not None:
+            groups = _numbers(rows.values[self.group])
+            total = int(groups.max(initial=-1)) + 1
+            chosen = self._fractions(random.permutation(total), total)
+            return {n: np.flatnonzero(np.isin(groups, numbers)) for n, numbers in chosen.items()}
+        order = random.permutation(rows.total)
         if self.stratify is None:
-            return self._fractions(order, rows)
-        found, order = {}, by_class(order, rows.values)
+            return self._fractions(order, rows.total)
+        found, order = {}, by_class(order, rows.values[self.stratify])
         for name, size in self._sizes(rows.total).items():
             places = evenly(len(order), size)
             found[name] = np.sort(order[places])
@@ -85,15 +106,44 @@ class FractionRule(Rule):
 
 @dataclass(frozen=True)
 class TailRule(Rule):
-    """Fractions from the end of the file, the test rows last."""
+    """Fractions from the end, the test rows last.
 
+    The end is that of the file, or with ``order``, a column of times, the latest rows; with
+    ``each``, a column, that of the rows of each of its values.
+    """
+
+    named = ("order", "each")
     by: Literal["tail"] = "tail"
     validation: Fraction | None = None
     test: Fraction | None = None
+    order: Name | None = None
+    each: Name | None = None
 
     def held_out(self, rows: Rows) -> dict[str, Indices]:
         """See the base class."""
-        return self._fractions(np.arange(rows.total), rows)
+        times = np.arange(rows.total)
+        if self.order is not None:
+            times = _places(rows, self.order)
+        groups = np.zeros(rows.total, np.int64)
+        if self.each is not None:
+            groups = _numbers(rows.values[self.each])
+        found: dict[str, list[Indices]] = {name: [] for name in _HELD_OUT}
+        for members in _members(groups):
+            order = members[np.argsort(times[members], kind="stable")]
+            for name, part in self._tails(order, times).items():
+                found[name].append(part)
+        return {n: np.sort(np.concatenate(parts)) for n, parts in found.items() if parts}
+
+    def _tails(self, order: Indices, times: Indices) -> dict[str, Indices]:
+        """The ends of rows in their order; rows of one time are on one side."""
+        found, end = {}, len(order)
+        for name, wanted in self._sizes(len(order)).items():
+            start, size = end, min(wanted, end)
+            if size:
+                start = int(np.searchsorted(times[order[:end]], times[order[end - size]]))
+            found[name] = order[start:end]
+            end = start
+        return found
 
 
 @dataclass(frozen=True)
@@ -134,21 +184,17 @@ class MemberRule(Rule):
 class ColumnRule(Rule):
     """Rows go by their value of a column, of which each split lists some."""
 
+    named = ("column",)
     column: Name
     by: Literal["column"] = "column"
     validation: list[Any] | None = None
     test: list[Any] | None = None
 
-    @property
-    def needs(self) -> tuple[str, str] | None:
-        """See the base class."""
-        return self.column, "source.split.column"
-
     def held_out(self, rows: Rows) -> dict[str, Indices]:
         """See the base class."""
         listed = {name: set(map(str, getattr(self, name) or ())) for name in _HELD_OUT}
         return {
-            name: np.flatnonzero([str(value) in values for value in rows.values])
+            name: np.flatnonzero([str(value) in values for value in rows.values[self.column]])
             for name, values in listed.items()
         }
 
@@ -166,8 +212,11 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
 
     * ``fraction`` (default): ``validation`` and ``test`` are fractions of all rows, drawn at
       random by ``seed`` (default 0); with ``stratify``, a column's name, each of its values has
-      its share of every split, as near as whole rows allow;
-    * ``tail``: the same fractions, taken from the end of the file, the test rows last;
+      its share of every split, as near as whole rows allow; with ``group``, a column's name, rows
+      with one value stay together, and the fractions are of its values;
+    * ``tail``: the same fractions, taken from the end of the file, the test rows last; with
+      ``order``, a column of times (numbers or ISO dates), the latest rows, and with ``each``, a
+      column's name, of each of its values the end;
     * ``modulus``: row i goes to the split that lists ``i % modulus``;
     * ``member``: rows go by their file, the splits list file names (``*`` and ``?`` stand for
       any characters);
@@ -184,6 +233,8 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
     rule = read(RULES[by], split, where)
     if not (rule.validation or rule.test):
         raise ConfigError(f"{where}: give validation, test, or both, such as {{test: 0.1}}")
+    if by == "fraction" and rule.stratify and rule.group:  # type: ignore[attr-defined]
+        raise ConfigError(f"{where}: stratify and group do not go together; give one of them")
     if by in ("fraction", "tail") and sum(part or 0 for part in (rule.validation, rule.test)) >= 1:
         raise ConfigError(f"{where}: validation and test leave nothing to train on")
     return rule
@@ -207,6 +258,29 @@ def divide(rule: Rule, rows: Rows) -> dict[str, Indices]:
                 f"source.split leaves no rows for the split '{name}' of {rows.total} rows"
             )
     return splits
+
+
+def _numbers(values: Sequence[Any]) -> Indices:
+    """Each value's number; equal ones have the same, and the first ones come first."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(str(value), len(known)) for value in values], np.int64)
+
+
+def _members(groups: Indices) -> list[Indices]:
+    """The rows of each group."""
+    order = np.argsort(groups, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+
+
+def _places(rows: Rows, column: str) -> Indices:
+    """Each row's place in time; rows of one time have the same."""
+    values = rows.values[column]
+    times = [time_of(value) for value in values]
+    if None in times:
+        row = times.index(None)
+        expected = "a number or an ISO date (source.split.order)"
+        raise refuse(rows.where(row), column, expected, values[row])
+    return np.unique(np.array(times, np.float64), return_inverse=True)[1].astype(np.int64)
 
 
 def _fits(file: str, patterns: Sequence[str]) -> bool:

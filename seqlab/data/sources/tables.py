@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import datasets
 import numpy as np
 
+from seqlab.data.checks import Where
 from seqlab.data.formats.base import Format
 from seqlab.data.order import Indices
 from seqlab.data.sources.bad_rows import BadRows
@@ -223,36 +224,43 @@ class Table:
 
     def split(self, rule: Rule) -> dict[str, Indices]:
         """The rows of each split under a rule, found in one pass without keeping the rows."""
-        files, values, count = [], [], 0
+        files: list[str] = []
+        values: dict[str, list[Any]] = {column: [] for column in rule.needs}
+        count = 0
         for chunk in self.chunks():
             count += len(chunk.lines)
             if isinstance(rule, MemberRule):
                 files.extend([chunk.file] * len(chunk.lines))
-            values.extend(_deciding(rule, chunk.columns, chunk.file))
-        return divide(rule, Rows(count, files, values))
+            for column, found in _deciding(rule, chunk.columns, chunk.file).items():
+                values[column].extend(found)
+        return divide(rule, Rows(count, files, values, self.locate))
 
 
-def _deciding(rule: Rule, columns: Mapping[str, list[Any]], where: str) -> list[Any]:
-    """The values of the column that a rule goes by; none where it goes by no column."""
-    if rule.needs is None:
-        return []
-    column, key = rule.needs
-    if column not in columns:
-        raise DataError(
-            f"{where}: column '{column}' ({key}) is missing: {did_you_mean(column, columns)}"
-        )
-    return columns[column]
+def _deciding(rule: Rule, columns: Mapping[str, list[Any]], where: str) -> dict[str, list[Any]]:
+    """The columns that a rule goes by."""
+    for column, key in rule.needs.items():
+        if column not in columns:
+            raise DataError(
+                f"{where}: column '{column}' ({key}) is missing: {did_you_mean(column, columns)}"
+            )
+    return {column: columns[column] for column in rule.needs}
 
 
 def split_rows(
-    rule: Rule, columns: Mapping[str, list[Any]], files: Sequence[str]
+    rule: Rule, columns: Mapping[str, list[Any]], files: Sequence[str], where: Where
 ) -> dict[str, Indices]:
     """The rows of each split, for columns and files as ``Table.read`` returns them.
+
+    Args:
+        rule: divides the rows.
+        columns: column to values.
+        files: each row's file.
+        where: where a row stands, for errors.
 
     Raises:
         DataError: the rule's column is missing, or a split gets no rows.
     """
-    return divide(rule, Rows(len(files), files, _deciding(rule, columns, files[0])))
+    return divide(rule, Rows(len(files), files, _deciding(rule, columns, files[0]), where))
 
 
 def to_dataset(columns: Mapping[str, list[Any]], where: str) -> datasets.Dataset:

@@ -1,0 +1,1 @@
+"""Transforms: rows to rows, before features and targets read them."""
