@@ -19,9 +19,9 @@ HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
 config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
-head, source, format, merge, engine, tokenizer, feature, target, optimizer, schedule, callback or
-logger; NAME is what configs will call the part. DIR must not exist yet; it is ./seqlab-NAME unless
-given.
+head, source, format, transform, merge, engine, tokenizer, feature, target, optimizer, schedule,
+callback or logger; NAME is what configs will call the part. DIR must not exist yet; it is
+./seqlab-NAME unless given.
 """
 
 
@@ -50,6 +50,10 @@ FORMS = {
         "source/{name}.yaml",
         "seqlab train source={name} source.path=FILE.{name} data=text_label "
         "data.validation=0.1 head=classification",
+    ),
+    "transform": Form(
+        "data/{name}.yaml",
+        "seqlab train source=mnist1d data={name} data.validation=0.1 head=classification",
     ),
     "merge": Form(
         "wrapper/bidirectional_{name}.yaml",
