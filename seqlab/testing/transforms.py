@@ -87,7 +87,9 @@ def rows_are_rows(case: TransformCase) -> Numbers:
     Catches: rows that no table can hold, or whose origin nobody can tell.
     """
     rows, made = case.rows(), case.apply(case.fitted())
-    require(bool(made), "no row is made of the kit's rows; give others as a class attribute samples")
+    require(
+        bool(made), "no row is made of the kit's rows; give others as a class attribute samples"
+    )
     for row in made:
         require(all(isinstance(name, str) for name in row), f"columns are text, not {list(row)}")
         require(row.keys() == made[0].keys(), f"columns {list(row)} after {list(made[0])}")
@@ -200,9 +202,7 @@ def saved_and_loaded(case: TransformCase) -> None:
         raise Skip("it learns nothing")
     again = case.part(**case.options)
     again.restored(json.loads(json.dumps(transform.state(), allow_nan=False)), "processor.json")
-    require(
-        _plain(case.apply(again)) == _plain(case.apply(transform)), "other rows after loading"
-    )
+    require(_plain(case.apply(again)) == _plain(case.apply(transform)), "other rows after loading")
     for state in (None, 7, {}, {"no": "such thing"}):
         wrong = partial(case.part(**case.options).restored, state, "processor.json")
         refused(wrong, (BundleError,), f"state {state!r}")

@@ -6,11 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from seqlab import registry
 from seqlab.data.checks import token_lists
+from seqlab.data.numbers import row_of_numbers
 from seqlab.data.spec import DataSpec
+from seqlab.data.transforms.windows import NEXT
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
 from seqlab.types import TargetInfo
@@ -100,4 +103,50 @@ def baseline(spec: DataSpec, train: Rows, test: Rows, names: Sequence[str]) -> d
     if target.kind == "tags" and words:
         values = most_frequent_tags(train, test, words[0], target.column, names)
         return {"name": "most frequent tag of each word", **values} if values else {}
+    if target.kind == "values":
+        series = series_before(spec)
+        if series is not None:
+            return {"name": "last value", **last_value(test, series, target.column)}
+        return {"name": "mean of the training rows", **mean_value(train, test, target.column)}
     return {}
+
+
+def series_before(spec: DataSpec) -> str | None:
+    """The column of the steps that the target's come after, where windows have made it."""
+    for transform in spec.transforms:
+        columns = transform.get("columns", ())
+        for column in [columns] if isinstance(columns, str) else columns:
+            if transform["name"] == "windows" and column + NEXT == spec.target.column:
+                return str(column)
+    return None
+
+
+def last_value(test: Rows, series: str, target: str) -> dict[str, float]:
+    """The errors of saying that a series stays as it is, in all steps to come.
+
+    >>> last_value([{"x": [5, 1, 2], "x_next": [3, 1]}], "x", "x_next")
+    {'mae': 1.0, 'rmse': 1.0}
+    """
+    gold = [_numbers(row[target]) for row in test]
+    guesses = [_numbers([row[series][-1]]) * len(g) for row, g in zip(test, gold, strict=True)]
+    return _errors(guesses, gold)
+
+
+def mean_value(train: Rows, test: Rows, target: str) -> dict[str, float]:
+    """The errors of always answering the mean of the training rows.
+
+    >>> mean_value([{"y": 1}, {"y": "3"}], [{"y": 2}, {"y": 5}], "y")
+    {'mae': 1.5, 'rmse': 2.1213203435596424}
+    """
+    mean = np.mean([_numbers(row[target]) for row in train], axis=0).tolist()
+    gold = [_numbers(row[target]) for row in test]
+    return _errors([mean] * len(gold), gold)
+
+
+def _numbers(value: Any) -> list[float]:
+    return row_of_numbers(value, None, "", str, 0)
+
+
+def _errors(guesses: Sequence[list[float]], gold: Sequence[list[float]]) -> dict[str, float]:
+    errors = np.array(guesses) - np.array(gold)
+    return {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt((errors**2).mean()))}
