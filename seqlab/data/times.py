@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from datetime import date, datetime, time, timezone
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ def time_of(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     if isinstance(value, date):
-        return datetime.combine(value, time(), timezone.utc).timestamp()
+        return datetime.combine(value, time(), UTC).timestamp()
     with contextlib.suppress(TypeError, ValueError, OverflowError):
         number = float(value)
         return number if math.isfinite(number) else None
@@ -37,7 +37,7 @@ def time_of(value: Any) -> float | None:
 def _written(text: str) -> float | None:
     """A date that a text spells."""
     with contextlib.suppress(ValueError, OverflowError):
-        return time_of(datetime.fromisoformat(text.replace("Z", "+00:00")))
+        return time_of(datetime.fromisoformat(text))
     with contextlib.suppress(ValueError, OverflowError):
         if text[:1].isdigit() and len(text) == len("2000-01"):
             return float(np.datetime64(text, "s").astype(np.int64))
