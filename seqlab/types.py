@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqlab.bounds import Positive, Whole
+
 #: A recurrent state: a NamedTuple of ``[B, ...]`` tensors, or a tuple of such states.
 State = Any
 #: Where tensors are put, and their type; None: where and as the parameters are.
@@ -42,9 +44,9 @@ class TargetStatistics:
     """
 
     counts: tuple[int, ...] = ()
-    total: int = 0
+    total: Whole = 0
     mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    std: tuple[Positive, ...] = ()
     length: tuple[float, ...] = ()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,10 @@ from seqlab.data.features.base import Feature
 from seqlab.data.numbers import Moments
 from seqlab.data.part import Column
 from seqlab.data.ragged import Array, Ragged
+from seqlab.data.restoring import restoring
 from seqlab.data.targets.base import Target
 from seqlab.errors import BundleError
+from seqlab.schema import check_fields
 from seqlab.types import TargetInfo, TargetStatistics
 
 
@@ -119,23 +120,11 @@ def read_statistics(content: Any, info: TargetInfo, path: Path) -> TargetStatist
     Raises:
         BundleError: they are not numbers, or not one for each class or value.
     """
-    known = {field.name for field in dataclasses.fields(TargetStatistics)}
-    if not isinstance(content, dict) or not set(content) <= known:
-        raise BundleError(f"{path}: 'target' must hold only {', '.join(sorted(known))}")
+    with restoring(path, "statistics of the target"):
+        checked = check_fields(content, TargetStatistics, "target")
     sizes = {"counts": info.size, "mean": info.size, "std": info.size, "length": 2}
     for key, size in sizes.items():
-        numbers = content.get(key)
-        if numbers is None:
-            continue
-        kinds = (int,) if key == "counts" else (int, float)
-        if not isinstance(numbers, list) or len(numbers) != size:
-            raise BundleError(f"{path}: target.{key} must be a list of {size} numbers")
-        for number in numbers:
-            good = isinstance(number, kinds) and not isinstance(number, bool)
-            if not good or not math.isfinite(number) or (key == "std" and number <= 0):
-                raise BundleError(f"{path}: target.{key} has the entry {number!r}")
-    total = content.get("total", 0)
-    if isinstance(total, bool) or not isinstance(total, int) or total < 0:
-        raise BundleError(f"{path}: target.total is {total!r}, not a count")
-    lists = {key: tuple(content.get(key, ())) for key in sizes}
-    return TargetStatistics(**lists, total=total)
+        if key in content and len(checked[key]) != size:
+            raise BundleError(f"{path}: target.{key}: expected a list of {size} numbers")
+        checked[key] = tuple(checked[key])
+    return TargetStatistics(**checked)

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from seqlab.heads.attention import Attention
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require, same_shape
-from seqlab.testing.contract import class_contract
+from seqlab.testing.contract import class_table
 from seqlab.testing.modules import require_gradients, require_registered
 from seqlab.testing.pickling import survives
 from seqlab.testing.poolings import STEPS, encoded
@@ -32,16 +31,7 @@ class AttentionCase(Case):
         return shaken(made, seed=seed + 1).double().eval()
 
 
-ATTENTION_CHECKS = Table()
-
-
-@ATTENTION_CHECKS.check(gate=True)
-def constructor(case: AttentionCase) -> None:
-    """It is a documented ``Attention`` built from two widths; unknown options are refused.
-
-    Catches: options that are swallowed without effect.
-    """
-    class_contract(case, Attention, 6, 6)
+ATTENTION_CHECKS = class_table(Attention, 6, 6)
 
 
 @ATTENTION_CHECKS.check(gate=True)

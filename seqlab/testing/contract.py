@@ -8,6 +8,7 @@ from typing import Any
 from seqlab.construct import accepted_options
 from seqlab.errors import OptionError
 from seqlab.testing.case import Case
+from seqlab.testing.checks import Table
 from seqlab.testing.compare import refused, require
 from seqlab.testing.result import Skip
 
@@ -58,3 +59,19 @@ def class_contract(case: Case, base: type, *given: Any) -> Any:
     made = case.part(*given, **case.options)
     require_refusal(case, *given)
     return made
+
+
+def class_table(base: type, *given: Any) -> Table:
+    """A table that begins with the contract of a class built from ``given`` and its options."""
+    table = Table()
+
+    @table.check(gate=True)
+    def constructor(case: Case) -> None:
+        """It is a documented class of its kind's base; unknown options are refused.
+
+        Catches: options that are swallowed without effect.
+        """
+        require_options(case, given=len(given))
+        class_contract(case, base, *given)
+
+    return table

@@ -20,9 +20,8 @@ from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.marks import TARGET_MARKS, UNK_ID
 from seqlab.errors import BundleError, DataError
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
 from seqlab.testing.compare import refused, require
-from seqlab.testing.contract import class_contract, require_options
+from seqlab.testing.contract import class_table, require_options
 from seqlab.testing.result import Numbers, Skip
 
 TEXTS = (
@@ -44,7 +43,11 @@ COLUMNS: tuple[tuple[Any, ...], ...] = (
     ([0.5, 1.0, -2.0], [3.0], [1.0, 2.0]) * 4,
     ([[0.5, 1.0], [2.0, 3.0]], [[1.0, -1.0]]) * 4,
 )
-TOKENIZER_CHECKS, FEATURE_CHECKS, TARGET_CHECKS = Table(), Table(), Table()
+TOKENIZER_CHECKS = class_table(Tokenizer, TARGET_MARKS)
+FEATURE_CHECKS, TARGET_CHECKS = (
+    class_table(Feature, "name", "column"),
+    class_table(Target, "column"),
+)
 
 
 def place(index: int) -> str:
@@ -123,16 +126,6 @@ class TargetCase(ColumnCase):
 
     kind: ClassVar[str] = "target"
     given = ("column",)
-
-
-@TOKENIZER_CHECKS.check(gate=True)
-def constructor(case: TokenizerCase) -> None:
-    """It is a documented ``Tokenizer`` built from marks and keyword options; others are refused.
-
-    Catches: options that are swallowed without effect.
-    """
-    require_options(case, given=1)
-    class_contract(case, Tokenizer, TARGET_MARKS)
 
 
 @TOKENIZER_CHECKS.check(gate=True)
@@ -233,15 +226,6 @@ def saved_and_loaded(case: TokenizerCase) -> None:
             refused(lambda: case.new().load(path), (BundleError,), f"a file with {text}")
 
 
-def _constructor(case: ColumnCase) -> None:
-    """It is documented and built from a column and keyword options; others are refused.
-
-    Catches: options that are swallowed without effect.
-    """
-    require_options(case, given=len(case.given))
-    class_contract(case, Feature if case.kind == "feature" else Target, *case.given)
-
-
 def _bad_values(case: ColumnCase) -> None:
     """A value that does not fit is a ``DataError`` that begins with its row.
 
@@ -299,15 +283,14 @@ def _rows_alone(case: ColumnCase) -> None:
 
 
 for _table in (FEATURE_CHECKS, TARGET_CHECKS):
-    for _name, _gate, _check in (
-        ("constructor", True, _constructor),
-        ("travels_to_other_processes", False, _pickled),
-        ("rows_do_not_mix", False, _rows_alone),
-        ("bad_values_are_refused", False, _bad_values),
-        ("saved_and_loaded", False, _comes_back),
+    for _name, _check in (
+        ("travels_to_other_processes", _pickled),
+        ("rows_do_not_mix", _rows_alone),
+        ("bad_values_are_refused", _bad_values),
+        ("saved_and_loaded", _comes_back),
     ):
         _check.__name__ = _name
-        _table.check(gate=_gate)(_check)
+        _table.check()(_check)
 
 
 @FEATURE_CHECKS.check()

@@ -11,9 +11,8 @@ from typing import Any
 from seqlab.data.formats.base import Format
 from seqlab.errors import DataError
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
 from seqlab.testing.compare import require
-from seqlab.testing.contract import class_contract
+from seqlab.testing.contract import class_table
 from seqlab.testing.result import Failure, Numbers
 
 NAME = "a.file"
@@ -60,16 +59,7 @@ class FormatCase(Case):
         return list(self.format().read(io.BytesIO(data), NAME))
 
 
-FORMAT_CHECKS = Table()
-
-
-@FORMAT_CHECKS.check(gate=True)
-def constructor(case: FormatCase) -> None:
-    """It is a documented ``Format`` built from keyword options; unknown ones are refused.
-
-    Catches: options that are swallowed without effect.
-    """
-    class_contract(case, Format)
+FORMAT_CHECKS = class_table(Format)
 
 
 @FORMAT_CHECKS.check(gate=True)

@@ -9,9 +9,8 @@ import torch
 import seqlab
 from seqlab.heads.pooling import FinalStatePooling, LastPooling, Pooling
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require, same_shape
-from seqlab.testing.contract import class_contract
+from seqlab.testing.contract import class_table
 from seqlab.testing.modules import require_gradients, require_registered
 from seqlab.testing.pickling import survives
 from seqlab.testing.result import Numbers, Skip
@@ -49,16 +48,7 @@ class PoolingCase(Case):
         return shaken(made, seed=seed + 1).double().eval()
 
 
-POOLING_CHECKS = Table()
-
-
-@POOLING_CHECKS.check(gate=True)
-def constructor(case: PoolingCase) -> None:
-    """It is a documented ``Pooling`` built from the encoder's sizes; unknown options are refused.
-
-    Catches: options that are swallowed without effect.
-    """
-    class_contract(case, Pooling, ENCODER)
+POOLING_CHECKS = class_table(Pooling, ENCODER)
 
 
 @POOLING_CHECKS.check(gate=True)

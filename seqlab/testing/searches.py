@@ -11,9 +11,8 @@ from torch import Tensor
 
 from seqlab.heads.search import Answers, Search
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
 from seqlab.testing.compare import close, require
-from seqlab.testing.contract import class_contract
+from seqlab.testing.contract import class_table
 from seqlab.testing.pickling import round_trips
 from seqlab.testing.result import Numbers
 from seqlab.testing.sample import normal, seeded
@@ -51,17 +50,8 @@ class SearchCase(Case):
         return search.find(step, _Position(torch.tensor(ids)), limit, bos=self.bos, eos=self.eos)
 
 
-SEARCH_CHECKS = Table()
+SEARCH_CHECKS = class_table(Search)
 _LIMITS = [4, 0, 1, 6]
-
-
-@SEARCH_CHECKS.check(gate=True)
-def constructor(case: SearchCase) -> None:
-    """It is a documented ``Search``; unknown options are refused.
-
-    Catches: options that are swallowed without effect.
-    """
-    class_contract(case, Search)
 
 
 @SEARCH_CHECKS.check(gate=True)

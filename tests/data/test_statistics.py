@@ -83,12 +83,12 @@ def test_they_are_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ({"counts": [1]}, "target.counts must be a list of 2 numbers"),
-        ({"counts": [1, 0.5]}, "target.counts has the entry 0.5"),
-        ({"length": ["a", 1]}, "target.length has the entry 'a'"),
-        ({"total": -1}, "target.total is -1, not a count"),
-        ({"more": 1}, "'target' must hold only"),
-        ([], "'target' must hold only"),
+        ({"counts": [1]}, "target.counts: expected a list of 2 numbers"),
+        ({"counts": [1, 0.5]}, r"target.counts\[1\]: expected an int, got 0.5"),
+        ({"length": ["a", 1]}, r"target.length\[0\]: expected a number, got 'a'"),
+        ({"total": -1}, "target.total: expected an int of at least 0, got -1"),
+        ({"more": 1}, "target.more: unknown key"),
+        ([], "target: expected a mapping"),
     ],
 )
 def test_damaged_statistics_are_refused(tmp_path, target, message):

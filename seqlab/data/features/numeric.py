@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,18 @@ from seqlab.data.numbers import Moments, all_series, to_float32
 from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
 from seqlab.errors import BundleError
-from seqlab.schema import Flag
+from seqlab.schema import Flag, Positive, read
 from seqlab.types import FeatureInfo
 
 _MAX_CHANNELS = 1_000_000
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the feature keeps."""
+
+    mean: list[float]
+    std: list[Positive]
 
 
 class NumericFeature(Feature):
@@ -75,20 +83,10 @@ class NumericFeature(Feature):
         """Take mean and standard deviation.
 
         Raises:
-            BundleError: they are missing or no finite numbers.
+            OptionError: they are missing or no finite numbers.
+            BundleError: they are not as many as each other.
         """
-        what = f"feature '{self.name}'"
-        mean, std = _numbers(state, "mean"), _numbers(state, "std")
-        if mean is None or std is None:
-            raise BundleError(f"{what} needs lists of numbers 'mean', 'std'")
-        if len(mean) != len(std) or not mean or len(mean) > _MAX_CHANNELS:
-            raise BundleError(f"{what}: mean and std must have one number a channel")
-        if not all(map(math.isfinite, [*mean, *std])) or min(std) <= 0:
-            raise BundleError(f"{what}: mean and std must be finite, std positive")
-        self.mean, self.std = np.array(mean, np.float64), np.array(std, np.float64)
-
-
-def _numbers(state: Any, key: str) -> list[float] | None:
-    numbers = state.get(key) if isinstance(state, dict) else None
-    good = isinstance(numbers, list) and not {type(n) for n in numbers} - {int, float}
-    return numbers if good else None
+        kept = read(_State, state, f"feature '{self.name}'")
+        if not 0 < len(kept.mean) == len(kept.std) <= _MAX_CHANNELS:
+            raise BundleError(f"feature '{self.name}': mean and std must have one number a channel")
+        self.mean, self.std = np.array(kept.mean, np.float64), np.array(kept.std, np.float64)

@@ -16,13 +16,16 @@ from seqlab.data.part import Column
 from seqlab.data.ragged import Array, Ragged
 from seqlab.data.splitting import SPACES
 from seqlab.data.targets.base import Target
-from seqlab.errors import BundleError, DataError, did_you_mean, shortened
-from seqlab.schema import Rule
+from seqlab.errors import DataError, did_you_mean, shortened
+from seqlab.schema import Rule, check_value
 from seqlab.types import TargetInfo
 
 _NAMED = 20
 #: What people put between several labels in one cell.
 _SEPARATORS = ";|,"
+_Names = Annotated[
+    list[str], Rule(lambda names: 0 < len(names) == len(set(names)), "a list of strings, each once")
+]
 
 
 class NamedTarget(Target):
@@ -71,14 +74,10 @@ class NamedTarget(Target):
         """Take the names.
 
         Raises:
-            BundleError: they are no list of different strings.
+            OptionError: they are no list of different strings.
         """
-        names = state.get("names") if isinstance(state, dict) else None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise BundleError("'names' must be a list of strings")
-        if not names or len(set(names)) != len(names):
-            raise BundleError(f"target '{self.column}': names must be there, and each once")
-        self._set(names)
+        names: Any = dict(state).get("names")
+        self._set(check_value(names, _Names, f"target '{self.column}': names"))
 
     def id_of(self, name: str, where: Where, row: int) -> int:
         """The id of a name.

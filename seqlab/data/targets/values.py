@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from seqlab.data.numbers import row_of_numbers
 from seqlab.data.part import Column
 from seqlab.data.ragged import Array
 from seqlab.data.targets.base import Target
-from seqlab.errors import BundleError
+from seqlab.schema import Range, check_value
 from seqlab.types import TargetInfo
 
-_MOST = 1_000_000
+_Size = Annotated[int, Range(least=1, most=1_000_000)]
 
 
 class ValuesTarget(Target):
@@ -56,9 +56,7 @@ class ValuesTarget(Target):
         """Take the number of numbers.
 
         Raises:
-            BundleError: it is no positive whole number.
+            OptionError: it is no positive whole number.
         """
-        size = state.get("size") if isinstance(state, dict) else None
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= _MOST:
-            raise BundleError(f"size {size!r} is not a positive whole number")
-        self.size = size
+        size: Any = dict(state).get("size")
+        self.size = check_value(size, _Size, "size")
