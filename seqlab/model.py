@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -18,7 +20,12 @@ from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import Batch, DataInfo, Encoded, EncoderInfo, FeatureInfo, lengths_to_mask
 
 #: What ``encoder.embedding`` holds, with its defaults.
-DEFAULT_EMBEDDING: Mapping[str, Any] = {"size": 64, "dropout": 0.0, "features": {}}
+DEFAULT_EMBEDDING: Mapping[str, Any] = {
+    "size": 64,
+    "dropout": 0.0,
+    "word_dropout": 0.0,
+    "features": {},
+}
 _DEFAULT_INPUT_LAYER: Mapping[str, Any] = {"size": None, "activation": "linear"}
 
 
@@ -33,7 +40,9 @@ class Encoder(nn.Module):
     Args:
         features: the data's features, in order.
         layer: the recurrent layer, or a function from the input size to it.
-        embedding: ``{size: 64, dropout: 0.0, features: {NAME: {size: 8}}}``.
+        embedding: ``{size: 64, dropout: 0.0, word_dropout: 0.0, features: {NAME: {size: 8}}}``.
+            In training ``dropout`` leaves out single numbers, ``word_dropout`` whole entries of
+            the tables, wherever they stand in the batch (Gal and Ghahramani 2016).
         input_layer: ``{size: 128, activation: tanh}`` between the features and the layer; None
             for none.
         dropout: on the output, in training.
@@ -65,9 +74,9 @@ class Encoder(nn.Module):
             for feature, size in zip(self.features, sizes, strict=True)
             if feature.kind == "ids"
         )
-        self.embedding_dropout = make_dropout(
-            "encoder.embedding.dropout", _embedding_options(embedding)["dropout"]
-        )
+        rates = _embedding_options(embedding)
+        self.embedding_dropout = make_dropout("encoder.embedding.dropout", rates["dropout"])
+        self.word_dropout = make_dropout("encoder.embedding.word_dropout", rates["word_dropout"])
         self.input_layer = _input_layer(sum(sizes), input_layer)
         input_size = self.input_size_for(self.features, embedding, input_layer)
         self.layer = layer if isinstance(layer, Layer) else layer(input_size)
@@ -85,7 +94,20 @@ class Encoder(nn.Module):
         directions = tuple(self.layer.directions)
         if self.layer.reverse:
             directions = (0, *directions)
-        self.info = EncoderInfo(self.layer.output_size, self.layer.final_size, directions)
+        found = zip(directions, itertools.cycle(self.layer.sides()), strict=False)
+        self.info = EncoderInfo(
+            self.layer.output_size,
+            self.layer.final_size,
+            directions,
+            {name: table.embedding_dim for name, table in self.tables().items()},
+            all(side is not None for width, side in found if width),
+        )
+
+    def tables(self) -> dict[str, nn.Embedding]:
+        """The table of each ``ids`` feature."""
+        names = [feature.name for feature in self.features if feature.kind == "ids"]
+        tables = (table for table in self.embeddings if isinstance(table, nn.Embedding))
+        return dict(zip(names, tables, strict=True))
 
     @staticmethod
     def input_size_for(
@@ -105,19 +127,29 @@ class Encoder(nn.Module):
             DataError: the batch lacks a feature.
             ShapeError: a feature has another shape; the message gives both.
         """
-        mask, x_BTD = self._join(batch)
-        x_BTD = self.input_layer(x_BTD)
+        mask, x_BTD = self.read(batch)
         output, state = self.layer(x_BTD, lengths=batch.lengths)
         final = self.layer.final_output(state)
         return Encoded(
-            self.output_dropout(output), state, final, batch.lengths, mask, self.info.directions
+            self.output_dropout(output),
+            state,
+            final,
+            batch.lengths,
+            mask,
+            self.info.directions,
+            batch.inputs,
         )
+
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The mask ``[B, T]`` and what the layer is given, ``[B, T, D]``; each step by itself."""
+        mask, x_BTD = self._join(batch)
+        return mask, self.input_layer(x_BTD)
 
     def _join(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mask and all features side by side, ``[B, T, D]``; zeros at padded steps."""
         mask: Tensor | None = None
         parts = []
-        tables = iter(self.embeddings)
+        tables = self.tables()
         for feature in self.features:
             value = _checked(feature, batch)
             if mask is None:
@@ -129,7 +161,11 @@ class Encoder(nn.Module):
                 )
             if feature.kind == "ids":
                 # padded ids may lie outside of the table
-                found = next(tables)(value.masked_fill(~mask, 0))
+                ids, table = value.masked_fill(~mask, 0), tables[feature.name]
+                found = table(ids)
+                if self.training and isinstance(self.word_dropout, nn.Dropout):
+                    ones = torch.ones_like(table.weight[:, :1])
+                    found = found * F.embedding(ids, self.word_dropout(ones))
                 parts.append(self.embedding_dropout(found))
             else:
                 parts.append(value.masked_fill(~mask.unsqueeze(-1), 0.0).to(self._dtype()))
@@ -155,6 +191,7 @@ class SequenceModel(nn.Module):
         self.info = info
         self.encoder = encoder
         self.head = head
+        head.share(encoder.tables())
 
     def encode(self, batch: Batch) -> Encoded:
         """What the encoder makes of a batch."""

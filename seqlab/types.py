@@ -6,8 +6,9 @@ Padding is described by ``lengths`` or ``mask``, never by a magic value in the d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -55,10 +56,12 @@ class TargetInfo:
     """What a head must predict.
 
     ``kind``: ``label`` (``[B]`` int64), ``labels`` (``[B, C]`` float 0/1), ``tags`` (``[B, T]``
-    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks) or ``values`` (float).
+    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks), ``values`` (float) or
+    ``inputs`` (``[B, T]`` int64, the ids of the feature named ``feature``, marks included).
     ``size`` counts classes, tags or vocabulary; ``names`` are the classes or tags in order.
-    ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens``. ``statistics`` are those of
-    the training rows, for defaults that follow the data.
+    ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens`` and ``inputs``. ``unit`` is what
+    people call one entry of it. ``statistics`` are those of the training rows, for defaults that
+    follow the data.
     """
 
     kind: str
@@ -67,6 +70,8 @@ class TargetInfo:
     bos: int | None = None
     eos: int | None = None
     statistics: TargetStatistics = TargetStatistics()
+    feature: str = ""
+    unit: str = "token"
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Encoded(NamedTuple):
     ``final`` ``[B, S]`` the final hidden state of the last layer, directions joined;
     ``mask`` ``[B, T]`` bool, True = real. ``directions`` are the widths of the parts that lie side
     by side in ``output``, in turn forward and backward in time: ``(E,)``, ``(F, B)``, or
-    ``(0, E)`` for a backward part alone.
+    ``(0, E)`` for a backward part alone. ``inputs`` are those of the batch.
     """
 
     output: Tensor
@@ -142,15 +147,27 @@ class Encoded(NamedTuple):
     lengths: Tensor
     mask: Tensor
     directions: tuple[int, ...]
+    inputs: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """The sizes a head needs to be built before any data is seen (see ``Encoded``)."""
+    """What a head needs to be built before any data is seen (see ``Encoded``).
+
+    Args:
+        output_size: E.
+        final_size: S.
+        directions: the widths of the output's parts, in turn forward and backward in time.
+        embeddings: the widths of the tables of ``ids`` features, by name.
+        one_sided: whether each part sees its own side alone: forward parts no later step,
+            backward parts no earlier one.
+    """
 
     output_size: int
     final_size: int
     directions: tuple[int, ...]
+    embeddings: Mapping[str, int] = field(default_factory=dict)
+    one_sided: bool = True
 
 
 def lengths_to_mask(lengths: Tensor, steps: int) -> Tensor:

@@ -121,6 +121,7 @@ class EmbeddingSpec:
 
     size: Count = 64
     dropout: Fraction = 0.0
+    word_dropout: Fraction = 0.0
     features: dict[str, FeatureEmbeddingSpec] = field(default_factory=dict)
 
 

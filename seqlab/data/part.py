@@ -8,6 +8,7 @@ from typing import Any
 from seqlab.data.checks import Where
 from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.base import Tokenizer, VocabularyError
+from seqlab.errors import OptionError
 
 #: A way to go through one column of the training rows in chunks, as often as needed.
 Column = Callable[[], Iterable[tuple[Sequence[Any], Where]]]
@@ -66,6 +67,17 @@ class ColumnPart(FittedPart):
         Raises:
             DataError: a value does not fit.
         """
+
+    def mark_ends(self) -> None:
+        """Put ``<bos>`` before and ``<eos>`` after each row; called before ``fit``.
+
+        Raises:
+            OptionError: the part does not make ids of a vocabulary.
+        """
+        raise OptionError(
+            f"data.target.kind=inputs: column '{self.column}' is read as {type(self).__name__}, "
+            "which has no begin and end marks; make it a feature of kind text or tokens"
+        )
 
     def learn_tokens(self, tokenizer: Tokenizer, chunks: Callable[[], Iterable[Any]]) -> None:
         """Let a tokenizer learn; what it cannot is said with the column's name.

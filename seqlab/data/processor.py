@@ -19,7 +19,7 @@ from seqlab.data.earlier import upgraded
 from seqlab.data.encoded import EncodedRows, Example
 from seqlab.data.features.base import Feature
 from seqlab.data.part import Column
-from seqlab.data.ragged import Ragged
+from seqlab.data.ragged import Array, Ragged
 from seqlab.data.restoring import restoring
 from seqlab.data.spec import DataSpec
 from seqlab.data.statistics import fit_statistics, plain_statistics, read_statistics
@@ -163,7 +163,9 @@ class Processor:
                 f"{where(row)}: column '{first.column}' is empty, so there is nothing to learn "
                 "from; take the row out or set data.allow_empty=true"
             )
-        target = self.target.encode(columns[self.target.column], where)
+        target: Array | Ragged | None = self.target.of_inputs(inputs)
+        if target is None:
+            target = self.target.encode(columns[self.target.column], where)
         if self.target.layout == "steps" and isinstance(target, Ragged):
             self._check_steps(lengths, target, where)
             target = target.truncate(self._limit)
@@ -293,7 +295,10 @@ def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
 
 def _parts(spec: DataSpec) -> tuple[list[Feature], Target]:
     """The features and the target of a spec, fitted on nothing yet."""
-    return [part.feature(name) for name, part in spec.features.items()], spec.target.target()
+    features = [part.feature(name) for name, part in spec.features.items()]
+    target = spec.target.target()
+    target.see(features)
+    return features, target
 
 
 def _restored_transforms(spec: DataSpec, states: Any, path: Path) -> tuple[Transform, ...]:
@@ -314,7 +319,7 @@ def _tokenizers(features: Sequence[Feature], target: Target) -> dict[str, Tokeni
         if feature.tokenizer is not None:
             name = f"tokenizer.{feature.name}.json" if found else "tokenizer.json"
             found[name] = feature.tokenizer
-    if target.tokenizer is not None:
+    if target.tokenizer is not None and target.tokenizer not in found.values():
         found[TARGET_TOKENIZER_FILE] = target.tokenizer
     return found
 

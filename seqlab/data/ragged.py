@@ -74,6 +74,22 @@ class Ragged:
         step = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], lengths)
         return Ragged(self.values[step < limit], _offsets(np.minimum(lengths, limit)))
 
+    def between(self, first: int, last: int) -> Ragged:
+        """Every row of ids with one before it and one after it.
+
+        >>> Ragged.from_ids([[3, 4], []]).between(1, 2).values.tolist()
+        [1, 3, 4, 2, 1, 2]
+        """
+        offsets = self.offsets + 2 * np.arange(len(self.offsets))
+        values = np.full(len(self.values) + 2 * len(self), first, dtype=self.values.dtype)
+        values[np.arange(len(self.values)) + 2 * self._rows() + 1] = self.values
+        values[offsets[1:] - 1] = last
+        return Ragged(values, offsets)
+
+    def _rows(self) -> Offsets:
+        """The row of each value."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
     def pad(self, rows: Offsets) -> Array:
         """Rows as one array ``[B, T]`` or ``[B, T, D]``, zeros after each row's end."""
         starts = self.offsets[rows]

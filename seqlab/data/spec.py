@@ -162,7 +162,10 @@ class DataSpec(Batching):
             )
             for name, value in checked["features"].items()
         }
-        target = _read_column("target", checked["target"], f"{where}.target", {})
+        default = {}
+        if isinstance(checked["target"], Mapping) and checked["target"].get("kind") == "inputs":
+            default["column"] = next(iter(features.values())).column
+        target = _read_column("target", checked["target"], f"{where}.target", default)
         transforms = tuple(
             _read_transform(spec, f"{where}.transforms[{place}]")
             for place, spec in enumerate(checked["transforms"])

@@ -100,6 +100,12 @@ class Head(nn.Module, ABC):
         del encoded
         return None
 
+    def share(self, tables: Mapping[str, nn.Embedding]) -> None:
+        """Take what is to be one with the encoder's tables, given by the features' names.
+
+        Called once, when the head becomes part of a model. A head takes nothing by itself.
+        """
+
     def layers(self) -> Sequence[Layer]:
         """The recurrent layers inside the head, for regularization and constraints."""
         return ()

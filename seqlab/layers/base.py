@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,15 @@ class Layer(nn.Module, ABC):
         """Whether no output depends on a later input, so that the layer can be streamed."""
         return not self.reverse
 
+    def sides(self) -> Sides:
+        """The layers inside that alone compute the output's forward and its backward parts.
+
+        The forward one depends on no later step, the backward one on no earlier step. None for a
+        direction that the output has not, or whose part sees both sides, as above a bidirectional
+        layer.
+        """
+        return Sides(self if self.causal else None, None)
+
     @abstractmethod
     def reverse_(self) -> None:
         """Turn the direction of time around, in place."""
@@ -171,6 +180,13 @@ class Layer(nn.Module, ABC):
         """Put every constrained parameter where its constraint allows, in place."""
         for cell in self.cells():
             cell.apply_constraints()
+
+
+class Sides(NamedTuple):
+    """The layers of the two directions of time; see ``Layer.sides``."""
+
+    forward: Layer | None
+    backward: Layer | None
 
 
 def step_with(

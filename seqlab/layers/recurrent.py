@@ -16,7 +16,7 @@ from seqlab.engines.over_time import at_time, select
 from seqlab.engines.plan import Plan, Planner
 from seqlab.engines.plan_stack import Member
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, check_input, combined_mask, refuse_streaming
+from seqlab.layers.base import Layer, Sides, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import fits_type, is_plain, single
 from seqlab.layers.level import Level
 from seqlab.schema import checked
@@ -208,6 +208,10 @@ class Recurrent(Layer):
     def reverse(self) -> bool:
         """Whether the layer runs from the last step to the first."""
         return self._reverse
+
+    def sides(self) -> Sides:
+        """The layer itself; see ``Layer.sides``."""
+        return Sides(None, self) if self._reverse else Sides(self, None)
 
     def reverse_(self) -> None:
         """Turn the direction of time around, in place."""

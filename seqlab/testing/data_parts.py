@@ -13,7 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from seqlab.data.checks import Where
 from seqlab.data.features.base import Feature
+from seqlab.data.features.vocabulary import TextFeature
+from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
@@ -90,6 +93,10 @@ class ColumnCase(Case):
         require_options(self, given=len(self.given))
         return self.part(*self.given, **self.options)
 
+    def fit(self, part: Any, values: Column) -> None:
+        """Fit a part."""
+        part.fit(values)
+
     def fitted(self) -> tuple[Any, list[Any]]:
         """One that is fitted, and the raw values of its training rows.
 
@@ -102,7 +109,7 @@ class ColumnCase(Case):
             if not column:
                 continue
             try:
-                part.fit(lambda column=column: [(column[:5], place), (column[5:], place)])
+                self.fit(part, functools.partial(_halves, column))
                 part.encode(column, place)
             except DataError as error:
                 problems.append(str(error))
@@ -112,6 +119,10 @@ class ColumnCase(Case):
             "none of the kit's columns fits it; give some raw values as a class attribute "
             f"'samples' (the last one said: {problems[-1]})"
         )
+
+
+def _halves(column: list[Any]) -> list[tuple[list[Any], Where]]:
+    return [(column[:5], place), (column[5:], place)]
 
 
 class FeatureCase(ColumnCase):
@@ -126,6 +137,18 @@ class TargetCase(ColumnCase):
 
     kind: ClassVar[str] = "target"
     given = ("column",)
+
+    def new(self) -> Any:
+        """One that is fitted on nothing, beside a feature of text."""
+        target: Target = super().new()
+        target.see([TextFeature("name", "column")])
+        return target
+
+    def fit(self, part: Any, values: Column) -> None:
+        """Fit the target, and before it the feature that it is made of."""
+        if isinstance(feature := getattr(part, "feature", None), Feature):
+            feature.fit(values)
+        part.fit(values)
 
 
 @TOKENIZER_CHECKS.check(gate=True)

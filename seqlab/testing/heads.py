@@ -34,18 +34,24 @@ _GARBAGE = 77
 
 
 def _widened(encoded: Encoded, batch: Batch, kind: str) -> tuple[Encoded, Batch]:
-    """NaN at padded steps, three more padded steps, and garbage in the target's padding."""
+    """NaN at padded steps, three more padded steps, and garbage in the padding of ids."""
     mask = torch.cat([encoded.mask, encoded.mask.new_zeros(batch.size, 3)], 1)
     output = torch.cat(
         [encoded.output, encoded.output.new_zeros(batch.size, 3, encoded.output.shape[2])], 1
     )
     output = output.masked_fill(~mask.unsqueeze(-1), float("nan"))
     target, lengths = batch.target, batch.target_lengths
-    if target is not None and kind in ("tags", "tokens"):
-        real = encoded.mask if kind == "tags" else _real_tokens(target, lengths)
+    if target is not None and kind in ("tags", "tokens", "inputs"):
+        real = _real_tokens(target, lengths) if kind == "tokens" else encoded.mask
         garbage = target.new_full((batch.size, 3), _GARBAGE)
         target = torch.cat([target.masked_fill(~real, _GARBAGE), garbage], 1)
-    return encoded._replace(output=output, mask=mask), dataclasses.replace(batch, target=target)
+    inputs = {}
+    for name, value in encoded.inputs.items():
+        longer = torch.cat([value, value.new_zeros(batch.size, 3, *value.shape[2:])], 1)
+        padded = ~mask if value.dim() == 2 else ~mask.unsqueeze(-1)
+        inputs[name] = longer.masked_fill(padded, _GARBAGE)
+    wide = encoded._replace(output=output, mask=mask, inputs=inputs)
+    return wide, dataclasses.replace(batch, target=target, inputs=inputs)
 
 
 def _real_tokens(target: Tensor, lengths: Tensor | None) -> Tensor:

@@ -29,6 +29,7 @@ _TARGETS = {
     "tags": TargetInfo("tags", 5, _NAMES),
     "tokens": TargetInfo("tokens", 5, bos=3, eos=4),
     "values": TargetInfo("values", 2),
+    "inputs": TargetInfo("inputs", 5, bos=2, eos=3),
 }
 _ROWS, _STEPS = 8, 4
 
@@ -82,6 +83,9 @@ def outcome(target: TargetInfo, rows: slice = slice(None), *, padding: int = 0) 
         beyond = torch.arange(_STEPS) >= lengths.unsqueeze(1)
         answer = answer.masked_fill(beyond, padding)
         return Outcome(answer[rows], gold[rows], scores[rows], lengths[rows])
+    if target.kind == "inputs":
+        chosen = scores.log_softmax(-1).gather(-1, gold.unsqueeze(-1)).squeeze(-1)
+        return Outcome(*(part[rows].flatten() for part in (answer, gold, chosen)))
     if target.kind == "values":
         right = normal(_ROWS, target.size, seed=33)
         return Outcome((right + 0.3 * normal(_ROWS, target.size, seed=34))[rows], right[rows])

@@ -37,7 +37,10 @@ TARGETS: dict[str, dict[str, Any]] = {
     "tags": {"kind": "tags"},
     "tokens": {"kind": "text", "tokenizer": {"name": "chars"}},
     "values": {"kind": "values"},
+    "inputs": {"kind": "inputs"},
 }
+#: Texts in which each letter but the first follows from those beside it.
+_TEXTS = ("abcdefgh", "cdefgh", "efghij", "bcdefgh", "ghij")
 
 
 def _target(kind: str, row: int) -> Any:
@@ -74,18 +77,22 @@ def make_task(kind: str) -> Task:
     """
     if kind not in TARGETS:
         raise Skip(f"the kit has no rows for targets of kind '{kind}'")
-    rows = tuple(
-        {
-            "series": normal(length, INPUT_WIDTH, seed=200 + row).tolist(),
-            "target": _target(kind, row),
-        }
-        for row, length in enumerate(ROW_LENGTHS)
-    )
-    data = {
-        "features": {"series": {"column": "series", "kind": "numeric"}},
-        "target": {"column": "target", **TARGETS[kind]},
-        "batch_size": ROWS,
-    }
+    rows: tuple[dict[str, Any], ...]
+    if kind == "inputs":
+        rows = tuple({"series": text} for text in _TEXTS)
+        feature: dict[str, Any] = {"kind": "text", "tokenizer": {"name": "chars"}}
+        target = TARGETS[kind]
+    else:
+        rows = tuple(
+            {
+                "series": normal(length, INPUT_WIDTH, seed=200 + row).tolist(),
+                "target": _target(kind, row),
+            }
+            for row, length in enumerate(ROW_LENGTHS)
+        )
+        feature = {"kind": "numeric"}
+        target = {"column": "target", **TARGETS[kind]}
+    data = {"features": {"series": feature}, "target": target, "batch_size": ROWS}
     return Task(kind, rows, fit_processor(data, rows), data)
 
 

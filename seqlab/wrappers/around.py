@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
-from seqlab.layers.base import Layer, combined_mask, step_with
+from seqlab.layers.base import Layer, Sides, combined_mask, step_with
 from seqlab.types import Device, DType, State
 from seqlab.wrappers.base import require_joined
 
@@ -101,6 +101,14 @@ class Around(Layer):
     def causal(self) -> bool:
         """Whether the inner layer is."""
         return self.layer.causal
+
+    def sides(self) -> Sides:
+        """The layer itself, in the direction that the inner layer is all of; see ``Layer.sides``.
+
+        A pair inside has no such layers: the input is combined with both of them.
+        """
+        inner = self.layer.sides()
+        return Sides(*(self if side is self.layer else None for side in inner))
 
     def reverse_(self) -> None:
         """Turn the inner layer around, in place."""

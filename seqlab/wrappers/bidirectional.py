@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, combined_mask, refuse_streaming
+from seqlab.layers.base import Layer, Sides, combined_mask, refuse_streaming
 from seqlab.layers.joined import is_plain, run_joined, side_by_side
 from seqlab.layers.level import Level
 from seqlab.types import Device, DType, State
@@ -192,6 +192,14 @@ class Bidirectional(Layer):
     def causal(self) -> bool:
         """Never: one of the layers sees the future."""
         return False
+
+    def sides(self) -> Sides:
+        """Both layers, where each runs one way and they are side by side; see ``Layer.sides``."""
+        first, second = self.forward_layer, self.backward_layer
+        if self.reverse:
+            first, second = second, first
+        one_way = first.sides().forward is first and second.sides().backward is second
+        return Sides(first, second) if one_way and self.merge.side_by_side else Sides(None, None)
 
     def reverse_(self) -> None:
         """Turn both directions around, in place."""

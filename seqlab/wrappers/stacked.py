@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.noise import dropout_mask
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, combined_mask, step_with
+from seqlab.layers.base import Layer, Sides, combined_mask, step_with
 from seqlab.layers.joined import run_joined, runs_of
 from seqlab.layers.level import Level
 from seqlab.schema import Count, Fraction, Rule, check_value, checked
@@ -202,6 +203,15 @@ class Stacked(Layer):
     def causal(self) -> bool:
         """Whether every layer is."""
         return all(part.causal for part in self._parts())
+
+    def sides(self) -> Sides:
+        """The stack itself where all layers run one way; see ``Layer.sides``."""
+        parts = self._parts()
+        if len(parts) == 1 and not self.residual:
+            return parts[0].sides()
+        found = zip(*(part.sides() for part in parts), strict=True)
+        whole = (all(map(operator.is_, side, parts)) for side in found)
+        return Sides(*(self if one_way else None for one_way in whole))
 
     def reverse_(self) -> None:
         """Turn every layer around, in place."""

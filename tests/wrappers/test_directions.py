@@ -64,6 +64,33 @@ def test_heads_are_told_the_direction_of_each_part_of_the_output(name):
     assert encoded(layer, torch.zeros(2, STEPS, WIDTH)).directions == directions
 
 
+ONE_WAY = {"forward", "backward", "pair", "pair of unlike widths", "pair that begins backward",
+           "residual stack"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_sides_are_layers_that_see_one_side_alone(name):
+    """What a layer gives as a side computes that part of the output from one side."""
+    layer = LAYERS[name][0]().double().eval()
+    directions = (0, *layer.directions) if layer.reverse else layer.directions
+    sides = layer.sides()
+    assert (name in ONE_WAY) == any(sides)
+    x = torch.randn(2, STEPS, WIDTH, dtype=torch.float64)
+    parts = torch.split(layer(x, lengths=LENGTHS)[0], list(directions), -1)
+    for turn, side in enumerate(sides):
+        if side is None:
+            continue
+        given, _ = side(x, lengths=LENGTHS)
+        torch.testing.assert_close(given, torch.cat(parts[turn::2], -1))
+        moved = x.clone()
+        moved[:, 2] += 1.0
+        changed = (side(moved, lengths=LENGTHS)[0] != given).any(-1).any(0)
+        seen = [t <= 2 if turn else t >= 2 for t in range(STEPS)]
+        assert changed.tolist() == seen
+    info = Encoder((FeatureInfo("x", "numeric", WIDTH),), layer).info
+    assert info.one_sided == (name in ONE_WAY)
+
+
 @pytest.mark.parametrize("name", [n for n in LAYERS if n != "sum"])
 def test_last_is_the_output_that_has_seen_the_most(name):
     """Moving the last layers' first real input moves every unit that ``last`` pools."""

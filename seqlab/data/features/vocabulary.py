@@ -14,6 +14,7 @@ from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.build import build_tokenizer
+from seqlab.data.tokenizers.marks import BOS, EOS, TARGET_MARKS
 from seqlab.schema import Rule
 from seqlab.types import FeatureInfo
 
@@ -27,6 +28,12 @@ class _VocabularyFeature(Feature):
     def __init__(self, name: str, column: str, tokenizer: str | Mapping[str, Any]) -> None:
         super().__init__(name, column)
         self.tokenizer = build_tokenizer(tokenizer, takes=self.takes)
+        self._ends: tuple[int, int] | None = None
+
+    def mark_ends(self) -> None:
+        """See the base class."""
+        self.tokenizer = build_tokenizer(self.tokenizer.spec, TARGET_MARKS, takes=self.takes)
+        self._ends = TARGET_MARKS.index(BOS), TARGET_MARKS.index(EOS)
 
     @abstractmethod
     def prepare(self, values: Sequence[Any], where: Where) -> Sequence[Any]:
@@ -48,7 +55,8 @@ class _VocabularyFeature(Feature):
 
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[T]`` ids for each row."""
-        return self.tokenizer.encode(self.prepare(values, where))
+        ids = self.tokenizer.encode(self.prepare(values, where))
+        return ids if self._ends is None else ids.between(*self._ends)
 
 
 class TextFeature(_VocabularyFeature):

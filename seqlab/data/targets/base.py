@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from seqlab.data.checks import Where
@@ -45,6 +45,14 @@ class Target(ColumnPart, ABC):
         Raises:
             DataError: a value does not fit; the first bad row is named.
         """
+
+    def see(self, features: Sequence[ColumnPart]) -> None:
+        """Meet the features, before anything is fitted; for a target that is made of them."""
+
+    def of_inputs(self, inputs: Mapping[str, Ragged]) -> Ragged | None:
+        """The target of rows whose features are encoded, by name; None: it is encoded by itself."""
+        del inputs
+        return None
 
     def encode_references(self, values: Sequence[Any], where: Where) -> References | None:
         """The accepted answers of each row as ids; for targets that have ``references``."""

@@ -52,6 +52,8 @@ class Tokenizer(ABC):
 
     #: What ``encode`` is given: ``text`` (strings) or ``tokens`` (lists of strings).
     takes: ClassVar[Literal["text", "tokens"]] = "text"
+    #: What people call one entry.
+    unit: ClassVar[str] = "token"
 
     def __init__(
         self,

@@ -157,6 +157,8 @@ class CharsTokenizer(CountedTokenizer):
     ([2, 3, 1], 'ab')
     """
 
+    unit = "character"
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._table: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)

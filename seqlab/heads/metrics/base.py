@@ -25,6 +25,7 @@ class Outcome(NamedTuple):
     tokens    lists of ids; ``gold`` has      None
               all accepted lists of a row
     values    ``[B, C]`` numbers              None
+    inputs    ``[N]`` ids, N real tokens      ``[N]`` log p of the right ones
     ========  ==============================  ======================================
 
     ``lengths [B]`` says how many steps of a row of tags are real, from the left; None elsewhere.

@@ -22,13 +22,13 @@ from seqlab.types import TargetInfo, lengths_to_mask
 
 
 class Accuracy(TorchMetric):
-    """The share of rows (of tags: steps) that are right; of several labels, of each yes or no.
+    """The share of rows (tags, inputs: steps) that are right; of several labels, of each yes or no.
 
     Args:
-        target: of kind ``label``, ``labels`` or ``tags``.
+        target: of kind ``label``, ``labels``, ``tags`` or ``inputs``.
     """
 
-    needs = ("label", "labels", "tags")
+    needs = ("label", "labels", "tags", "inputs")
     higher_is_better = True
 
     def __init__(self, target: TargetInfo) -> None:
