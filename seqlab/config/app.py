@@ -170,7 +170,7 @@ class App:
         choices = [choice for choice in primary.defaults if OmegaConf.is_dict(choice)]
         chosen = {str(group) for choice in choices for group in choice if " " not in group}
         groups = {
-            group: folders.group_options(group) for group in sorted({*chosen, *folders.groups()})
+            group: search_path.choices(group) for group in sorted({*chosen, *folders.groups()})
         }
         keys = [str(key) for key in primary if key not in {"defaults", "hydra"}]
         used = groups if RUNS in (self.config_name, *map(str, primary.defaults)) else {}

@@ -1,12 +1,13 @@
 """Hydra's search path: the built-in configs, plugins' folders, then what the registry knows.
 
-The first place that has a config wins. A registered cell, wrapper, head or source without YAML
-of its own is still a choice of its group: ``cell=NAME`` gives ``{name: NAME}``.
+The first place that has a config wins. A registered part without YAML of its own is still a choice
+of its kind's group, with its defaults: ``optimizer=NAME`` gives ``{name: NAME}``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -18,8 +19,37 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab import registry
 from seqlab.config import folders
 
-#: groups whose choices are registered parts, and where each goes in the config
-PARTS = {"cell": "encoder.cell", "wrapper": "encoder", "head": "head", "source": "source"}
+
+class Group(NamedTuple):
+    """A config group whose choices are registered parts.
+
+    Args:
+        kind: the parts' kind.
+        package: where a choice goes in the config.
+        config: what the choice of a name puts there.
+    """
+
+    kind: str
+    package: str
+    config: Callable[[str], dict[str, Any]]
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"name": name}
+
+
+PARTS = {
+    "cell": Group("cell", "encoder.cell", _named),
+    "wrapper": Group("wrapper", "encoder", lambda name: {"wrappers": [_named(name)]}),
+    "head": Group("head", "head", _named),
+    "source": Group("source", "source", _named),
+    "optimizer": Group("optimizer", "optimizer", _named),
+    "scheduler": Group("schedule", "scheduler", _named),
+    "callbacks": Group(
+        "callback", "callbacks", lambda name: {"defaults": ["default", "_self_"], name: {}}
+    ),
+    "logger": Group("logger", "logger", lambda name: {"defaults": ["csv", "_self_"], name: True}),
+}
 _OPEN_NODES = {
     "open_train": (
         "source",
@@ -55,11 +85,12 @@ class RegistrySource(ConfigSource):
         if not self.is_config(config_path):
             raise ConfigLoadError(f"no registered part for config '{config_path}'")
         group, _, name = _plain(config_path).rpartition("/")
+        part = PARTS.get(group)
         return ConfigResult(
-            config=_part(group, name) if group else _open_nodes(name),
+            config=OmegaConf.create(part.config(name)) if part else _open_nodes(name),
             path=f"{self.scheme()}://{self.path}",
             provider=self.provider,
-            header={"package": PARTS.get(group)},
+            header={"package": part.package if part else None},
         )
 
     def available(self) -> bool:
@@ -75,14 +106,14 @@ class RegistrySource(ConfigSource):
         group, _, name = _plain(config_path).rpartition("/")
         if not group:
             return name in _OPEN_NODES
-        return group in PARTS and name in registry.available(group)
+        return group in PARTS and name in registry.available(PARTS[group].kind)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The groups, or the names in a group."""
         group = config_path.strip("/")
         if not group:
             return [] if results_filter == ObjectType.CONFIG else sorted(PARTS)
-        return [] if results_filter == ObjectType.GROUP else registry.available(group)
+        return [] if results_filter == ObjectType.GROUP else registry.available(PARTS[group].kind)
 
 
 class SeqlabSearchPath(SearchPathPlugin):
@@ -102,6 +133,12 @@ class SeqlabSearchPath(SearchPathPlugin):
         search_path.append("seqlab registry", f"{RegistrySource.scheme()}://")
 
 
+def choices(group: str) -> list[str]:
+    """The names that can be given for a config group: YAML files, and registered parts."""
+    parts = registry.available(PARTS[group].kind) if group in PARTS else []
+    return sorted({*folders.group_options(group), *parts})
+
+
 def install() -> None:
     """Make both known to Hydra; calling it again changes nothing."""
     for plugin in (RegistrySource, SeqlabSearchPath):
@@ -110,11 +147,6 @@ def install() -> None:
 
 def _plain(config_path: str) -> str:
     return config_path.strip("/").removesuffix(".yaml")
-
-
-def _part(group: str, name: str) -> DictConfig:
-    spec: dict[str, Any] = {"name": name}
-    return OmegaConf.create({"wrappers": [spec]} if group == "wrapper" else spec)
 
 
 def _open_nodes(name: str) -> DictConfig:

@@ -81,6 +81,33 @@ def test_schedulers_build(composed, toy_words, name):
     assert (built is None) == (name == "none")
 
 
+class Nameless:
+    """A part of a third party that brings no YAML."""
+
+    def __init__(self, *given, **options):
+        del given, options
+
+
+@pytest.mark.parametrize("group", search_path.PARTS)
+def test_a_part_without_yaml_is_a_choice(composed, toy_words, group):
+    kind = search_path.PARTS[group].kind
+    registry.register(kind, "nameless")(Nameless)
+    try:
+        assert "nameless" in search_path.choices(group)
+        config = composed(*toy_words, f"{group}=nameless")
+        usual = composed(*toy_words)
+    finally:
+        registry.unregister(kind, "nameless")
+    if group == "callbacks":
+        assert config.callbacks == {**usual.callbacks, "nameless": {}}
+    elif group == "logger":
+        assert config.logger == {**usual.logger, "nameless": True}
+    elif group == "wrapper":
+        assert config.encoder.wrappers == [{"name": "nameless"}]
+    else:
+        assert OmegaConf.select(config, search_path.PARTS[group].package).name == "nameless"
+
+
 PARTS = [(group, name) for group in ("source", "head") for name in folders.group_options(group)]
 
 

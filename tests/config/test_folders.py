@@ -6,7 +6,8 @@ import pytest
 from hydra.core.object_type import ObjectType
 from seqlab import plugins, registry
 from seqlab.config import folders
-from seqlab.config.search_path import RegistrySource
+from seqlab.config.resolve import GIVEN
+from seqlab.config.search_path import PARTS, RegistrySource
 from seqlab.errors import ConfigError
 
 
@@ -75,26 +76,27 @@ def source():
     return RegistrySource("seqlab registry", "seqlab-registry://")
 
 
-@pytest.mark.parametrize(
-    ("group", "package"),
-    [("cell", "encoder.cell"), ("wrapper", "encoder"), ("head", "head"), ("source", "source")],
-)
-def test_every_registered_part_is_a_config(source, group, package):
-    assert source.list(group, ObjectType.CONFIG) == registry.available(group)
-    for name in registry.available(group):
+@pytest.mark.parametrize("group", PARTS)
+def test_every_registered_part_is_a_config(source, group):
+    kind = PARTS[group].kind
+    assert source.list(group, ObjectType.CONFIG) == registry.available(kind)
+    for name in registry.available(kind):
         assert source.is_config(f"{group}/{name}")
         loaded = source.load_config(f"{group}/{name}")
-        assert loaded.header["package"] == package
-        spec = {"name": name}
-        assert loaded.config == ({"wrappers": [spec]} if group == "wrapper" else spec)
+        assert loaded.header["package"] == PARTS[group].package
+        assert name in str(loaded.config)
+
+
+def test_every_kind_that_a_run_chooses_by_a_group_is_there():
+    assert {part.kind for part in PARTS.values()} == set(GIVEN)
 
 
 def test_what_the_registry_does_not_have_is_no_config(source):
     assert not source.is_config("cell/lsmt")
-    assert not source.is_config("optimizer/adam")
-    assert not source.is_group("optimizer")
+    assert not source.is_config("optimizer/no_such")
+    assert not source.is_group("trainer")
     assert source.list("", ObjectType.CONFIG) == []
-    assert source.list("", ObjectType.GROUP) == ["cell", "head", "source", "wrapper"]
+    assert source.list("", ObjectType.GROUP) == sorted(PARTS)
     assert source.list("cell", ObjectType.GROUP) == []
     with pytest.raises(OSError, match="no registered part for config 'cell/lsmt'"):
         source.load_config("cell/lsmt")
