@@ -23,7 +23,7 @@ from seqlab.compat.keras.files import load_keras, save_keras
 from seqlab.compat.keras.layouts import assign_keras_weights, keras_weights
 from seqlab.compat.keras.reference import reference_outputs
 from seqlab.compat.keras.transfer import from_seqlab_layer, layer_spec, to_seqlab_layer
-from seqlab.compat.spec import build_layer, leaves
+from seqlab.compat.layer_spec import build_layer, recurrent_layers
 from seqlab.compat.torch import form_of, from_torch, to_torch, torch_form, torch_state
 from seqlab.errors import ConfigError, DataError, OptionError, SeqlabError
 from seqlab.files import atomic_writer, reading
@@ -91,8 +91,8 @@ def _from_keras(name: str, source: KerasLayer) -> Converted:
 def _keras_difference(layer: Layer) -> float | None:
     """Each layer of one cell against Keras's equations on the arrays in Keras's layout."""
     found = []
-    for leaf in leaves(copy.deepcopy(layer).double().eval()):
-        cell: Any = leaf.cell
+    for part in recurrent_layers(copy.deepcopy(layer).double().eval()):
+        cell: Any = part.cell
         kind = _KERAS_KINDS.get(type(cell).__name__)
         if kind is None or len(_kept(cell)) > 2 + int(cell.use_bias) or any(cell.zoneout):
             return None
@@ -101,11 +101,11 @@ def _keras_difference(layer: Layer) -> float | None:
             "recurrent_activation": cell.recurrent_activation_spec,
             "reset_after": getattr(cell, "reset_after", True),
         }
-        x = _probe(leaf.input_size)
-        expected = reference_outputs(kind, _kept(cell), options, x.flip(1) if leaf.reverse else x)
+        x = _probe(part.input_size)
+        expected = reference_outputs(kind, _kept(cell), options, x.flip(1) if part.reverse else x)
         with torch.no_grad():
-            output, _ = leaf(x)
-        found.append(_largest([output], [expected.flip(1) if leaf.reverse else expected]))
+            output, _ = part(x)
+        found.append(_largest([output], [expected.flip(1) if part.reverse else expected]))
     return max(found)
 
 

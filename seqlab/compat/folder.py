@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from seqlab.compat.spec import build_layer, recurrent_parts
+from seqlab.compat.layer_spec import build_layer, recurrent_parts
 from seqlab.errors import DataError, SeqlabError
 from seqlab.files import atomic_folder, reading, write_json
 from seqlab.layers.base import Layer
@@ -33,7 +33,7 @@ class _Described:
 
 
 def save_layers(folder: str | Path, layers: Iterable[tuple[str, Mapping[str, Any], Layer]]) -> None:
-    """Write layers with their names and specs (see ``seqlab.compat.spec``).
+    """Write layers with their names and specs (see ``seqlab.compat.layer_spec``).
 
     Raises:
         RunError: the folder cannot be written.

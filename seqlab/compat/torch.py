@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.gated import GatedCell
-from seqlab.compat.spec import build_layer
+from seqlab.compat.layer_spec import build_layer
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent

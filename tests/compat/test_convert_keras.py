@@ -142,7 +142,7 @@ def test_what_keras_does_not_have_is_refused(tmp_path):
     def part(**cell):
         spec = {"type": "recurrent", "input_size": 3, "cell": {"hidden_size": 4, **cell}}
         from seqlab.compat.convert import Converted
-        from seqlab.compat.spec import build_layer
+        from seqlab.compat.layer_spec import build_layer
 
         return Converted("a", spec, build_layer(spec), 0.0, None)
 

@@ -15,7 +15,7 @@ from seqlab.compat.keras.layouts import assign_keras_weights, keras_weights
 from seqlab.compat.keras.names import to_seqlab
 from seqlab.compat.keras.recurrent import GRU, LSTM, SimpleRNN
 from seqlab.compat.keras.rnn import RNN
-from seqlab.compat.spec import build_layer
+from seqlab.compat.layer_spec import build_layer
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 
@@ -39,7 +39,7 @@ def cell_spec(cell: CellLike) -> dict[str, Any]:
 
 
 def layer_spec(layer: KerasLayer, input_size: int) -> dict[str, Any]:
-    """The spec (see ``seqlab.compat.spec``) of a facade's layer for inputs of a width.
+    """The spec (see ``seqlab.compat.layer_spec``) of a facade's layer for inputs of a width.
 
     Raises:
         OptionError: the layer has no seqlab form of its own, such as ``TimeDistributed``.
@@ -91,7 +91,7 @@ def from_seqlab_layer(layer: Layer, spec: Mapping[str, Any]) -> list[KerasLayer]
 
     Args:
         layer: the layer.
-        spec: its spec (see ``seqlab.compat.spec``).
+        spec: its spec (see ``seqlab.compat.layer_spec``).
 
     Raises:
         OptionError: Keras has no layer like one of the parts; the message names it.

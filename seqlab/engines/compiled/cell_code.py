@@ -19,7 +19,7 @@ from seqlab.engines.compiled.traced_cell import TracedCell, trace
 from seqlab.engines.cpp_compiler import CompilerError, load_library
 
 HEADERS = Path(__file__).parent / "cpp"
-MOST = 16  # as in cpp/run.h
+MOST = 16  # as in cpp/arguments.h
 #: Kernels of one cell, each for other values that its equations read.
 MOST_VARIANTS = 16
 REALS = {torch.float32: "float", torch.float64: "double"}

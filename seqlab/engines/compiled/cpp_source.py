@@ -72,8 +72,8 @@ struct Cell {{
 {constants}
 {functions}}};
 
-extern "C" void forward(const Run* run_) {{ run<Cell>(*run_, false); }}
-extern "C" void backward(const Run* run_) {{ run<Cell>(*run_, true); }}
+extern "C" void forward(const Arguments* run_) {{ run<Cell>(*run_, false); }}
+extern "C" void backward(const Arguments* run_) {{ run<Cell>(*run_, true); }}
 """
 _EMPTY = """  template <bool FULL>
   static inline void {name}(const Row<Cell>&, int64_t, int) {{}}

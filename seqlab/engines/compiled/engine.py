@@ -21,7 +21,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine, NotPreparedError, Offer, Sequence
 from seqlab.engines.compiled.cell_code import REALS, Kernel, kernel_of
-from seqlab.engines.compiled.recurrence import Call
+from seqlab.engines.compiled.recurrence import KernelRun
 from seqlab.engines.compiled.traced_cell import TracedCell
 from seqlab.engines.cost import Cost
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
@@ -125,7 +125,7 @@ def _run(
         t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())
     )
     masks = _masks(cell, kernel.equations, noise, real)
-    call = Call(
+    call = KernelRun(
         kernel, cell.hidden_size, cell.recurrent_size, reverse, keep,
         None if mask is None else mask.T, *masks,
     )  # fmt: skip
@@ -170,7 +170,7 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        call: Call,
+        call: KernelRun,
         again: tuple[Callable[[], Tensor], Callable[..., abc.Sequence[Tensor]]],
         x_TBG: Tensor,
         *tensors: Tensor,

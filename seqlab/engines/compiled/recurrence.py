@@ -20,8 +20,8 @@ def _numbers(names: str) -> list[tuple[str, type]]:
     return [(name, ctypes.c_int64) for name in names.split()]
 
 
-class Run(ctypes.Structure):
-    """Mirrors ``Run`` of ``cpp/run.h``; pointers are 0 where there is nothing."""
+class Arguments(ctypes.Structure):
+    """Mirrors ``Arguments`` of ``cpp/arguments.h``; pointers are 0 where there is nothing."""
 
     _fields_ = [
         *_numbers("steps batch hidden inner masks reverse threads"),
@@ -38,7 +38,7 @@ class Run(ctypes.Structure):
 
 
 @dataclass
-class Call:
+class KernelRun:
     """One run of a kernel over a sequence: its fixed arguments and the memory it fills.
 
     H units; P is the width of what the recurrent matrix multiplies; S, that of the first state
@@ -57,7 +57,7 @@ class Call:
     drop: Tensor | None
     noise: Sequence[Tensor]
     zone: Tensor | float
-    run: Run = field(default_factory=Run)
+    run: Arguments = field(default_factory=Arguments)
     memory: dict[str, Tensor] = field(default_factory=dict)
     history: list[Tensor] = field(default_factory=list)
     alive: list[Tensor] = field(default_factory=list)

@@ -18,7 +18,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.double_backward import OnceDifferentiable, replay
 from seqlab.engines.fused.vendor_calls import (
-    Form,
+    CallForm,
     is_sparse,
     pads,
     run_packed,
@@ -111,7 +111,7 @@ def run_levels(
     wanted = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (x_BTD, *fields, *weights)
     )
-    form = Form(kernel, len(levels), len(levels[0]), cells[0].bias is not None, wanted)
+    form = CallForm(kernel, len(levels), len(levels[0]), cells[0].bias is not None, wanted)
     padded = x_BTD.device.type == "cpu" and pads(kernel, form.directions, at_rest=at_rest)
 
     def run(x: Tensor, *rest: Tensor) -> Sequence[Tensor]:

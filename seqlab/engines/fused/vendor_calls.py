@@ -26,7 +26,7 @@ SATURATED = 1e4
 SPARSE = 6
 
 
-class Form(NamedTuple):
+class CallForm(NamedTuple):
     """What one call computes: so many levels of one or two directions, by one kernel."""
 
     kernel: str
@@ -45,7 +45,7 @@ Fields = Sequence[Tensor]
 
 
 def run_whole(
-    form: Form, x_BTD: Tensor, start: Fields, weights: Fields, *, reverse: bool
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, *, reverse: bool
 ) -> list[Tensor]:
     """No masked step: one call on the tensor as it is."""
     source = x_BTD.flip(1) if reverse else x_BTD
@@ -54,7 +54,7 @@ def run_whole(
 
 
 def run_packed(
-    form: Form, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
 ) -> list[Tensor]:
     """Real steps moved together in running order, run packed in one call, and moved back."""
     lengths = mask.sum(1)
@@ -78,7 +78,7 @@ def run_packed(
 
 
 def run_padded(
-    form: Form, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
 ) -> list[Tensor]:
     """Real steps moved together, padding run too and without effect: one call for each level.
 
@@ -161,7 +161,7 @@ def _realigned(value_TBE: Tensor, order: Tensor | None, steps: int) -> Tensor:
 
 
 def _held(
-    form: Form, value_TBD: Tensor, start: Fields, weights: Fields, masked: Tensor
+    form: CallForm, value_TBD: Tensor, start: Fields, weights: Fields, masked: Tensor
 ) -> list[Tensor]:
     """One level, where one more input feature makes the gates of masked steps hold the memory."""
     held = form.kernel == "lstm" or form.directions == 2
@@ -188,7 +188,7 @@ def _keep_empty(lengths: Tensor, start: Fields, final: Fields) -> list[Tensor]:
 
 
 def _call(
-    form: Form,
+    form: CallForm,
     data: Tensor,
     start: Fields,
     weights: Fields,

@@ -24,8 +24,8 @@ _KINDS = {
 _ENOUGH = 1 << 16
 
 
-class Run(ctypes.Structure):
-    """Mirrors ``Run`` of ``cpp/scan.h``; pointers are 0 where there is nothing."""
+class Arguments(ctypes.Structure):
+    """Mirrors ``Arguments`` of ``cpp/scan.h``; pointers are 0 where there is nothing."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("steps", "batch", "size", "reverse", "threads")),
@@ -70,13 +70,13 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     return load_library('#include "scan.h"\n', _KINDS[dtype][0], HEADERS)
 
 
-def _call(direction: str, run: Run, dtype: torch.dtype) -> None:
+def _call(direction: str, run: Arguments, dtype: torch.dtype) -> None:
     getattr(_library(dtype), f"{direction}_{_KINDS[dtype][1]}")(ctypes.byref(run))
 
 
-def _described(a: Tensor, start: Tensor, mask: Tensor | None, *, reverse: bool) -> Run:
+def _described(a: Tensor, start: Tensor, mask: Tensor | None, *, reverse: bool) -> Arguments:
     """What forward and backward have in common; the caller keeps the tensors alive."""
-    run = Run()
+    run = Arguments()
     run.batch, run.steps, run.size = a.shape
     run.reverse = reverse
     run.threads = torch.get_num_threads() if a.numel() >= _ENOUGH else 1

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "product.h"
-#include "run.h"
+#include "arguments.h"
 
 // Rows of W_hh that multiply the same vector: those of a whole product, or of one gate where each
 // gate has a mask of its own.
@@ -23,13 +23,13 @@ struct Work {
 // forward multiplies by the transposed matrices, backward by the matrices themselves
 template <class C>
 struct Matrices {
-  const Run& r;
+  const Arguments& r;
   const bool backward;
   const int64_t H, P, B, width;  // width: of a row of gates, with room for what a panel overhangs
   std::vector<Part> parts;
   Packed narrow;
 
-  Matrices(const Run& run, bool backward_)
+  Matrices(const Arguments& run, bool backward_)
       : r(run), backward(backward_), H(run.hidden), P(run.inner), B(run.batch),
         width(padded(C::GATES * H) + PANEL) {
     for (int which = 0; which < 2; ++which) {

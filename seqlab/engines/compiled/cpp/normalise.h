@@ -2,7 +2,7 @@
 #pragma once
 #include <cmath>
 
-#include "run.h"
+#include "arguments.h"
 
 constexpr real EPSILON = real(1e-5);  // as in torch
 
@@ -13,7 +13,7 @@ struct Span {
 };
 
 template <class C>
-static inline void normalise(const Run& r, int64_t at, const Span& span, real* h) {
+static inline void normalise(const Arguments& r, int64_t at, const Span& span, real* h) {
   const int64_t count = span.count;
   h += span.offset;
   real mean = 0, variance = 0;
@@ -33,7 +33,7 @@ static inline void normalise(const Run& r, int64_t at, const Span& span, real* h
 
 // The gradient in d_h becomes that of the product; those of gain and bias are the thread's own.
 template <class C>
-static inline void normalise_backward(const Run& r, int64_t at, const Span& span, int thread) {
+static inline void normalise_backward(const Arguments& r, int64_t at, const Span& span, int thread) {
   const int64_t width = C::GATES * r.hidden, count = span.count;
   real* d = r.d_h + at * width + span.offset;
   const real *unit = r.unit + at * width + span.offset, *gain = r.gain + span.offset;

@@ -11,7 +11,7 @@
 
 #include "matrices.h"
 #include "normalise.h"
-#include "run.h"
+#include "arguments.h"
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -33,12 +33,12 @@ static inline void wait_for_others(const Share& share) {
 
 template <class C>
 struct Driver {
-  const Run& r;
+  const Arguments& r;
   const int64_t H, P, B, S;  // S: the width of state field 0 and of the output
   const Matrices<C> matrices;
   const Span spans[2];
 
-  Driver(const Run& run, bool backward)
+  Driver(const Arguments& run, bool backward)
       : r(run), H(run.hidden), P(run.inner), B(run.batch), S(C::NARROWS ? P : H),
         matrices(run, backward),
         spans{{0, C::FIRST * H, 0}, {C::FIRST * H, (C::GATES - C::FIRST) * H, 1}} {}
@@ -255,7 +255,7 @@ constexpr int64_t WORTH_A_WAIT = 1 << 18;  // multiplications of a thread at one
 // Whether each thread gets its own units of all rows: one unmasked product a step, whole panels for
 // every thread, and enough work between two meetings.
 template <class C>
-static bool by_units(const Run& r) {
+static bool by_units(const Arguments& r) {
   const int64_t rows = r.batch / r.threads, work = r.batch * C::GATES * r.hidden * r.hidden;
   const bool simple = C::FIRST == C::GATES && !C::NORM && !r.narrow && !r.mask && r.masks <= 1;
   return simple && r.threads > 1 && r.hidden % (r.threads * PANEL) == 0 && rows < FEW_ROWS &&
@@ -263,7 +263,7 @@ static bool by_units(const Run& r) {
 }
 
 template <class C>
-static void run(const Run& r, bool backward) {
+static void run(const Arguments& r, bool backward) {
   const Driver<C> driver(r, backward);
   std::vector<real> bias;  // with room for what a panel overhangs
   if (!backward && !C::NORM && r.bias) {

@@ -12,8 +12,8 @@
 
 typedef REAL real;
 
-// Mirrors `Run` in linear.py. Strides count values; where none are given, [B, T, S] contiguous.
-struct Run {
+// Mirrors `Arguments` in linear_pass.py. Strides count values; where none are given, [B, T, S] contiguous.
+struct Arguments {
   int64_t steps, batch, size, reverse, threads;
   const void *a, *b, *start;  // start [B, S]
   int64_t a_b, a_t, b_b, b_t;
@@ -36,7 +36,7 @@ static inline Complex operator+(Complex x, Complex y) { return {x.re + y.re, x.i
 
 template <class N>
 struct Part {
-  const Run& r;
+  const Arguments& r;
   const int64_t row, begin, count;
 
   const N* at(const void* from, int64_t b, int64_t t, int64_t time) const {
@@ -100,7 +100,7 @@ struct Part {
 
 // Rows are cut only where there are fewer of them than threads.
 template <class N, void (Part<N>::*METHOD)() const>
-static void run(const Run& r) {
+static void run(const Arguments& r) {
   const int64_t cuts = std::max<int64_t>(1, r.threads / std::max<int64_t>(1, r.batch));
   const int64_t width = std::max<int64_t>(16, (r.size + cuts - 1) / cuts);
   const int64_t parts = (r.size + width - 1) / width;
@@ -113,7 +113,7 @@ static void run(const Run& r) {
 }
 
 #define EXPORT(name, type, method) \
-  extern "C" void name(const Run* r) { run<type, &Part<type>::method>(*r); }
+  extern "C" void name(const Arguments* r) { run<type, &Part<type>::method>(*r); }
 EXPORT(forward_real, real, forward)
 EXPORT(backward_real, real, backward)
 EXPORT(forward_complex, Complex, forward)

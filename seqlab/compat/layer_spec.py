@@ -85,7 +85,7 @@ def recurrent_parts(spec: Any) -> int:
     return sum(map(recurrent_parts, spec.values()))
 
 
-def leaves(layer: Layer) -> Iterator[Recurrent]:
+def recurrent_layers(layer: Layer) -> Iterator[Recurrent]:
     """The recurrent layers of one cell inside a layer, in order."""
     for part in layer.modules():
         if isinstance(part, Recurrent):

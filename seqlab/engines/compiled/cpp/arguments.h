@@ -4,10 +4,10 @@
 
 constexpr int MOST = 16;  // state fields, parameters and noises of one cell
 
-// Mirrors `Run` in recurrence.py. Time-major: [T, B, ...] contiguous unless strides are given.
+// Mirrors `Arguments` in recurrence.py. Time-major: [T, B, ...] contiguous unless strides are given.
 // H units; P, `inner`, is the width of what W_hh multiplies: H, or proj_size. State field 0 has
 // width P where the cell narrows it (Cell::NARROWS), all other fields have width H.
-struct Run {
+struct Arguments {
   int64_t steps, batch, hidden, inner, masks, reverse, threads;
   const real *x;                 // projected input, strides x_t and x_b, last one contiguous
   int64_t x_t, x_b;
