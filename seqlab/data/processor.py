@@ -15,27 +15,19 @@ from typing import Any
 import numpy as np
 
 from seqlab.data.checks import Where, show
-from seqlab.data.earlier import upgraded
 from seqlab.data.encoded import EncodedRows, Example
 from seqlab.data.features.base import Feature
 from seqlab.data.part import Column
+from seqlab.data.processor_files import Parts, read_parts, unfitted, write_parts
 from seqlab.data.ragged import Array, Ragged
-from seqlab.data.restoring import restoring
 from seqlab.data.spec import DataSpec
-from seqlab.data.statistics import fit_statistics, plain_statistics, read_statistics
+from seqlab.data.statistics import fit_statistics
 from seqlab.data.targets.base import Target
-from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.transforms.chain import Chain
-from seqlab.errors import BundleError, DataError
-from seqlab.files import read_json, write_json
+from seqlab.errors import DataError
 from seqlab.types import Batch, DataInfo, TargetStatistics
 
-PROCESSOR_FILE = "processor.json"
-LABELS_FILE = "labels.json"
-TARGET_TOKENIZER_FILE = "target_tokenizer.json"
-_MAX_BYTES = 64 * 2**20
-_FORMAT, _EARLIER_FORMAT = 2, 1
 _CHUNK = 4096
 
 #: Columns of some rows, and where each of the rows stands.
@@ -238,21 +230,8 @@ class Processor:
 
     def save(self, folder: str | Path) -> None:
         """Write ``processor.json``, tokenizers and labels into an existing folder."""
-        folder = Path(folder)
-        for name, tokenizer in _tokenizers(self.features, self.target).items():
-            tokenizer.save(folder / name)
-        if self.target.keeps_state:
-            labels = {"kind": self.spec.target.kind, **self.target.state()}
-            write_json(folder / LABELS_FILE, labels, indent=1)
-        statistics = {f.name: f.state() for f in self.features if f.keeps_state}
-        content = {
-            "format": _FORMAT,
-            "data": self.spec.to_dict(),
-            "statistics": statistics,
-            "transforms": [transform.state() for transform in self.transforms],
-            "target": plain_statistics(self.info.target.statistics),
-        }
-        write_json(folder / PROCESSOR_FILE, content, indent=1)
+        learnt = (self.info.target.statistics, self.transforms)
+        write_parts(Path(folder), Parts(self.spec, self.features, self.target, *learnt))
 
     @classmethod
     def load(cls, folder: str | Path) -> Processor:
@@ -261,29 +240,7 @@ class Processor:
         Raises:
             BundleError: a file is missing, too large, damaged, or does not fit the others.
         """
-        folder = Path(folder)
-        path = folder / PROCESSOR_FILE
-        content = read_json(path, _MAX_BYTES)
-        if content.get("format") not in (_FORMAT, _EARLIER_FORMAT):
-            raise BundleError(f"{path}: format {content.get('format')!r}, expected {_FORMAT}")
-        with restoring(path, "the form of the data"):
-            data = content.get("data")
-            spec = DataSpec.from_mapping(data if content["format"] == _FORMAT else upgraded(data))
-        features, target = _parts(spec)
-        for name, tokenizer in _tokenizers(features, target).items():
-            tokenizer.load(folder / name)
-        statistics = content.get("statistics")
-        for feature in features:
-            if feature.keeps_state:
-                kept = statistics.get(feature.name) if isinstance(statistics, dict) else None
-                feature.restored(kept, str(path))
-        transforms = _restored_transforms(spec, content.get("transforms", []), path)
-        if target.keeps_state:
-            target.restored(
-                _labels(folder / LABELS_FILE, spec.target.kind), str(folder / LABELS_FILE)
-            )
-        learnt = read_statistics(content.get("target", {}), target.info, path)
-        return cls(spec, features, target, learnt, transforms)
+        return cls(*read_parts(Path(folder)))
 
 
 def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
@@ -291,44 +248,6 @@ def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
     limits = [feature.tokenizer.max_length for feature in features if feature.tokenizer is not None]
     given = [limit for limit in [*limits, spec.max_length] if limit is not None]
     return min(given, default=None)
-
-
-def _parts(spec: DataSpec) -> tuple[list[Feature], Target]:
-    """The features and the target of a spec, fitted on nothing yet."""
-    features = [part.feature(name) for name, part in spec.features.items()]
-    target = spec.target.target()
-    target.see(features)
-    return features, target
-
-
-def _restored_transforms(spec: DataSpec, states: Any, path: Path) -> tuple[Transform, ...]:
-    """The transforms of a spec with what they had learnt."""
-    transforms = spec.new_transforms()
-    if not isinstance(states, list) or len(states) != len(transforms):
-        raise BundleError(f"{path}: 'transforms' must be a list of {len(transforms)}")
-    for transform, state in zip(transforms, states, strict=True):
-        if transform.keeps_state:
-            transform.restored(state, str(path))
-    return transforms
-
-
-def _tokenizers(features: Sequence[Feature], target: Target) -> dict[str, Tokenizer]:
-    """All tokenizers by their files; that of the first feature with one is ``tokenizer.json``."""
-    found: dict[str, Tokenizer] = {}
-    for feature in features:
-        if feature.tokenizer is not None:
-            name = f"tokenizer.{feature.name}.json" if found else "tokenizer.json"
-            found[name] = feature.tokenizer
-    if target.tokenizer is not None and target.tokenizer not in found.values():
-        found[TARGET_TOKENIZER_FILE] = target.tokenizer
-    return found
-
-
-def _labels(path: Path, kind: str) -> dict[str, Any]:
-    content = read_json(path, _MAX_BYTES)
-    if content.get("kind") != kind:
-        raise BundleError(f"{path}: kind {content.get('kind')!r}, expected '{kind}'")
-    return content
 
 
 def _input_row(value: Any, names: Sequence[str], where: Where, place: int) -> Mapping[str, Any]:
@@ -414,7 +333,7 @@ def fit_columns(
     """
     if next(iter(column_of(spec.target.column)()), None) is None:
         raise DataError("the training split has no rows")
-    features, target = _parts(spec)
+    features, target = unfitted(spec)
     for feature in features:
         feature.fit(column_of(feature.column))
     target.fit(names if names is not None and target.fits_on_all else column_of(target.column))

@@ -5,7 +5,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqlab.data.processor import PROCESSOR_FILE, Processor, fit_processor
+from seqlab.data.processor import Processor, fit_processor
+from seqlab.data.processor_files import PROCESSOR_FILE
 from seqlab.data.statistics import line_above
 from seqlab.errors import BundleError
 
