@@ -130,7 +130,7 @@ class Gate(Merge):
         return backward + gate * (forward - backward)
 
 
-class Attention(Merge):
+class AttentionMerge(Merge):
     """A weighted mean of the directions, with weights from additive attention.
 
         e_d = v . tanh(W_d d + b_d)        d: forward, backward (Bahdanau et al., 2015)
@@ -147,7 +147,7 @@ class Attention(Merge):
         attention_size: the width of the scores' hidden layer; None for the output's width.
 
     Example:
-        >>> merge = Attention(4, 6, size=5)
+        >>> merge = AttentionMerge(4, 6, size=5)
         >>> merge(torch.zeros(2, 3, 4), torch.zeros(2, 3, 6)).shape
         torch.Size([2, 3, 5])
     """

@@ -48,7 +48,7 @@ def imports(room_of):
     found = set()
     for path in ROOT.rglob("*.py"):
         name = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        if name != "__init__":
+        if name in room_of:
             rooms = {room_of[other] for other in imported(path) if other in room_of}
             found |= {(room_of[name], room) for room in rooms - {room_of[name]}}
     return found
