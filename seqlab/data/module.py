@@ -21,7 +21,8 @@ from seqlab.data.row_views import Columns, NumberedRow, StreamView, View, value_
 from seqlab.data.sources.base import Source
 from seqlab.data.spec import DataSpec
 from seqlab.data.split_views import open_views
-from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.errors import DataError, did_you_mean
+from seqlab.schema import Whole, check_value
 from seqlab.types import Batch, DataInfo
 
 
@@ -57,8 +58,7 @@ class DataModule:
         seed: int,
         processor: Processor | None = None,
     ) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ConfigError(f"seed: expected a whole number of at least 0, got {seed!r}")
+        check_value(seed, Whole, "seed")
         self.source = source
         self.spec = DataSpec.from_mapping(data_spec)
         if processor is not None:

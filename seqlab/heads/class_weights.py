@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import OptionError, did_you_mean
+from seqlab.schema import NonNegative, check_value
 from seqlab.types import TargetInfo
 
 #: What ``class_weights`` of a head may be.
@@ -42,10 +43,7 @@ def class_weights(value: ClassWeights, target: TargetInfo) -> Tensor | None:
         raise OptionError(
             f"class_weights: expected {target.size} numbers, one a class, got {len(weights)}"
         )
-    for weight in weights:
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not 0 <= weight < float("inf"):
-            raise OptionError(f"class_weights: expected numbers of at least 0, got {weight!r}")
+    check_value(weights, list[NonNegative], "class_weights")
     return torch.tensor(weights, dtype=torch.float32)
 
 

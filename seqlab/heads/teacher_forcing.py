@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from seqlab.errors import OptionError, did_you_mean
-from seqlab.schema import Count, Share, check_value, with_defaults
+from seqlab.errors import OptionError
+from seqlab.schema import Count, Share, checked, read
 
-_SCHEDULES = ("linear", "exponential", "inverse_sigmoid")
+
+@dataclass(frozen=True)
+class _Schedule:
+    """How the ratio falls."""
+
+    name: Literal["linear", "exponential", "inverse_sigmoid"]
+    steps: Count
+    floor: Share = 0.0
 
 
 class TeacherForcing(nn.Module):
@@ -27,7 +35,7 @@ class TeacherForcing(nn.Module):
     A training step is one call of the loss in training mode; the count is part of the state dict.
 
     Args:
-        ratio: 1 is pure teacher forcing.
+        teacher_forcing: the ratio; 1 is pure teacher forcing.
         schedule: ``{name: linear, steps: 10000, floor: 0.0}`` or None.
 
     Raises:
@@ -36,19 +44,15 @@ class TeacherForcing(nn.Module):
 
     count: Tensor
 
-    def __init__(self, ratio: float, schedule: Mapping[str, Any] | None) -> None:
+    @checked
+    def __init__(self, teacher_forcing: Share, schedule: Mapping[str, Any] | None) -> None:
         super().__init__()
-        self.ratio = check_value(ratio, Share, "teacher_forcing")
+        self.ratio = teacher_forcing
         self.schedule: str | None = None
         if schedule is None:
             return
-        options = with_defaults(schedule, {"name": None, "steps": None, "floor": 0.0}, "schedule")
-        if options["name"] not in _SCHEDULES:
-            hint = did_you_mean(str(options["name"]), _SCHEDULES)
-            raise OptionError(f"schedule.name: unknown schedule {options['name']!r}: {hint}")
-        self.schedule = options["name"]
-        self.steps: int = check_value(options["steps"], Count, "schedule.steps")
-        self.floor: float = check_value(options["floor"], Share, "schedule.floor")
+        falls = read(_Schedule, schedule, "schedule")
+        self.schedule, self.steps, self.floor = falls.name, falls.steps, falls.floor
         if self.floor > self.ratio:
             raise OptionError(
                 f"schedule.floor must not be above teacher_forcing ({self.ratio}), got {self.floor}"

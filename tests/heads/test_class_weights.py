@@ -43,8 +43,16 @@ def test_names_may_be_numbers_in_yaml():
         ("balanced", TargetInfo("label", 3), "needs the counts of the training rows"),
         ({"4": 1.0}, LABEL, "no class '4'"),
         ([1.0, 2.0], LABEL, "expected 3 numbers, one a class, got 2"),
-        ([1.0, 2.0, float("nan")], LABEL, "numbers of at least 0, got nan"),
-        ([1.0, 2.0, float("inf")], LABEL, "numbers of at least 0, got inf"),
+        (
+            [1.0, 2.0, float("nan")],
+            LABEL,
+            r"\[2\]: expected a number of at least 0, got nan",
+        ),
+        (
+            [1.0, 2.0, float("inf")],
+            LABEL,
+            r"\[2\]: expected a number of at least 0, got inf",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(value, target, message):

@@ -89,11 +89,11 @@ def test_scan_simple_is_drawn_by_its_seed():
         (
             ScanSource,
             {"split": "lenght"},
-            "source.split: .* did you mean 'length'",
+            "split: .* did you mean 'length'",
         ),
-        (ScanSource, {"seed": -1}, "source.seed: expected an int of at least 0, got -1"),
-        (Mnist1dSource, {"rows": 3}, "source.rows: expected an int of at least 50, got 3"),
-        (Mnist1dSource, {"seed": 1.5}, "source.seed: expected an int of at least 0, got 1.5"),
+        (ScanSource, {"seed": -1}, "seed: expected an int of at least 0, got -1"),
+        (Mnist1dSource, {"rows": 3}, "rows: expected an int of at least 50, got 3"),
+        (Mnist1dSource, {"seed": 1.5}, "seed: expected an int of at least 0, got 1.5"),
     ],
 )
 def test_wrong_options_are_refused(source, options, message):

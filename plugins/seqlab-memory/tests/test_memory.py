@@ -51,10 +51,10 @@ def test_seeds_decide():
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: CopyMemorySource(delay=0), "source.delay: expected an int of at least 1"),
-        (lambda: CopyMemorySource(rows=2.5), "source.rows: .* at least 10, got 2.5"),
-        (lambda: TemporalOrderSource(length=9), "source.length: .* at least 10, got 9"),
-        (lambda: TemporalOrderSource(seed=True), "source.seed: .* got true"),
+        (lambda: CopyMemorySource(delay=0), "delay: expected an int of at least 1"),
+        (lambda: CopyMemorySource(rows=2.5), "rows: .* at least 10, got 2.5"),
+        (lambda: TemporalOrderSource(length=9), "length: .* at least 10, got 9"),
+        (lambda: TemporalOrderSource(seed=True), "seed: .* got true"),
     ],
 )
 def test_wrong_options(make, match):
