@@ -88,6 +88,7 @@ class Watcher(Protocol):
 
 
 _watchers: list[Watcher] = []
+_stages: list[Stage] = []
 
 
 @contextlib.contextmanager
@@ -117,13 +118,27 @@ def stage(
 def during(new: Stage) -> Iterator[Stage]:
     """Say that the block is this stage."""
     watchers = list(_watchers)
+    _stages.append(new)
     for watcher in watchers:
         watcher.begun(new)
     try:
         yield new
     finally:
+        _stages.remove(new)
         for watcher in watchers:
             watcher.ended(new)
+
+
+def advance(count: int) -> None:
+    """So much more is done of the innermost stage, if there is one.
+
+    >>> with stage("reading") as reading:
+    ...     advance(2)
+    >>> reading.done
+    2
+    """
+    if _stages:
+        _stages[-1].advance(count)
 
 
 def spoken() -> None:

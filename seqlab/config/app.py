@@ -18,6 +18,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from seqlab import progress, registry
+from seqlab.collector import rare_collections
 from seqlab.config import folders, search_path
 from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.folders import main_folder
@@ -74,7 +75,7 @@ class App:
             go_on(arguments)
             self.subfolder = keep_for_later(arguments, self.config_name)
             if _runs(arguments):
-                with progress.stage("starting", summary=False, lines=False):
+                with rare_collections(), progress.stage("starting", summary=False, lines=False):
                     for config in composed_jobs(arguments, self.config_name):
                         self.composing = False
                         self._check(config)
@@ -130,7 +131,7 @@ class App:
     def _run(self, spec: dict[str, Any], folder: Path, config: DictConfig) -> Any:
         """Call the verb, which says when the folder is its own, or has none of its own."""
         begin = partial(write_config, folder, self.subfolder, config)
-        with progress.stage("starting", summary=False, lines=False):
+        with rare_collections(), progress.stage("starting", summary=False, lines=False):
             run, keeps = self._verb_module.run, self._keeps_folder
         written: str | None = None
         try:

@@ -11,12 +11,12 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from seqlab import progress
+from seqlab.collector import rare_collections
 from seqlab.data.checks import Where
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
 from seqlab.data.order import Indices, evaluation_batches, training_batches
-from seqlab.data.part import Column
-from seqlab.data.processor import Processor, fit_columns
+from seqlab.data.processor import Processor, column_of, fit_columns
 from seqlab.data.row_views import Columns, NumberedRow, StreamView, View, value_of
 from seqlab.data.sources.base import Source
 from seqlab.data.spec import DataSpec
@@ -86,6 +86,10 @@ class DataModule:
         """
         if self._views:
             return
+        with rare_collections():
+            self._prepare(splits)
+
+    def _prepare(self, splits: Sequence[str] | None) -> None:
         wanted = None if splits is None else set(splits)
         if self._processor is None and wanted is not None:
             wanted.add("train")
@@ -100,9 +104,10 @@ class DataModule:
             train, whole = views["train"], views["train"].whole()
             self._processor = fit_columns(
                 self.spec,
-                partial(_column, train),
-                _column(whole, self.spec.target.column),
+                partial(_read, train),
+                column_of(partial(_read, whole), self.spec.target.column),
                 transforms,
+                together=isinstance(train, StreamView),
             )
         for split, view in views.items():
             self._check_and_keep(split, view, self._processor)
@@ -261,11 +266,9 @@ def _counted(name: str, view: View, columns: Sequence[str]) -> Iterator[tuple[Co
             stage.advance(len(chunk[0][columns[0]]))
 
 
-def _column(view: View, name: str) -> Column:
-    """Passes over one column, for fitting."""
-    return lambda: (
-        (columns[name], where) for columns, where in _counted(f"vocabulary of {name}", view, [name])
-    )
+def _read(view: View, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
+    """A pass over some columns, for fitting."""
+    return _counted(f"vocabulary of {', '.join(columns)}", view, columns)
 
 
 def _columns(processor: Processor, split: str, row: Mapping[str, Any]) -> list[str]:

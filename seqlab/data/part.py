@@ -68,6 +68,14 @@ class ColumnPart(FittedPart):
             DataError: a value does not fit.
         """
 
+    @property
+    def fits_in_one_pass(self) -> bool:
+        """Whether ``fit`` goes over the values once, in Python, so that others can learn beside it.
+
+        Libraries that train in threads of their own may not wait for rows in them.
+        """
+        return self.tokenizer is not None and self.tokenizer.learns_in_one_pass
+
     def mark_ends(self) -> None:
         """Put ``<bos>`` before and ``<eos>`` after each row; called before ``fit``.
 

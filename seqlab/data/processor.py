@@ -6,7 +6,7 @@ the model as plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ import numpy as np
 from seqlab.data.checks import Where, show
 from seqlab.data.encoded import EncodedRows, Example
 from seqlab.data.features.base import Feature
-from seqlab.data.part import Column
+from seqlab.data.part import Column, ColumnPart
+from seqlab.data.passes import Columns, Read, learn_together
 from seqlab.data.processor_files import Parts, read_parts, unfitted, write_parts
 from seqlab.data.ragged import Array, Ragged
 from seqlab.data.spec import DataSpec
@@ -29,9 +30,6 @@ from seqlab.errors import DataError
 from seqlab.types import Batch, DataInfo, TargetStatistics
 
 _CHUNK = 4096
-
-#: Columns of some rows, and where each of the rows stands.
-Columns = Mapping[str, Sequence[Any]]
 
 
 class Processor:
@@ -294,15 +292,12 @@ def fit_processor(
             if column not in row:
                 raise _missing(f"train row {index + 1}", column, row)
 
-    def column_of(name: str) -> Column:
-        def chunks() -> Iterable[tuple[Sequence[Any], Where]]:
-            for start in range(0, len(rows), _CHUNK):
-                values = [row[name] for row in rows[start : start + _CHUNK]]
-                yield values, partial(_train_row, start)
+    def read(names: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            yield {name: [row[name] for row in part] for name in names}, partial(_train_row, start)
 
-        return chunks
-
-    return fit_columns(spec, column_of, transforms=transforms)
+    return fit_columns(spec, read, transforms=transforms)
 
 
 def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
@@ -315,34 +310,42 @@ def _train_row(start: int, index: int) -> str:
 
 def fit_columns(
     spec: DataSpec,
-    column_of: Callable[[str], Column],
+    read: Read,
     names: Column | None = None,
     transforms: Sequence[Transform] = (),
+    *,
+    together: bool = False,
 ) -> Processor:
     """Fit on the columns of training rows, in chunks that may be gone through several times.
 
     Args:
         spec: the data spec.
-        column_of: for a column's name, begins a pass over its values.
+        read: begins a pass over some columns.
         names: the target column of all rows that may say which classes or tags there are, for
             a target that has such; by default the training rows.
         transforms: the fitted ones that have made the rows.
+        together: whether a pass is dear, so that parts learn in one where they can.
 
     Raises:
         DataError: there are no rows, or a value does not fit its column.
     """
-    if next(iter(column_of(spec.target.column)()), None) is None:
+    if next(iter(read([spec.target.column])), None) is None:
         raise DataError("the training split has no rows")
     features, target = unfitted(spec)
-    for feature in features:
-        feature.fit(column_of(feature.column))
-    target.fit(names if names is not None and target.fits_on_all else column_of(target.column))
-    first = features[0]
-    statistics = fit_statistics(
-        target,
-        column_of(target.column),
-        first,
-        column_of(first.column),
-        _step_limit(spec, features),
-    )
+    alone = [target] if names is None or not target.fits_on_all else []
+    parts: list[ColumnPart] = [*features, *alone]
+    shared = [part for part in parts if together and part.fits_in_one_pass]
+    if len(shared) > 1:
+        learn_together([(part.column, part.fit) for part in shared], read)
+    for part in parts:
+        if part not in shared or len(shared) == 1:
+            part.fit(column_of(read, part.column))
+    if not alone:
+        target.fit(names or column_of(read, target.column))
+    statistics = fit_statistics(target, features[0], read, _step_limit(spec, features))
     return Processor(spec, features, target, statistics, transforms)
+
+
+def column_of(read: Read, name: str) -> Column:
+    """Passes over one column."""
+    return lambda: ((columns[name], where) for columns, where in read([name]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from seqlab.data.features.base import Feature
 from seqlab.data.numbers import Moments
-from seqlab.data.part import Column
+from seqlab.data.passes import Read
 from seqlab.data.ragged import Array, Ragged
 from seqlab.data.restoring import restoring
 from seqlab.data.targets.base import Target
@@ -22,23 +22,25 @@ from seqlab.types import TargetInfo, TargetStatistics
 
 
 def fit_statistics(
-    target: Target, targets: Column, first: Feature, inputs: Column, limit: int | None
+    target: Target, first: Feature, read: Read, limit: int | None
 ) -> TargetStatistics:
     """Go once over the training rows.
 
     Args:
         target: the fitted target.
-        targets: its column.
         first: the first feature, whose steps are counted where the target is a sequence of its
             own.
-        inputs: the column of that feature.
+        read: begins a pass over columns.
         limit: inputs are cut after so many steps.
 
     Raises:
         DataError: a value does not fit its column; the row is named.
     """
     info = target.info
-    encoded = (target.encode(values, where) for values, where in targets())
+    if info.kind == "tokens":
+        return _length_line(_lengths(target, first, read, limit))
+    name = target.column
+    encoded = (target.encode(columns[name], where) for columns, where in read([name]))
     if info.kind in ("label", "labels", "tags"):
         return _counts(info, encoded)
     if info.kind == "values":
@@ -48,11 +50,18 @@ def fit_statistics(
         return TargetStatistics(
             total=moments.count, mean=tuple(moments.mean.tolist()), std=tuple(moments.std.tolist())
         )
-    if info.kind == "tokens":
-        steps = (first.encode(values, where).truncate(limit) for values, where in inputs())
-        pairs = zip(steps, encoded, strict=True)
-        return _length_line((x.lengths, y.lengths) for x, y in pairs if isinstance(y, Ragged))
     return TargetStatistics()
+
+
+def _lengths(
+    target: Target, first: Feature, read: Read, limit: int | None
+) -> Iterator[tuple[Array, Array]]:
+    """The steps of the inputs and of the targets."""
+    for columns, where in read([first.column, target.column]):
+        steps = first.encode(columns[first.column], where).truncate(limit)
+        answers = target.encode(columns[target.column], where)
+        if isinstance(answers, Ragged):
+            yield steps.lengths, answers.lengths
 
 
 def _counts(info: TargetInfo, encoded: Iterable[Array | Ragged]) -> TargetStatistics:

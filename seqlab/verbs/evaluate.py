@@ -9,6 +9,7 @@ from typing import Any
 
 from seqlab import progress
 from seqlab.bundle.place import local_bundle
+from seqlab.collector import rare_collections
 from seqlab.errors import ConfigError, OptionError, RunError, did_you_mean
 
 RESULT = "result.json"
@@ -31,7 +32,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
             bundle does not know is a DataError that names the row.
     """
     local_bundle(spec["bundle"])
-    with progress.stage("starting", summary=False):
+    with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.bundle import load
     from seqlab.bundle.manifest import versions
     from seqlab.console import metric_table, say

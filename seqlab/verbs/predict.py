@@ -12,6 +12,7 @@ from typing import IO, Any, BinaryIO
 
 from seqlab import progress
 from seqlab.bundle.place import local_bundle
+from seqlab.collector import rare_collections
 from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import format_of, make_format
 from seqlab.errors import ConfigError, DataError, did_you_mean
@@ -44,7 +45,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     form = make_format(given, source, "format")
     local_bundle(spec["bundle"])
     with _opened(source) as stream:
-        with progress.stage("starting", summary=False, lines=False):
+        with rare_collections(), progress.stage("starting", summary=False, lines=False):
             from seqlab.bundle import load
         from seqlab.devices import global_settings, pick_device
 

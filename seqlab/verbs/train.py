@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import progress
+from seqlab.collector import rare_collections
 
 #: The folder is this verb's own: ``run`` says by ``begin`` when it has taken it.
 KEEPS_FOLDER = True
@@ -28,7 +29,7 @@ def run(spec: dict[str, Any], run_dir: Path, begin: Callable[[], None] | None = 
         SeqlabError: bad input, in one line.
     """
     # Lightning takes seconds to import, so mistakes found before come at once
-    with progress.stage("starting", summary=False):
+    with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.training.run import train
 
     return train(spec, run_dir, begin).objective

@@ -1,10 +1,16 @@
 """A stream is read as few times as what is learnt from it allows."""
 
+import json
+import threading
+
 import pytest
+from seqlab import progress
 from seqlab.data import row_views
 from seqlab.data.module import DataModule
+from seqlab.data.passes import learn_together
 from seqlab.data.sources import tables
 from seqlab.data.sources.files import FilesSource
+from seqlab.errors import DataError
 
 SPEC = {
     "features": {"text": {"column": "text", "tokenizer": "words"}},
@@ -71,3 +77,72 @@ def test_kept_classes_are_those_of_the_rows(file):
         chunks = list(view.chunks(["label"]))
         places = [where(i) for values, where in chunks for i in range(len(values["label"]))]
         assert places[3] == view.where(3)
+
+
+ANSWERS = {
+    "features": {"text": {"column": "text", "tokenizer": "words"}},
+    "target": {"column": "label", "kind": "text", "tokenizer": "words"},
+    "batch_size": 4,
+}
+
+
+def test_both_vocabularies_take_one_pass_and_the_lengths_another(file, rows_read):
+    data = prepared(ANSWERS, train=file)
+    assert len(rows_read) < 220
+    plain = DataModule(FilesSource(train=file), ANSWERS, seed=0)
+    plain.prepare()
+    assert data.info == plain.info
+    assert data.processor.target.tokenizer.content() == plain.processor.target.tokenizer.content()
+
+
+def test_tokenizers_that_train_in_their_own_threads_go_over_the_texts_alone(file, rows_read):
+    spec = {**ANSWERS, "features": {"text": {"column": "text", "tokenizer": "bpe"}}}
+    spec["target"] = {**spec["target"], "tokenizer": "bpe"}
+    prepared(spec, train=file)
+    assert len(rows_read) < 550
+
+
+@pytest.mark.parametrize("bad", ["text", "label"])
+def test_a_value_that_one_of_them_refuses_ends_the_others(tmp_path, bad):
+    path = tmp_path / "rows.jsonl"
+    rows = [json.dumps({"text": "a", "label": "b"})] * 5000
+    rows[4500] = json.dumps({"text": "a", "label": "b", bad: None})
+    path.write_text("\n".join(rows))
+    before = threading.active_count()
+    with pytest.raises(DataError, match=rf"line 4501: column '{bad}'"):
+        prepared(ANSWERS, train=str(path))
+    assert threading.active_count() == before
+
+
+def test_a_file_that_cannot_be_read_ends_all_of_them(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "a,b\n" * 9000 + "a,b,c\n")
+    with pytest.raises(DataError, match="line 9002: 3 cells"):
+        prepared(ANSWERS, train=str(path))
+
+
+def test_who_stops_early_and_begins_again_sees_all_rows_again():
+    seen = {"first": [], "second": []}
+
+    def read(columns):
+        for number in range(9):
+            yield {name: [number] for name in columns}, str
+
+    def twice(column):
+        next(iter(column()))
+        seen["first"] += [number for values, _ in column() for number in values]
+
+    def once(column):
+        seen["second"] += [number for values, _ in column() for number in values]
+
+    learn_together([("a", twice), ("b", once)], read)
+    assert seen == {"first": list(range(9)), "second": list(range(9))}
+
+
+@pytest.mark.parametrize("options", [{}, {"split": {"test": 0.1}}])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_reading_counts_rows_as_it_goes(file, options, streaming):
+    source = FilesSource(path=file, streaming=streaming, **options)
+    with progress.stage("reading") as stage:
+        source.load()
+    assert stage.done == (0 if streaming and not options else 100)

@@ -38,6 +38,8 @@ class NumericFeature(Feature):
             each channel by its own.
     """
 
+    fits_in_one_pass = True
+
     def __init__(self, name: str, column: str, *, standardize: Flag = True) -> None:
         super().__init__(name, column)
         self.standardize = standardize

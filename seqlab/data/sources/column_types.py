@@ -68,9 +68,8 @@ class ColumnTypes:
 
 def _kind_of_all(values: Sequence[Any]) -> Kind | None:
     """The common kind of a column's values, or None."""
-    types = set(map(type, values))
-    if types == {str} and _storable(values):
-        return 0, "text"
+    if set(map(type, values)) == {str}:
+        return (0, "text") if _valid(values) else None
     joined: Kind | None = _UNKNOWN
     for kind in set(map(_kind, values)):
         joined = None if kind is None or joined is None else _join(joined, kind)
@@ -80,12 +79,19 @@ def _kind_of_all(values: Sequence[Any]) -> Kind | None:
 def _storable(values: Iterable[Any]) -> bool:
     """Whether all text is valid Unicode and all whole numbers have at most 64 bits."""
     flat = list(_leaves(values))
-    try:
-        "".join([value for value in flat if isinstance(value, str)]).encode()
-    except UnicodeEncodeError:
+    if not _valid(value for value in flat if isinstance(value, str)):
         return False
     numbers = [value for value in flat if isinstance(value, int)]
     return not numbers or -_LARGEST <= min(numbers) <= max(numbers) < _LARGEST
+
+
+def _valid(texts: Iterable[str]) -> bool:
+    """Whether no half of a surrogate pair is in them."""
+    joined = "".join(texts)
+    try:
+        return joined.isascii() or bool(joined.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _leaves(values: Iterable[Any]) -> Iterable[Any]:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import datasets
 import numpy as np
 
+from seqlab import progress
 from seqlab.data.checks import Where
 from seqlab.data.formats.base import Format
 from seqlab.data.order import Indices
@@ -217,6 +218,7 @@ class Table:
         columns: dict[str, list[Any]] = {}
         files: list[str] = []
         for chunk in self.chunks():
+            progress.advance(len(chunk.lines))
             for name, values in chunk.columns.items():
                 columns.setdefault(name, []).extend(values)
             files.extend([chunk.file] * len(chunk.lines))
@@ -228,6 +230,7 @@ class Table:
         values: dict[str, list[Any]] = {column: [] for column in rule.needs}
         count = 0
         for chunk in self.chunks():
+            progress.advance(len(chunk.lines))
             count += len(chunk.lines)
             if isinstance(rule, MemberRule):
                 files.extend([chunk.file] * len(chunk.lines))

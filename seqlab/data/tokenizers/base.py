@@ -54,6 +54,8 @@ class Tokenizer(ABC):
     takes: ClassVar[Literal["text", "tokens"]] = "text"
     #: What people call one entry.
     unit: ClassVar[str] = "token"
+    #: Whether ``learn`` goes over the texts once, in Python: others can then learn beside it.
+    learns_in_one_pass: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ class CountedTokenizer(PipelineTokenizer):
         **options: those of ``Tokenizer``.
     """
 
+    learns_in_one_pass = True
+
     def __init__(self, marks: Sequence[str] = INPUT_MARKS, **options: Any) -> None:
         super().__init__(marks, **options)
         self.escape = Escape()
