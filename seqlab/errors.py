@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
 class SeqlabError(Exception):
-    """Base of all errors that a user's input can cause; the command line exits with 2."""
+    """Base of all errors that a user's input can cause; the command line exits with 2.
+
+    Whatever stood in the input, the message is one line that a terminal shows whole: control
+    characters become spaces, long words and long lines lose their middle.
+
+    Args:
+        message: what is wrong, where, what was expected, and how to mend it.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        text = _CONTROL.sub(" ", str(message))
+        text = _WORD.sub(lambda word: _without_middle(word[0], _LONGEST_WORD), text)
+        super().__init__(_without_middle(text, _LONGEST_MESSAGE))
 
 
 class ConfigError(SeqlabError, ValueError):
@@ -51,8 +64,18 @@ class RunError(SeqlabError, RuntimeError):
 
 
 _LONGEST = 200
+_LONGEST_MESSAGE, _LONGEST_WORD = 2000, 400
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_WORD = re.compile(rf"\S{{{_LONGEST_WORD},}}")
 #: Names that one message lists, and the most letters they may take together.
 _LISTED, _LETTERS = 60, 1500
+
+
+def _without_middle(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    half = (longest - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:

@@ -60,6 +60,17 @@ def write_pairs(folder: Path) -> dict[str, Any]:
     return _write(folder, ".tsv", "there\tback\n", row)
 
 
+def write_series(folder: Path) -> dict[str, Any]:
+    """Series of numbers and their mean, as JSONL."""
+    draw = random.Random(8)  # noqa: S311 - test data
+
+    def row() -> str:
+        series = [round(draw.gauss(0, 1), 2) for _ in range(draw.randint(1, 6))]
+        return json.dumps({"series": series, "mean": sum(series) / len(series)})
+
+    return _write(folder, ".jsonl", "", row)
+
+
 def _spec(source: dict[str, Any], data: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
     return {
         "seed": 3,
@@ -131,6 +142,15 @@ def pairs_spec(folder: Path) -> dict[str, Any]:
         "max_length": 8,
     }
     return _spec(write_pairs(folder / "pairs"), data, head)
+
+
+def series_spec(folder: Path) -> dict[str, Any]:
+    """A regression of the mean of a series."""
+    data = {
+        "features": {"series": {"column": "series", "kind": "numeric", "standardize": True}},
+        "target": {"column": "mean", "kind": "values"},
+    }
+    return _spec(write_series(folder / "series"), data, {"name": "regression"})
 
 
 def untrained(spec: dict[str, Any]) -> tuple[SequenceModel, DataModule]:

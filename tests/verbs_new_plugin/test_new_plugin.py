@@ -14,6 +14,7 @@ from seqlab.cli import main
 from seqlab.verbs.new_plugin import FORMS, contents
 
 KINDS = sorted(FORMS)
+PARTS_OF_A_RUN = ("train", "val", "test")
 
 
 @pytest.fixture
@@ -176,13 +177,14 @@ def test_a_cell_trains(installed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_trains_and_passes_its_tests(installed, kind):
+def test_every_kind_trains_passes_its_tests_and_is_certified(installed, kind):
     words = FORMS[kind].train.format(name=f"fresh_{kind}").split()[1:]
-    size = "source.rows=200"
     if kind == "format":  # trains on a file of the user's
-        size = f"source.path={installed.folder / 'rows.fresh_format'}"
         rows = (f"{word} film|{word}\n" for word in ["good", "bad"] * 20)
-        (installed.folder / "rows.fresh_format").write_text("".join(rows))
-    installed("seqlab", *words, size, "trainer.max_epochs=1", f"hydra.run.dir={kind}-run")
+        (installed.folder / "FILE.fresh_format").write_text("".join(rows))
+    short = ("trainer.max_epochs=1", *(f"trainer.limit_{x}_batches=2" for x in PARTS_OF_A_RUN))
+    installed("seqlab", *words, *short, "samples=0", f"hydra.run.dir={kind}-run")
     out = installed("pytest", "-q", "-p", "no:cacheprovider", kind)
     assert " passed" in out.splitlines()[-1]
+    certificate = installed("seqlab", "certify", f"{kind}=fresh_{kind}")
+    assert f"{kind} fresh_{kind}: certified; " in certificate
