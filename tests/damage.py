@@ -43,20 +43,23 @@ def tried(
     """
     counts: Counter[str] = Counter()
     for number, content in enumerate(contents):
-        try:
-            read(content)
-        except error as refusal:
-            text = str(refusal)
-            assert "\n" not in text, (number, text)  # noqa: PT017 - it is what is tested
-            assert 0 < len(text) <= LONGEST, (number, text)  # noqa: PT017
-            counts["refused"] += 1
-        except Exception as failure:
-            failure.add_note(f"content {number}: {content!r:.2000}")
-            raise
-        else:
-            counts["read"] += 1
+        counts[_ending(read, content, error, number)] += 1
     print(dict(counts))  # noqa: T201 - the record of the long tests
     return counts
+
+
+def _ending(read: Callable[[Any], Any], content: Any, error: type[SeqlabError], number: int) -> str:
+    try:
+        read(content)
+    except error as refusal:
+        text = str(refusal)
+        assert "\n" not in text, (number, text)
+        assert 0 < len(text) <= LONGEST, (number, text)
+        return "refused"
+    except Exception as failure:
+        failure.add_note(f"content {number}: {content!r:.2000}")
+        raise
+    return "read"
 
 
 def with_other_values(content: Any, count: int, seed: int = 0) -> Iterator[Any]:

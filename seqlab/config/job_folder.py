@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seqlab.config.folders import groups, main_folder
 from seqlab.errors import ConfigError, RunError
-from seqlab.files import atomic_writer
+from seqlab.files import atomic_writer, reading
 from seqlab.locks import in_use, in_use_text
 
 _SUBFOLDER = "hydra.output_subdir"
@@ -108,16 +108,19 @@ def go_on(arguments: argparse.Namespace) -> None:
         raise RunError(f"resume: there is no run folder at {resume}")
     kept, begun = folder / ".hydra", []
     if (kept / "overrides.yaml").is_file():
-        _find_configs(arguments, kept / "hydra.yaml")
+        with reading(kept / "hydra.yaml", RunError, "what a run wrote"):
+            _find_configs(arguments, kept / "hydra.yaml")
+        with reading(kept / "overrides.yaml", RunError, "a list of overrides"):
+            words = [str(word) for word in OmegaConf.load(kept / "overrides.yaml")]
         known, own = groups(), Path(arguments.config_dir or main_folder())
-        for word in map(str, OmegaConf.load(kept / "overrides.yaml")):
+        for word in words:
             # a group may be chosen once; mappings given twice are merged, as they were
             key = next(iter(_by_key([word])))
             if not (key in given and (key in known or (own / key).is_dir())):
                 begun.append(word)
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    words = [w for w in [*begun, *arguments.overrides] if not w.startswith(_PLACE)]
-    arguments.overrides = [*words, "resume=true", f"hydra.run.dir='{quoted}'"]
+    kept_words = [w for w in [*begun, *arguments.overrides] if not w.startswith(_PLACE)]
+    arguments.overrides = [*kept_words, "resume=true", f"hydra.run.dir='{quoted}'"]
 
 
 def _find_configs(arguments: argparse.Namespace, file: Path) -> None:

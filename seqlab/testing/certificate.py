@@ -125,7 +125,7 @@ def read_certificate(distribution: str) -> dict[str, Any] | None:
             if path.stat().st_size > _MOST_BYTES:
                 continue
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         if _is_certificate(content):
             found: dict[str, Any] = content

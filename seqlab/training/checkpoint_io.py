@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor
 
 from seqlab.errors import RunError
-from seqlab.files import atomic_writer, fsync_folder
+from seqlab.files import atomic_writer, fsync_folder, reading
 
 _PLAIN = (bool, int, float, str, bytes, type(None), Tensor)
 
@@ -90,16 +91,25 @@ class AtomicCheckpointIO(CheckpointIO):
         """
         if not Path(path).is_file():
             raise RunError(f"checkpoint {path} does not exist")
-        try:
+        with reading(f"checkpoint {path}", RunError):
+            _check_content(path)
             checkpoint: dict[str, Any] = torch.load(
                 path, map_location=map_location or "cpu", weights_only=True
             )
-        except Exception as error:  # torch raises many types for a damaged file
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise RunError(f"checkpoint {path} cannot be read: {reason}") from error
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Delete a checkpoint; a missing one is no error."""
         Path(path).unlink(missing_ok=True)
         fsync_folder(Path(path).parent)
+
+
+def _check_content(path: str | Path) -> None:
+    """Compare what a checkpoint holds with its checksums, which torch does not look at.
+
+    Raises:
+        ValueError: a part of it has changed since it was written.
+    """
+    with zipfile.ZipFile(path) as archive:
+        if (part := archive.testzip()) is not None:
+            raise ValueError(f"{part} has changed since it was written")

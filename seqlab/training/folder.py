@@ -10,7 +10,7 @@ from typing import Any
 
 from seqlab.console import is_primary
 from seqlab.errors import MachineError, RunError
-from seqlab.files import check_writable, write_json
+from seqlab.files import check_writable, reading, write_json
 from seqlab.locks import LOCK_NAME, folder_lock, is_at, sweep
 from seqlab.training.resuming import check_same
 
@@ -145,7 +145,9 @@ def _check(folder: RunFolder, plain: Mapping[str, Any], *, resuming: bool) -> No
     """Check what lies in the folder, and remove what killed processes left there."""
     _check_free(folder, resuming=resuming)
     if resuming and folder.spec.is_file():
-        folder.carried = check_same(json.loads(folder.spec.read_text("utf-8")), plain)
+        with reading(folder.spec, RunError, "the spec of a run"):
+            begun = json.loads(folder.spec.read_text("utf-8"))
+            folder.carried = check_same(begun, plain)
     folder.resumed = resuming and folder.resume_checkpoint.is_file()
     for place in (folder.path, folder.checkpoints):
         sweep(place)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seqlab.files import atomic_writer, writing
+from seqlab.errors import RunError
+from seqlab.files import atomic_writer, reading, writing
 
 
 class MetricsFile:
@@ -29,26 +30,36 @@ class MetricsFile:
         self.columns = []
         kept: list[dict[str, str]] = []
         if rows and self.path.is_file():
-            with self.path.open(encoding="utf-8", newline="") as stream:
-                reader = csv.DictReader(stream)
-                kept = [row for _, row in zip(range(rows), reader, strict=False)]
-                self.columns = list(reader.fieldnames or [])
+            kept, self.columns = self._read(rows)
         self._rewrite(kept)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
         new = [name for name in row if name not in self.columns]
         if new:
-            old: list[dict[str, str]] = []
-            if self.rows:
-                with self.path.open(encoding="utf-8", newline="") as stream:
-                    old = list(csv.DictReader(stream))
+            old = self._read(self.rows)[0] if self.rows else []
             # the time stays the last column
             self.columns = sorted([*self.columns, *new], key=lambda name: name == "seconds")
             self._rewrite(old)
         with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as stream:
             csv.DictWriter(stream, self.columns).writerow(row)
         self.rows += 1
+
+    def _read(self, rows: int) -> tuple[list[dict[str, str]], list[str]]:
+        """The first rows, and the columns.
+
+        Raises:
+            RunError: the file holds something else.
+        """
+        with (
+            reading(self.path, RunError, "the table of a run"),
+            self.path.open(encoding="utf-8", newline="") as stream,
+        ):
+            reader = csv.DictReader(stream, strict=True)
+            found = [row for _, row in zip(range(rows), reader, strict=False)]
+            if len(found) < rows or any(None in row or None in row.values() for row in found):
+                raise ValueError(f"{rows} whole rows were written")
+            return found, list(reader.fieldnames or [])
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         text = io.StringIO(newline="")

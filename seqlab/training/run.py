@@ -22,9 +22,9 @@ from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.devices import check_device, global_settings
 from seqlab.engines.plan import expected_calls
-from seqlab.errors import MachineError
+from seqlab.errors import MachineError, RunError
 from seqlab.failures import machine_failure
-from seqlab.files import write_json
+from seqlab.files import reading, write_json
 from seqlab.measures import plain_numbers
 from seqlab.training import summary
 from seqlab.training.baseline import baseline
@@ -191,8 +191,9 @@ class Run:
                 console.say("nothing to resume yet: starting from the beginning")
             return None
         state = AtomicCheckpointIO().load_checkpoint(path)
-        check_length_left(self.spec["trainer"], state)
-        changes = check_identity(state.get("identity"), self.module.identity)
+        with reading(path, RunError, "a checkpoint of this run"):
+            check_length_left(self.spec["trainer"], state)
+            changes = check_identity(state.get("identity"), self.module.identity)
         self.folder.describe()
         if is_primary():
             console.say(f"resuming at step {state['global_step']}")

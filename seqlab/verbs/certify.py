@@ -128,7 +128,7 @@ def _check_settings(given: Mapping[str, str]) -> None:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -72,7 +72,7 @@ def output_file(output: str | None, run_dir: Path) -> Path:
     if file.is_file():
         try:
             known = "bundle" in json.loads(file.read_text("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             known = False
         if not known:
             raise RunError(

@@ -83,7 +83,7 @@ def _read(words: Sequence[str]) -> tuple[str, str, dict[str, Any], dict[str, str
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -57,10 +57,10 @@ def test_failed_save_keeps_the_old_checkpoint(tmp_path, monkeypatch):
 def test_code_in_a_checkpoint_never_runs(tmp_path, weights_only):
     path = tmp_path / "evil.ckpt"
     torch.save({"state_dict": {}, "trap": Trap(tmp_path / "ran")}, path)
-    with pytest.raises(RunError, match=r"evil\.ckpt cannot be read"):
+    with pytest.raises(RunError, match=r"evil\.ckpt: cannot be read"):
         AtomicCheckpointIO().load_checkpoint(path, weights_only=weights_only)
     path.write_bytes(pickle.dumps(Trap(tmp_path / "ran")))
-    with pytest.raises(RunError, match=r"evil\.ckpt cannot be read"):
+    with pytest.raises(RunError, match=r"evil\.ckpt: cannot be read"):
         AtomicCheckpointIO().load_checkpoint(path, weights_only=weights_only)
     assert not (tmp_path / "ran").exists()
 

@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 
 from seqlab.data.sources.base import SPLITS, Source, Splits, row_counts, unknown
-from seqlab.errors import DataError, did_you_mean
+from seqlab.errors import DataError, did_you_mean, one_line
 from seqlab.schema import Name, checked
 
 _TIMEOUT_S = 10
@@ -115,8 +115,9 @@ class HubSource(Source):
                 streaming=self._streaming,
             )
         except Exception as error:  # many kinds, from several libraries
-            reason = str(error).strip().partition("\n")[0]
-            raise DataError(f"hub data set {self._path}: cannot be loaded: {reason}") from error
+            raise DataError(
+                f"hub data set {self._path}: cannot be loaded: {one_line(error)}"
+            ) from error
 
     def _check_columns(self, split: str, data: Any) -> None:
         for column in self._columns or ():
