@@ -61,9 +61,10 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words after ``seqlab``; None: those this process was started with.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    _open_streams()
     try:
         with _short_warnings():
-            code = _dispatch(words)
+            code = _code(words)
         sys.stdout.flush()
     except SeqlabError as error:
         return _report(error)
@@ -71,13 +72,25 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return PIPE_CLOSED
-    except SystemExit as stop:
-        return _stopped(stop)
     except Exception as error:  # noqa: BLE001 - told in a line, or raised again
         return _failed(error)
     return code
+
+
+def _code(words: list[str]) -> int:
+    try:
+        return _dispatch(words)
+    except SystemExit as stop:
+        return _stopped(stop)
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed lead nowhere, and no file gets their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as the process
 
 
 @contextlib.contextmanager
@@ -158,20 +171,33 @@ def _failed(error: Exception) -> int:
     failure = machine_failure(error)
     if failure is None:
         raise error
-    with contextlib.suppress(OSError):  # what could not be written is not tried again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     failure.__cause__ = error
     return _report(failure)
 
 
 def _report(error: SeqlabError) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+    with contextlib.suppress(OSError):
+        _say(error)
+    return MISTAKE
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again when the process ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _say(error: SeqlabError) -> None:
     if os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}:
         import traceback
 
         traceback.print_exception(error)
     else:
         sys.stderr.write("error: " + " ".join(str(error).split()) + "\n")
-    return MISTAKE
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ import errno
 import os
 import re
 
-import torch
-
 from seqlab.errors import MachineError
-from seqlab.files import cannot_write
 from seqlab.memory import free_memory, size_text
 
 _MEMORY = re.compile(
-    r"can't allocate memory|not enough memory|out of memory|cannot allocate memory|std::bad_alloc"
+    r"MemoryError|std::bad_alloc|can't allocate memory|not enough memory|out of memory"
+    r"|cannot allocate memory"
     r"|unable to allocate [\d.]+|storage size calculation overflow|integer multiplication overflow"
-    r"|overflow when unpacking|unable to mmap|unable to write to file </torch",
+    r"|overflow when unpacking|unable to mmap|unable to write to file </torch"
+    r"|failed to map segment|could not create a primitive$",
     re.IGNORECASE,
 )
 _ASKED = re.compile(
@@ -36,6 +35,14 @@ _PEER = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
+#: How to go on.
+_LESS = "; make the model or data.batch_size smaller"
+_FEWER = "; allow more, or use fewer data.num_workers"
+_MORE_ROOM = {
+    errno.ENOSPC: "; free some room there",
+    errno.EDQUOT: "; free some room there",
+    errno.EFBIG: "; it needs a larger limit (ulimit -f)",
+}
 _NO_FILES = {errno.EMFILE, errno.ENFILE}
 #: Errors of writing, whatever the file is; others are known by having a file's name.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -45,39 +52,58 @@ def machine_failure(error: BaseException) -> MachineError | None:
     """The failure of the machine that an exception tells of, or None if it tells of none.
 
     >>> machine_failure(OSError(28, "No space left on device", "run/metrics.csv"))
-    MachineError('cannot write run/metrics.csv: No space left on device')
+    MachineError('cannot write run/metrics.csv: No space left on device; free some room there')
     >>> machine_failure(ValueError("something else")) is None
     True
     """
     if isinstance(error, MachineError):
         return error
-    text = str(error)
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None and (found := _SYSTEM.search(text)):
-        number = int(found.group(1))
-    if number in _NO_FILES or _FILES.search(text):
-        return MachineError(_files_text())
-    if number == errno.ENOMEM or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return MachineError(_memory_text(text))
+    if text := shortage(error):
+        return MachineError(text + (_LESS if _MEMORY.match(text) else _FEWER))
+    number = _number(error)
     if number in _NO_ROOM:
         name = getattr(error, "filename", None) or "the output"
         return cannot_write(name, OSError(number, os.strerror(number)))
-    return (
-        _known_text(error, text)
-        if isinstance(error, (RuntimeError, OverflowError, TypeError))
-        else None
-    )
+    return _process_failure(error) if isinstance(error, RuntimeError) else None
 
 
-def _known_text(error: Exception, text: str) -> MachineError | None:
+def shortage(error: BaseException) -> str | None:
+    """What an exception says the machine is short of: memory, file handles, or None of them.
+
+    >>> shortage(OSError(24, "Too many open files")).partition(" (")[0]
+    'too many open files'
+    """
+    text, number = str(error), _number(error)
+    told = isinstance(error, (RuntimeError, OverflowError, TypeError, ImportError, OSError))
+    if number in _NO_FILES or (told and _FILES.search(text)):
+        return _files_text()
+    if number == errno.ENOMEM or isinstance(error, MemoryError):
+        return _memory_text(text)
+    return _memory_text(text) if told and _MEMORY.search(text) else None
+
+
+def cannot_write(target: object, error: OSError) -> MachineError:
+    """The error that says which file could not be written, why, and how to go on."""
+    reason = error.strerror or str(error)
+    return MachineError(f"cannot write {target}: {reason}{_MORE_ROOM.get(error.errno or 0, '')}")
+
+
+def _number(error: BaseException) -> int | None:
+    """The system's number of an error; libraries in Rust have it in their text."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = _SYSTEM.search(str(error))
+    return int(found.group(1)) if found else None
+
+
+def _process_failure(error: RuntimeError) -> MachineError | None:
+    text = str(error)
     if found := _WORKER.search(text):
         how = f" ({found['signal'].strip()})" if found["signal"] else ""
         return MachineError(
             f"a worker process that loads data was killed{how}, as the system does when memory is "
             "short; fewer data.num_workers or a smaller data.batch_size need less"
         )
-    if _MEMORY.search(text):
-        return MachineError(_memory_text(text))
     if type(error).__name__ in {"DistBackendError", "DistNetworkError"} or _PEER.search(text):
         return MachineError("another process of this run has ended, so this one cannot go on")
     return None
@@ -91,7 +117,7 @@ def _memory_text(text: str) -> str:
         asked = f":{asked} were asked for"
     free = free_memory()
     left = f"{',' if asked else ':'} {size_text(free)} are free" if free is not None else ""
-    return f"out of memory{asked}{left}; make the model or data.batch_size smaller"
+    return f"out of memory{asked}{left}"
 
 
 def _files_text() -> str:
@@ -100,4 +126,4 @@ def _files_text() -> str:
         import resource
 
         limit = f" (the limit is {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}; see ulimit -n)"
-    return f"too many open files{limit}; allow more, or use fewer data.num_workers"
+    return f"too many open files{limit}"

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqlab.errors import BundleError, MachineError, RunError, SeqlabError, one_line
+from seqlab.errors import BundleError, RunError, SeqlabError, one_line
+from seqlab.failures import cannot_write, shortage
 from seqlab.locks import held, sweep, temporary_name, try_lock
 
 CACHE_VARIABLE = "SEQLAB_CACHE"
@@ -55,6 +56,8 @@ def reading(path: object, error: type[SeqlabError], expected: str = "") -> Itera
         # a parser written in Rust panics with a BaseException of its own
         if not isinstance(problem, Exception) and type(problem).__name__ != "PanicException":
             raise
+        if lacking := shortage(problem):
+            raise error(f"{path}: {lacking}") from problem
         if isinstance(problem, OSError) and problem.errno is not None:
             raise error(
                 f"{path}: cannot be read: {problem.strerror or one_line(problem)}"
@@ -85,11 +88,6 @@ def writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(target, error) from error
-
-
-def cannot_write(target: object, error: OSError) -> MachineError:
-    """The error that says which file could not be written, and why."""
-    return MachineError(f"cannot write {target}: {error.strerror or error}")
 
 
 class _File(io.FileIO):

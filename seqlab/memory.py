@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 #: Numbers in a config that are no danger as sizes, such as the longest answer of a decoder.
 ALWAYS_FINE = 10_000
@@ -25,6 +26,8 @@ def free_memory(device: torch.device | None = None) -> int | None:
         device: a GPU, or None for the machine's main memory.
     """
     if device is not None and device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     found = [_of_machine(), _of_container(), _of_process()]
     return min((size for size in found if size is not None), default=None)

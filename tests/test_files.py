@@ -97,7 +97,10 @@ except Exception as error:
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "MachineError cannot write a: File too large\n"
+    assert (
+        done.stdout
+        == "MachineError cannot write a: File too large; it needs a larger limit (ulimit -f)\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 

@@ -36,6 +36,7 @@ from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve
 from seqlab.console import is_primary
 from seqlab.errors import ConfigError, SeqlabError, nearest
+from seqlab.failures import machine_failure
 
 VERSION_BASE = "1.3"
 #: The primary config that has all groups; others may begin with it.
@@ -122,8 +123,12 @@ class App:
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
             return None
-        except BrokenPipeError as error:  # Hydra would print a line about it
-            self.failures.append(error)
+        except Exception as error:  # Hydra would print a line about it
+            known = error if isinstance(error, BrokenPipeError) else machine_failure(error)
+            if known is None:
+                raise
+            known.__cause__ = error
+            self.failures.append(known)
             return None
         self.composing = True
         return result.get("objective") if isinstance(result, Mapping) else result

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from seqlab.data.encoded import EncodedRows
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 class BatchLoader:
     """The batches of one pass over a split; each iteration begins again.
+
+    Worker processes send batches as arrays, through their pipe. Torch would share the memory of
+    each tensor, which takes a file handle a tensor and room in ``/dev/shm``; where one of these
+    runs out, its worker drops the batch, and it is waited for without end.
 
     Args:
         dataset: a torch data set that yields whole batches.
@@ -40,21 +45,25 @@ class BatchLoader:
         pin_memory: bool = False,
     ) -> None:
         self._length = length
+        self._sent = num_workers > 0
+        self._pin = pin_memory and torch.cuda.is_available()
         self._loader: DataLoader[Batch] = DataLoader(
             dataset,
             batch_size=None,
             sampler=sampler,
-            collate_fn=_same,  # type: ignore[arg-type]  # one item, not a list, without batch_size
+            # one item, not a list, without batch_size
+            collate_fn=_arrays if num_workers else _same,  # type: ignore[arg-type]
             num_workers=num_workers,
             worker_init_fn=_settle if num_workers else None,
-            pin_memory=pin_memory and torch.cuda.is_available(),
             # a generator of its own: an iteration must not draw from the global one
             generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[Batch]:
         try:
-            yield from self._loader
+            for batch in self._loader:
+                whole = batch.apply(torch.from_numpy) if self._sent else batch
+                yield whole.pin_memory() if self._pin else whole
         except SeqlabError as error:
             if "\n" not in str(error):
                 raise
@@ -68,6 +77,10 @@ class BatchLoader:
 
 def _same(batch: Batch) -> Batch:
     return batch
+
+
+def _arrays(batch: Batch) -> Batch:
+    return batch.apply(Tensor.numpy)  # type: ignore[arg-type]  # arrays, for the way only
 
 
 def _settle(_worker: int) -> None:

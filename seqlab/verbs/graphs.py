@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import EngineError, SeqlabError
+from seqlab.failures import machine_failure
 from seqlab.files import atomic_folder
 from seqlab.model import SequenceModel
 from seqlab.types import Batch, FeatureInfo
@@ -140,7 +142,7 @@ def export(graph: Graph) -> Any:
     except SeqlabError:
         raise
     except Exception as error:
-        raise EngineError(f"this model cannot be exported: {_line(error)}") from error
+        raise _refused("this model cannot be exported", error) from error
 
 
 def write(program: Any, graph: Graph, form: str, folder: Path) -> Callable[..., list[Tensor]]:
@@ -153,7 +155,10 @@ def write(program: Any, graph: Graph, form: str, folder: Path) -> Callable[..., 
         return _write_onnx(program, graph, folder)
     path = folder / "model.pt2"
     with _quiet():
-        torch.export.save(program, path)
+        # torch ends the process where its own writer has no room
+        written = io.BytesIO()
+        torch.export.save(program, written)
+        path.write_bytes(written.getbuffer())
         loaded = torch.export.load(path).module()
 
     def run(*arguments: Any) -> list[Tensor]:
@@ -167,7 +172,7 @@ def _write_onnx(program: Any, graph: Graph, folder: Path) -> Callable[..., list[
     try:
         import onnxruntime
         import onnxscript
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise EngineError(
             f"format=onnx needs the package {error.name}: pip install 'seqlab[export]'"
         ) from error
@@ -179,10 +184,10 @@ def _write_onnx(program: Any, graph: Graph, folder: Path) -> Callable[..., list[
                 program, dynamo=True, verbose=False,
                 input_names=list(graph.inputs), output_names=list(graph.outputs),
             )  # fmt: skip
-            if made is not None:
-                made.save(str(path))
     except Exception as error:
-        raise EngineError(f"ONNX has no form of this model: {_line(error)}") from error
+        raise _refused("ONNX has no form of this model", error) from error
+    if made is not None:
+        made.save(str(path))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [node.name for node in session.get_inputs()]
 
@@ -211,6 +216,10 @@ def difference(graph: Graph, run: Callable[..., list[Tensor]]) -> dict[str, dict
 def written_folder(path: Path) -> contextlib.AbstractContextManager[Path]:
     """A folder that appears whole or not at all."""
     return atomic_folder(path)
+
+
+def _refused(what: str, error: Exception) -> SeqlabError:
+    return machine_failure(error) or EngineError(f"{what}: {_line(error)}")
 
 
 def _line(error: BaseException) -> str:

@@ -116,14 +116,11 @@ def make(kind: str, name: str, folder: Path) -> None:
         raise RunError(f"{folder} exists already; choose another folder with output=DIR")
     from seqlab.files import atomic_folder
 
-    try:
-        with atomic_folder(folder) as temporary:
-            for path, text in contents(kind, name).items():
-                target = temporary / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
+    with atomic_folder(folder) as temporary:
+        for path, text in contents(kind, name).items():
+            target = temporary / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
 
 
 def contents(kind: str, name: str) -> dict[str, str]:

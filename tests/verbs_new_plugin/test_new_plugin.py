@@ -111,7 +111,10 @@ def test_a_full_disk_leaves_nothing(new_plugin, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", full)
     code, _, err = new_plugin("cell", "leaky_net")
-    assert (code, err) == (2, "error: cannot write seqlab-leaky-net: No space left on device\n")
+    assert (code, err) == (
+        2,
+        "error: cannot write seqlab-leaky-net: No space left on device; free some room there\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -60,7 +60,7 @@ class WeightTree:
 def _h5py() -> Any:
     try:
         import h5py
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise RunError("Keras's files need h5py: pip install 'seqlab[keras]'") from error
     return h5py
 
