@@ -12,10 +12,11 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import seqlab
-from seqlab.errors import ConfigError, SeqlabError, did_you_mean
+from seqlab.errors import ConfigError, RunError, SeqlabError, did_you_mean
 
 DEBUG_VARIABLE = "SEQLAB_DEBUG"
 OK, MISTAKE, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
@@ -90,7 +91,7 @@ def _open_streams() -> None:
     """Standard streams that were closed lead nowhere, and no file gets their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - open as long as the process
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - never closed
 
 
 @contextlib.contextmanager
@@ -126,6 +127,10 @@ def _dispatch(words: list[str]) -> int:
 def _run(verb: str, words: list[str]) -> int:
     from seqlab.progress_display import shown
 
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise RunError("the current folder is gone; change to one that is there") from error
     stream, patience = (sys.stderr, 15.0) if VERBS[verb].answers else (sys.stdout, 1.0)
     with shown(plain_to=stream, patience=patience):
         if (config := VERBS[verb].config) is not None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqlab.errors import BundleError, RunError, SeqlabError, one_line
+from seqlab.errors import BundleError, MachineError, RunError, SeqlabError, one_line
 from seqlab.failures import cannot_write, shortage
 from seqlab.locks import held, sweep, temporary_name, try_lock
 
@@ -193,6 +193,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 _exchange(temporary, target, retired)
     except OSError as error:  # of the block: files inside the new folder
         raise cannot_write(target, error) from error
+    except MachineError as error:
+        raise MachineError(str(error).replace(str(temporary), str(target))) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -120,20 +121,41 @@ def _left_alone(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A folder ``name-...`` in ``parent`` for the time of a block."""
-    folder = parent / f"{name}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir(mode=0o700)
+    """A folder ``name-...`` in ``parent`` for the time of a block; those of the dead go."""
+    sweep_scratch(parent, name)
+    folder, descriptor = _new_scratch(parent, name)
     try:
-        with held(folder):
-            yield folder
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def temporary_folder() -> contextlib.AbstractContextManager[Path]:
+    """A scratch folder in the system's place for temporary files."""
+    return scratch_folder(Path(tempfile.gettempdir()), "seqlab-scratch")
+
+
+def _new_scratch(parent: Path, name: str) -> tuple[Path, int | None]:
+    """Make a folder and lock it; again, where a sweep met it before it was locked."""
+    while True:
+        folder = parent / f"{name}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(mode=0o700)
+        if os.name != "posix":
+            return folder, None
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try_lock(descriptor)
+            if is_at(descriptor, folder):
+                return folder, descriptor
+            os.close(descriptor)
 
 
 def sweep_scratch(parent: Path, name: str) -> None:
     """Remove the scratch folders of killed processes."""
     if os.name == "posix":
-        for folder in parent.glob(f"{name}-*"):
+        for folder in parent.glob(f"{name}-{'[0-9a-f]' * 8}"):
             _remove_left(folder, folder, "tmp")
 
 

@@ -48,11 +48,12 @@ def test_a_folder_moved_away_for_one_that_never_came_gets_its_name_back(tmp_path
 
 
 def test_scratch_folders_of_the_dead_go(tmp_path):
-    (tmp_path / "download-abc").mkdir()
+    (tmp_path / "download-0123abcd").mkdir()
+    (tmp_path / "download-tool").mkdir()
     with scratch_folder(tmp_path, "download") as mine:
         sweep_scratch(tmp_path, "download")
-        assert list(tmp_path.iterdir()) == [mine]
-    assert list(tmp_path.iterdir()) == []
+        assert sorted(tmp_path.iterdir()) == sorted([mine, tmp_path / "download-tool"])
+    assert list(tmp_path.iterdir()) == [tmp_path / "download-tool"]
 
 
 def test_a_folder_has_one_holder(tmp_path):

@@ -165,7 +165,7 @@ class App:
         except COMPOSITION_ERRORS as error:
             if not self.composing:
                 raise
-            raise translate(error, self._names()) from error
+            raise machine_failure(error) or translate(error, self._names()) from error
         finally:
             os.environ.pop("HYDRA_FULL_ERROR")
             if before is not None:

@@ -11,11 +11,11 @@ import platform
 import shutil
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from seqlab.files import CACHE_VARIABLE, cache_folder
+from seqlab.locks import scratch_folder
 
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
           "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
@@ -89,16 +89,31 @@ def _known_to_work(path: str, flags: tuple[str, ...], identity: str) -> bool:
 
 
 def _works(path: str, flags: tuple[str, ...]) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "probe.cpp", Path(folder) / "probe.so"
+    with _scratch() as folder:
+        source, target = folder / "probe.cpp", folder / "probe.so"
         source.write_text('extern "C" int answer() { return 42; }\n')
         command = [path, *flags, str(source), "-o", str(target)]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)  # noqa: S603  # the user's own compiler
-        if done.returncode:
+        if _run(command, folder, timeout=60).returncode:
             return False
         with contextlib.suppress(OSError):
             return int(ctypes.CDLL(str(target)).answer()) == 42
         return False
+
+
+def _scratch() -> contextlib.AbstractContextManager[Path]:
+    """A folder to compile in; the compiler's own temporary files lie there too."""
+    return scratch_folder(kernel_folder(), "compiling")
+
+
+def _run(command: list[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # the user's own compiler
+        command,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
 
 
 def _identity(path: str) -> str:
@@ -136,12 +151,12 @@ def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
 
 def _compile(compiler: Compiler, source: str, real: str, headers: Path, target: Path) -> None:
     """Compile next to the target and rename, so that other processes never see half a file."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        text, made = Path(folder) / "kernel.cpp", Path(folder) / "kernel.so"
+    with _scratch() as folder:
+        text, made = folder / "kernel.cpp", folder / "kernel.so"
         text.write_text(source)
         command = [compiler.path, *compiler.flags, f"-DREAL={real}", f"-I{headers}", str(text),
                    "-o", str(made)]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=600)  # noqa: S603  # as above
+        done = _run(command, folder, timeout=600)
         if done.returncode:
             reason = next((ln for ln in done.stderr.splitlines() if "error" in ln), done.stderr)
             raise CompilerError(f"{compiler.path} failed: {reason.strip()[:300]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 
 from seqlab import registry
 from seqlab.errors import RunError
+from seqlab.locks import temporary_folder
 from seqlab.testing.case import Case, registered
 from seqlab.testing.checks import Table
 from seqlab.testing.compare import require
@@ -106,8 +106,8 @@ def resumed_run_is_the_unbroken_one(case: CallbackCase) -> Numbers:
 
     Catches: what a callback counts or collects and does not return from ``state_dict``.
     """
-    with tempfile.TemporaryDirectory() as folder, registered("callback", case.part) as name:
-        runs = [case.train(Path(folder), name, broken=broken) for broken in (False, True)]
+    with temporary_folder() as folder, registered("callback", case.part) as name:
+        runs = [case.train(folder, name, broken=broken) for broken in (False, True)]
     unbroken, broken = runs
     for key in unbroken:
         place = _difference(unbroken[key], broken[key], key)
@@ -128,9 +128,9 @@ class LoggerCase(Case):
         Raises:
             Skip: its package is not installed.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             try:
-                made = self.part(Path(folder) / "run", **self.options)
+                made = self.part(folder / "run", **self.options)
             except RunError as error:
                 raise Skip(str(error)) from error
             yield made

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import pickle
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +18,7 @@ from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
 from seqlab.data.targets.base import Target
 from seqlab.errors import BundleError, DataError
+from seqlab.locks import temporary_folder
 from seqlab.testing.case import Case
 from seqlab.testing.compare import refused, require
 from seqlab.testing.contract import class_table, require_options
@@ -138,9 +137,9 @@ def _comes_back(case: ColumnCase) -> None:
     part, values = case.fitted()
     again = case.new()
     if part.tokenizer is not None and again.tokenizer is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            part.tokenizer.save(Path(folder) / "tokenizer.json")
-            again.tokenizer.load(Path(folder) / "tokenizer.json")
+        with temporary_folder() as folder:
+            part.tokenizer.save(folder / "tokenizer.json")
+            again.tokenizer.load(folder / "tokenizer.json")
     if part.keeps_state:
         again.restored(json.loads(json.dumps(part.state(), allow_nan=False)), "labels.json")
     require(again.info == part.info, f"info is {again.info} after loading, not {part.info}")

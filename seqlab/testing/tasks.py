@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +16,7 @@ from seqlab import plugins
 from seqlab.build import build_model
 from seqlab.bundle import TrainedModel, save_bundle
 from seqlab.data.processor import Processor, fit_processor
+from seqlab.locks import temporary_folder
 from seqlab.model import SequenceModel
 from seqlab.testing.case import INPUT_WIDTH, Case
 from seqlab.testing.compare import require
@@ -186,9 +185,9 @@ def through_a_bundle(
         raise Skip("the class is defined inside a function or script; no other process has it")
     model = make_model(task, encoder, head).eval()
     inputs = [row["series"] for row in task.rows]
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         spec = {"data": task.data, "encoder": dict(encoder), "head": dict(head)}
-        path = save_bundle(Path(folder) / "bundle", model, task.processor, spec)
+        path = save_bundle(folder / "bundle", model, task.processor, spec)
         where = ("", "") if declared else (part.__module__, part.__qualname__)
         words = [sys.executable, "-c", _READ_AGAIN, kind, name, *where, str(path)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from seqlab.bundle.manifest import used_plugins, versions
 from seqlab.data.module import DataModule
 from seqlab.errors import RunError
 from seqlab.files import sha256_of
+from seqlab.locks import temporary_folder
 
 
 def identity_of(data: DataModule, spec: Mapping[str, Any], processes: int) -> dict[str, Any]:
@@ -31,9 +30,9 @@ def identity_of(data: DataModule, spec: Mapping[str, Any], processes: int) -> di
 
 
 def _processor_files(data: DataModule) -> dict[str, str]:
-    with tempfile.TemporaryDirectory(prefix="seqlab-") as folder:
+    with temporary_folder() as folder:
         data.processor.save(folder)
-        return {path.name: sha256_of(path) for path in sorted(Path(folder).iterdir())}
+        return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
 
 
 def check_identity(begun: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Trainer
 
 from seqlab.data.module import DataModule
-from seqlab.errors import ConfigError
+from seqlab.errors import ConfigError, DataError
 from seqlab.types import Batch
 
 #: (epoch, batches of it already trained on)
@@ -88,10 +88,19 @@ class RunData:
         data: where batches come from.
         trainer: whose position, rank and number of processes count.
         overfit: train and validate on the first so many training batches; 0: on all.
+
+    Raises:
+        DataError: a process would have no batch to validate or to test on.
     """
 
     def __init__(self, data: DataModule, trainer: Trainer, *, overfit: int = 0) -> None:
         self.data, self.trainer, self.overfit = data, trainer, overfit
+        for split in {"validation", "test"} & {*data.splits}:
+            if data.steps(split) < trainer.world_size:
+                raise DataError(
+                    f"the {split} rows make {data.steps(split)} batches for {trainer.world_size} "
+                    "processes; make data.eval_batch_size smaller, or trainer.devices"
+                )
 
     def _position(self) -> Position:
         loop = self.trainer.fit_loop

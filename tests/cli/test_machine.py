@@ -6,9 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
+from forked import seqlab
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs the limits of POSIX")
 ROWS = "text,label\n" + "".join(
     f"{'good' if i % 2 else 'bad'} {i % 7},{i % 2}\n" for i in range(60)
 )
@@ -50,36 +55,50 @@ def lose(self):
         shutil.rmtree("run")
 Module.on_train_epoch_start = lose
 """
-#: A process that loads data is killed when the first batch is trained on.
+#: A process that loads data is killed in the second epoch, while batches are waited for.
 KILLS_A_WORKER = """
 import multiprocessing
 from seqlab.training.module import TrainingModule as Module
 begin = Module.on_train_batch_start
 def kill(self, *given):
-    for child in multiprocessing.active_children():
-        child.kill()
+    if self.current_epoch == 1:
+        for child in multiprocessing.active_children():
+            child.kill()
     return begin(self, *given)
 Module.on_train_batch_start = kill
 """
+#: The folder of the output is deleted when the output is about to take its name.
+LOSES_THE_OUTPUT = """
+import os, shutil
+fsync = os.fsync
+def lose(descriptor):
+    shutil.rmtree("gone", ignore_errors=True)
+    fsync(descriptor)
+os.fsync = lose
+"""
+#: 64 MB of address space beyond what the process has.
+LITTLE_MEMORY = """
+import resource
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+"""
+#: What verbs write; the output is the last word.
+WRITES = {
+    "predict": ["predict", "bundle=run/bundle", "input=in.txt", "output=out.jsonl"],
+    "evaluate": ["evaluate", "bundle=run/bundle", "split=train", "output=measured.json"],
+    "convert": ["convert", "input=weights.pt", "output=layers"],
+    "export": ["export", "bundle=run/bundle", "format=torch_export", "output=graph"],
+    "certify": [
+        *("certify", "cell=gru", "fast=true", "only=constructor", "format=json"),
+        "output=certificate.json",
+    ],
+}
 LIMITED = "import resource; resource.setrlimit(resource.{name}, ({value}, {value}))\n"
 
 
 def arguments(words, before=""):
     code = f"{before}\nimport sys\nfrom seqlab.cli import main\nsys.exit(main({list(words)!r}))"
     return [sys.executable, "-c", code]
-
-
-def seqlab(folder, *words, before=""):
-    """The command in a process of its own, after some Python."""
-    return subprocess.run(
-        arguments(words, before),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
 
 
 def one_line(outcome):
@@ -97,13 +116,15 @@ def contents(folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "rows.csv").write_text(ROWS)
-    return tmp_path
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "rows.csv").write_text(ROWS)
+    return tmp_path / "work"
 
 
 @pytest.fixture(scope="module")
 def begun_once(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("begun")
+    folder = tmp_path_factory.mktemp("begun") / "work"
+    folder.mkdir()
     (folder / "rows.csv").write_text(ROWS)
     outcome = seqlab(folder, *TRAIN, "hydra.run.dir=run", before=DIES)
     assert outcome.returncode == 9, outcome.stderr
@@ -121,7 +142,30 @@ def finished(begun_once, tmp_path_factory):
     folder = shutil.copytree(begun_once, tmp_path_factory.mktemp("finished") / "f")
     outcome = seqlab(folder, "train", "resume=run")
     assert outcome.returncode == 0, outcome.stderr
+    (folder / "in.txt").write_text("good 1\n" * 200)
+    torch.save(torch.nn.LSTM(8, 64).state_dict(), folder / "weights.pt")
     return folder
+
+
+@pytest.fixture
+def done(finished, tmp_path):
+    """A folder with a finished run, and inputs for other verbs."""
+    return shutil.copytree(finished, tmp_path / "done")
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A disk of 16 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(place)]
+    if (
+        not shutil.which("mount")
+        or subprocess.run(command, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no disk may be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)  # noqa: S607
 
 
 def test_a_second_run_changes_nothing_while_the_first_loads_its_data(folder):
@@ -176,23 +220,97 @@ def test_files_of_a_run_that_become_too_large(folder):
     assert list(folder.rglob("*.tmp*")) == []
 
 
-def test_answers_that_become_too_large(finished, tmp_path):
-    (tmp_path / "in.txt").write_text("good 1\n" * 200)
-    words = ["predict", f"bundle={finished / 'run' / 'bundle'}", "input=in.txt"]
-    limit = LIMITED.format(name="RLIMIT_FSIZE", value=2000)
-    outcome = seqlab(tmp_path, *words, "output=out.jsonl", before=limit)
-    assert "out.jsonl" in one_line(outcome)
+@pytest.mark.parametrize("verb", WRITES)
+def test_what_becomes_too_large_leaves_the_old(done, verb):
+    target = done / WRITES[verb][-1].partition("=")[2]
+    old = target if target.suffix else target / "old"
+    old.parent.mkdir(exist_ok=True)
+    old.write_text('{"bundle": "earlier"}')
+    before = contents(done)
+    limit = LIMITED.format(name="RLIMIT_FSIZE", value=100)
+    error = one_line(seqlab(done, *WRITES[verb], before=limit))
+    assert error.startswith(f"error: cannot write {target.name}")
+    assert "File too large" in error
+    assert contents(done) == before
 
 
-def test_too_few_file_handles(folder):
-    limit = LIMITED.format(name="RLIMIT_NOFILE", value=24)
-    outcome = seqlab(
-        folder, *TRAIN, "hydra.run.dir=run", "data.num_workers=2", before=f"import torch\n{limit}"
-    )
-    assert "too many open files" in one_line(outcome)
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "convert"])
+def test_a_folder_that_vanishes_before_the_output_is_written(done, verb):
+    *words, output = WRITES[verb]
+    name = output.partition("=")[2]
+    words = [*words, f"output=gone/{name}"]
+    assert f"cannot write gone/{name}" in one_line(seqlab(done, *words, before=LOSES_THE_OUTPUT))
+    assert not (done / "gone").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
+@pytest.mark.parametrize(
+    "words",
+    [["list"], ["train", "--help"], [*WRITES["predict"][:-1], "output=-"], WRITES["convert"]],
+    ids=lambda words: words[0],
+)
+def test_standard_output_without_room(done, words):
+    error = one_line(seqlab(done, *words, stdout="/dev/full"))
+    assert error.startswith("error: cannot write the output: No space left on device")
+
+
+def test_closed_streams():
+    """No file of the command's own gets the number of a stream that was closed."""
+    command = [sys.executable, "-m", "seqlab", "list", "kind=merge"]
+    closed = f"{' '.join(command)} <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", closed], check=False).returncode == 0  # noqa: S607
+
+
+def test_a_reader_that_goes(done):
+    words = [*WRITES["predict"][:-1], "output=-", "batch_size=1"]
+    with subprocess.Popen(
+        arguments(words), cwd=done, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (141, "")
+
+
+def test_a_model_too_large_for_the_memory_granted(folder):
+    words = [*TRAIN, "hydra.run.dir=run", "cell.hidden_size=2000"]
+    error = one_line(seqlab(folder, *words, before=LITTLE_MEMORY))
+    assert "out of memory" in error
+    assert "MB" in error
+    assert not (folder / "run").exists()
+
+
+def test_no_room_on_the_disk(done, mounted):
+    (mounted / "out.jsonl").write_text("old")
+    words = [*WRITES["predict"][:-1], f"output={mounted / 'out.jsonl'}"]
+    error = one_line(seqlab(done, *words))
+    assert f"cannot write {mounted / 'out.jsonl'}: No space left on device" in error
+    assert contents(mounted) == {mounted / "out.jsonl": b"old"}
+    words = [*TRAIN, f"hydra.run.dir={mounted / 'run'}"]
+    assert f"cannot write {mounted / 'run'}" in one_line(seqlab(done, *words))
+    assert not (mounted / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("handles", "workers", "enough"), [(16, 0, True), (32, 2, True), (14, 2, False)]
+)
+def test_few_file_handles(folder, handles, workers, enough):
+    limit = LIMITED.format(name="RLIMIT_NOFILE", value=handles)
+    words = [*TRAIN, "hydra.run.dir=run", f"data.num_workers={workers}"]
+    outcome = seqlab(folder, *words, before=limit)
+    if enough:
+        assert outcome.returncode == 0, outcome.stderr
+    else:
+        assert "too many open files" in one_line(outcome)
+        assert not (folder / "run").exists()
 
 
 def test_a_killed_worker(folder):
     words = [*TRAIN, "hydra.run.dir=run", "data.num_workers=1", "data.batch_size=2"]
-    outcome = seqlab(folder, *words, before=KILLS_A_WORKER)
-    assert "a worker process that loads data was killed" in one_line(outcome)
+    words += ["callbacks.checkpoint.every_n_steps=5"]
+    error = one_line(seqlab(folder, *words, before=KILLS_A_WORKER))
+    assert "a worker process that loads data was killed" in error
+    assert error.endswith(f"resume={folder / 'run'}")
+    outcome = seqlab(folder, "train", "resume=run")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "resuming at step" in outcome.stdout

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 import seqlab
 import torch
 from seqlab.data.module import DataModule
 from seqlab.errors import DataError
-from seqlab.training.loaders import EvaluationBatches, TrainBatches
+from seqlab.training.loaders import EvaluationBatches, RunData, TrainBatches
 from seqlab.training.trainer import run_length
 
 from small_runs import changed, words_spec
@@ -118,6 +119,12 @@ def test_an_overfitted_run_sees_the_same_batches_again(data):
     ]
     assert passes[0] == passes[1]
     assert len(passes[0]) == 10
+
+
+def test_more_processes_than_batches_to_test_on(data):
+    trainer = SimpleNamespace(world_size=4)
+    with pytest.raises(DataError, match=r"the (validation|test) rows make 3 batches for 4 proc"):
+        RunData(data, trainer)
 
 
 def test_more_processes_than_batches():

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from seqlab import DataError, RunError
 from seqlab.files import CACHE_VARIABLE, cache_folder, sha256_of
-from seqlab.locks import scratch_folder, sweep_scratch
+from seqlab.locks import scratch_folder
 
 _TIMEOUT_S = 1800
 #: No file has this checksum: pip then stops before it opens the file, and says what it found.
@@ -58,7 +58,6 @@ def fetch(release: Release) -> Path:
         RunError: the registry's client is not installed, or the cache cannot be written.
     """
     kept = cache_folder() / "packages" / _kept_name(release)
-    sweep_scratch(kept.parent, "download")
     if release.sha256 and kept.is_file() and sha256_of(kept) == release.sha256:
         return kept
     try:
