@@ -22,7 +22,6 @@ tempfile.tempdir = os.path.abspath("tmp")
 """
 #: The process is killed when it has made and locked a temporary file or folder.
 DIES = """
-import shutil
 import signal
 from seqlab import files, locks
 real = locks.try_lock
