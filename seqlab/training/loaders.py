@@ -95,8 +95,8 @@ class RunData:
 
     def __init__(self, data: DataModule, trainer: Trainer, *, overfit: int = 0) -> None:
         self.data, self.trainer, self.overfit = data, trainer, overfit
-        for split in {"validation", "test"} & {*data.splits}:
-            if data.steps(split) < trainer.world_size:
+        for split in ("validation", "test"):
+            if split in data.splits and data.steps(split) < trainer.world_size:
                 raise DataError(
                     f"the {split} rows make {data.steps(split)} batches for {trainer.world_size} "
                     "processes; make data.eval_batch_size smaller, or trainer.devices"
