@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from seqlab.data.ragged import Ragged
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.marks import TARGET_MARKS, UNK_ID
 from seqlab.errors import BundleError
+from seqlab.locks import temporary_folder
 from seqlab.testing.case import Case
 from seqlab.testing.compare import refused, require
 from seqlab.testing.contract import class_table, require_options
@@ -138,8 +137,8 @@ def saved_and_loaded(case: TokenizerCase) -> None:
     Catches: bundles that predict nonsense, or run into a traceback.
     """
     tokenizer, texts = case.learnt(), case.inputs([*TEXTS, *UNSEEN])
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "tokenizer.json"
+    with temporary_folder() as folder:
+        path = folder / "tokenizer.json"
         tokenizer.save(path)
         loaded = case.new()
         loaded.load(path)
