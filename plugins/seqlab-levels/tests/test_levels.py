@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import seqlab
 from seqlab.data.processor import Processor, fit_processor
@@ -21,7 +22,7 @@ def spec(**options):
     }
 
 
-@parametrize_with_checks(["target=levels"])
+@parametrize_with_checks(["target=levels", "transform=winsorize"])
 def test_conforms(check):
     check()
 
@@ -33,6 +34,20 @@ def test_levels_hold_like_many_rows_and_come_back_as_numbers(tmp_path):
     assert levels == sorted(levels)
     assert [levels.count(level) for level in range(4)] == [3, 3, 3, 3]
     assert [processor.decode_target(level) for level in range(4)] == [1.0, 16.0, 49.0, 100.0]
+
+
+def test_series_lose_their_extremes_by_the_training_rows_alone(tmp_path):
+    clip = {"name": "winsorize", "column": "x", "tail": 0.25}
+    fit_processor({**spec(levels=4), "transforms": [clip]}, ROWS).save(tmp_path)
+    processor = Processor.load(tmp_path)
+    rows = processor.transform_inputs([[99.0, -99.0, 2.0]], str)
+    steps = [step for row in ROWS for step in row["x"]]
+    low, high = np.quantile(steps, [0.25, 0.75])
+    assert rows[0]["x"] == [high, low, 2.0]
+    with pytest.raises(
+        DataError, match=r"row 1: data\.transforms\[0\]: column 'x': expected a series"
+    ):
+        processor.transform_inputs([[1.0], "much"], "row {}".format)
 
 
 def test_wrong_options_and_rows_are_one_line():
@@ -49,7 +64,7 @@ def test_it_trains_and_its_bundle_names_what_it_needs(tmp_path):
     rows = [{"series": [n / 30, (n % 7) / 7], "value": n} for n in range(30)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     command = [sys.executable, "-m", "seqlab", "train", "source=files", f"source.path={path}"]
-    command += ["data=series_levels", "data.validation=0.2", "head=classification"]
+    command += ["data=series_winsorized", "data.validation=0.2", "head=classification"]
     command += ["cell.hidden_size=4", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
