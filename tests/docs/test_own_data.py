@@ -39,17 +39,20 @@ def answers(output):
 
 
 def test_the_blocks_do_what_the_page_says(printed):
-    films, skipped, people, python = printed
+    films, skipped, forecast, people, python = printed
     assert [answer["input"]["id"] for answer in answers(films)] == list("123456")
     assert answers(films)[0]["input"]["text"] == "a moving, funny film"
     assert skipped.split() == ["2", "1"]
+    last = [(answer["input"]["place"], answer["part"]) for answer in answers(forecast)]
+    assert last == [("north", "steps 189-200"), ("south", "steps 189-200")]
+    assert "baseline (last value)" in forecast
     (answer,) = answers(people)
     assert answer["input"] == {"tokens": ["Ada", "sang"]}
     assert len(answer["tags"]) == 2
     assert python.strip() == "2"
 
 
-@pytest.mark.parametrize("kind", ["format", "feature", "target"])
+@pytest.mark.parametrize("kind", ["format", "transform", "feature", "target"])
 def test_the_page_names_every_part(kind):
     for part in plugins.declared(kind).values():
         if part.distribution == plugins.BUILT_IN:
