@@ -23,7 +23,7 @@ DISABLE_VARIABLE = "SEQLAB_DISABLE_PLUGINS"
 _DATASETS = "seqlab-datasets"
 #: What this project's own plugin brings, so that errors can name it where it is not installed.
 _APART = {
-    "experiment": ("g2p", "japanese_vowels", "mnist1d", "ner", "pos", "reuters", "scan"),
+    "experiment": ("g2p", "japanese_vowels", "mnist1d", "ner", "pos", "pulse", "reuters", "scan"),
     "source": (
         "alice",
         "brown",
@@ -33,6 +33,7 @@ _APART = {
         "mnist1d",
         "package",
         "petrogold",
+        "pulse",
         "reuters_r8",
         "scan",
     ),
