@@ -27,9 +27,9 @@ class Verb(NamedTuple):
     """What a verb does, in a line, and its primary Hydra config (None: it takes key=value only).
 
     The verb itself is ``run`` in ``seqlab/verbs/<name>.py``: ``run(spec, run_dir)`` for a verb
-    with a config, ``run(words) -> int | None`` for one without,
-    which may publish its keys and values as ``CHOICES`` for completion. Where standard output is
-    the answer itself (``answers``), nothing about progress is written there.
+    with a config, ``run(words) -> int | None`` for one without, whose help is ``HELP``, and whose
+    keys and values may be published as ``CHOICES`` for completion. Where standard output is the
+    answer itself (``answers``), nothing about progress is written there.
     """
 
     help: str
@@ -139,6 +139,9 @@ def _run(verb: str, words: list[str]) -> int:
             App(verb, config).main(words)
             return OK
         module = importlib.import_module(f"seqlab.verbs.{verb.replace('-', '_')}")
+        if {"--help", "-h"} & set(words):
+            sys.stdout.write(module.HELP)
+            return OK
         return int(module.run(words) or OK)
 
 

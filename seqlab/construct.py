@@ -96,7 +96,13 @@ def switched_parts(
 
 
 def check_options(
-    kind: str, name: str, options: Mapping[str, Any], *, given: int, where: str
+    kind: str,
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    given: int,
+    where: str,
+    complete: bool = False,
 ) -> dict[str, Any]:
     """The options of a registered part: names, types and bounds by its annotations.
 
@@ -106,9 +112,10 @@ def check_options(
         options: what the spec gives.
         given: how many leading positional arguments the builder supplies itself.
         where: the config key, for messages.
+        complete: add the defaults of those left out.
 
     Returns:
-        The options given, in the form that the annotations ask for.
+        The options, in the form that the annotations ask for.
 
     Raises:
         OptionError: an option is unknown (with the nearest right name), a required one missing,
@@ -127,30 +134,13 @@ def check_options(
     if missing:
         raise OptionError(f"{where or kind}: {kind} '{name}' needs {', '.join(missing)}")
     prefix = f"{where}." if where else ""
-    return {
+    checked = {
         key: check_value(value, open_names[key].annotation, f"{prefix}{key}")
         for key, value in options.items()
     }
-
-
-def all_options(
-    kind: str, name: str, options: Mapping[str, Any], *, given: int, where: str
-) -> dict[str, Any]:
-    """The options of a registered part, checked, with the defaults of those left out.
-
-    Args:
-        kind: the part's kind, for messages and look-up.
-        name: the registered name.
-        options: what the spec gives.
-        given: how many leading positional arguments the builder supplies itself.
-        where: the config key, for messages.
-
-    Raises:
-        OptionError: as ``check_options``.
-    """
-    checked = check_options(kind, name, options, given=given, where=where)
-    accepted = list(accepted_options(registry.get(kind, name)).values())[given:]
-    return {p.name: checked.get(p.name, p.default) for p in accepted}
+    if complete:
+        return {key: checked.get(key, p.default) for key, p in open_names.items()}
+    return checked
 
 
 def unknown_option(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqlab import registry
-from seqlab.construct import all_options, construct, split_spec
+from seqlab.construct import check_options, construct, split_spec
 from seqlab.data.batching import Batching, GivenData
 from seqlab.data.features.base import Feature
 from seqlab.data.part import ColumnPart
@@ -81,7 +81,7 @@ def _read_column(
     except ConfigError as error:
         message = str(error).replace(f"{where}: tokenizer", f"{where}.tokenizer", 1)
         raise ConfigError(message) from error
-    options = all_options(part, kind, given, given=len(args) + 1, where=where)
+    options = check_options(part, kind, given, given=len(args) + 1, where=where, complete=True)
     if built.tokenizer is not None:
         options["tokenizer"] = built.tokenizer.spec
     return ColumnSpec(column, kind, options)
@@ -98,7 +98,8 @@ def _read_transform(spec: Any, where: str) -> dict[str, Any]:
         construct("transform", spec, where=where)
     except UnknownNameError as error:
         raise ConfigError(f"{where}.name: {error}") from error
-    return {"name": name, **all_options("transform", name, given, given=0, where=where)}
+    options = check_options("transform", name, given, given=0, where=where, complete=True)
+    return {"name": name, **options}
 
 
 @dataclass(frozen=True, kw_only=True)

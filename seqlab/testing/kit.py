@@ -2,132 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from seqlab import registry
 from seqlab.errors import OptionError
-from seqlab.testing.case import Case, CellCase, WrapperCase
 from seqlab.testing.checks import Run, Table
 from seqlab.testing.result import CheckResult, Settings
 
-MakeTable = Callable[[Any], Table]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How parts of one kind are checked: what a part becomes, and its checks."""
-
-    case: Callable[[Any, Mapping[str, Any]], Case]
-    table: MakeTable
-
-
-def _cells() -> Kind:
-    from seqlab.testing import cells, models
-    from seqlab.testing.engine_runs import engine_checks
-    from seqlab.testing.extremes import EXTREME_CHECKS
-    from seqlab.testing.layers import LAYER_CHECKS, SIZES
-    from seqlab.testing.options import option_checks
-    from seqlab.testing.pickling import PICKLING
-    from seqlab.testing.steps import STEP_CHECKS
-    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
-
-    def table(part: Any) -> Table:
-        return Table(
-            cells.FIRST,
-            REGISTERED,
-            cells.CONTRACT,
-            SIZES,
-            DTYPES,
-            LAYER_CHECKS,
-            WEIGHT_CHECKS,
-            EXTREME_CHECKS,
-            PICKLING,
-            STEP_CHECKS,
-            engine_checks(part),
-            option_checks(part),
-            models.wrapper_checks(part),
-            models.head_checks(part),
-            models.BUNDLE_CHECKS,
-            models.SPEED_CHECKS,
-        )
-
-    return Kind(CellCase, table)
-
-
-def _wrappers() -> Kind:
-    from seqlab.testing import models, wrappers
-    from seqlab.testing.extremes import EXTREME_CHECKS
-    from seqlab.testing.layers import LAYER_CHECKS, SIZES
-    from seqlab.testing.pickling import PICKLING
-    from seqlab.testing.weights import DTYPES, REGISTERED, WEIGHT_CHECKS
-
-    def table(part: Any) -> Table:
-        return Table(
-            wrappers.FIRST,
-            REGISTERED,
-            wrappers.CONTRACT,
-            SIZES,
-            DTYPES,
-            LAYER_CHECKS,
-            WEIGHT_CHECKS,
-            EXTREME_CHECKS,
-            PICKLING,
-            wrappers.WRAPPER_CHECKS,
-            models.nesting_checks(part),
-            models.head_checks(part, ("classification",)),
-            models.BUNDLE_CHECKS,
-        )
-
-    return Kind(WrapperCase, table)
-
-
-def _engines() -> Kind:
-    from seqlab.testing.engines import EngineCase, engine_table
-
-    return Kind(EngineCase, engine_table)
-
-
-def _plain(module: str, case: str, checks: str) -> Callable[[], Kind]:
-    """A kind whose checks are one table, in a module that is imported when it is needed."""
-
-    def make() -> Kind:
-        import importlib
-
-        home = importlib.import_module(f"seqlab.testing.{module}")
-        table: Table = getattr(home, checks)
-        return Kind(getattr(home, case), lambda _: table)
-
-    return make
-
-
-_KINDS: dict[str, Callable[[], Kind]] = {
-    "cell": _cells,
-    "wrapper": _wrappers,
-    "engine": _engines,
-    "head": _plain("heads", "HeadCase", "HEAD_CHECKS"),
-    "source": _plain("sources", "SourceCase", "SOURCE_CHECKS"),
-    "format": _plain("formats", "FormatCase", "FORMAT_CHECKS"),
-    "merge": _plain("merges", "MergeCase", "MERGE_CHECKS"),
-    "pooling": _plain("poolings", "PoolingCase", "POOLING_CHECKS"),
-    "attention": _plain("attentions", "AttentionCase", "ATTENTION_CHECKS"),
-    "search": _plain("searches", "SearchCase", "SEARCH_CHECKS"),
-    "activation": _plain("functions", "FunctionCase", "ACTIVATION_CHECKS"),
-    "initializer": _plain("functions", "FunctionCase", "INITIALIZER_CHECKS"),
-    "regularizer": _plain("functions", "ObjectCase", "REGULARIZER_CHECKS"),
-    "constraint": _plain("functions", "ObjectCase", "CONSTRAINT_CHECKS"),
-    "metric": _plain("metrics", "MetricCase", "METRIC_CHECKS"),
-    "transform": _plain("transforms", "TransformCase", "TRANSFORM_CHECKS"),
-    "tokenizer": _plain("tokenizers", "TokenizerCase", "TOKENIZER_CHECKS"),
-    "feature": _plain("columns", "FeatureCase", "FEATURE_CHECKS"),
-    "target": _plain("columns", "TargetCase", "TARGET_CHECKS"),
-    "optimizer": _plain("optimizers", "OptimizerCase", "OPTIMIZER_CHECKS"),
-    "schedule": _plain("optimizers", "ScheduleCase", "SCHEDULE_CHECKS"),
-    "callback": _plain("callbacks", "CallbackCase", "CALLBACK_CHECKS"),
-    "logger": _plain("callbacks", "LoggerCase", "LOGGER_CHECKS"),
+#: For each kind its case and its tables, by module of this package and name; a function makes the
+#: table of a part. A module is imported when it is needed.
+_KINDS: dict[str, tuple[str, str]] = {
+    "cell": (
+        "case.CellCase",
+        """
+        cells.FIRST weights.REGISTERED cells.CONTRACT layers.SIZES weights.DTYPES
+        layers.LAYER_CHECKS weights.WEIGHT_CHECKS extremes.EXTREME_CHECKS pickling.PICKLING
+        steps.STEP_CHECKS engine_runs.engine_checks options.option_checks
+        models.wrapper_checks models.head_checks models.BUNDLE_CHECKS models.SPEED_CHECKS
+        """,
+    ),
+    "wrapper": (
+        "case.WrapperCase",
+        """
+        wrappers.FIRST weights.REGISTERED wrappers.CONTRACT layers.SIZES weights.DTYPES
+        layers.LAYER_CHECKS weights.WEIGHT_CHECKS extremes.EXTREME_CHECKS pickling.PICKLING
+        wrappers.WRAPPER_CHECKS models.nesting_checks models.classification_checks
+        models.BUNDLE_CHECKS
+        """,
+    ),
+    "engine": ("engines.EngineCase", "engines.engine_table"),
+    "head": ("heads.HeadCase", "heads.HEAD_CHECKS"),
+    "source": ("sources.SourceCase", "sources.SOURCE_CHECKS"),
+    "format": ("formats.FormatCase", "formats.FORMAT_CHECKS"),
+    "merge": ("merges.MergeCase", "merges.MERGE_CHECKS"),
+    "pooling": ("poolings.PoolingCase", "poolings.POOLING_CHECKS"),
+    "attention": ("attentions.AttentionCase", "attentions.ATTENTION_CHECKS"),
+    "search": ("searches.SearchCase", "searches.SEARCH_CHECKS"),
+    "activation": ("functions.FunctionCase", "functions.ACTIVATION_CHECKS"),
+    "initializer": ("functions.FunctionCase", "functions.INITIALIZER_CHECKS"),
+    "regularizer": ("functions.ObjectCase", "functions.REGULARIZER_CHECKS"),
+    "constraint": ("functions.ObjectCase", "functions.CONSTRAINT_CHECKS"),
+    "metric": ("metrics.MetricCase", "metrics.METRIC_CHECKS"),
+    "transform": ("transforms.TransformCase", "transforms.TRANSFORM_CHECKS"),
+    "tokenizer": ("tokenizers.TokenizerCase", "tokenizers.TOKENIZER_CHECKS"),
+    "feature": ("columns.FeatureCase", "columns.FEATURE_CHECKS"),
+    "target": ("columns.TargetCase", "columns.TARGET_CHECKS"),
+    "optimizer": ("optimizers.OptimizerCase", "optimizers.OPTIMIZER_CHECKS"),
+    "schedule": ("optimizers.ScheduleCase", "optimizers.SCHEDULE_CHECKS"),
+    "callback": ("callbacks.CallbackCase", "callbacks.CALLBACK_CHECKS"),
+    "logger": ("callbacks.LoggerCase", "callbacks.LOGGER_CHECKS"),
 }
+
+
+def _named(path: str) -> Any:
+    module, _, name = path.partition(".")
+    return getattr(importlib.import_module(f"seqlab.testing.{module}"), name)
+
 
 #: Checks that a built-in part is known to fail, and why.
 KNOWN: dict[tuple[str, str], dict[str, str]] = {
@@ -183,13 +117,11 @@ def make_run(
     else:
         known = {}
     stated = {**known, **_stated(part), **settings.expected_failures}
-    made = _KINDS[kind]()
-    table = made.table(part)
-    return Run(
-        table.checks,
-        made.case(part, dict(options or {})),
-        replace(settings, expected_failures=stated),
-    )
+    case, tables = _KINDS[kind]
+    found = [_named(path) for path in tables.split()]
+    table = Table(*(each if isinstance(each, Table) else each(part) for each in found))
+    made = _named(case)(part, dict(options or {}))
+    return Run(table.checks, made, replace(settings, expected_failures=stated))
 
 
 def _stated(part: Any) -> dict[str, str]:

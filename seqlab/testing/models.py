@@ -105,6 +105,11 @@ def _under_head(case: LayerCase, *, name: str) -> Numbers:
     return learn(model, task)
 
 
+def classification_checks(part: Any) -> Table:
+    """The check of ``head_checks`` for classification alone."""
+    return head_checks(part, ("classification",))
+
+
 def head_checks(part: Any, names: tuple[str, ...] = ()) -> Table:
     """One check a head that ``part`` is tried under, or one each of those named."""
     table = Table()

@@ -42,9 +42,6 @@ def run(words: Sequence[str]) -> int:
         ConfigError: a word is not understood.
         RunError: the output file cannot be written.
     """
-    if {"--help", "-h"} & set(words):
-        sys.stdout.write(HELP)
-        return 0
     parts, options, given = _read(words)
     with progress.stage("starting", summary=False):
         from seqlab.testing.certificate import make_certificate, make_entry

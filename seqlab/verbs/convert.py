@@ -44,9 +44,6 @@ def run(words: Sequence[str]) -> int:
         DataError: the input cannot be read as described.
         OptionError: the output's library has no such layer.
     """
-    if {"--help", "-h"} & set(words):
-        sys.stdout.write(HELP)
-        return 0
     given = read_arguments(words, CHOICES, required=("input", "output"))
     if Path(given["output"]).resolve() == Path(given["input"]).resolve():
         raise ConfigError("output= is the input itself; give another path")

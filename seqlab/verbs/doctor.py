@@ -53,9 +53,6 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ConfigError: a word is not understood.
     """
-    if {"--help", "-h"} & set(words):
-        sys.stdout.write(HELP)
-        return 0
     given = read_arguments(words, CHOICES)
     findings = [*_versions(), *_parts(), *_configs(), *_caches(), *_compiler()]
     if given.get("device") == "true":

@@ -38,9 +38,6 @@ def run(words: Sequence[str]) -> int:
         BundleError: the bundle cannot be loaded.
         EngineError: the model cannot be exported, or the graph's numbers differ from the model's.
     """
-    if {"--help", "-h"} & set(words):
-        sys.stdout.write(HELP)
-        return 0
     given = read_arguments(words, CHOICES, required=("bundle", "format"))
     form = given["format"]
     bundle = Path(given["bundle"])

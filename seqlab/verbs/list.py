@@ -38,9 +38,6 @@ def run(words: Sequence[str]) -> int:
         ConfigError: a word is not understood.
         SeqlabError: the part that is asked for cannot be used.
     """
-    if {"--help", "-h"} & set(words):
-        sys.stdout.write(HELP)
-        return 0
     if named_part(words, CHOICES["format"]) is not None:
         from seqlab.verbs.part_page import show
 

@@ -85,9 +85,6 @@ def run(words: Sequence[str]) -> int:
         ConfigError: the kind or the name cannot be used, or a word is not understood.
         RunError: the folder exists or cannot be written.
     """
-    if {"--help", "-h"} & set(words):
-        sys.stdout.write(HELP)
-        return 0
     kind, name, output = _read(words)
     folder = output or Path(f"seqlab-{name.replace('_', '-')}")
     make(kind, name, folder)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from seqlab import registry
-from seqlab.construct import all_options, construct, split_spec
+from seqlab.construct import check_options, construct, split_spec
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.marks import INPUT_MARKS
 from seqlab.errors import OptionError, UnknownNameError
@@ -38,7 +38,7 @@ def build_tokenizer(
     except UnknownNameError as error:
         raise OptionError(f"tokenizer.name: {error}") from error
     tokenizer: Tokenizer = construct("tokenizer", named, marks, where="tokenizer")
-    options = all_options("tokenizer", name, options, given=1, where="tokenizer")
+    options = check_options("tokenizer", name, options, given=1, where="tokenizer", complete=True)
     tokenizer.spec = {"name": name, **options}
     if tokenizer.takes != takes:
         raise OptionError(
