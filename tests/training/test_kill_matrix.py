@@ -1,11 +1,14 @@
-"""A run killed at any change of its files and resumed ends the same, and leaves no other file."""
+"""A run killed at any state of its files and resumed ends the same, and leaves no other file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import multiprocessing
 import os
+import re
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 import torch
 from seqlab.training.run import train
 
+from forked import context
 from small_runs import changed, words_spec
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
@@ -20,15 +24,16 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 EVENTS = ("replace", "fsync", "unlink", "rename", "mkdir", "rmdir")
 
 
-def _train(spec: dict[str, Any], folder: str, moment: int, count: Any) -> None:
-    """Train in this process, which is killed at the given change of a file; 0: never."""
+def _train(spec: dict[str, Any], folder: str, before_event: Callable[[int], None]) -> None:
+    """Train; ``before_event`` is called with the number of each change of a file before it."""
     torch.set_num_threads(1)
+    count = 0
 
     def counted(real):
         def call(*args, **kwargs):
-            count.value += 1
-            if count.value == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
+            nonlocal count
+            count += 1
+            before_event(count)
             return real(*args, **kwargs)
 
         return call
@@ -38,25 +43,59 @@ def _train(spec: dict[str, Any], folder: str, moment: int, count: Any) -> None:
     train(spec, folder)
 
 
-@pytest.fixture(scope="module")
-def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["seqlab.training.run", "small_runs"])
-    return context
+def _train_killed(spec: dict[str, Any], folder: str, moment: int) -> None:
+    """Train in this process, which is killed before the given change of a file; 0: never."""
+
+    def kill(number: int) -> None:
+        if number == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _train(spec, folder, kill)
+
+
+def _train_watched(spec: dict[str, Any], folder: str, moments: str) -> None:
+    """Train, and write down the changes before which the files were in a new state."""
+    found, state = [], None
+
+    def watch(number: int) -> None:
+        nonlocal state
+        now = _state(Path(folder))
+        if now != state:
+            found.append(number)
+            state = now
+
+    _train(spec, folder, watch)
+    Path(moments).write_text(json.dumps(found))
+
+
+def _state(folder: Path) -> list[tuple[str, str]]:
+    """What lies in a folder, without the random part of temporary names."""
+    return sorted(
+        (
+            re.sub(r"\.[0-9a-f]{8}\.", ".", str(path)),
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in folder.rglob("*")
+    )
 
 
 @pytest.fixture(scope="module")
-def whole(processes, tmp_path_factory):
-    """An unbroken run: its spec, its folder, and how often it changed a file."""
+def whole(tmp_path_factory):
+    """An unbroken run: its spec, its folder, and the moments at which its files had changed."""
     folder = tmp_path_factory.mktemp("whole")
-    spec = changed(words_spec(folder), callbacks__early_stopping={"patience": 2})
-    count = processes.Value("i", 0)
-    assert run_in(processes, spec, folder / "run", 0, count) == 0
-    return spec, folder / "run", count.value
+    spec = changed(
+        words_spec(folder),
+        callbacks__early_stopping={"patience": 2},
+        callbacks__checkpoint={"monitor": None, "mode": None, "every_n_steps": 7},
+        trainer__max_epochs=2,
+    )
+    moments = folder / "moments.json"
+    assert run_in(_train_watched, spec, folder / "run", str(moments)) == 0
+    return spec, folder / "run", json.loads(moments.read_text())
 
 
-def run_in(processes, spec, folder, moment, count) -> int:
-    process = processes.Process(target=_train, args=(spec, str(folder), moment, count))
+def run_in(function, spec, folder, argument) -> int:
+    process = context().Process(target=function, args=(spec, str(folder), argument))
     process.start()
     process.join(300)
     return process.exitcode
@@ -71,12 +110,12 @@ def outcome_of(folder: Path) -> tuple[set[str], dict[str, Any], list[str], dict[
     return files, state["state_dict"], rows, result
 
 
-def check_killed_at(processes, whole, moment, folder):
+def check_killed_at(whole, moment, folder):
     spec, reference, _ = whole
-    assert run_in(processes, spec, folder, moment, processes.Value("i", 0)) == -signal.SIGKILL
+    assert run_in(_train_killed, spec, folder, moment) == -signal.SIGKILL
     resumed = changed(spec, resume=True)
     if not (folder / "result.json").exists():
-        assert run_in(processes, resumed, folder, 0, processes.Value("i", 0)) == 0
+        assert run_in(_train_killed, resumed, folder, 0) == 0
     files, weights, rows, result = outcome_of(folder)
     expected_files, expected_weights, expected_rows, expected_result = outcome_of(reference)
     assert files == expected_files
@@ -86,11 +125,13 @@ def check_killed_at(processes, whole, moment, folder):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.95])
-def test_killed_at_some_moments(processes, whole, tmp_path, share):
-    check_killed_at(processes, whole, max(1, int(share * whole[2])), tmp_path / "run")
+def test_killed_at_some_moments(whole, tmp_path, share):
+    moments = whole[2]
+    check_killed_at(whole, moments[int(share * len(moments))], tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_killed_at_every_moment(processes, whole, tmp_path):
-    for moment in range(1, whole[2] + 1):
-        check_killed_at(processes, whole, moment, tmp_path / str(moment))
+def test_killed_in_every_state_of_its_files(whole, tmp_path):
+    for moment in whole[2]:
+        check_killed_at(whole, moment, tmp_path / str(moment))
+    sys.stdout.write(f"\nkilled in {len(whole[2])} states of its files\n")
