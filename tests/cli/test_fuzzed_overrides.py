@@ -20,7 +20,7 @@ VALUES = (
     "${oc.env:HOME}", "${nothing}", "???", "10000000000000000000", "a b", "\u00e9", "=", "\\", "",
 )  # fmt: skip
 FORMS = ("{}={}", "+{}={}", "++{}={}", "~{}", "{}", "{}@x={}", "{}.={}")
-TRIES = 100
+TRIES = 300
 
 
 def test_random_overrides_end_in_a_config_or_in_one_line(capsys, tmp_path, monkeypatch):

@@ -179,6 +179,15 @@ def test_a_cell_trains(installed):
 
 
 @pytest.mark.slow
+def test_the_examples_in_docstrings_run(installed):
+    packages = [f"seqlab_fresh_{kind}" for kind in KINDS]
+    out = installed(
+        "pytest", "-q", "-p", "no:cacheprovider", "--doctest-modules", "--pyargs", *packages
+    )
+    assert " passed" in out.splitlines()[-1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_trains_passes_its_tests_and_is_certified(installed, kind):
     words = FORMS[kind].train.format(name=f"fresh_{kind}").split()[1:]
