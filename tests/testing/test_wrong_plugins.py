@@ -16,7 +16,7 @@ from seqlab.testing.result import SKIPPED
 
 FAST = Settings(fast=True)
 MODULES = ("cells", "wrappers", "heads", "parts", "engines", "sources", "data_parts")
-MODULES += ("training_parts", "transforms")
+MODULES += ("training_parts", "transforms", "cells_at_extremes")
 WRONG = {
     f"{module}.{name}": expected
     for module in MODULES
