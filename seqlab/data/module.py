@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -166,6 +166,18 @@ class DataModule:
     def rows(self, split: str) -> View:
         """The raw rows of a split; ``rows(split)[n]`` is the one that ``Batch.rows`` calls n."""
         return self._view(split)
+
+    def check_batches(self, refusal: Callable[[Batch], tuple[int, str] | None]) -> None:
+        """Hold all rows in memory against what a head cannot learn from (``Head.refusal``).
+
+        Raises:
+            DataError: says where the row stands, and why.
+        """
+        for split in self._encoded:
+            for batch in self.loader(split):
+                if (found := refusal(batch)) is not None and batch.rows is not None:
+                    place = self._view(split).where(int(batch.rows[found[0]]))
+                    raise DataError(f"{place}: {found[1]}")
 
     def loader(
         self,

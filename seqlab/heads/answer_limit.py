@@ -42,7 +42,7 @@ class AnswerLimit:
     ) -> None:
         self.target, self.most, self.ratio = target, max_length, max_ratio
 
-    def changed(self, max_length: int | None, max_ratio: float | None) -> AnswerLimit:
+    def changed(self, max_length: int | None = None, max_ratio: float | None = None) -> AnswerLimit:
         """The limit with some of its numbers replaced, for one call."""
         if max_length is None and max_ratio is None:
             return self

@@ -106,6 +106,19 @@ class Head(nn.Module, ABC):
         Called once, when the head becomes part of a model. A head takes nothing by itself.
         """
 
+    def refusal(self, batch: Batch) -> tuple[int, str] | None:
+        """The first row, by its place in the batch, that cannot be learnt from, and why; else None.
+
+        Asked of all rows before training, where they are in memory.
+        """
+        del batch
+        return None
+
+    @property
+    def refuses_rows(self) -> bool:
+        """Whether there is anything that ``refusal`` refuses."""
+        return type(self).refusal is not Head.refusal
+
     def layers(self) -> Sequence[Layer]:
         """The recurrent layers inside the head, for regularization and constraints."""
         return ()

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from seqlab.construct import construct
-from seqlab.errors import OptionError
 from seqlab.heads.answer_limit import AnswerLimit
 from seqlab.heads.attention import Memory
-from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.decoder_network import DecoderNetwork, DecoderState
 from seqlab.heads.losses import cross_entropy
-from seqlab.heads.metrics import AnswersCut, ErrorRate, Outcome, SequenceAccuracy
+from seqlab.heads.metrics import AnswersCut, ErrorRate
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.search import Search
 from seqlab.heads.teacher_forcing import TeacherForcing
+from seqlab.heads.tokens import Found, TokensHead
 from seqlab.layers.base import Layer
 from seqlab.schema import Count, Fraction, Name, Positive, Share, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
 
 
-class EncoderDecoderHead(Head):
+class EncoderDecoderHead(TokensHead):
     """A decoder that writes the target token by token, looking at the encoder's outputs.
 
     The equations are those of ``seqlab.heads.decoder_network``. The loss is the mean of
@@ -73,7 +71,7 @@ class EncoderDecoderHead(Head):
     ('phoneme_error_rate_capped', 'min')
     """
 
-    needs = ("tokens",)
+    answer_options = ("max_length", "max_ratio")
 
     @checked
     def __init__(
@@ -99,14 +97,18 @@ class EncoderDecoderHead(Head):
         sequence_name: Name = "sequence",
         metrics: Sequence[Any] = (),
     ) -> None:
-        super().__init__(encoder, target, metrics=metrics)
-        self.bos, self.eos = _marks(target)
+        super().__init__(
+            encoder,
+            target,
+            search=search,
+            validation_search=validation_search,
+            token_name=token_name,
+            sequence_name=sequence_name,
+            metrics=metrics,
+        )
         self.label_smoothing = label_smoothing
         self.forcing = TeacherForcing(teacher_forcing, schedule)
-        self.search = _search(search, "head.search")
-        self.validation_search = _search(validation_search, "head.validation_search")
         self.limit = AnswerLimit(target, max_length, max_ratio)
-        self.token_name, self.sequence_name = token_name, sequence_name
         self.monitor = (f"{token_name}_error_rate_capped", "min")
         self.decoder = DecoderNetwork(
             encoder,
@@ -124,66 +126,22 @@ class EncoderDecoderHead(Head):
         """The decoder's layer."""
         return (self.decoder.layer,)
 
-    def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
-        """See ``Head.loss``."""
-        return self._loss(batch, *self.decoder.start(encoded))
+    def begin(self, encoded: Encoded) -> tuple[Memory, DecoderState]:
+        """See ``TokensHead.begin``."""
+        return self.decoder.start(encoded)
 
-    def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
-        """See ``Head.predict``.
-
-        Args:
-            encoded: from the encoder.
-            **options: ``search`` (a spec), ``max_length``, ``max_ratio``, in place of the head's.
-        """
-        refuse_options(self, options, ("search", "max_length", "max_ratio"))
-        chosen = options.pop("search", None)
-        search = self.search if chosen is None else _search(chosen, "search")
-        with torch.no_grad():
-            answers = self._answer(search, encoded, *self.decoder.start(encoded), **options)
-        columns = (answers.tokens, answers.score.tolist(), answers.cut.tolist())
-        return [
-            {"tokens": tokens, "score": score, "cut": cut}
-            for tokens, score, cut in zip(*columns, strict=True)
-        ]
-
-    def metrics(self) -> dict[str, Metric]:
-        """See ``Head.metrics``."""
+    def own_metrics(self) -> dict[str, Metric]:
+        """See ``TokensHead.own_metrics``."""
         target = self.target_info
-        return self.with_chosen(
-            {
-                f"{self.token_name}_error_rate": ErrorRate(target),
-                f"{self.token_name}_error_rate_capped": ErrorRate(target, capped=True),
-                f"{self.sequence_name}_error_rate": ErrorRate(target, level="sequence"),
-                f"{self.sequence_name}_accuracy": SequenceAccuracy(target),
-                "answers_cut": AnswersCut(target),
-            }
-        )
+        capped = {f"{self.token_name}_error_rate_capped": ErrorRate(target, capped=True)}
+        return {**super().own_metrics(), **capped, "answers_cut": AnswersCut(target)}
 
-    def measure(
-        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
+    def loss_after(
+        self, begun: tuple[Memory, DecoderState], encoded: Encoded, batch: Batch
     ) -> Tensor:
-        """See ``Head.measure``; rows without references are held against their target."""
-        memory, state = self.decoder.start(encoded)
-        search = self.search if final else self.validation_search
-        with torch.no_grad():
-            answers = self._answer(search, encoded, memory, state)
-        references = batch.references
-        if references is None:
-            target, lengths = self.target_of(batch).tolist(), self._target_lengths(batch).tolist()
-            references = [[row[:n]] for row, n in zip(target, lengths, strict=True)]
-        outcome = Outcome(answers.tokens, references, cut=answers.cut)
-        for metric in metrics.values():
-            metric.update(outcome)
-        return self._loss(batch, memory, state)
-
-    def _target_lengths(self, batch: Batch) -> Tensor:
-        target = self.target_of(batch)
-        if batch.target_lengths is None:
-            return target.new_full((target.shape[0],), target.shape[1])
-        return batch.target_lengths
-
-    def _loss(self, batch: Batch, memory: Memory, state: DecoderState) -> Tensor:
-        target, lengths = self.target_of(batch), self._target_lengths(batch)
+        """See ``TokensHead.loss_after``."""
+        del encoded
+        target, lengths = self.target_of(batch), self.target_lengths(batch)
         rows, steps = target.shape
         clean = target.masked_fill(~lengths_to_mask(lengths, steps), 0)
         begin = clean.new_full((rows, 1), self.bos)
@@ -192,9 +150,9 @@ class EncoderDecoderHead(Head):
         goal = goal.scatter(1, lengths.unsqueeze(1), self.eos)
         mask = lengths_to_mask(lengths + 1, steps + 1)
         if self.decoder.input_feeding or (self.training and not self.forcing.always):
-            scores = self._scores_by_step(inputs, mask, memory, state)
+            scores = self._scores_by_step(inputs, mask, *begun)
         else:
-            scores = self.decoder.run(inputs, mask, memory, state)
+            scores = self.decoder.run(inputs, mask, *begun)
         return cross_entropy(scores, goal, mask=mask, label_smoothing=self.label_smoothing)
 
     def _scores_by_step(
@@ -216,43 +174,16 @@ class EncoderDecoderHead(Head):
             found.append(scores)
         return torch.cat(found, dim=1)
 
-    def _answer(
-        self,
-        search: Search,
-        encoded: Encoded,
-        memory: Memory,
-        state: DecoderState,
-        *,
-        max_length: Count | None = None,
-        max_ratio: Positive | None = None,
-    ) -> _Found:
+    def answer(
+        self, search: Search, begun: tuple[Memory, DecoderState], encoded: Encoded, **options: Any
+    ) -> Found:
+        """See ``TokensHead.answer``; ``options`` are those of ``AnswerLimit.changed``."""
+        memory, state = begun
+
         def step(tokens_BK: Tensor, state: State) -> tuple[Tensor, State]:
             scores, state = self.decoder.step(tokens_BK, memory, state)
             return at_least_float32(scores).log_softmax(-1), state
 
-        limit = self.limit.changed(max_length, max_ratio).of(encoded.mask.sum(1))
+        limit = self.limit.changed(**options).of(encoded.mask.sum(1))
         answers = search.find(step, state, limit, bos=self.bos, eos=self.eos)
-        cut = (answers.lengths >= limit) & (limit > 0)
-        return _Found(answers.to_lists(), answers.score, cut)
-
-
-class _Found(NamedTuple):
-    """Answers: their tokens, log probabilities, and which of them reached their limit."""
-
-    tokens: list[list[int]]
-    score: Tensor
-    cut: Tensor
-
-
-def _search(spec: Any, where: str) -> Search:
-    search: Search = construct("search", spec, where=where)
-    return search
-
-
-def _marks(target: TargetInfo) -> tuple[int, int]:
-    if target.bos is None or target.eos is None:
-        raise OptionError("a target of kind 'tokens' needs bos and eos, the ids of its two marks")
-    for name, mark in (("bos", target.bos), ("eos", target.eos)):
-        if not 0 <= mark < target.size:
-            raise OptionError(f"{name} is {mark}, outside of the {target.size} target tokens")
-    return target.bos, target.eos
+        return Found(answers, (answers.lengths >= limit) & (limit > 0))

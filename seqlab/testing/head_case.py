@@ -19,8 +19,12 @@ from seqlab.testing.sample import seeded, shaken
 from seqlab.testing.tasks import TARGETS, Task, apart, make_task
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
-#: Options that keep a head with a decoder small.
-_SMALL = {"decoder": {"cell": {"name": "gru", "hidden_size": 12}}, "embedding_size": 6}
+#: Options that keep a head with a decoder small, and give CTC frames for the kit's rows.
+_SMALL = {
+    "decoder": {"cell": {"name": "gru", "hidden_size": 12}},
+    "embedding_size": 6,
+    "upsampling": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class HeadCase(Case):
 
     @property
     def head_options(self) -> dict[str, Any]:
-        """The options, with a small decoder where the head has one and none is given."""
+        """The options, with those of ``_SMALL`` that the head has and that are not given."""
         accepted = accepted_options(self.part)
         small = {key: value for key, value in _SMALL.items() if key in accepted}
         return {**small, **self.options}

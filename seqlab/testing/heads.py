@@ -105,11 +105,18 @@ def rows_do_not_mix(case: HeadCase) -> Numbers:
 def empty_rows_are_fine(case: HeadCase) -> None:
     """A row without steps gives a finite loss, finite gradients and an answer.
 
+    Where the head refuses to write a sequence from nothing, the sequence is empty too.
+
     Catches: means over nothing, poolings of the step before the first.
     """
     for task, model in case.each():
         batch = dataclasses.replace(task.batch, lengths=task.batch.lengths.clone())
         batch.lengths[1] = 0
+        if (found := model.head.refusal(batch)) is not None and batch.target_lengths is not None:
+            require(found[0] == 1, f"{task.kind}: refusal names row {found[0]}, not the empty one")
+            lengths = batch.target_lengths.clone()
+            lengths[1] = 0
+            batch = dataclasses.replace(batch, target_lengths=lengths)
         loss = model.loss(batch)
         require(
             bool(torch.isfinite(loss)),

@@ -113,6 +113,8 @@ class Run:
         self._check_size()
         reseed(spec["seed"])
         self.model = build_model(spec, self.data.info)
+        if self.model.head.refuses_rows:
+            self.data.check_batches(self.model.head.refusal)
         overfit = spec["trainer"].get("overfit_batches") or 0
         validates = bool(overfit) or "validation" in self.data.splits
         self.recorder, self.keeper, callbacks = make_callbacks(

@@ -45,6 +45,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         with progress.stage("loading", summary=False):
             trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
         data = _data(spec, trained)
+        if trained.model.head.refuses_rows:
+            data.check_batches(trained.model.head.refusal)
         begin = time.monotonic()
         values = measure(trained.model, data, spec["split"], spec.get("search"))
     result = {
@@ -120,13 +122,12 @@ def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, 
     import torch
     from torchmetrics import MeanMetric
 
-    from seqlab.construct import construct
     from seqlab.measures import read_metrics
 
     if search is not None:
-        if not hasattr(model.head, "search"):
+        if not hasattr(model.head, "make_search"):
             raise OptionError(f"search: {type(model.head).__name__} does not search")
-        model.head.search = construct("search", search, where="search")
+        model.head.search = model.head.make_search(search, "search")
     device = next(model.parameters()).device
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
     loss = MeanMetric().to(device)
