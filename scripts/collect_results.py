@@ -22,6 +22,13 @@ EXPERIMENTS = {
             "Phonetisaurus 0.339, LSTM 2x64 about 0.39, LSTM 2x512 about 0.31, Transformer 0.302"
         ),
     ),
+    "g2p_ctc": (
+        "phoneme_error_rate",
+        (
+            "`g2p` above, with attention. Rao et al. (2015), another split of CMUdict with stress: "
+            "deep bidirectional LSTM with CTC, word error rate 0.258"
+        ),
+    ),
     "mnist1d": (
         "accuracy",
         "Greydanus and Kobak (2020): GRU 0.91, CNN 0.94, MLP 0.68, logistic regression 0.32",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections import defaultdict
 
 import pytest
+import seqlab
 import torch
 import torch.nn.functional as F
 from heads_helpers import batch_for, fit, info_of, make_inputs, make_model, random_encoded
-from seqlab.errors import DataError, OptionError
+from seqlab.cli import main
+from seqlab.errors import DataError, SeqlabError
 from seqlab.heads.ctc import CTCHead
 from seqlab.heads.ctc_prefixes import PrefixSteps, best_path, empty_prefixes
 from seqlab.heads.search import BeamSearch, GreedySearch
@@ -247,5 +250,44 @@ def test_learns_to_write_and_predicts_without_marks(search):
 )
 def test_bad_options_are_refused(options, message):
     encoded = random_encoded(MASK)
-    with pytest.raises(OptionError, match=message):
+    with pytest.raises(SeqlabError, match=message):
         make_head(encoded, **options)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A command that learns to write words in capitals; further test rows may be added."""
+
+    def write(odd=()):
+        letters = ["abe", "ad", "bead", "cab", "dab", "ebb", "fade", "deaf", "bad", "face"]
+        rows = [(word, word.upper()) for word in letters * 6]
+        for split, more in (("train", ()), ("test", odd)):
+            lines = [f"{word}\t{text}" for word, text in [*rows, *more]]
+            (tmp_path / f"{split}.tsv").write_text("\n".join(["source\ttarget", *lines]) + "\n")
+        files = [f"source.{split}={tmp_path / split}.tsv" for split in ("train", "test")]
+        small = ["cell=gru", "cell.hidden_size=12", "wrapper=bidirectional", "optimizer.lr=0.02"]
+        chars = ["data.features.text.tokenizer.name=chars", "data.target.tokenizer.name=chars"]
+        return ["train", "source=files", *files, "data=text_text", "head=ctc", *small, *chars]
+
+    return write
+
+
+def test_a_run_learns_and_its_bundle_answers(pairs, tmp_path):
+    run = f"hydra.run.dir={tmp_path / 'run'}"
+    options = ["head.upsampling=2", "trainer.max_epochs=60", "data.batch_size=16"]
+    assert main([*pairs(), *options, run]) == 0
+    test = json.loads((tmp_path / "run" / "result.json").read_text())["test"]
+    assert test["token_error_rate"] < 0.05
+    trained = seqlab.load(tmp_path / "run" / "bundle")
+    for search in ("greedy", "best_path", {"name": "beam", "width": 3}):
+        assert trained.predict(["ebb"], search=search)[0]["text"] == "EBB"
+
+
+def test_a_row_that_cannot_be_written_is_named_before_training(pairs, tmp_path, capsys):
+    """The test row would be met only after hours of training."""
+    run = f"hydra.run.dir={tmp_path / 'run'}"
+    assert main([*pairs([("w", "FACADE")]), "head.upsampling=2", run]) == 2
+    shown = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "test.tsv line 62: CTC needs 6 frames to write 6 tokens" in shown
+    assert "1 steps with head.upsampling=2 give 2; raise head.upsampling to 6" in shown
+    assert not (tmp_path / "run" / "checkpoints").exists()

@@ -36,6 +36,7 @@ OPTIONS = [
     ("head=tagging", {"crf": True, "dropout": 0.3}),
     ("head=classification", {"pooling": ["last", "attention"], "hidden_size": 7}),
     ("head=encoder_decoder", {"attention": "additive", "input_feeding": True}),
+    ("head=ctc", {"upsampling": 3, "hidden_size": 6, "search": {"name": "beam", "width": 3}}),
     ("attention=dot", {"scaled": True}),
     ("search=beam", {"width": 3, "length_penalty": 0.7}),
 ]
