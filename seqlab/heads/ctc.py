@@ -16,7 +16,7 @@ from seqlab.heads.ctc_prefixes import PrefixSteps, best_path, empty_prefixes
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.tokens import Found, TokensHead
-from seqlab.schema import Count, Fraction, check_value
+from seqlab.schema import Count, Fraction, Name, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
 
 BEST_PATH = "best_path"
@@ -68,6 +68,7 @@ class CTCHead(TokensHead):
     ('token_error_rate', 'min')
     """
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
@@ -76,12 +77,12 @@ class CTCHead(TokensHead):
         upsampling: Count = 1,
         too_long: Literal["refuse", "skip"] = "refuse",
         dropout: Fraction = 0.0,
-        hidden_size: int | None = None,
+        hidden_size: Count | None = None,
         activation: Any = "relu",
         search: Any = "greedy",
         validation_search: Any = BEST_PATH,
-        token_name: str = "token",  # noqa: S107 - a word for the metrics
-        sequence_name: str = "sequence",
+        token_name: Name = "token",  # noqa: S107 - a word for the metrics
+        sequence_name: Name = "sequence",
         metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(
@@ -93,11 +94,10 @@ class CTCHead(TokensHead):
             sequence_name=sequence_name,
             metrics=metrics,
         )
-        self.upsampling = check_value(upsampling, Count, "upsampling")
-        self.too_long = check_value(too_long, Literal["refuse", "skip"], "too_long")
+        self.upsampling, self.too_long = upsampling, too_long
         self.classifier = Classifier(
             encoder.output_size,
-            self.upsampling * target.size,
+            upsampling * target.size,
             hidden_size=hidden_size,
             activation=activation,
             dropout=dropout,

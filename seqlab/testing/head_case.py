@@ -9,22 +9,14 @@ from typing import Any
 from torch import Tensor
 
 import seqlab
-from seqlab.construct import accepted_options
 from seqlab.heads.base import Head
 from seqlab.model import Encoder, SequenceModel
 from seqlab.testing.case import Case
 from seqlab.testing.compare import require
 from seqlab.testing.result import Failure
 from seqlab.testing.sample import seeded, shaken
-from seqlab.testing.tasks import TARGETS, Task, apart, make_task
+from seqlab.testing.tasks import TARGETS, Task, apart, make_task, small_head
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
-
-#: Options that keep a head with a decoder small, and give CTC frames for the kit's rows.
-_SMALL = {
-    "decoder": {"cell": {"name": "gru", "hidden_size": 12}},
-    "embedding_size": 6,
-    "upsampling": 2,
-}
 
 
 @dataclass(frozen=True)
@@ -35,10 +27,8 @@ class HeadCase(Case):
 
     @property
     def head_options(self) -> dict[str, Any]:
-        """The options, with those of ``_SMALL`` that the head has and that are not given."""
-        accepted = accepted_options(self.part)
-        small = {key: value for key, value in _SMALL.items() if key in accepted}
-        return {**small, **self.options}
+        """The options, with those that keep the head small."""
+        return small_head(self.part, self.options)
 
     def tasks(self) -> list[Task]:
         """A task for each kind of target that the head serves and the kit has rows for.

@@ -101,7 +101,8 @@ def _under_head(case: LayerCase, *, name: str) -> Numbers:
         raise Skip(f"head '{name}' cannot be built without {', '.join(missing)}")
     task = make_task(first_kind(registry.get("head", name).needs))
     with registered(case.kind, case.part) as part_name:
-        model = make_model(task, case.encoder_spec(part_name), small_head(name, {}))
+        head = {"name": name, **small_head(registry.get("head", name), {})}
+        model = make_model(task, case.encoder_spec(part_name), head)
     return learn(model, task)
 
 

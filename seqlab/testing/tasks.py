@@ -15,6 +15,7 @@ import torch
 from seqlab import plugins
 from seqlab.build import build_model
 from seqlab.bundle import TrainedModel, save_bundle
+from seqlab.construct import accepted_options
 from seqlab.data.processor import Processor, fit_processor
 from seqlab.locks import temporary_folder
 from seqlab.model import SequenceModel
@@ -29,6 +30,12 @@ ROWS = 5
 ROW_LENGTHS = (6, 2, 4, 3, 5)
 _WORDS = ("abc", "ca", "bbca", "b", "acb")
 _LABELS = ("up", "down", "up", "left", "down")
+#: Options that keep a head with a decoder small, and give CTC frames for the rows.
+_SMALL = {
+    "decoder": {"cell": {"name": "gru", "hidden_size": 12}},
+    "embedding_size": 6,
+    "upsampling": 2,
+}
 #: What the rows' target is, by the kind of target a head needs.
 TARGETS: dict[str, dict[str, Any]] = {
     "label": {"kind": "label"},
@@ -95,16 +102,10 @@ def make_task(kind: str) -> Task:
     return Task(kind, rows, fit_processor(data, rows), data)
 
 
-def small_head(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec of a head, with a small decoder where it has one."""
-    spec = {"name": name, **options}
-    if name == "encoder_decoder":
-        return {
-            "decoder": {"cell": {"name": "gru", "hidden_size": 12}},
-            "embedding_size": 6,
-            **spec,
-        }
-    return spec
+def small_head(part: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a head class, and those of ``_SMALL`` that it has and that are not given."""
+    accepted = accepted_options(part)
+    return {**{key: value for key, value in _SMALL.items() if key in accepted}, **options}
 
 
 def make_model(task: Task, encoder: Mapping[str, Any], head: Mapping[str, Any]) -> SequenceModel:

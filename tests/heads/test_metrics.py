@@ -6,7 +6,7 @@ import itertools
 import pytest
 import seqlab
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import f1_score, precision_score, recall_score
 from seqlab.errors import OptionError
@@ -33,6 +33,7 @@ def levenshtein(a, b):
     return row[-1]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is slow
 @given(TOKENS, TOKENS)
 def test_edit_distance_equals_the_table(a, b):
     assert edit_distance(a, b) == levenshtein(a, b)
