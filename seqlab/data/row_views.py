@@ -59,10 +59,6 @@ class View(ABC):
         """The raw row with that number; ``Batch.rows`` holds such numbers."""
 
     @abstractmethod
-    def where(self, number: int) -> str:
-        """Where the row with that number stands."""
-
-    @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
@@ -105,9 +101,6 @@ class View(ABC):
             key: self._names[key](value) if key in self._names else value
             for key, value in row.items()
         }
-
-    def _where_from(self, start: int, index: int) -> str:
-        return self.where(start + index)
 
     def _named_columns(self, columns: Columns) -> Columns:
         return {
