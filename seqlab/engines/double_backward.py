@@ -10,8 +10,9 @@ from torch import Tensor
 
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.over_time import select
+from seqlab.engines.over_time import run_steps
 from seqlab.engines.replaced_parameters import with_parameters
+from seqlab.types import State
 
 
 def replay(
@@ -52,17 +53,12 @@ def _steps(
     cell: GatedCell, x_TBG: Tensor, state: Sequence[Tensor], mask: Tensor | None,
     noise: Noise | None, *, reverse: bool,
 ) -> Sequence[Tensor]:  # fmt: skip
-    current = cell.State(*state)
-    outputs: dict[int, Tensor] = {}
-    steps = range(x_TBG.shape[0])
-    for t in reversed(steps) if reverse else steps:
-        output, new = cell.step(x_TBG[t], current, None if noise is None else noise.at(t))
-        if mask is not None:
-            real = mask[:, t]
-            new = cell.State(*(select(real, n, o) for n, o in zip(new, current, strict=True)))
-            output = select(real, output, torch.zeros_like(output))
-        outputs[t], current = output, new
-    return (torch.stack([outputs[t] for t in steps]), *current)
+    def step(t: int, before: State) -> tuple[Tensor, State]:
+        return cell.step(x_TBG[t], before, None if noise is None else noise.at(t))
+
+    start = cell.State(*state)
+    outputs, final = run_steps(step, len(x_TBG), start, mask, reverse=reverse)
+    return (torch.stack(outputs), *final)
 
 
 def differentiable(

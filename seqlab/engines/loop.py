@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqlab.cells.base import Cell, map_state, next_state
+from seqlab.cells.base import Cell, next_state
 from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.cost import Cost
-from seqlab.engines.over_time import each_time, select
+from seqlab.engines.over_time import each_time, run_steps
 from seqlab.types import State
 
 #: Each step is some twenty operations started from Python, and as many backward.
@@ -28,21 +28,11 @@ class LoopEngine(Engine):
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         x_BTD, state, mask, reverse, noise = run
-        steps = x_BTD.shape[1]
         projected = each_time(cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise))
-        outputs: list[Tensor] = []
-        for t in reversed(range(steps)) if reverse else range(steps):
-            if noise is None:
-                made = cell.step(projected[t], state)
-            else:
-                made = cell.step(projected[t], state, noise.at(t))
-            output, new = next_state(cell, made, state)
-            if mask is not None:
-                real = mask[:, t]
-                new = map_state(lambda n, o, real=real: select(real, n, o), new, state)
-                output = select(real, output, torch.zeros_like(output))
-            state = new
-            outputs.append(output)
-        if reverse:
-            outputs.reverse()
+
+        def step(t: int, before: State) -> tuple[Tensor, State]:
+            extra = () if noise is None else (noise.at(t),)
+            return next_state(cell, cell.step(projected[t], before, *extra), before)
+
+        outputs, state = run_steps(step, x_BTD.shape[1], state, mask, reverse=reverse)
         return torch.stack(outputs, 1), state

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from seqlab import Cell, Engine, GatedCell, Offer, map_state
+from seqlab import Cell, Engine, GatedCell, Offer
 from seqlab.cells.base import read_parameters
 from seqlab.engines.base import Sequence
 from seqlab.engines.cost import Cost
-from seqlab.engines.over_time import select
+from seqlab.engines.over_time import run_steps
 from seqlab.types import State
 from torch import Tensor
 
@@ -48,18 +48,11 @@ class SingleStepEngine(Engine):
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``seqlab.engines.base.Engine.run``."""
-        gated, state = cast("GatedCell", cell), run.state
-        steps = range(run.x.shape[1])
-        outputs: dict[int, Tensor] = {}
-        for t in reversed(steps) if run.reverse else steps:
-            new = _next(gated, run.x[:, t], state)
-            output = new[0]
-            if run.mask is not None:
-                real = run.mask[:, t]
-                new = map_state(lambda n, o, real=real: select(real, n, o), new, state)
-                output = select(real, output, torch.zeros_like(output))
-            outputs[t], state = output, new
-        return torch.stack([outputs[t] for t in steps], 1), state
+        outputs, state = run_steps(
+            lambda t, before: self.step(cell, run.x[:, t], before),
+            run.x.shape[1], run.state, run.mask, reverse=run.reverse,
+        )  # fmt: skip
+        return torch.stack(outputs, 1), state
 
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         """One step of streaming."""
