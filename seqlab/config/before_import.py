@@ -17,6 +17,12 @@ from seqlab.errors import ConfigError, DataError, SeqlabError, nearest
 from seqlab.schema import check_fields, check_value
 from seqlab.source_signatures import Option, options_of
 
+#: Kinds of parts that options of other parts hold, by name or as a mapping with a name.
+_INNER = {
+    *("format", "tokenizer", "pooling", "attention", "search", "activation"),
+    *("initializer", "regularizer", "constraint"),
+}
+
 
 def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
     """Refuse a wrong name or option of a part whose code is not imported yet.
@@ -53,11 +59,7 @@ def check_options_unread(
         DataError: as ``check_part_unread``.
     """
     declaration = plugins.declared(kind).get(name)
-    if name not in registry.available(kind):
-        try:
-            registry.get(kind, name)
-        except SeqlabError as error:
-            raise type(error)(f"{name_key or f'{where}.name'}: {error}") from error
+    _check_name(kind, name, name_key or f"{where}.name")
     known = options_of(declaration.target) if declaration else None
     if known is None:
         return
@@ -69,6 +71,29 @@ def check_options_unread(
         check_value(value, options[key].hint, f"{where}.{key}")
         if _names_files(options[key]):
             check_files(value, f"{where}.{key}")
+        _check_inner(key, value, f"{where}.{key}")
+
+
+def _check_inner(key: str, value: Any, where: str) -> None:
+    """Refuse the name of a part that an option holds: options end with the kind they hold."""
+    kind = key.rpartition("_")[2]
+    name = value.get("name") if isinstance(value, Mapping) else value
+    if kind not in _INNER or not isinstance(name, str):
+        return
+    options = dict(value) if isinstance(value, Mapping) else {}
+    options.pop("name", None)
+    if kind == "tokenizer":
+        check_options_unread(kind, name, options, where=where, given=1)
+    else:
+        _check_name(kind, name, where)
+
+
+def _check_name(kind: str, name: str, key: str) -> None:
+    if name not in registry.available(kind):
+        try:
+            registry.get(kind, name)
+        except SeqlabError as error:
+            raise type(error)(f"{key}: {error}") from error
 
 
 def check_data_unread(data: Any) -> None:
@@ -88,8 +113,10 @@ def check_data_unread(data: Any) -> None:
     for kind, spec, where, first in [*columns, ("target", dict(given["target"]), "data.target", 1)]:
         name = spec.pop("kind", None)
         spec.pop("column", None)
-        if name in registry.available(kind):
-            check_part_unread(kind, {"name": name, **spec}, where, first)
+        if isinstance(name, str):
+            check_options_unread(
+                kind, name, spec, where=where, given=first, name_key=f"{where}.kind"
+            )
 
 
 def check_end(trainer: Mapping[str, Any]) -> None:

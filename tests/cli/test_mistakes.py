@@ -62,7 +62,7 @@ EXACT = [
         ["embedding.sise=3"],
         (
             "encoder.embedding.sise: unknown key, did you mean 'size'? "
-            "(known: dropout, features, size)"
+            "(known: dropout, features, size, word_dropout)"
         ),
     ),
     (

@@ -9,10 +9,10 @@ import seqlab
 from omegaconf import OmegaConf
 from seqlab import registry
 from seqlab.config import spec as specs
-from seqlab.config.before_import import check_end
+from seqlab.config.before_import import check_end, check_part_unread
 from seqlab.config.resolve import check_part, resolve
 from seqlab.config.spec import EmbeddingSpec, TrainerSpec
-from seqlab.errors import ConfigError, OptionError, UnknownNameError
+from seqlab.errors import ConfigError, OptionError, SeqlabError, UnknownNameError
 from seqlab.schema import check_fields
 
 
@@ -199,3 +199,36 @@ def test_a_run_without_an_end_is_refused():
         check_end(endless)
     check_end({**endless, "max_steps": 3})
     check_end({**endless, "max_seconds": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("source", {"name": "files", "format": "cvs"}, "source.format: unknown format 'cvs'"),
+        ("head", {"name": "classification", "pooling": "lst"}, "head.pooling: unknown pooling"),
+        (
+            "cell",
+            {"name": "lstm", "recurrent_activation": {"name": "tahn"}},
+            "cell.recurrent_activation: unknown activation 'tahn'",
+        ),
+        (
+            "feature",
+            {"name": "text", "tokenizer": {"name": "words", "min_count": 0}},
+            "feature.tokenizer.min_count: expected an int of at least 1, got 0",
+        ),
+        (
+            "feature",
+            {"name": "text", "tokenizer": {"name": "words", "lowercas": True}},
+            "feature.tokenizer: tokenizer 'words' has no option 'lowercas'",
+        ),
+    ],
+)
+def test_parts_inside_parts_are_checked_unread(kind, options, message):
+    with pytest.raises(SeqlabError) as raised:
+        check_part_unread(kind, options, kind, {"source": 0, "cell": 1}.get(kind, 2))
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("tokenizer", ["chars", {"lowercase": True}, {"name": "bpe"}])
+def test_parts_inside_parts_that_are_right_pass(tokenizer):
+    check_part_unread("feature", {"name": "tokens", "tokenizer": tokenizer}, "feature", 2)
