@@ -1,0 +1,258 @@
+"""Runs every registered part forward and backward on fake CUDA tensors; prints what failed.
+
+A script of its own, because torch must find the made-up device before its first backward pass.
+Fake tensors hold no numbers, so this needs no GPU, and refuse to mix devices, as a GPU does.
+Torch's recurrent kernels, packing and picking by a mask, which want numbers, are stood in for here.
+
+Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> null or the error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+_LIB = Path(importlib.util.find_spec("torch").origin).parent / "lib"
+for _name in (_LIB / "libc10.so", _LIB / "libtorch_cpu.so", Path(sys.argv[1])):
+    ctypes.CDLL(str(_name), mode=ctypes.RTLD_GLOBAL)  # before torch asks for devices
+
+import seqlab  # noqa: E402
+import torch  # noqa: E402
+from seqlab.build import build_layer, build_model  # noqa: E402
+from seqlab.engines.fused import vendor_calls  # noqa: E402
+from seqlab.errors import EngineError  # noqa: E402
+from seqlab.layers.base import Layer  # noqa: E402
+from seqlab.testing.tasks import TARGETS, make_task, small_head  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch.nn.utils.rnn import PackedSequence  # noqa: E402
+from torch.overrides import TorchFunctionMode  # noqa: E402
+
+CUDA = torch.device("cuda")
+B, T, D, H = 3, 5, 6, 6
+GRU = {"name": "gru", "hidden_size": H}
+TASKS = {kind: make_task(kind) for kind in TARGETS}
+BATCHES = {kind: task.batch for kind, task in TASKS.items()}
+_SCALED = "variance_scaling"
+#: What draws until numbers lie in a range, or has options of its own.
+LEFT_OUT = {
+    "initializer": ("glorot_normal", "he_normal", "lecun_normal", "truncated_normal", _SCALED),
+    "activation": ("glu", "threshold"),
+}
+
+
+def leaves(value: Any) -> Iterator[Tensor]:
+    """The tensors in tuples, lists and mappings."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from leaves(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from leaves(item)
+
+
+def backward(module: nn.Module, outputs: Any, *inputs: Tensor) -> None:
+    """Check the devices of outputs, and of all gradients of their sum."""
+    found = [t for t in leaves(outputs) if t.is_floating_point() or t.is_complex()]
+    assert found, "no outputs"
+    assert {t.device.type for t in found} == {"cuda"}, "an output is not on the device"
+    if torch.is_grad_enabled():
+        sum(t.abs().sum() for t in found).backward()
+    for name, tensor in [*module.named_parameters(), *enumerate(inputs)]:
+        assert tensor.grad is None or tensor.grad.device.type == "cuda", f"gradient of {name}"
+
+
+def kernel(form, data, start, weights, sizes=None, *, batch_first=True):
+    """In place of torch's recurrent kernels: outputs of the right form, from all inputs."""
+    del batch_first
+    assert sizes is None or sizes.device.type == "cpu"
+    total = sum(tensor.mean() for tensor in leaves((data, *start, *weights)))
+    width = form.directions * start[0].shape[-1]
+    return [total.expand(*data.shape[:-1], width), *(total.expand_as(field) for field in start)]
+
+
+def step_kernel(x: Tensor, hidden: Any, *weights: Tensor) -> Any:
+    """In place of torch's kernels of one step."""
+    total = sum(tensor.mean() for tensor in leaves((x, hidden, *weights)))
+    many = isinstance(hidden, tuple)
+    return tuple(total.expand_as(h) for h in hidden) if many else total.expand_as(hidden)
+
+
+def pack(value: Tensor, lengths: Tensor, **_: Any) -> PackedSequence:
+    """In place of packing: as if all rows were full."""
+    assert lengths.device.type == "cpu", "torch takes the lengths of packed rows on the CPU"
+    rows = torch.arange(len(value), device=value.device)
+    sizes = torch.full((value.shape[1],), len(value), device="cpu")
+    return PackedSequence(value.transpose(0, 1).flatten(0, 1), sizes, rows, rows)
+
+
+def unpack(packed: PackedSequence, *, total_length: int, **_: Any) -> tuple[Tensor, None]:
+    """The way back."""
+    return packed.data.unflatten(0, (total_length, -1)).transpose(0, 1), None
+
+
+class AllTrue(TorchFunctionMode):
+    """Picking by a mask picks everything: how many it would be, depends on numbers."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is Tensor.__getitem__ and getattr(args[1], "dtype", None) is torch.bool:
+            value, mask = args
+            assert value.device == mask.device
+            return value.flatten(0, mask.dim() - 1)
+        return func(*args, **(kwargs or {}))
+
+
+def series(*shape: int) -> Tensor:
+    return torch.randn(*shape, device=CUDA).requires_grad_()
+
+
+def run_layer(layer: Layer) -> None:
+    """With and without masks, in training, with a state, and one step of streaming."""
+    layer.train()
+    x = series(B, T, layer.input_size)
+    for given in (
+        {},
+        {"lengths": torch.tensor([5, 0, 2], device=CUDA)},
+        {"mask": torch.ones(B, T, dtype=torch.bool, device=CUDA)},
+    ):
+        output, state = layer(x, **given)
+        backward(layer, (output, layer.final_output(state)), x)
+        output, state = layer(x, layer.initial_state(B, device=CUDA), **given)
+        backward(layer, output, x)
+    if layer.causal:
+        layer.eval()
+        step = series(B, layer.input_size)
+        backward(layer, layer.step(step, layer.initial_state(B, device=CUDA))[0], step)
+
+
+def cells() -> Iterator[tuple[str, Callable[[], None]]]:
+    for name in seqlab.available("cell"):
+        for engine in seqlab.available("engine"):
+            for reverse in (False, True):
+
+                def run(name: str = name, engine: str = engine, reverse: bool = reverse) -> None:
+                    with CUDA:
+                        cell = seqlab.get("cell", name)(D, H)
+                    layer = seqlab.Recurrent(cell, engine=engine, reverse=reverse)
+                    with torch.set_grad_enabled(engine != "export"):
+                        run_layer(layer)
+
+                yield f"cell={name} engine={engine}{' reverse' * reverse}", run
+
+
+def dropped_cells() -> Iterator[tuple[str, Callable[[], None]]]:
+    dropped = {"dropout": 0.3, "recurrent_dropout": 0.2, "zoneout": 0.1}
+    for name in seqlab.available("cell"):
+        if not issubclass(seqlab.get("cell", name), seqlab.GatedCell):
+            continue
+
+        def run(name: str = name) -> None:
+            with CUDA:
+                cell = seqlab.get("cell", name)(D, H, **dropped)
+            run_layer(seqlab.Recurrent(cell, engine="loop"))
+
+        yield f"cell={name} with dropout", run
+
+
+def wrappers() -> Iterator[tuple[str, Callable[[], None]]]:
+    for name in seqlab.available("wrapper"):
+
+        def run(name: str = name) -> None:
+            wrapper = {"name": name, **({"num_layers": 2} if name == "stacked" else {})}
+            with CUDA:
+                layer = build_layer({"cell": GRU, "wrappers": [wrapper]}, D)
+            run_layer(layer)
+
+        yield f"wrapper={name}", run
+    for name in seqlab.available("merge"):
+
+        def merge(name: str = name) -> None:
+            with CUDA:
+                layer = seqlab.Bidirectional(seqlab.GRU(D, H), merge_mode=name)
+            if name != "none":
+                return run_layer(layer)
+            x = series(B, T, D)
+            return backward(layer, layer(x)[0], x)
+
+        yield f"merge={name}", merge
+
+
+def heads() -> Iterator[tuple[str, Callable[[], None]]]:
+    encoder = {"cell": GRU, "wrappers": [{"name": "bidirectional"}]}
+    for name in seqlab.available("head"):
+        for kind in seqlab.get("head", name).needs:
+            for options in ({}, *variants(name)):
+
+                def run(
+                    name: str = name, kind: str = kind, options: dict[str, Any] = options
+                ) -> None:
+                    task = TASKS[kind]
+                    spec = {"encoder": encoder, "head": small_head(name, options)}
+                    with CUDA:
+                        model = build_model(spec, task.processor.info).train()
+                    backward(model, model.loss(BATCHES[kind].to(CUDA)))
+
+                yield f"head={name} target={kind} {json.dumps(options)}", run
+
+
+def variants(head: str) -> Iterator[dict[str, Any]]:
+    """A head with each pooling and attention that it can have."""
+    if head == "classification":
+        yield from ({"pooling": name} for name in seqlab.available("pooling"))
+    if head == "encoder_decoder":
+        for name in seqlab.available("attention"):
+            yield {"attention": {"name": name}}
+    if head == "tagging":
+        yield {"crf": True}
+
+
+def options_of_gates() -> Iterator[tuple[str, Callable[[], None]]]:
+    for kind, key in (
+        ("initializer", "kernel_initializer"),
+        ("regularizer", "kernel_regularizer"),
+        ("constraint", "kernel_constraint"),
+        ("activation", "activation"),
+    ):
+        for name in set(seqlab.available(kind)) - set(LEFT_OUT.get(kind, ())):
+
+            def run(name: str = name, key: str = key) -> None:
+                with CUDA:
+                    layer = seqlab.GRU(D, D, engine="loop", **{key: name})
+                run_layer(layer)
+                layer.regularization_loss()
+                layer.apply_constraints()
+
+            yield f"{kind}={name}", run
+
+
+def main() -> None:
+    """Run all, and print what came of it."""
+    FakeTensorMode.__deepcopy__ = lambda mode, _: mode  # copies of a layer stay in its mode
+    vendor_calls._call = kernel
+    vendor_calls.pack_padded_sequence, vendor_calls.pad_packed_sequence = pack, unpack
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        setattr(torch, f"{name}_cell", step_kernel)
+    found: dict[str, str] = {}
+    for parts in (cells, dropped_cells, wrappers, heads, options_of_gates):
+        for what, run in parts():
+            try:
+                with FakeTensorMode(allow_non_fake_inputs=True), AllTrue():
+                    run()
+            except EngineError as refusal:
+                found[what] = f"refused: {refusal}"
+            except Exception as error:  # noqa: BLE001 - a report of all that can go wrong
+                found[what] = f"{type(error).__name__}: {error}"
+            else:
+                found[what] = "ran"
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
