@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from seqlab.schema import (
     Whole,
     check_fields,
     check_value,
+    checked,
     describe,
     read,
     with_defaults,
@@ -232,3 +234,31 @@ def test_defaults_are_laid_under_a_mapping():
         with_defaults({"c": 2}, {"a": 1}, "key")
     with pytest.raises(OptionError, match="key: expected a mapping, got 3"):
         with_defaults(3, {"a": 1}, "key")
+
+
+@checked
+def cut(text: str, most: Count = 2, *rest: int, shade: Red | None = None, **more: int) -> Any:
+    return text[:most], rest, shade, more
+
+
+def test_arguments_are_checked_by_the_annotations_of_a_function():
+    assert cut("abc") == ("ab", (), None, {})
+    assert cut("abc", 1, 5, 6, other=7) == ("a", (5, 6), None, {"other": 7})
+    red = Red("red")
+    assert cut("abc", shade=red)[2] is red
+    for call, message in (
+        (lambda: cut("abc", 0), "most: expected an int of at least 1, got 0"),
+        (lambda: cut(3), "text: expected a string, got 3"),
+        (lambda: cut("abc", shade={"name": "blue"}), "shade.name: expected one of 'red'"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            call()
+
+
+def test_a_call_that_does_not_fit_is_told_in_python_s_words():
+    with pytest.raises(TypeError, match=r"cut\(\) missing 1 required positional argument: 'text'"):
+        cut()
+
+
+def test_a_checked_function_shows_its_own_signature():
+    assert str(inspect.signature(cut)).startswith("(text: 'str', most: 'Count' = 2, *rest")

@@ -9,6 +9,8 @@ import pytest
 from seqlab import plugins, registry
 from seqlab.config.resolve import GIVEN
 from seqlab.construct import accepted_options
+from seqlab.errors import OptionError
+from seqlab.schema import check_value
 from seqlab.source_signatures import options_of
 
 BUILT_IN = [
@@ -26,6 +28,12 @@ def test_options_are_those_of_the_imported_class(kind, name):
     if read is None:
         pytest.skip("its options cannot be told without importing it")
     assert list(read) == list(known)
+
+
+def test_bounds_are_read_under_a_file_s_own_names_and_behind_checked():
+    hint = options_of("seqlab.cells.gated:GatedCell")["chrono"].hint
+    with pytest.raises(OptionError, match="chrono: expected an int of at least 2 or null, got 1"):
+        check_value(1, hint, "chrono")
 
 
 def test_bounds_are_read_too():
