@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 
 from seqlab.build import build_model
 from seqlab.bundle.card import model_card
+from seqlab.bundle.language import fill, generate, language_head
 from seqlab.bundle.manifest import (
     CONFIG_LIMIT,
     MANIFEST,
@@ -91,6 +92,62 @@ class TrainedModel:
         rows = list(rows_in(inputs, spec.given_columns, text=text or table))
         return self.predict_rows(rows, _numbered, batch_size=batch_size, **options)
 
+    def score(self, texts: Any, *, batch_size: int = 64) -> list[dict[str, Any]]:
+        """How probable a language model finds texts, and each of their tokens.
+
+        Args:
+            texts: as for ``predict``, whose answers these are.
+            batch_size: as for ``predict``.
+
+        Returns:
+            One dict a text; see ``seqlab.heads.language_model``.
+
+        Raises:
+            OptionError: the model is no language model.
+        """
+        language_head(self.model, "score")
+        return self.predict(texts, batch_size=batch_size)
+
+    def generate(self, prompt: Any = "", **options: Any) -> list[dict[str, Any]]:
+        """Texts that go on with a prompt, by a language model.
+
+        Args:
+            prompt: a text, or a list of tokens; what is written stands after it, and of a
+                backward model before it.
+            **options: ``max_length``: the most tokens to add (100); ``temperature``: below 1 makes
+                the probable more probable, 0 takes the most probable; ``top_k``, ``top_p``: see
+                ``seqlab.heads.sampling``; ``seed``: the same texts each time (torch's own random
+                state); ``n``: how many texts (1); ``direction``: ``forward`` or ``backward``, of a
+                model that has both.
+
+        Returns:
+            n dicts with the whole ``text``, the ``log_probability`` of what was added, and
+            ``ended``: whether the text came to its end within ``max_length``.
+
+        Raises:
+            OptionError: the model is no language model, reads more than the text, or an option
+                does not fit.
+        """
+        return generate(self.model, self.processor, prompt, **options)
+
+    def fill(self, text: Any, *, gap: str = "_", n: int = 5) -> dict[str, Any]:
+        """A text with each gap filled by the token that both of its sides make most probable.
+
+        Of several gaps the surest is filled first; the others are unknown tokens meanwhile.
+
+        Args:
+            text: a text, or a list of tokens.
+            gap: what stands for one token.
+            n: how many tokens to name for each gap.
+
+        Returns:
+            ``{"text": ..., "gaps": [[{"token": ..., "probability": ...}, ...], ...]}``.
+
+        Raises:
+            OptionError: there is no gap, or the model is no language model of both sides.
+        """
+        return fill(self.model, self.processor, text, gap=gap, n=n)
+
     def predict_rows(
         self, inputs: Sequence[Any], where: Where, *, batch_size: int = 64, **options: Any
     ) -> list[dict[str, Any]]:
@@ -139,10 +196,13 @@ def _numbered(index: int) -> str:
 
 
 def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
-    """An answer of a head with its ids as text, where it holds tokens of the target."""
+    """An answer of a head with its ids as text, where it holds tokens of target or input."""
     if "tokens" in answer:
         return {"text": processor.decode_target(answer["tokens"]), **answer}
-    return dict(answer)
+    found = dict(answer)
+    if (ids := found.pop("ids", None)) is not None and processor.target.tokenizer is not None:
+        found = {"tokens": [processor.target.tokenizer.entry(index) for index in ids], **found}
+    return found
 
 
 def save_bundle(

@@ -18,7 +18,15 @@ from seqlab.config.before_import import (
 )
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
-from seqlab.config.spec import CheckpointSpec, EvaluateSpec, PredictSpec, ProgressSpec, RunSpec
+from seqlab.config.spec import (
+    CheckpointSpec,
+    EvaluateSpec,
+    GenerateSpec,
+    PredictSpec,
+    ProgressSpec,
+    RunSpec,
+    ScoreSpec,
+)
 from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
@@ -43,6 +51,8 @@ _SPECS: dict[str, type] = {
     "explain": RunSpec,
     "evaluate": EvaluateSpec,
     "predict": PredictSpec,
+    "score": ScoreSpec,
+    "generate": GenerateSpec,
 }
 
 
@@ -51,7 +61,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
 
     Args:
         config: what Hydra composed (its own node ``hydra`` does not count), or a plain mapping.
-        verb: ``train``, ``explain``, ``evaluate`` or ``predict``.
+        verb: one with a config, such as ``train``.
 
     Raises:
         ConfigError: a key is unknown, a value has a wrong type or is missing; the message has

@@ -64,6 +64,7 @@ _OPEN_NODES = {
     ),
     "open_evaluate": ("source", "search"),
     "open_predict": ("format", "search"),
+    "open_score": ("format",),
 }
 
 

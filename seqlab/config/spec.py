@@ -208,8 +208,8 @@ class EvaluateSpec:
 
 
 @dataclass(frozen=True)
-class PredictSpec:
-    """Predictions of a bundle for every row of a file.
+class ScoreSpec:
+    """The answers of a bundle to every row of a file.
 
     Attributes:
         bundle: the bundle's folder.
@@ -221,7 +221,6 @@ class PredictSpec:
         batch_size: rows to a batch.
         device: where to compute.
         num_threads: CPU threads; null: torch's own choice.
-        search: decoding options of the head, for example ``{name: beam, width: 4}``.
     """
 
     bundle: str
@@ -232,4 +231,49 @@ class PredictSpec:
     batch_size: Count = 64
     device: str = "auto"
     num_threads: Count | None = None
+
+
+@dataclass(frozen=True)
+class PredictSpec(ScoreSpec):
+    """Predictions of a bundle for every row of a file.
+
+    Attributes:
+        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+    """
+
     search: Part | None = None
+
+
+@dataclass(frozen=True)
+class GenerateSpec:
+    """Texts written by a language model; see ``TrainedModel.generate``.
+
+    Attributes:
+        bundle: the bundle's folder.
+        prompt: what the texts begin with.
+        input: a text file with a prompt a line, in place of ``prompt``; ``-``: standard input.
+        output: a JSONL file; ``-``: standard output.
+        n: how many texts for each prompt.
+        max_length: the most tokens to add.
+        temperature: below 1 makes the probable more probable; 0: always the most probable.
+        top_k: only among the k most probable tokens.
+        top_p: only among the fewest tokens that have this probability together.
+        seed: of the random draws; null: other texts each time.
+        direction: forward or backward, of a model that has both.
+        device: where to compute.
+        num_threads: CPU threads; null: torch's own choice.
+    """
+
+    bundle: str
+    prompt: str = ""
+    input: str | None = None
+    output: str = "-"
+    n: Count = 1
+    max_length: Count = 100
+    temperature: NonNegative = 1.0
+    top_k: Count | None = None
+    top_p: Share | None = None
+    seed: Whole | None = None
+    direction: Literal["forward", "backward"] | None = None
+    device: str = "auto"
+    num_threads: Count | None = None

@@ -57,10 +57,11 @@ class LanguageModelHead(Head):
     backward terms each multiply to a distribution over texts. No term sees its token: an encoder
     whose parts see both sides, such as layers above a bidirectional one, is refused.
 
-    Predictions: ``{"log_probability", "perplexity", "forward", "backward", "both", "end",
-    "begin"}``: the log probability of the text by the forward term (by the backward one where that
-    is all there is), ``exp(-log_probability / (n + 1))``, the log probabilities of the n tokens by
-    each term there is, and those of ``<eos>`` after them and ``<bos>`` before them.
+    Predictions: ``{"ids", "log_probability", "perplexity", "forward", "backward", "both", "end",
+    "begin"}``: the n tokens, the log probability of the text by the forward term (by the backward
+    one where that is all there is), ``exp(-log_probability / (n + 1))``, the log probabilities of
+    the tokens by each term there is, and those of ``<eos>`` after them and ``<bos>`` before them.
+    A text that was cut has no ``end``, and its last token neither ``backward`` nor ``both``.
 
     Metrics: ``perplexity``, ``bits_per_token`` (of a vocabulary of characters
     ``bits_per_character``) and ``accuracy``, over all tokens and ends of all rows; those of the
@@ -152,25 +153,20 @@ class LanguageModelHead(Head):
 
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``."""
-        places = self._places(encoded, self.target_of(batch))
+        places = self.places(encoded, self.target_of(batch))
         return self._mean({term: self._of_gold(term, part) for term, part in places.items()})
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
         refuse_options(self, options)
         ids = encoded.inputs[self.target_info.feature]
-        begin, end = self.never["both"][1:]
         with torch.no_grad():
-            places = self._places(encoded, ids)
+            places = self.places(encoded, ids)
             found = {term: self._rows(term, places[term]) for term in self.terms}
-        real = encoded.mask[:, : ids.shape[1]]
-        first = (ids[:, :1] == begin) & real[:, :1]
-        last = ((ids == end) & real).any(1)
+        rows = zip(ids.tolist(), encoded.lengths.tolist(), strict=True)
         return [
-            self._answer(
-                {term: rows[index] for term, rows in found.items()}, bool(begun), bool(ended)
-            )
-            for index, (begun, ended) in enumerate(zip(first.any(1), last, strict=True))
+            self._answer({term: lists[row] for term, lists in found.items()}, tokens[:length])
+            for row, (tokens, length) in enumerate(rows)
         ]
 
     def metrics(self) -> dict[str, Metric]:
@@ -196,7 +192,7 @@ class LanguageModelHead(Head):
     ) -> Tensor:
         """See ``Head.measure``."""
         del final
-        places = self._places(encoded, self.target_of(batch))
+        places = self.places(encoded, self.target_of(batch))
         chosen = {}
         for term, part in places.items():
             scores = self.log_probabilities(term, part.context)
@@ -221,8 +217,8 @@ class LanguageModelHead(Head):
         hidden: Tensor = self.maps[self.terms.index(term)](context)
         return hidden
 
-    def _places(self, encoded: Encoded, ids_BT: Tensor) -> dict[str, Places]:
-        """The places of each term."""
+    def places(self, encoded: Encoded, ids_BT: Tensor) -> dict[str, Places]:
+        """The places of each term, for ids ``[B, T]`` of the texts that were encoded."""
         steps = ids_BT.shape[1]
         output, mask = self.dropout(clean_output(encoded))[:, :steps], encoded.mask[:, :steps]
         parts = output.split(list(encoded.directions), dim=-1)
@@ -256,17 +252,19 @@ class LanguageModelHead(Head):
         ends = part.real.sum(1).cumsum(0).tolist()
         return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    def _answer(self, terms: dict[str, list[float]], begun: bool, ended: bool) -> dict[str, Any]:
+    def _answer(self, terms: dict[str, list[float]], ids: list[int]) -> dict[str, Any]:
         """A row's answer from its log probabilities by each term, ends apart from tokens."""
         chain = terms[self.terms[0]]
         total = math.fsum(chain)
+        begin, end = self.never["both"][1:]
         answer: dict[str, Any] = {
+            "ids": [index for index in ids if index not in (begin, end)],
             "log_probability": total,
             "perplexity": math.exp(min(-total / max(len(chain), 1), _LARGEST)),
         }
-        if "forward" in terms and ended:
+        if "forward" in terms and ids[-1:] == [end]:
             *terms["forward"], answer["end"] = terms["forward"]
-        if "backward" in terms and begun:
+        if "backward" in terms and len(ids) > 1:
             answer["begin"], *terms["backward"] = terms["backward"]
         return {**answer, **terms}
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import OptionError
+from seqlab.heads.sampling import draw
 from seqlab.heads.states import repeat_rows, select_rows
-from seqlab.schema import Count, NonNegative, Positive, checked
+from seqlab.schema import Count, NonNegative, Positive, Share, checked
 from seqlab.types import State
 
 #: One step: last tokens ``[B, K]`` and the state of ``B * K`` rows, to the log probabilities
@@ -110,11 +111,18 @@ class SampleSearch(Search):
     Args:
         temperature: above 0; below 1 makes the probable more probable.
         top_k: only among the k most probable tokens; None for all.
+        top_p: only among the fewest tokens that have this probability together; None for all.
     """
 
     @checked
-    def __init__(self, *, temperature: Positive = 1.0, top_k: Count | None = None) -> None:
-        self.temperature, self.top_k = temperature, top_k
+    def __init__(
+        self,
+        *,
+        temperature: Positive = 1.0,
+        top_k: Count | None = None,
+        top_p: Share | None = None,
+    ) -> None:
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
@@ -123,12 +131,7 @@ class SampleSearch(Search):
         return _walk(self._choose, step, state, limit_B, bos=bos, eos=eos)
 
     def _choose(self, log_p_BV: Tensor) -> Tensor:
-        scores = log_p_BV / self.temperature
-        if self.top_k is not None and self.top_k < scores.shape[1]:
-            best, where = scores.topk(self.top_k, dim=1)
-            drawn = torch.multinomial(best.softmax(1), 1)
-            return where.gather(1, drawn).squeeze(1)
-        return torch.multinomial(scores.softmax(1), 1).squeeze(1)
+        return draw(log_p_BV, self.temperature, self.top_k, self.top_p)
 
 
 class _Beam(NamedTuple):

@@ -35,6 +35,7 @@ from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
 from seqlab.training.monitor import monitor_of
+from seqlab.training.ngram import ngram_baseline
 from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
@@ -283,4 +284,7 @@ class Run:
         if "test" not in self.data.splits:
             return {}
         train, test = self.data.rows("train"), self.data.rows("test")
+        if self.data.info.target.kind == "inputs":
+            held_out = self.data.rows("validation") if "validation" in self.data.splits else ()
+            return ngram_baseline(self.data.processor, train, held_out, test)
         return baseline(self.data.spec, train, test, self.data.info.target.names)

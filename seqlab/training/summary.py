@@ -11,9 +11,12 @@ import torch
 from seqlab import console
 from seqlab.bundle import TrainedModel
 from seqlab.data.spec import DataSpec
+from seqlab.heads.language_model import LanguageModelHead
 from seqlab.layers.recurrent import Recurrent
 from seqlab.model import SequenceModel
 
+#: The most tokens of a generated text.
+_SAMPLE = 70
 _ANSWERS = ("text", "tags", "labels", "label", "values")
 
 
@@ -45,8 +48,14 @@ def answer_of(prediction: Mapping[str, Any]) -> Any:
 
 
 def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: DataSpec) -> None:
-    """Decode rows and print each beside what was expected."""
+    """Decode rows and print each beside what was expected; of a language model, texts it writes."""
     if not rows:
+        return
+    if isinstance(model.model.head, LanguageModelHead) and len(model.processor.features) == 1:
+        console.say("samples (generated)")
+        for answer in model.generate(n=len(rows), max_length=_SAMPLE, seed=0):
+            console.say(f"  {console.shorten(answer['text'])}")
+        console.say("")
         return
     column, target = next(iter(spec.features.values())).column, spec.target
     references = model.processor.target.references

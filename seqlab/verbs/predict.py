@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -22,7 +22,7 @@ from seqlab.files import reading
 _WINDOW = 16
 
 
-def run(spec: dict[str, Any], run_dir: Path) -> None:
+def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | None = None) -> None:
     """Read rows, predict, write ``{"input": ..., <answer>}`` a line.
 
     Files are read as for training, by any registered format; one of the format that the bundle was
@@ -35,6 +35,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         spec: ``bundle``, ``input``, ``output``, ``format``, ``column``, ``batch_size``,
             ``device``, ``num_threads``, ``search``.
         run_dir: not used; the output goes where ``output`` says.
+        check: refuses a model before anything is read.
 
     Raises:
         SeqlabError: the bundle or a row is not as it should be; the message names file and line.
@@ -44,7 +45,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     given = spec.get("format") or ("text" if source == "-" else format_of(source, "format"))
     form = make_format(given, source, "format")
     local_bundle(spec["bundle"])
-    with _opened(source) as stream:
+    with opened(source) as stream:
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
             from seqlab.bundle import load
         from seqlab.devices import global_settings, pick_device
@@ -52,11 +53,13 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         with global_settings(spec.get("num_threads")):
             with progress.stage("loading", summary=False, lines=False):
                 trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
+            if check is not None:
+                check(trained)
             column = _column(trained, spec.get("column"))
             name = "standard input" if source == "-" else source
             if not spec.get("format"):
                 form = make_format(_as_trained(trained.config, given), source, "format")
-            rows = _inputs(stream, name, form)
+            rows = numbered_inputs(stream, name, form)
             if not spec.get("format"):
                 rows = _no_objects(rows, trained.processor.spec.input_columns)
             size = spec.get("batch_size") or 64
@@ -65,7 +68,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
                 options["search"] = spec["search"]
             # who types sees the answer to a line at once, and no display beside it
             typed = stream.isatty()
-            with _written(output) as out, progress.muted(typed):
+            with written(output) as out, progress.muted(typed):
                 together = 1 if typed else size * _WINDOW
                 if any(transform.whole for transform in trained.processor.transforms):
                     together = None
@@ -115,7 +118,7 @@ def _as_trained(config: Mapping[str, Any], name: str) -> Any:
     return known if isinstance(known, Mapping) and known.get("name") == name else name
 
 
-def _inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple[str, Any]]:
+def numbered_inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple[str, Any]]:
     """Pairs of place and row.
 
     Raises:
@@ -192,7 +195,8 @@ def _column(trained: Any, column: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def _opened(source: str) -> Iterator[BinaryIO]:
+def opened(source: str) -> Iterator[BinaryIO]:
+    """A file, or standard input, to read bytes from."""
     if source == "-":
         yield sys.stdin.buffer
         return
@@ -205,7 +209,8 @@ def _opened(source: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _written(output: str) -> Iterator[IO[bytes]]:
+def written(output: str) -> Iterator[IO[bytes]]:
+    """A file that is written whole or not at all, or standard output."""
     from seqlab.files import atomic_writer
 
     if output == "-":

@@ -8,51 +8,15 @@ import math
 import pytest
 import seqlab
 import torch
-from seqlab.build import build_model
-from seqlab.bundle import TrainedModel, save_bundle
+from language_helpers import DATA, PAIR, STACKS, TERMS, batch_of, language_model, learn
+from seqlab.bundle import save_bundle
 from seqlab.data.processor import fit_processor
 from seqlab.errors import ConfigError, OptionError
-
-DATA = {"features": {"text": {"tokenizer": "chars"}}, "target": {"kind": "inputs"}}
-PAIR, STACKS = [{"name": "bidirectional"}], [{"name": "stacked"}, {"name": "bidirectional"}]
-TERMS = ("forward", "backward", "both")
-
-
-def language_model(texts=("ab", "b"), *, wrappers=PAIR, seed=0, hidden=6, data=None, **head):
-    """A processor fitted on texts, and a model in float64 and inference mode."""
-    data = data or DATA
-    processor = fit_processor(data, [{"text": text} for text in texts])
-    encoder = {"cell": {"name": "gru", "hidden_size": hidden}, "wrappers": wrappers}
-    spec = {
-        "data": data,
-        "encoder": {**encoder, "embedding": {"size": 5}},
-        "head": {"name": "language_model", **head},
-    }
-    torch.manual_seed(seed)
-    model = build_model(spec, processor.info).double()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.7)
-    return TrainedModel(model.eval(), processor, spec)
-
-
-def batch_of(trained, texts):
-    rows = [trained.processor.encode({"text": text}) for text in texts]
-    return trained.processor.collate(rows)
-
-
-def learn(trained, texts, *, steps=200, rate=0.04):
-    """Train on all texts as one batch."""
-    model, batch = trained.model, batch_of(trained, texts)
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model.loss(batch).backward()
-        optimizer.step()
 
 
 def places(trained, texts):
     encoded = trained.model.encode(batch := batch_of(trained, texts))
-    return trained.model.head._places(encoded, batch.target)
+    return trained.model.head.places(encoded, batch.target)
 
 
 @pytest.mark.parametrize("options", [{}, {"tied": True}, {"cutoffs": [4]}, {"cutoffs": [4, 6]}])
@@ -104,6 +68,7 @@ def test_the_order_and_the_padding_of_rows_do_not_matter():
     for text, answer in zip(texts, together, strict=True):
         (alone,) = trained.predict([text])
         assert alone.keys() == answer.keys()
+        assert alone.pop("tokens") == answer.pop("tokens")
         for key, value in alone.items():
             assert answer[key] == pytest.approx(value, abs=1e-12)
 
@@ -117,7 +82,7 @@ def test_no_term_sees_its_token_and_each_sees_its_whole_context(wrappers, term):
     x = encoder.read(batch)[1].detach().requires_grad_()
     output, state = encoder.layer(x, lengths=batch.lengths)
     encoded = trained.model.encode(batch)._replace(output=output, state=state)
-    part = head._places(encoded, batch.target)[term]
+    part = head.places(encoded, batch.target)[term]
     shift = 0 if term == "backward" else 1  # the step of the first token that is predicted
     scores = head._of_gold(term, part)
     for place in range(len(scores)):

@@ -1,0 +1,56 @@
+"""``seqlab generate``: texts written by a language model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seqlab import progress
+from seqlab.bundle.place import local_bundle
+from seqlab.data.formats.choice import make_format
+from seqlab.verbs.predict import numbered_inputs, opened, written
+
+#: What goes to ``TrainedModel.generate`` as it is.
+_OPTIONS = ("n", "max_length", "temperature", "top_k", "top_p", "seed", "direction")
+
+
+def run(spec: dict[str, Any], run_dir: Path) -> None:
+    """Write ``{"prompt": ..., "text": ..., ...}`` a line, n of them for each prompt.
+
+    Args:
+        spec: ``bundle``, ``prompt``, ``input``, ``output``, ``device``, ``num_threads`` and the
+            options of ``TrainedModel.generate``.
+        run_dir: not used; the output goes where ``output`` says.
+
+    Raises:
+        SeqlabError: the bundle holds no language model, or a prompt cannot be read.
+    """
+    del run_dir
+    local_bundle(spec["bundle"])
+    with progress.stage("starting", summary=False, lines=False):
+        from seqlab.bundle import load
+    from seqlab.devices import global_settings, pick_device
+
+    with global_settings(spec.get("num_threads")):
+        with progress.stage("loading", summary=False, lines=False):
+            trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
+        options = {key: spec[key] for key in _OPTIONS if spec.get(key) is not None}
+        encode = json.JSONEncoder(ensure_ascii=False).encode
+        with written(str(spec.get("output", "-"))) as out:
+            for prompt in _prompts(spec):
+                for answer in trained.generate(prompt, **options):
+                    out.write(f"{encode({'prompt': prompt, **answer})}\n".encode())
+                out.flush()
+
+
+def _prompts(spec: dict[str, Any]) -> Iterator[str]:
+    source = spec.get("input")
+    if source is None:
+        yield str(spec.get("prompt") or "")
+        return
+    name = "standard input" if source == "-" else str(source)
+    with opened(str(source)) as stream:
+        form = make_format("text", str(source), "format")
+        yield from (row for _, row in numbered_inputs(stream, name, form))

@@ -1,0 +1,168 @@
+"""Language models write texts and fill gaps; the slow way, by whole texts, stands beside."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from language_helpers import PAIR, STACKS, TERMS, language_model, learn
+from seqlab.bundle import save_bundle
+from seqlab.cli import main
+from seqlab.errors import OptionError
+from seqlab.heads.sampling import draw
+
+from small_runs import untrained, words_spec
+
+
+def by_whole_texts(trained, term, prompt, steps):
+    """The most probable tokens one by one, each from a run over all that stands there so far."""
+    letters = [trained.processor.target.tokenizer.entry(i) for i in range(4, 8)]
+    text = prompt
+    for _ in range(steps):
+        longer = [text + c if term == "forward" else c + text for c in letters]
+        place = len(text) if term == "forward" else 0
+        *scores, end = [a[term][place] for a in trained.score(longer)] + [
+            trained.score([text])[0]["end" if term == "forward" else "begin"]
+        ]
+        if end > max(scores):
+            return text, True
+        text = longer[scores.index(max(scores))]
+    return text, False
+
+
+@pytest.mark.parametrize("wrappers", [PAIR, STACKS])
+@pytest.mark.parametrize("term", ["forward", "backward"])
+def test_steps_write_what_whole_texts_write(wrappers, term):
+    for seed in range(4):
+        trained = language_model(["abcd"], wrappers=wrappers, seed=seed)
+        (answer,) = trained.generate("ab", temperature=0, max_length=6, direction=term)
+        assert (answer["text"], answer["ended"]) == by_whole_texts(trained, term, "ab", 6)
+        (scored,) = trained.score([answer["text"]])
+        added = scored["forward"][2:] if term == "forward" else scored["backward"][:-2]
+        total = sum(added)
+        if answer["ended"]:
+            total += scored["end" if term == "forward" else "begin"]
+        assert answer["log_probability"] == pytest.approx(total, abs=1e-9)
+
+
+def test_texts_are_drawn_as_often_as_they_are_probable():
+    trained = language_model(["ab", "b"], seed=3)
+    texts = [answer["text"] for answer in trained.generate(n=4000, seed=1, max_length=3)]
+    for answer, text in zip(trained.score(["", "a", "b", "ab"]), ["", "a", "b", "ab"], strict=True):
+        # what is not known is never written
+        p = known = 1.0
+        for log in [*answer["forward"], answer["end"]]:
+            p *= math.exp(log)
+        for prefix in (text[:i] for i in range(len(text) + 1)):
+            (unknown,) = trained.score([prefix + "?"])
+            known *= 1 - math.exp(unknown["forward"][-1])
+        assert texts.count(text) / 4000 == pytest.approx(p / known, abs=0.04)
+    assert not any("unk" in text for text in texts)
+
+
+def test_a_seed_gives_the_same_texts_and_top_k_and_top_p_narrow_them():
+    trained = language_model(["abcd"], seed=1)
+    first, again = (trained.generate("a", n=3, seed=5, max_length=20) for _ in range(2))
+    assert first == again
+    assert trained.generate("a", n=3, seed=6, max_length=20) != first
+    greedy = trained.generate("a", temperature=0, max_length=20)
+    for narrow in ({"top_k": 1}, {"top_p": 0.0}, {"top_p": 1e-9}):
+        assert trained.generate("a", seed=1, max_length=20, **narrow) == greedy
+
+
+def test_draws_have_the_probabilities_that_are_left():
+    log_p = torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64).log().expand(20000, -1)
+    random = torch.Generator().manual_seed(0)
+
+    def shares(**options):
+        drawn = draw(log_p, options.pop("temperature", 1.0), random=random, **options)
+        return (torch.bincount(drawn, minlength=4) / len(drawn)).tolist()
+
+    assert shares() == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.02)
+    assert shares(top_k=2) == pytest.approx([5 / 8, 3 / 8, 0, 0], abs=0.02)
+    assert shares(top_p=0.79) == pytest.approx([5 / 8, 3 / 8, 0, 0], abs=0.02)
+    assert shares(top_p=0.81) == pytest.approx([0.526, 0.316, 0.158, 0], abs=0.02)
+    squares = [0.25, 0.09, 0.0225, 0.0025]
+    assert shares(temperature=0.5) == pytest.approx([s / sum(squares) for s in squares], abs=0.02)
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_gap_is_filled_from_both_sides(words):
+    texts = ["xax", "yay", "xby", "ybx"]
+    data = None
+    if words:
+        texts = [" ".join(text) for text in texts]
+        feature = {"column": "text", "kind": "tokens"}
+        data = {"features": {"words": feature}, "target": {"kind": "inputs"}}
+    trained = language_model(texts, hidden=12, seed=2, data=data)
+    learn(trained, texts)
+    for text in texts:
+        given = list(text.split() if words else text)
+        given[1] = "_"
+        filled = trained.fill(given if words else "".join(given))
+        assert filled["text"] == (text.split() if words else text)
+        ((best, *others),) = filled["gaps"]
+        assert best["probability"] > 0.98
+        assert len(others) == 3
+        assert "<unk>" not in {other["token"] for other in others}
+    two = trained.fill("x _ _" if words else "x__")
+    assert "".join(two["text"]) in {"xax", "xby"}
+    assert len(two["gaps"]) == 2
+
+
+def test_the_probability_in_a_gap_is_the_one_that_is_scored():
+    trained = language_model(["abcd"], seed=4)
+    ((*found,),) = trained.fill("ab_d", n=9)["gaps"]
+    for candidate in found:
+        (answer,) = trained.score([f"ab{candidate['token']}d"])
+        assert candidate["probability"] == pytest.approx(math.exp(answer["both"][2]), abs=1e-9)
+
+
+def test_what_cannot_be_done_is_one_line(tmp_path):
+    forward = language_model(wrappers=[])
+    with pytest.raises(OptionError, match=r"fill needs both sides .* head.direction=both"):
+        forward.fill("a_")
+    with pytest.raises(OptionError, match="direction: the head was trained forward only"):
+        forward.generate(direction="backward")
+    with pytest.raises(OptionError, match="there is no gap '_' in 'ab'"):
+        language_model().fill("ab")
+    for wrong, message in (
+        ({"n": 0}, "n: expected"),
+        ({"temperature": -1}, "temperature: expected"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            forward.generate(**wrong)
+    two = {"features": {"text": {}, "ends": {"column": "text", "tokenizer": "words"}}}
+    beside = language_model(data={**two, "target": {"kind": "inputs"}})
+    with pytest.raises(OptionError, match="no values for the features ends"):
+        beside.generate()
+    spec = words_spec(tmp_path)
+    model, data = untrained(spec)
+    other = type(forward)(model, data.processor, spec)
+    for use in (lambda: other.score(["a"]), other.generate, lambda: other.fill("_")):
+        with pytest.raises(OptionError, match=r"needs a language model, .* ClassificationHead"):
+            use()
+
+
+def test_the_verbs_write_a_line_for_each_text(tmp_path, capsys):
+    trained = language_model(["abcd"])
+    bundle = save_bundle(tmp_path / "bundle", trained.model, trained.processor, trained.config)
+    (tmp_path / "in.txt").write_text("ab\n\ndcz\n")
+    words = [f"bundle={bundle}", f"input={tmp_path / 'in.txt'}"]
+    assert main(["score", *words, f"output={tmp_path / 'out.jsonl'}"]) == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["tokens"] for line in lines] == [["a", "b"], [], ["d", "c", "<unk>"]]
+    for line, answer in zip(lines, trained.score(["ab", "", "dcz"]), strict=True):
+        for key in (*TERMS, "log_probability", "end", "begin"):
+            assert line[key] == pytest.approx(answer[key])
+    capsys.readouterr()
+    assert main(["generate", *words, "n=2", "seed=3", "max_length=5"]) == 0
+    out = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["prompt"] for line in out] == ["ab", "ab", "", "", "dcz", "dcz"]
+    assert [line["text"] for line in out[:2]] == [
+        answer["text"] for answer in trained.generate("ab", n=2, seed=3, max_length=5)
+    ]
+    assert main(["generate", f"bundle={bundle}", "temperature=-1"]) == 2
+    assert "temperature: expected a number of at least 0" in capsys.readouterr().err
