@@ -9,6 +9,7 @@ from typing import Any
 
 from seqlab import progress
 from seqlab.bundle.place import local_bundle
+from seqlab.collector import rare_collections
 from seqlab.data.formats.choice import make_format
 from seqlab.verbs.predict import numbered_inputs, opened, written
 
@@ -29,7 +30,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     """
     del run_dir
     local_bundle(spec["bundle"])
-    with progress.stage("starting", summary=False, lines=False):
+    with rare_collections(), progress.stage("starting", summary=False, lines=False):
         from seqlab.bundle import load
     from seqlab.devices import global_settings, pick_device
 
