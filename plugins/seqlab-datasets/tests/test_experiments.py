@@ -20,6 +20,7 @@ BOUNDS = {
     "pos": ("accuracy", "least", 0.94),
     "pulse": ("mae", "most", 1.0),  # the last value: 2.5
     "scan": ("command_accuracy", "least", 0.95),
+    "alice": ("bits_per_character", "most", 2.35),
 }
 
 
