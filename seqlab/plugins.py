@@ -23,7 +23,18 @@ DISABLE_VARIABLE = "SEQLAB_DISABLE_PLUGINS"
 _DATASETS = "seqlab-datasets"
 #: What this project's own plugin brings, so that errors can name it where it is not installed.
 _APART = {
-    "experiment": ("g2p", "japanese_vowels", "mnist1d", "ner", "pos", "pulse", "reuters", "scan"),
+    "experiment": (
+        "alice",
+        "g2p",
+        "g2p_ctc",
+        "japanese_vowels",
+        "mnist1d",
+        "ner",
+        "pos",
+        "pulse",
+        "reuters",
+        "scan",
+    ),
     "source": (
         "alice",
         "brown",
