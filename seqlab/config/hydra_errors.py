@@ -18,8 +18,15 @@ from seqlab.config.search_path import PARTS
 from seqlab.errors import ConfigError, did_you_mean, nearest
 from seqlab.plugins import where_to_get
 
-#: what composition can raise because of a user's input
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError)
+#: what composition can raise because of a user's input; Hydra asserts that a group has a name
+COMPOSITION_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    YAMLError,
+    ValueError,
+    OSError,
+    AssertionError,
+)
 
 
 def one_line(error: BaseException | str) -> str:
@@ -57,7 +64,7 @@ def translate(error: BaseException, groups: dict[str, list[str]]) -> ConfigError
             return ConfigError(with_key(cause))
         if isinstance(cause, YAMLError):
             return ConfigError(f"not readable as YAML: {one_line(cause)}")
-    return ConfigError(_unusable_path(error) or _plain_words(error, groups))
+    return ConfigError(_no_key(error) or _unusable_path(error) or _plain_words(error, groups))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -112,6 +119,13 @@ def _unknown_key(
         return ConfigError(f"{key}: unknown key or group, {did_you_mean(key, groups[''])}")
     names = [str(name) for name in error.parent_node or ()] if error.parent_node else []
     return ConfigError(f"{key}: unknown key, {did_you_mean(last, names)}")
+
+
+def _no_key(error: BaseException) -> str | None:
+    """An override such as ``=gru``."""
+    if isinstance(error, AssertionError) or "override ''" in str(error):
+        return "an override has no key: expected key=value or group=choice"
+    return None
 
 
 def _unusable_path(error: BaseException) -> str | None:

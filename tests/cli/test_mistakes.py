@@ -333,3 +333,10 @@ def test_an_output_folder_that_cannot_be_made(train, tmp_path):
     assert outcome.err.startswith(f"error: {tmp_path / 'file'}")
     assert outcome.err.endswith("choose another with hydra.run.dir=FOLDER\n")
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["=gru", "+=gru"])
+def test_an_override_without_a_key(command, word):
+    outcome = command("train", word, "--cfg", "job")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert "key=value" in outcome.err

@@ -24,6 +24,7 @@ SOURCES = sorted((ROOT / "seqlab").rglob("*.py"))
 MEANT = {
     r"\[.*?\]| \.\.\.(?= )|KIND.OPTION=VALUE": "",
     r"KIND=NAME|cell=NAME": "cell=gru",
+    r"leaky_gate": "gru",  # the page registers it in Python
     r"KIND NAME": "cell fresh",
     r"format NAME": "format fresh",
     r"experiment=NAME": "experiment=mnist1d",
