@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seqlab.heads.k_best import k_best
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.schemes import Constraints
 from seqlab.types import lengths_to_mask
@@ -79,6 +80,11 @@ class LinearChainCRF(nn.Module):
     def decode(self, emissions_BTC: Tensor, lengths_B: Tensor) -> Tensor:
         """The most probable labels ``[B, T]`` of each row, 0 at padded steps."""
         return viterbi(at_least_float32(emissions_BTC), lengths_B, *self._tables(None))
+
+    @torch.no_grad()
+    def k_best(self, emissions_BTC: Tensor, lengths_B: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The ``k`` most probable labels ``[B, k, T]`` of each row, and their scores ``[B, k]``."""
+        return k_best(at_least_float32(emissions_BTC), lengths_B, *self._tables(None), k=k)
 
     @torch.no_grad()
     def marginals(self, emissions_BTC: Tensor, lengths_B: Tensor) -> Tensor:

@@ -15,13 +15,14 @@ from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.crf import FORBIDDEN, LinearChainCRF, viterbi
+from seqlab.heads.k_best import k_best
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.metrics import Outcome, SpanF1
 from seqlab.heads.metrics.classes import Accuracy
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.schemes import Constraints, chunk_labels, scheme_constraints
-from seqlab.schema import Count, Fraction, checked
+from seqlab.schema import Count, Fraction, check_value, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -100,8 +101,17 @@ class TaggingHead(Head):
         return self._loss(self.scores(encoded), self.target_of(batch), encoded.mask)
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
-        """See ``Head.predict``; there are no options."""
-        refuse_options(self, options)
+        """See ``Head.predict``.
+
+        Args:
+            encoded: from the encoder.
+            **options: ``k_best``, a number: ``alternatives`` then holds the most probable label
+                sequences of a row, best first, each with its log probability as ``score``;
+                ``marginals``, true: the probability of each label at each step, ``[T][C]``.
+        """
+        refuse_options(self, options, ("k_best", "marginals"))
+        count = check_value(options.get("k_best"), Count | None, "k_best")
+        with_marginals = check_value(options.get("marginals", False), bool, "marginals")
         with torch.no_grad():
             order = compact_order(encoded.mask)
             lengths = encoded.mask.sum(1)
@@ -109,14 +119,26 @@ class TaggingHead(Head):
             ids = self._decode(scores, lengths)
             probabilities = self._probabilities(scores, lengths)
             chosen = probabilities.gather(2, ids.unsqueeze(-1)).squeeze(-1)
+            more: list[dict[str, Any]] = [{} for _ in range(len(ids))]
+            if with_marginals:
+                for row, values, n in zip(
+                    more, probabilities.tolist(), lengths.tolist(), strict=True
+                ):
+                    row["marginals"] = values[:n]
+            if count is not None:
+                for row, found in zip(more, self._k_best(scores, lengths, count), strict=True):
+                    row["alternatives"] = found
         counts = lengths.tolist()
         return [
             {
                 "tags": [self.name_or_id(i) for i in row[:n]],
                 "ids": row[:n],
                 "scores": row_scores[:n],
+                **added,
             }
-            for row, row_scores, n in zip(ids.tolist(), chosen.tolist(), counts, strict=True)
+            for row, row_scores, n, added in zip(
+                ids.tolist(), chosen.tolist(), counts, more, strict=True
+            )
         ]
 
     def metrics(self) -> dict[str, Metric]:
@@ -166,12 +188,49 @@ class TaggingHead(Head):
             return self.crf.decode(scores_BTC, lengths_B)
         if self.constraints is None:
             return scores_BTC.argmax(-1)
-        penalties = [
+        start, end, transitions = self._penalties(scores_BTC)
+        return viterbi(scores_BTC.log_softmax(-1), lengths_B, start, transitions, end)
+
+    def _penalties(self, scores_BTC: Tensor) -> list[Tensor]:
+        """Softmax's start, end and transition scores: 0, or what forbids."""
+        if self.constraints is None:
+            size = scores_BTC.shape[2]
+            return [scores_BTC.new_zeros(shape) for shape in ((size,), (size,), (size, size))]
+        return [
             FORBIDDEN * (~allowed).to(scores_BTC.device, scores_BTC.dtype)
             for allowed in self.constraints
         ]
-        start, end, transitions = penalties
-        return viterbi(scores_BTC.log_softmax(-1), lengths_B, start, transitions, end)
+
+    def _k_best(self, scores_BTC: Tensor, lengths_B: Tensor, k: int) -> list[list[dict[str, Any]]]:
+        """The most probable label sequences of rows whose real steps come first."""
+        rows, steps, _ = scores_BTC.shape
+        if steps == 0:
+            return [[self._alternative([], 0.0)] for _ in range(rows)]
+        if self.crf is not None:
+            labels, rank = self.crf.k_best(scores_BTC, lengths_B, k)
+            every = [
+                self.crf.log_likelihood(scores_BTC, one, lengths_B) for one in labels.unbind(1)
+            ]
+            log_p = torch.stack(every, 1)
+        else:
+            start, end, transitions = self._penalties(scores_BTC)
+            labels, rank = k_best(
+                scores_BTC.log_softmax(-1), lengths_B, start, transitions, end, k=k
+            )
+            log_p = rank
+        # what the scheme forbids, and places behind the last sequence
+        good = rank > rank[:, :1] + FORBIDDEN / 2
+        good[:, 0] = True
+        columns = (labels.tolist(), log_p.tolist(), good.tolist(), lengths_B.tolist())
+        answers = []
+        for row, values, kept, n in zip(*columns, strict=True):
+            # without steps there is one sequence, the empty one
+            found = zip(row, values, kept, strict=True) if n else [([], 0.0, True)]
+            answers.append([self._alternative(ids[:n], value) for ids, value, ok in found if ok])
+        return answers
+
+    def _alternative(self, ids: list[int], log_p: float) -> dict[str, Any]:
+        return {"tags": [self.name_or_id(i) for i in ids], "ids": ids, "score": log_p}
 
     def _probabilities(self, scores_BTC: Tensor, lengths_B: Tensor) -> Tensor:
         if self.crf is None:

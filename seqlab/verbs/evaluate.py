@@ -21,11 +21,13 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     Args:
         spec: ``bundle``, ``source`` (None: the one the bundle was trained on), ``split``,
             ``output`` (a file ending in ``.json``, or a folder; None: ``run_dir``),
-            ``batch_size``, ``limit``, ``device``, ``num_threads``, ``search``.
+            ``batch_size``, ``limit``, ``device``, ``num_threads``, ``search``, ``predictions``
+            (a file for gold and answers of each row, see ``seqlab.verbs.predictions``).
         run_dir: where ``result.json`` goes unless ``output`` says otherwise.
 
     Returns:
-        What was written: ``{split: {metric: value}, "bundle": ..., "rows": ..., ...}``.
+        What was written: ``{split: {metric: value}, "bundle": ..., "rows": ..., ...}``, and for
+        classes ``"classes"`` and ``"confusion"`` (``seqlab.heads.metrics.class_table``).
 
     Raises:
         SeqlabError: the bundle, the data or the output is not as it should be; a label that the
@@ -38,7 +40,9 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     from seqlab.console import metric_table, say
     from seqlab.devices import global_settings, pick_device
     from seqlab.files import write_json
+    from seqlab.heads.metrics.class_table import class_table
     from seqlab.measures import plain_numbers
+    from seqlab.verbs.predictions import write_predictions
 
     target = output_file(spec.get("output"), run_dir)
     with global_settings(spec.get("num_threads")):
@@ -48,16 +52,24 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         if trained.model.head.refuses_rows:
             data.check_batches(trained.model.head.refusal)
         begin = time.monotonic()
-        values = measure(trained.model, data, spec["split"], spec.get("search"))
+        classes = class_table(trained.model.head.target_info)
+        values = measure(trained.model, data, spec["split"], spec.get("search"), classes)
+        seconds = round(time.monotonic() - begin, 3)
+        if spec.get("predictions"):
+            size = spec.get("batch_size") or 64
+            write_predictions(spec["predictions"], trained, data, spec["split"], batch_size=size)
     result = {
         spec["split"]: plain_numbers(values),
+        **({} if classes is None else classes.content()),
         "bundle": str(spec["bundle"]),
         "rows": data.sizes[spec["split"]],
-        "seconds": round(time.monotonic() - begin, 3),
+        "seconds": seconds,
         "data": data.source.describe(),
         "versions": versions(),
     }
     metric_table(f"{spec['bundle']} on {result['rows']} rows", {spec["split"]: values})
+    if classes is not None:
+        say(classes.text())
     write_json(target, result)
     say(f"result  {target}")
     return result
@@ -107,7 +119,9 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     return data
 
 
-def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, float]:
+def measure(
+    model: Any, data: Any, split: str, search: Any = None, classes: Any = None
+) -> dict[str, float]:
     """A model's metrics and loss on all rows of a split, decoded as ``predict`` does.
 
     Args:
@@ -115,6 +129,7 @@ def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, 
         data: the prepared ``DataModule``.
         split: which split.
         search: another way to decode than the head's own, for heads that search.
+        classes: a ``ClassTable`` to count in, or None.
 
     Raises:
         OptionError: the head does not search.
@@ -131,10 +146,11 @@ def measure(model: Any, data: Any, split: str, search: Any = None) -> dict[str, 
     device = next(model.parameters()).device
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
     loss = MeanMetric().to(device)
+    counted = metrics if classes is None else {**metrics, "class table": classes.to(device)}
     model.eval()
     with torch.inference_mode(), progress.stage(split, data.sizes[split]) as stage:
         for batch in data.loader(split):
             moved = batch.to(device)
-            loss.update(model.measure(metrics, moved, final=True), batch.size)
+            loss.update(model.measure(counted, moved, final=True), batch.size)
             stage.advance(batch.size)
     return read_metrics({**metrics, "loss": loss})

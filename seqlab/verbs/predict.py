@@ -33,7 +33,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
 
     Args:
         spec: ``bundle``, ``input``, ``output``, ``format``, ``column``, ``batch_size``,
-            ``device``, ``num_threads``, ``search``.
+            ``device``, ``num_threads``, ``search``, ``options``.
         run_dir: not used; the output goes where ``output`` says.
         check: refuses a model before anything is read.
 
@@ -63,7 +63,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
             if not spec.get("format"):
                 rows = _no_objects(rows, trained.processor.spec.input_columns)
             size = spec.get("batch_size") or 64
-            options = {"batch_size": size}
+            options = {**(spec.get("options") or {}), "batch_size": size}
             if spec.get("search") is not None:
                 options["search"] = spec["search"]
             # who types sees the answer to a line at once, and no display beside it

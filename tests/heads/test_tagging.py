@@ -236,10 +236,10 @@ def test_wrong_options(options, target, message):
         TaggingHead(info_of(encoded), target, **options)
 
 
-def test_a_loss_needs_a_target_and_predict_has_no_options():
+def test_a_loss_needs_a_target_and_predict_knows_its_options():
     encoded = random_encoded(MASK)
     head = TaggingHead(info_of(encoded), TARGET)
     with pytest.raises(DataError, match="the batch has no target"):
         head.loss(encoded, batch_for(encoded, None))
-    with pytest.raises(OptionError, match="has no option 'width' \\(known: none\\)"):
+    with pytest.raises(OptionError, match="has no option 'width' \\(known: k_best"):
         head.predict(encoded, width=3)

@@ -259,3 +259,42 @@ def test_mistakes_of_a_prediction(runs, tmp_path, monkeypatch, changes, mistake)
     monkeypatch.setattr(sys, "stdin", Pipe(b"abc\n"))
     with pytest.raises(error, match=message):
         predict.run({**PREDICT, "bundle": bundle_of(runs, "words"), **changes}, tmp_path)
+
+
+def test_evaluate_gives_a_table_of_classes_and_gold_beside_answers(runs, tmp_path, capsys):
+    for name, column in (("words", "kind"), ("sentences", "marks"), ("pairs", "back")):
+        file = tmp_path / f"{name}.jsonl"
+        spec = {**EVALUATE, "bundle": bundle_of(runs, name), "predictions": str(file)}
+        result = evaluate.run(spec, tmp_path / name)
+        lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        assert len(lines) == result["rows"]
+        assert not any(column in line["input"] for line in lines)
+        shown = capsys.readouterr().out
+        if name == "pairs":
+            assert "classes" not in result
+            right = [line["gold"] == line["text"] for line in lines]
+            assert sum(right) / len(right) == pytest.approx(result["test"]["sequence_accuracy"])
+            continue
+        assert "precision  recall" in shown
+        counts = result["confusion"]["counts"]
+        total = sum(map(sum, counts))
+        diagonal = sum(row[i] for i, row in enumerate(counts))
+        assert diagonal / total == pytest.approx(result["test"]["accuracy"])
+        assert sum(entry["support"] for entry in result["classes"]) == total
+        if name == "words":
+            right = [line["gold"] == line["label"] for line in lines]
+            assert sum(right) / len(right) == pytest.approx(result["test"]["accuracy"])
+
+
+def test_predict_hands_the_heads_options_on(runs, tmp_path):
+    text = tmp_path / "in.txt"
+    text.write_text("a b c\n")
+    out = tmp_path / "out.jsonl"
+    spec = {**PREDICT, "bundle": bundle_of(runs, "sentences"), "input": str(text)}
+    options = {"k_best": 2, "marginals": True}
+    predict.run({**spec, "output": str(out), "options": options}, tmp_path)
+    answer = json.loads(out.read_text())
+    assert [len(one["tags"]) for one in answer["alternatives"]] == [3, 3]
+    assert [sum(step) for step in answer["marginals"]] == pytest.approx([1, 1, 1])
+    with pytest.raises(OptionError, match="has no option 'kbest'"):
+        predict.run({**spec, "output": str(out), "options": {"kbest": 2}}, tmp_path)
