@@ -63,7 +63,7 @@ _OPEN_NODES = {
         "logger",
     ),
     "open_evaluate": ("source", "search"),
-    "open_predict": ("format", "search"),
+    "open_predict": ("format", "search", "options"),
     "open_score": ("format",),
 }
 

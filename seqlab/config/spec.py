@@ -189,6 +189,7 @@ class EvaluateSpec:
         source: the data; null: the source the bundle was trained on.
         split: which split of it.
         output: file or folder for the results.
+        predictions: a JSON Lines file for what is right and what was answered; null: none.
         batch_size: rows to a batch; null: the bundle's own.
         limit: only the first rows; null: all.
         device: where to compute.
@@ -200,6 +201,7 @@ class EvaluateSpec:
     source: Part | str | None = None
     split: str = "test"
     output: str | None = None
+    predictions: str | None = None
     batch_size: Count | None = None
     limit: Count | None = None
     device: str = "auto"
@@ -239,9 +241,11 @@ class PredictSpec(ScoreSpec):
 
     Attributes:
         search: decoding options of the head, for example ``{name: beam, width: 4}``.
+        options: of the head's answers, for example ``{k_best: 3}`` for tagging.
     """
 
     search: Part | None = None
+    options: Part = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def test_interpolations_are_resolved_and_hydras_node_is_left_out():
             {"bundle": "b", "bach_size": 3},
             (
                 "bach_size: unknown key, did you mean 'batch_size'? (known: batch_size, bundle, "
-                "device, limit, num_threads, output, search, source, split)"
+                "device, limit, num_threads, output, predictions, search, source, split)"
             ),
         ),
     ],
