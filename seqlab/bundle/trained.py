@@ -199,9 +199,9 @@ def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
     """An answer of a head with its ids as text, where it holds tokens of target or input."""
     if "tokens" in answer:
         return {"text": processor.decode_target(answer["tokens"]), **answer}
-    found = dict(answer)
-    if (ids := found.pop("ids", None)) is not None and processor.target.tokenizer is not None:
-        found = {"tokens": [processor.target.tokenizer.entry(index) for index in ids], **found}
+    found, tokenizer = dict(answer), processor.target.tokenizer
+    if "ids" in found and tokenizer is not None:
+        found = {"tokens": [tokenizer.entry(index) for index in found.pop("ids")], **found}
     return found
 
 

@@ -295,6 +295,7 @@ def test_predict_hands_the_heads_options_on(runs, tmp_path):
     predict.run({**spec, "output": str(out), "options": options}, tmp_path)
     answer = json.loads(out.read_text())
     assert [len(one["tags"]) for one in answer["alternatives"]] == [3, 3]
+    assert answer["alternatives"][0]["ids"] == answer["ids"]
     assert [sum(step) for step in answer["marginals"]] == pytest.approx([1, 1, 1])
     with pytest.raises(OptionError, match="has no option 'kbest'"):
         predict.run({**spec, "output": str(out), "options": {"kbest": 2}}, tmp_path)
