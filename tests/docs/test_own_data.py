@@ -39,7 +39,7 @@ def answers(output):
 
 
 def test_the_blocks_do_what_the_page_says(printed):
-    films, skipped, forecast, people, python = printed
+    films, skipped, forecast, people, language, python = printed
     assert [answer["input"]["id"] for answer in answers(films)] == list("123456")
     assert answers(films)[0]["input"]["text"] == "a moving, funny film"
     assert skipped.split() == ["2", "1"]
@@ -49,6 +49,12 @@ def test_the_blocks_do_what_the_page_says(printed):
     (answer,) = answers(people)
     assert answer["input"] == {"tokens": ["Ada", "sang"]}
     assert len(answer["tags"]) == 2
+    scores = answers(language)
+    assert [len(score["both"]) for score in scores] == [len(score["input"]) for score in scores]
+    assert len(scores) == 6
+    written = [json.loads(line) for line in language.splitlines() if line.startswith('{"prompt"')]
+    assert [line["text"][:4] for line in written] == ["the ", "the "]
+    assert language.splitlines()[-1].startswith("the c")
     assert python.strip() == "2"
 
 
