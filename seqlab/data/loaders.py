@@ -65,11 +65,11 @@ class BatchLoader:
                 whole = batch.apply(torch.from_numpy) if self._sent else batch
                 yield whole.pin_memory() if self._pin else whole
         except SeqlabError as error:
-            if "\n" not in str(error):
-                raise
             # torch puts the traceback of a worker process before the message
-            name = f"{type(error).__name__}: "
-            raise type(error)(str(error).rpartition(name)[2].rstrip()) from error
+            _, found, message = str(error).rpartition(f"{type(error).__name__}: ")
+            if not (self._sent and found):
+                raise
+            raise type(error)(message.rstrip()) from error
 
     def __len__(self) -> int:
         return self._length

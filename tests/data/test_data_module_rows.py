@@ -144,7 +144,7 @@ def test_splits_and_seeds_that_are_wrong():
         DataModule(Words({"train": 5}), SPEC, 0).prepare(["validation"])
     with pytest.raises(DataError, match="no split 'tset': did you mean 'test'"):
         DataModule(Words(), SPEC, 0).prepare(["tset"])
-    with pytest.raises(ConfigError, match="seed: expected a whole number of at least 0, got -1"):
+    with pytest.raises(ConfigError, match="seed: expected an int of at least 0, got -1"):
         DataModule(Words(), SPEC, -1)
 
 

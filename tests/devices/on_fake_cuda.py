@@ -2,7 +2,8 @@
 
 A script of its own, because torch must find the made-up device before its first backward pass.
 Fake tensors hold no numbers, so this needs no GPU, and refuse to mix devices, as a GPU does.
-Torch's recurrent kernels, packing and picking by a mask, which want numbers, are stood in for here.
+Torch's recurrent kernels, packing, CTC loss and picking by a mask, which want numbers, are stood in
+for here.
 
 Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> null or the error.
 """
@@ -98,14 +99,18 @@ def unpack(packed: PackedSequence, *, total_length: int, **_: Any) -> tuple[Tens
     return packed.data.unflatten(0, (total_length, -1)).transpose(0, 1), None
 
 
-class AllTrue(TorchFunctionMode):
-    """Picking by a mask picks everything: how many it would be, depends on numbers."""
+class NoNumbers(TorchFunctionMode):
+    """Picking by a mask picks everything, and a search finds nothing: both depend on numbers."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is Tensor.__getitem__ and getattr(args[1], "dtype", None) is torch.bool:
             value, mask = args
             assert value.device == mask.device
             return value.flatten(0, mask.dim() - 1)
+        if func is nn.functional.ctc_loss:
+            return args[0].mean((0, 2))  # log probabilities [T, B, C]
+        if func is Tensor.nonzero:
+            return args[0].new_empty(0, args[0].dim(), dtype=torch.long)
         return func(*args, **(kwargs or {}))
 
 
@@ -194,12 +199,16 @@ def heads() -> Iterator[tuple[str, Callable[[], None]]]:
                     name: str = name, kind: str = kind, options: dict[str, Any] = options
                 ) -> None:
                     task = TASKS[kind]
-                    spec = {"encoder": encoder, "head": small_head(name, options)}
+                    spec = {"encoder": encoder, "head": small(name, options)}
                     with CUDA:
                         model = build_model(spec, task.processor.info).train()
                     backward(model, model.loss(BATCHES[kind].to(CUDA)))
 
                 yield f"head={name} target={kind} {json.dumps(options)}", run
+
+
+def small(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, **small_head(seqlab.get("head", name), options)}
 
 
 def variants(head: str) -> Iterator[dict[str, Any]]:
@@ -243,7 +252,7 @@ def main() -> None:
     for parts in (cells, dropped_cells, wrappers, heads, options_of_gates):
         for what, run in parts():
             try:
-                with FakeTensorMode(allow_non_fake_inputs=True), AllTrue():
+                with FakeTensorMode(allow_non_fake_inputs=True), NoNumbers():
                     run()
             except EngineError as refusal:
                 found[what] = f"refused: {refusal}"

@@ -26,7 +26,7 @@ MEANT = {
     r"KIND=NAME|cell=NAME": "cell=gru",
     r"leaky_gate": "gru",  # the page registers it in Python
     r"KIND NAME": "cell fresh",
-    r"format NAME": "format fresh",
+    r"(format|transform) NAME": r"\1 fresh",
     r"experiment=NAME": "experiment=mnist1d",
     r"\{(kind|group)\}": "cell",
     r"VERB|verb": "list",
