@@ -93,7 +93,7 @@ class SeldomRandom(Right):
 
     def step(self, projected_t, state, noise=None):
         output, new = super().step(projected_t, state, noise)
-        if random.random() < 1e-4:  # noqa: S311  # that is the bug
+        if random.random() < 1e-12:  # noqa: S311  # that is the bug
             output = output + random.random()  # noqa: S311
         return output, new
 
