@@ -35,6 +35,8 @@ def _command(words: list[str], folder: str, before: str, output: str, errors: st
         os.dup2(opened, stream.fileno())
         os.close(opened)
     torch.set_num_threads(1)
+    # under a limit of sizes Python would leave cut bytecode, for all who import it later
+    sys.dont_write_bytecode = True
     exec(before, {})  # noqa: S102 - the test's own code
     from seqlab.cli import main
 

@@ -87,6 +87,7 @@ def test_a_file_too_large_leaves_the_old_one(tmp_path, place):
 import resource, signal, sys
 from seqlab.files import atomic_writer
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
 try:
     with atomic_writer("a") as stream:
