@@ -5,7 +5,8 @@ Fake tensors hold no numbers, so this needs no GPU, and refuse to mix devices, a
 Torch's recurrent kernels, packing, CTC loss and picking by a mask, which want numbers, are stood in
 for here.
 
-Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> null or the error.
+Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> `ran`, why it was
+refused, or the error.
 """
 
 from __future__ import annotations
