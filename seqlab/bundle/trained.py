@@ -29,9 +29,9 @@ from seqlab.bundle.manifest import (
     read_manifest,
 )
 from seqlab.bundle.place import WEIGHTS, local_bundle
-from seqlab.data.checks import Where
 from seqlab.data.order import cut
 from seqlab.data.processor import Processor
+from seqlab.data.raw_columns import Where
 from seqlab.data.row_objects import rows_in
 from seqlab.data.transforms.chain import stands
 from seqlab.errors import BundleError, SeqlabError

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Union
 
-from seqlab.config.spec import RunSpec
+from seqlab.config.run_spec import RunSpec
 from seqlab.data.batching import Batching
 
 #: Words that people use for keys of other names.

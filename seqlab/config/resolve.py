@@ -18,15 +18,8 @@ from seqlab.config.before_import import (
 )
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
-from seqlab.config.spec import (
-    CheckpointSpec,
-    EvaluateSpec,
-    GenerateSpec,
-    PredictSpec,
-    ProgressSpec,
-    RunSpec,
-    ScoreSpec,
-)
+from seqlab.config.run_spec import CheckpointSpec, ProgressSpec, RunSpec
+from seqlab.config.verb_specs import EvaluateSpec, GenerateSpec, PredictSpec, ScoreSpec
 from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
@@ -187,6 +180,6 @@ def _get(node: Any, key: str) -> Any:
 
 
 def _check_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    from seqlab.data.spec import DataSpec
+    from seqlab.data.data_spec import DataSpec
 
     return DataSpec.from_mapping(data).to_dict()

@@ -12,14 +12,14 @@ from torch.utils.data import Dataset
 
 from seqlab import progress
 from seqlab.collector import rare_collections
-from seqlab.data.checks import Where
+from seqlab.data.data_spec import DataSpec
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
 from seqlab.data.order import Indices, evaluation_batches, training_batches
 from seqlab.data.processor import Processor, column_of, fit_columns
+from seqlab.data.raw_columns import Where
 from seqlab.data.row_views import Columns, NumberedRow, StreamView, View, value_of
 from seqlab.data.sources.base import Source
-from seqlab.data.spec import DataSpec
 from seqlab.data.split_views import open_views
 from seqlab.errors import DataError, did_you_mean
 from seqlab.schema import Whole, check_value

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqlab.data import checks
-from seqlab.data.checks import Where
+from seqlab.data import raw_columns
+from seqlab.data.raw_columns import Where
 from seqlab.errors import DataError
 
 Floats = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
     """
     array = _as_array(value)
     if array is None:
-        raise checks.refuse(
+        raise raw_columns.refuse(
             where(index), column, "a series of numbers, or of equally long rows of them", value
         )
     if array.size == 0:
@@ -94,11 +94,11 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
         array = array[:, None]
     if channels is not None and array.shape[1] != channels:
         expected = f"{channels} channels as in the training rows"
-        raise checks.refuse(where(index), column, expected, f"{array.shape[1]} channels")
+        raise raw_columns.refuse(where(index), column, expected, f"{array.shape[1]} channels")
     if not _fits(array):
         step = int(np.argwhere(~_within(array))[0][0])
         found = f"{array[step].tolist()} at step {step}"
-        raise checks.refuse(where(index), column, _EXPECTED, found)
+        raise raw_columns.refuse(where(index), column, _EXPECTED, found)
     return array
 
 
@@ -161,11 +161,11 @@ def row_of_numbers(
     except (TypeError, ValueError):
         found = []
     if len(found) != len(entries):
-        raise checks.refuse(where(row), column, "a number or a list of numbers", value)
+        raise raw_columns.refuse(where(row), column, "a number or a list of numbers", value)
     if not found or not _fits(np.array(found)):
-        raise checks.refuse(where(row), column, _EXPECTED, value)
+        raise raw_columns.refuse(where(row), column, _EXPECTED, value)
     if size is not None and len(found) != size:
-        raise checks.refuse(where(row), column, f"{size} numbers", value)
+        raise raw_columns.refuse(where(row), column, f"{size} numbers", value)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from seqlab.data.checks import Where
+from seqlab.data.raw_columns import Where
 from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.base import Tokenizer, VocabularyError
 from seqlab.errors import OptionError

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from seqlab.data.checks import Where
 from seqlab.data.part import Column
+from seqlab.data.raw_columns import Where
 
 #: Column to values, one a row.
 Columns = Mapping[str, Sequence[Any]]

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.data.checks import Where, show
+from seqlab.data.data_spec import DataSpec
 from seqlab.data.encoded import EncodedRows, Example
 from seqlab.data.features.base import Feature
 from seqlab.data.part import Column, ColumnPart
 from seqlab.data.passes import Columns, Read, learn_together
 from seqlab.data.processor_files import Parts, read_parts, unfitted, write_parts
 from seqlab.data.ragged import Array, Ragged
-from seqlab.data.spec import DataSpec
+from seqlab.data.raw_columns import Where, show
 from seqlab.data.statistics import fit_statistics
 from seqlab.data.targets.base import Target
 from seqlab.data.transforms.base import PREDICT, Row, Transform

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seqlab.data.data_spec import DataSpec
 from seqlab.data.earlier import upgraded
 from seqlab.data.features.base import Feature
 from seqlab.data.restoring import restoring
-from seqlab.data.spec import DataSpec
 from seqlab.data.statistics import plain_statistics, read_statistics
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer

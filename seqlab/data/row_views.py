@@ -14,8 +14,8 @@ import numpy as np
 
 from seqlab import progress
 from seqlab.data.arrow import rows_of
-from seqlab.data.checks import Where
 from seqlab.data.order import Indices, held_out, subset
+from seqlab.data.raw_columns import Where
 from seqlab.errors import DataError
 
 CHUNK = 4096

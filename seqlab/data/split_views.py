@@ -7,9 +7,9 @@ from functools import partial
 
 import datasets
 
+from seqlab.data.data_spec import DataSpec
 from seqlab.data.row_views import MemoryView, StreamView, View
 from seqlab.data.sources.base import SPLITS, Source
-from seqlab.data.spec import DataSpec
 from seqlab.data.transformed_views import rows_of, transformed
 from seqlab.data.transforms.base import Transform
 from seqlab.data.transforms.chain import Chain

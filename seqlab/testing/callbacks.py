@@ -15,7 +15,7 @@ from seqlab import registry
 from seqlab.errors import RunError
 from seqlab.locks import temporary_folder
 from seqlab.testing.case import Case, registered
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import require
 from seqlab.testing.contract import require_docstring, require_refusal, require_subclass
 from seqlab.testing.result import Numbers, Skip

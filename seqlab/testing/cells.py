@@ -12,7 +12,7 @@ from seqlab.engines.over_time import at_time
 from seqlab.errors import ShapeError
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, MANY_ROWS, STEPS, CellCase
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, close_states, refused, require, same_shape
 from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
 from seqlab.testing.result import Failure, Numbers

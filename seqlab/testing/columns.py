@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from seqlab.data.checks import Where
 from seqlab.data.features.base import Feature
 from seqlab.data.features.vocabulary import TextFeature
 from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.data.targets.base import Target
 from seqlab.errors import BundleError, DataError
 from seqlab.locks import temporary_folder

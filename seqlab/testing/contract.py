@@ -8,7 +8,7 @@ from typing import Any
 from seqlab.construct import accepted_options
 from seqlab.errors import OptionError
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import refused, require
 from seqlab.testing.result import Skip
 

@@ -15,7 +15,7 @@ from seqlab.engines.base import Engine, Sequence
 from seqlab.engines.instances import engine as engine_by_name
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
-from seqlab.testing.checks import Check, Table
+from seqlab.testing.check_table import Check, Table
 from seqlab.testing.compare import close, close_all, close_states
 from seqlab.testing.others import others
 from seqlab.testing.result import Numbers, Skip

@@ -19,7 +19,7 @@ from seqlab.engines.over_time import at_time
 from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.recurrent import Recurrent
 from seqlab.testing.case import BATCH, Case, CellCase, registered
-from seqlab.testing.checks import Check, Table
+from seqlab.testing.check_table import Check, Table
 from seqlab.testing.compare import close, close_states, require
 from seqlab.testing.contract import class_contract
 from seqlab.testing.engine_runs import SLOW_ENGINES, STEPS, against_the_loop, refused_by

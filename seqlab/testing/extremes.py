@@ -16,7 +16,7 @@ from seqlab.errors import SeqlabError
 from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, MANY_ROWS, STEPS, LayerCase
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, close_all, close_states, require
 from seqlab.testing.layers import LENGTHS, one, runs_forward
 from seqlab.testing.result import Numbers, Skip

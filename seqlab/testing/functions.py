@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqlab.errors import OptionError
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, require, same_shape
 from seqlab.testing.contract import (
     require_docstring,

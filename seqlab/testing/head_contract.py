@@ -10,7 +10,7 @@ import torch
 
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, refused, require
 from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
 from seqlab.testing.head_case import HeadCase, answers_apart

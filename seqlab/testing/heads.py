@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqlab.errors import DataError
 from seqlab.testing.case import registered
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, close_all, refused, require
 from seqlab.testing.head_case import HeadCase, answers_apart, measured
 from seqlab.testing.head_contract import HEAD_CONTRACT

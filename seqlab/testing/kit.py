@@ -10,7 +10,7 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.errors import OptionError
-from seqlab.testing.checks import Run, Table
+from seqlab.testing.check_table import Table, TableRun
 from seqlab.testing.result import CheckResult, Settings
 
 #: For each kind its case and its tables, by module of this package and name; a function makes the
@@ -91,7 +91,7 @@ def make_run(
     part: Any,
     options: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
-) -> Run:
+) -> TableRun:
     """The checks of one part, ready to run.
 
     Args:
@@ -121,7 +121,7 @@ def make_run(
     found = [_named(path) for path in tables.split()]
     table = Table(*(each if isinstance(each, Table) else each(part) for each in found))
     made = _named(case)(part, dict(options or {}))
-    return Run(table.checks, made, replace(settings, expected_failures=stated))
+    return TableRun(table.checks, made, replace(settings, expected_failures=stated))
 
 
 def _stated(part: Any) -> dict[str, str]:

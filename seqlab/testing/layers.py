@@ -13,7 +13,7 @@ from seqlab.heads.states import leaves, select_rows
 from seqlab.layers.base import Layer
 from seqlab.layers.stream import stream
 from seqlab.testing.case import BATCH, STEPS, LayerCase
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import (
     close,
     close_all,

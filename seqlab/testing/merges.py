@@ -11,7 +11,7 @@ from torch import Tensor
 
 import seqlab
 from seqlab.testing.case import Case, registered
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, close_all, refused, require, same_shape
 from seqlab.testing.contract import (
     REFUSALS,

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from seqlab.errors import OptionError
 from seqlab.heads.metrics import Outcome, TaskMetric
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import refused, require
 from seqlab.testing.contract import REFUSALS, require_docstring, require_subclass
 from seqlab.testing.pickling import survives

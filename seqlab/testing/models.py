@@ -16,7 +16,7 @@ from seqlab.construct import accepted_options, construct
 from seqlab.errors import SeqlabError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, STEPS, CellCase, LayerCase, WrapperCase, registered
-from seqlab.testing.checks import Check, Table
+from seqlab.testing.check_table import Check, Table
 from seqlab.testing.compare import require
 from seqlab.testing.layers import LENGTHS, one
 from seqlab.testing.modules import require_gradients

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import require
 from seqlab.testing.contract import require_docstring, require_refusal, require_subclass
 from seqlab.testing.result import Failure, Numbers, Skip

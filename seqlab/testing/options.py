@@ -11,7 +11,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.construct import accepted_options
 from seqlab.testing import option_trials as trial
 from seqlab.testing.case import CellCase
-from seqlab.testing.checks import Check, Table
+from seqlab.testing.check_table import Check, Table
 from seqlab.testing.result import Numbers, Skip
 
 OptionTest = Callable[[CellCase, str, Any], Numbers]

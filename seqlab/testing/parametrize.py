@@ -8,7 +8,7 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.errors import OptionError
-from seqlab.testing.checks import Run
+from seqlab.testing.check_table import TableRun
 from seqlab.testing.kit import make_run
 from seqlab.testing.result import EXPECTED, SKIPPED, Settings
 
@@ -19,7 +19,7 @@ MARK = "seqlab_check"
 class BoundCheck:
     """One check of one part; calling it runs it and tells pytest the outcome."""
 
-    def __init__(self, run: Run, name: str, label: str) -> None:
+    def __init__(self, run: TableRun, name: str, label: str) -> None:
         self.run, self.name, self.label = run, name, label
 
     def __call__(self) -> None:

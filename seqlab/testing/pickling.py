@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from seqlab.testing.case import LayerCase
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close
 from seqlab.testing.layers import one
 from seqlab.testing.result import Failure, Numbers, Skip

@@ -11,7 +11,7 @@ from typing import Any
 from seqlab.data.sources.base import SPLITS, Source
 from seqlab.errors import ConfigError, DataError
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import refused, require
 from seqlab.testing.contract import (
     REFUSALS,

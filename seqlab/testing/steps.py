@@ -17,7 +17,7 @@ from seqlab.engines.over_time import at_time
 from seqlab.heads.states import leaves
 from seqlab.testing.case import BATCH, CellCase
 from seqlab.testing.cells import flat, stepped
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, require
 from seqlab.testing.result import Failure, Numbers, Skip
 from seqlab.testing.sample import normal, random_state

@@ -14,7 +14,7 @@ from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.transforms.chain import Chain
 from seqlab.errors import BundleError, DataError
 from seqlab.testing.case import Case
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import refused, require
 from seqlab.testing.contract import class_contract, require_options
 from seqlab.testing.result import Failure, Numbers, Skip

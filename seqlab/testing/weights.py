@@ -11,7 +11,7 @@ from torch import Tensor
 from seqlab.cells.gated import GatedCell
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, LayerCase
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import close, largest_change, require
 from seqlab.testing.layers import one
 from seqlab.testing.modules import (

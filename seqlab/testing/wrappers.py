@@ -9,7 +9,7 @@ from seqlab.cells.base import Cell
 from seqlab.errors import EngineError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, STEPS, WrapperCase
-from seqlab.testing.checks import Table
+from seqlab.testing.check_table import Table
 from seqlab.testing.compare import EXACT, close, largest_change, require
 from seqlab.testing.contract import require_docstring, require_refusal, require_subclass
 from seqlab.testing.layers import one

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from seqlab import registry
-from seqlab.data.checks import token_lists
+from seqlab.data.data_spec import DataSpec
 from seqlab.data.numbers import row_of_numbers
-from seqlab.data.spec import DataSpec
+from seqlab.data.raw_columns import token_lists
 from seqlab.data.transforms.windows import NEXT
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels

@@ -10,7 +10,7 @@ import torch
 
 from seqlab import console
 from seqlab.bundle import TrainedModel
-from seqlab.data.spec import DataSpec
+from seqlab.data.data_spec import DataSpec
 from seqlab.heads.language_model import LanguageModelHead
 from seqlab.layers.recurrent import Recurrent
 from seqlab.model import SequenceModel

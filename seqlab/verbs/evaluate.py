@@ -98,9 +98,9 @@ def output_file(output: str | None, run_dir: Path) -> Path:
 def _data(spec: dict[str, Any], trained: Any) -> Any:
     """The rows to measure on, through the bundle's own processor."""
     from seqlab.construct import construct
+    from seqlab.data.data_spec import DataSpec
     from seqlab.data.module import DataModule
     from seqlab.data.sources.base import SPLITS
-    from seqlab.data.spec import DataSpec
 
     source = spec.get("source") or trained.config.get("source")
     if source is None:

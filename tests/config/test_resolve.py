@@ -8,10 +8,10 @@ import pytest
 import seqlab
 from omegaconf import OmegaConf
 from seqlab import registry
-from seqlab.config import spec as specs
+from seqlab.config import run_spec, verb_specs
 from seqlab.config.before_import import check_end, check_part_unread
 from seqlab.config.resolve import check_part, resolve
-from seqlab.config.spec import EmbeddingSpec, TrainerSpec
+from seqlab.config.run_spec import EmbeddingSpec, TrainerSpec
 from seqlab.errors import ConfigError, OptionError, SeqlabError, UnknownNameError
 from seqlab.schema import check_fields
 
@@ -131,8 +131,9 @@ def test_a_plain_mapping_resolves_as_a_composed_config_does():
 
 SPECS = [
     part
-    for part in vars(specs).values()
-    if dataclasses.is_dataclass(part) and part.__module__ == specs.__name__
+    for module in (run_spec, verb_specs)
+    for part in vars(module).values()
+    if dataclasses.is_dataclass(part) and part.__module__ == module.__name__
 ]
 
 

@@ -2,7 +2,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
-from seqlab.data import checks
+from seqlab.data import raw_columns
 from seqlab.data.arrow import rows_of
 from seqlab.data.row_views import MemoryView
 
@@ -53,5 +53,5 @@ def test_good_rows_are_never_located():
     def where(row):
         raise AssertionError(row)
 
-    assert checks.label_lists([["a"], "b c"], "x", where) == [["a"], ["b", "c"]]
-    assert checks.tag_lists([[1, 2]], "x", where) == [["1", "2"]]
+    assert raw_columns.label_lists([["a"], "b c"], "x", where) == [["a"], ["b", "c"]]
+    assert raw_columns.tag_lists([[1, 2]], "x", where) == [["1", "2"]]

@@ -1,5 +1,5 @@
 import pytest
-from seqlab.data.spec import DataSpec
+from seqlab.data.data_spec import DataSpec
 from seqlab.errors import ConfigError
 
 GOOD = {

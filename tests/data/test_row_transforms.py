@@ -8,10 +8,10 @@ import datasets
 import numpy as np
 import pytest
 from seqlab import ConfigError, DataError, Source, Transform, register
+from seqlab.data.data_spec import DataSpec
 from seqlab.data.module import DataModule
 from seqlab.data.processor import Processor, fit_processor
 from seqlab.data.sources.files import FilesSource
-from seqlab.data.spec import DataSpec
 from seqlab.data.times import time_of
 from seqlab.data.transforms.base import Row
 from seqlab.data.transforms.fill import FillTransform

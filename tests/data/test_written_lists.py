@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqlab.data import checks
+from seqlab.data import raw_columns
 from seqlab.data.written_lists import written_list
 from seqlab.errors import DataError
 
@@ -36,7 +36,7 @@ def test_other_text_is_no_list(text):
 )
 def test_what_looks_like_a_list_and_is_none_is_refused(text):
     with pytest.raises(DataError, match="x 0: column 'c': expected words with spaces between them"):
-        checks.token_lists([text], "c", lambda row: f"x {row}")
+        raw_columns.token_lists([text], "c", lambda row: f"x {row}")
 
 
 def test_cells_of_tokens_tags_and_labels():
@@ -45,9 +45,9 @@ def test_cells_of_tokens_tags_and_labels():
 
     cells = ["['Ada', 'met']", "Bob\u00a0Li ran", '["x"]', ["a", "b"]]
     expected = [["Ada", "met"], ["Bob\u00a0Li", "ran"], ["x"], ["a", "b"]]
-    assert checks.token_lists(cells, "c", where) == expected
-    assert checks.tag_lists(cells, "c", where) == expected
-    assert checks.label_lists(cells, "c", where) == expected
-    assert checks.tag_lists(["[1, 2]", "3 4"], "c", where) == [["1", "2"], ["3", "4"]]
+    assert raw_columns.token_lists(cells, "c", where) == expected
+    assert raw_columns.tag_lists(cells, "c", where) == expected
+    assert raw_columns.label_lists(cells, "c", where) == expected
+    assert raw_columns.tag_lists(["[1, 2]", "3 4"], "c", where) == [["1", "2"], ["3", "4"]]
     with pytest.raises(DataError, match="row 0: column 'c': expected a list of strings"):
-        checks.token_lists(["[1, 2]"], "c", where)
+        raw_columns.token_lists(["[1, 2]"], "c", where)

@@ -24,7 +24,7 @@ from seqlab.testing import (
     parametrize_with_checks,
 )
 from seqlab.testing.certificate import make_entry
-from seqlab.testing.checks import Check, Run, Table
+from seqlab.testing.check_table import Check, Table, TableRun
 from seqlab.testing.kit import KNOWN, make_run
 from seqlab.testing.options import OPTION_TESTS
 from seqlab.testing.result import CheckResult, Failure, Skip
@@ -75,7 +75,7 @@ def table():
 
 
 def run(case, **settings):
-    return {r.name: r for r in Run(table().checks, case, Settings(**settings)).results()}
+    return {r.name: r for r in TableRun(table().checks, case, Settings(**settings)).results()}
 
 
 def test_results_have_text_and_numbers():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from seqlab.data.spec import DataSpec
+from seqlab.data.data_spec import DataSpec
 from seqlab.training.baseline import baseline, majority_class, most_frequent_tags
 
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 from seqlab import BundleError, DataError, Target
-from seqlab.data.checks import Where
 from seqlab.data.numbers import row_of_numbers
 from seqlab.data.part import Column
+from seqlab.data.raw_columns import Where
 from seqlab.schema import Range
 from seqlab.types import TargetInfo
 

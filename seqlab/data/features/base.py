@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from seqlab.data.checks import Where
 from seqlab.data.part import ColumnPart
 from seqlab.data.ragged import Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.types import FeatureInfo
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.data.checks import Where
 from seqlab.data.features.base import Feature
 from seqlab.data.numbers import Moments, all_series, to_float32
 from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.errors import BundleError
 from seqlab.schema import Flag, Positive, read
 from seqlab.types import FeatureInfo

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from seqlab.data import checks
-from seqlab.data.checks import Where
+from seqlab.data import raw_columns
 from seqlab.data.features.base import Feature
 from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.build import build_tokenizer
 from seqlab.data.tokenizers.marks import BOS, EOS, TARGET_MARKS
@@ -77,7 +77,7 @@ class TextFeature(_VocabularyFeature):
 
     def prepare(self, values: Sequence[Any], where: Where) -> Sequence[str]:
         """Checked texts."""
-        return checks.texts(values, self.column, where)
+        return raw_columns.texts(values, self.column, where)
 
     def decode(self, values: Sequence[Any]) -> str:
         """The text."""
@@ -121,7 +121,7 @@ class TokensFeature(_VocabularyFeature):
     def prepare(self, values: Sequence[Any], where: Where) -> Sequence[Sequence[str]]:
         """Checked and transformed token lists."""
         normalize, change = self.tokenizer.normalize, self._change
-        rows = checks.token_lists(values, self.column, where)
+        rows = raw_columns.token_lists(values, self.column, where)
         if change is None:
             return [[normalize(token) for token in row] for row in rows]
         return [[change(normalize(token)) for token in row] for row in rows]

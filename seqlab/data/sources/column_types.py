@@ -16,8 +16,8 @@ _NOUNS: dict[type, str | None] = {
 }
 _PLURALS = {"a number": "numbers", "true or false": "truth values", "an object": "objects"}
 #: How deep lists are nested, and what is inside them; None where nothing tells.
-Kind = tuple[int, str | None]
-_UNKNOWN: Kind = (0, None)
+NestedType = tuple[int, str | None]
+_UNKNOWN: NestedType = (0, None)
 _MIXED = "a list of mixed types"
 _LARGEST = 2**63
 
@@ -33,11 +33,11 @@ class ColumnTypes:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, Kind] = {}
+        self._seen: dict[str, NestedType] = {}
 
     def take(self, columns: Mapping[str, Sequence[Any]]) -> bool:
         """Whether all these rows fit, at once; if not, nothing is remembered of them."""
-        found: dict[str, Kind] = {}
+        found: dict[str, NestedType] = {}
         for name, values in columns.items():
             kind = _kind_of_all(values)
             joined = None if kind is None else _join(self._seen.get(name, _UNKNOWN), kind)
@@ -66,11 +66,11 @@ class ColumnTypes:
         return "its columns have no common type"
 
 
-def _kind_of_all(values: Sequence[Any]) -> Kind | None:
+def _kind_of_all(values: Sequence[Any]) -> NestedType | None:
     """The common kind of a column's values, or None."""
     if set(map(type, values)) == {str}:
         return (0, "text") if _valid(values) else None
-    joined: Kind | None = _UNKNOWN
+    joined: NestedType | None = _UNKNOWN
     for kind in set(map(_kind, values)):
         joined = None if kind is None or joined is None else _join(joined, kind)
     return joined if joined is None or _storable(values) else None
@@ -113,7 +113,7 @@ def _unstorable(value: Any) -> str:
     )
 
 
-def _kind(value: Any) -> Kind | None:
+def _kind(value: Any) -> NestedType | None:
     """What a value is, or None for a list of mixed types."""
     if not isinstance(value, list):
         return 0, _noun(type(value))
@@ -121,7 +121,7 @@ def _kind(value: Any) -> Kind | None:
     if list not in types:
         nouns = {noun for noun in map(_noun, types) if noun}
         return (1, nouns.pop() if nouns else None) if len(nouns) < 2 else None
-    joined: Kind | None = _UNKNOWN
+    joined: NestedType | None = _UNKNOWN
     for entry in value:
         kind = _kind(entry)
         joined = None if kind is None or joined is None else _join(joined, kind)
@@ -132,7 +132,7 @@ def _noun(kind: type) -> str | None:
     return _NOUNS.get(kind, kind.__name__)
 
 
-def _join(first: Kind, second: Kind) -> Kind | None:
+def _join(first: NestedType, second: NestedType) -> NestedType | None:
     """The common type: null and empty lists join whatever is nested at least as deep."""
     (depth, noun), (other_depth, other_noun) = first, second
     if noun is None and depth <= other_depth:
@@ -142,7 +142,7 @@ def _join(first: Kind, second: Kind) -> Kind | None:
     return first if first == second else None
 
 
-def _describe(kind: Kind | None) -> str:
+def _describe(kind: NestedType | None) -> str:
     """A kind in words."""
     if kind is None:
         return _MIXED

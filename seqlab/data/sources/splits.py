@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from seqlab.data.checks import Where, refuse
 from seqlab.data.order import Indices, by_class, evenly
+from seqlab.data.raw_columns import Where, refuse
 from seqlab.data.sources.base import SPLITS
 from seqlab.data.times import time_of
 from seqlab.errors import ConfigError, DataError

@@ -13,9 +13,9 @@ import datasets
 import numpy as np
 
 from seqlab import progress
-from seqlab.data.checks import Where
 from seqlab.data.formats.base import Format
 from seqlab.data.order import Indices
+from seqlab.data.raw_columns import Where
 from seqlab.data.sources.bad_rows import BadRows
 from seqlab.data.sources.column_types import ColumnTypes
 from seqlab.data.sources.splits import MemberRule, Rows, Rule, divide

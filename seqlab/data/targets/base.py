@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from seqlab.data.checks import Where
 from seqlab.data.encoded import Layout, References
 from seqlab.data.part import ColumnPart
 from seqlab.data.ragged import Array, Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.types import TargetInfo
 
 

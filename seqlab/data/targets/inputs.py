@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seqlab.data.checks import Where
 from seqlab.data.part import ColumnPart
 from seqlab.data.ragged import Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.marks import BOS, EOS

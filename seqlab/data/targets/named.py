@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from seqlab.data import checks
-from seqlab.data.checks import Where
+from seqlab.data import raw_columns
 from seqlab.data.part import Column
 from seqlab.data.ragged import Array, Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.data.splitting import SPACES
 from seqlab.data.targets.base import Target
 from seqlab.errors import DataError, did_you_mean, shortened
@@ -113,7 +113,7 @@ class LabelTarget(NamedTarget):
 
     def read(self, values: Sequence[Any], where: Where) -> list[list[str]]:
         """The class of each row."""
-        return [[name] for name in checks.label_names(values, self.column, where)]
+        return [[name] for name in raw_columns.label_names(values, self.column, where)]
 
     def fit(self, values: Column) -> None:
         """See the base class; warns where one class looks like several."""
@@ -122,7 +122,7 @@ class LabelTarget(NamedTarget):
 
     def encode(self, values: Sequence[Any], where: Where) -> Array:
         """``[R]`` int64."""
-        names = checks.label_names(values, self.column, where)
+        names = raw_columns.label_names(values, self.column, where)
         ids = list(map(self._ids.get, names))
         if None in ids:
             row = ids.index(None)
@@ -159,7 +159,7 @@ class LabelsTarget(NamedTarget):
 
     def read(self, values: Sequence[Any], where: Where) -> list[list[str]]:
         """The classes of each row."""
-        return checks.label_lists([self._cut(value) for value in values], self.column, where)
+        return raw_columns.label_lists([self._cut(value) for value in values], self.column, where)
 
     def _cut(self, value: Any) -> Any:
         if self.separator is None or not isinstance(value, str):
@@ -193,7 +193,7 @@ class TagsTarget(NamedTarget):
 
     def read(self, values: Sequence[Any], where: Where) -> list[list[str]]:
         """The tags of each row."""
-        return checks.tag_lists(values, self.column, where)
+        return raw_columns.tag_lists(values, self.column, where)
 
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[T]`` int32 for each row."""

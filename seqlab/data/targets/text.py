@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from seqlab.data import checks
-from seqlab.data.checks import Where
+from seqlab.data import raw_columns
 from seqlab.data.encoded import References
 from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
+from seqlab.data.raw_columns import Where
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.build import build_tokenizer
@@ -56,13 +56,13 @@ class TextTarget(Target):
 
         def checked() -> Iterable[Sequence[str]]:
             for chunk, where in values():
-                yield checks.texts(chunk, self.column, where)
+                yield raw_columns.texts(chunk, self.column, where)
 
         self.learn_tokens(self.tokenizer, checked)
 
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[U]`` ids for each row."""
-        texts = checks.texts(values, self.column, where)
+        texts = raw_columns.texts(values, self.column, where)
         return self.tokenizer.encode(texts).truncate(self.tokenizer.max_length)
 
     def encode_references(self, values: Sequence[Any], where: Where) -> References:
@@ -72,8 +72,8 @@ class TextTarget(Target):
         for row, answers in enumerate(lists):
             good = isinstance(answers, (list, tuple)) and not set(map(type, answers)) - {str}
             if not good or not answers:
-                raise checks.refuse(where(row), column, "a list of accepted answers", answers)
-            checks.texts(answers, column, partial(_same_row, where, row))
+                raise raw_columns.refuse(where(row), column, "a list of accepted answers", answers)
+            raw_columns.texts(answers, column, partial(_same_row, where, row))
         flat = self.tokenizer.encode(list(chain.from_iterable(lists)))
         ids = [flat.row(index).tolist() for index in range(len(flat))]
         ends = np.cumsum([len(answers) for answers in lists]).tolist()

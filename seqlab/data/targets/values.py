@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from seqlab.data.checks import Where
 from seqlab.data.numbers import row_of_numbers
 from seqlab.data.part import Column
 from seqlab.data.ragged import Array
+from seqlab.data.raw_columns import Where
 from seqlab.data.targets.base import Target
 from seqlab.schema import Range, check_value
 from seqlab.types import TargetInfo

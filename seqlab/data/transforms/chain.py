@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from seqlab.data.checks import Where
+from seqlab.data.raw_columns import Where
 from seqlab.data.transforms.base import Row, RowError, Rows, Transform
 from seqlab.errors import DataError
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from seqlab.data.checks import show
+from seqlab.data.raw_columns import show
 from seqlab.data.transforms.base import Row, Rows, Transform
 from seqlab.data.transforms.windows import steps_of
 from seqlab.errors import BundleError

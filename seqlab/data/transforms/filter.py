@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from seqlab.data.checks import show
+from seqlab.data.raw_columns import show
 from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.written_lists import written_list
 from seqlab.errors import OptionError

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from seqlab.data.checks import show
+from seqlab.data.raw_columns import show
 from seqlab.data.times import time_of
 from seqlab.data.transforms.base import Row, Transform
 

@@ -97,7 +97,7 @@ class Table:
             self.add(check)
 
 
-class Run:
+class TableRun:
     """Runs the checks of a table on one case, each once, what they need first.
 
     Args:

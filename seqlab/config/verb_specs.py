@@ -1,0 +1,112 @@
+"""The specs of the verbs that use a bundle: every key, with its type, default and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from seqlab.config.run_spec import Part
+from seqlab.schema import Count, NonNegative, Share, Whole
+
+
+@dataclass(frozen=True)
+class EvaluateSpec:
+    """One evaluation of a bundle.
+
+    Attributes:
+        bundle: the bundle's folder.
+        source: the data; null: the source the bundle was trained on.
+        split: which split of it.
+        output: file or folder for the results.
+        predictions: a JSON Lines file for what is right and what was answered; null: none.
+        batch_size: rows to a batch; null: the bundle's own.
+        limit: only the first rows; null: all.
+        device: where to compute.
+        num_threads: CPU threads; null: torch's own choice.
+        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+    """
+
+    bundle: str
+    source: Part | str | None = None
+    split: str = "test"
+    output: str | None = None
+    predictions: str | None = None
+    batch_size: Count | None = None
+    limit: Count | None = None
+    device: str = "auto"
+    num_threads: Count | None = None
+    search: Part | None = None
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """The answers of a bundle to every row of a file.
+
+    Attributes:
+        bundle: the bundle's folder.
+        input: a file of any registered format; ``-``: standard input.
+        output: a JSONL file; ``-``: standard output.
+        format: a format's name, or a mapping of ``name`` and its options; null: by the file's
+            ending, with the options the bundle's own data were read with.
+        column: the column that holds the input; null: the bundle's own feature columns.
+        batch_size: rows to a batch.
+        device: where to compute.
+        num_threads: CPU threads; null: torch's own choice.
+    """
+
+    bundle: str
+    input: str = "-"
+    output: str = "-"
+    format: str | Part | None = None
+    column: str | None = None
+    batch_size: Count = 64
+    device: str = "auto"
+    num_threads: Count | None = None
+
+
+@dataclass(frozen=True)
+class PredictSpec(ScoreSpec):
+    """Predictions of a bundle for every row of a file.
+
+    Attributes:
+        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+        options: of the head's answers, for example ``{k_best: 3}`` for tagging.
+    """
+
+    search: Part | None = None
+    options: Part = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GenerateSpec:
+    """Texts written by a language model; see ``TrainedModel.generate``.
+
+    Attributes:
+        bundle: the bundle's folder.
+        prompt: what the texts begin with.
+        input: a text file with a prompt a line, in place of ``prompt``; ``-``: standard input.
+        output: a JSONL file; ``-``: standard output.
+        n: how many texts for each prompt.
+        max_length: the most tokens to add.
+        temperature: below 1 makes the probable more probable; 0: always the most probable.
+        top_k: only among the k most probable tokens.
+        top_p: only among the fewest tokens that have this probability together.
+        seed: of the random draws; null: other texts each time.
+        direction: forward or backward, of a model that has both.
+        device: where to compute.
+        num_threads: CPU threads; null: torch's own choice.
+    """
+
+    bundle: str
+    prompt: str = ""
+    input: str | None = None
+    output: str = "-"
+    n: Count = 1
+    max_length: Count = 100
+    temperature: NonNegative = 1.0
+    top_k: Count | None = None
+    top_p: Share | None = None
+    seed: Whole | None = None
+    direction: Literal["forward", "backward"] | None = None
+    device: str = "auto"
+    num_threads: Count | None = None
