@@ -22,14 +22,17 @@ from seqlab.model import Encoder, SequenceModel
 from seqlab.types import DataInfo
 from seqlab.wrappers.base import LayerFactory
 
-_ENCODER_KEYS = ("cell", "wrappers", "embedding", "input_layer", "dropout", "engine")
+_ENCODER_KEYS = (
+    "cell", "wrappers", "embedding", "input_layer", "dropout", "engine", "initial_state",
+)  # fmt: skip
 
 
 def layer_factory(encoder: Mapping[str, Any]) -> LayerFactory:
     """What makes layers of the form an encoder spec describes.
 
     Args:
-        encoder: ``cell`` (a spec), ``wrappers`` (specs from the inside out) and ``engine``.
+        encoder: ``cell`` (a spec), ``wrappers`` (specs from the inside out), ``engine`` and
+            ``initial_state``.
 
     Raises:
         SeqlabError: a part is unknown or refuses an option; the message has the config key,
@@ -52,6 +55,7 @@ def layer_factory(encoder: Mapping[str, Any]) -> LayerFactory:
         {"name": cell} if isinstance(cell, str) else cell,
         tuple(built),
         engine=encoder.get("engine", "auto"),
+        initial_state=encoder.get("initial_state", "zeros"),
         where="encoder.cell",
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seqlab.construct import construct
-from seqlab.errors import ConfigError
+from seqlab.errors import ConfigError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
 from seqlab.wrappers.bidirectional import Bidirectional
@@ -83,6 +83,19 @@ def recurrent_parts(spec: Any) -> int:
     if spec.get("type") == "recurrent":
         return 1
     return sum(map(recurrent_parts, spec.values()))
+
+
+def refuse_trained_state(layer: Layer, library: str) -> None:
+    """Refuse layers whose trained initial state another library's form has no place for.
+
+    Raises:
+        OptionError: a layer has one.
+    """
+    if any(part.initial is not None for part in recurrent_layers(layer)):
+        raise OptionError(
+            f"{library} has no place for a trained initial state; hand it over as the state of "
+            "the first call, and convert a layer with initial_state='zeros'"
+        )
 
 
 def recurrent_layers(layer: Layer) -> Iterator[Recurrent]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.gated import GatedCell
-from seqlab.compat.layer_spec import build_layer
+from seqlab.compat.layer_spec import build_layer, refuse_trained_state
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
@@ -298,6 +298,7 @@ def torch_form(layer: Layer) -> TorchForm:
     Raises:
         OptionError: there is none; the message says why.
     """
+    refuse_trained_state(layer, "a torch module")
     cells = [cell for _, cell in _cells(layer)]
     first = cells[0]
     names = set()

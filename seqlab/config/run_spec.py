@@ -135,7 +135,10 @@ class InputLayerSpec:
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """Input features, a cell in wrappers (inside out), and the engine that runs it."""
+    """Input features, a cell in wrappers (inside out), and how its layers are run.
+
+    ``initial_state`` is ``zeros``, or ``trained`` for a parameter of each layer.
+    """
 
     cell: Part | str
     wrappers: list[Part | str] = field(default_factory=list)
@@ -143,6 +146,7 @@ class EncoderSpec:
     input_layer: InputLayerSpec | None = None
     dropout: Fraction = 0.0
     engine: str = "auto"
+    initial_state: Literal["zeros", "trained"] = "zeros"
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Layer(nn.Module, ABC):
         state: State | None = None,
         lengths: Tensor | None = None,
         mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps.
 
@@ -51,6 +52,9 @@ class Layer(nn.Module, ABC):
             lengths: ``[B]`` real steps from the left, 0 to T; None when all are real.
             mask: ``[B, T]`` bool, True = real, holes allowed. With both, a step is real if both
                 say so.
+            reset: ``[B, T]`` bool, True = the state is the initial one before this step, masked or
+                not. So a row is as many rows on their own, in both directions of time: what runs
+                backward begins anew at the last step before it.
 
         Returns:
             output ``[B, T, E]``, zero at masked steps, and the final state, which masked steps
@@ -196,6 +200,24 @@ def step_with(
     if noise is None and mask is None:
         return layer.step(x_BD, state)
     return layer.step(x_BD, state, noise, mask)
+
+
+def run_with(
+    layer: Layer,
+    x_BTD: Tensor,
+    state: State | None,
+    *,
+    lengths: Tensor | None,
+    mask: Tensor | None,
+    reset: Tensor | None,
+) -> tuple[Tensor, State]:
+    """A layer over all steps, with resets where there are any."""
+    found: tuple[Tensor, State]
+    if reset is None:
+        found = layer(x_BTD, state, lengths, mask)
+    else:
+        found = layer(x_BTD, state, lengths, mask, reset)
+    return found
 
 
 def check_input(x_BTD: Tensor, input_size: int, owner: str) -> None:

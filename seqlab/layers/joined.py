@@ -28,7 +28,7 @@ _MULTIPLIES = (GatedCell, LinearRecurrentCell)
 
 
 def single(
-    member: Member, start: Callable[[Tensor, State | None], State], *, reverse: bool
+    member: Member, start: Callable[[Tensor, State | None], State], *, reverse: bool, at_rest: bool
 ) -> Level | None:
     """The level of one cell; None if it must run by itself."""
     cell = member.cell
@@ -38,7 +38,7 @@ def single(
     form = stack_form(member)
     if form is None:
         return None
-    return Level((member,), form, reverse, (start,), lambda s: (s,), lambda s: s)
+    return Level((member,), form, reverse, at_rest, (start,), lambda s: (s,), lambda s: s)
 
 
 def side_by_side(
@@ -55,7 +55,8 @@ def side_by_side(
     if len(members) != 2 or first.reverse == second.reverse:
         return None
     start = (*first.start, *second.start)
-    return Level(members, first.form, first.reverse, start, split, join)
+    at_rest = first.at_rest and second.at_rest
+    return Level(members, first.form, first.reverse, at_rest, start, split, join)
 
 
 def fits_type(cell: Cell, x: Tensor) -> bool:
@@ -150,8 +151,10 @@ def _run_joined(
         return None
     mask = combined_mask(x_BTD, lengths, mask)
     own_start = all(state is None for state in states)
-    at_rest = own_start and all(
-        type(member.cell).initial_state is Cell.initial_state for member in members
+    at_rest = (
+        own_start
+        and all(level.at_rest for level in levels)
+        and all(type(member.cell).initial_state is Cell.initial_state for member in members)
     )
     plan = plan_together(levels, x_BTD, mask, at_rest=at_rest)
     if plan is None:

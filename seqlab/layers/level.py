@@ -18,6 +18,7 @@ class Level(NamedTuple):
         members: one cell, or a forward and a backward one, of the same form.
         form: what the cells of one stack have in common.
         reverse: whether the first cell runs from the last step to the first.
+        at_rest: whether the layers start from their cells' own initial states.
         start: for each cell what gives its initial state, from the input and a state or None.
         split: the state of each cell from the state of the level.
         join: the level's state from theirs.
@@ -26,6 +27,7 @@ class Level(NamedTuple):
     members: tuple[Member, ...]
     form: Hashable
     reverse: bool
+    at_rest: bool
     start: tuple[Callable[[Tensor, State | None], State], ...]
     split: Callable[[State], Sequence[State]]
     join: Callable[..., State]

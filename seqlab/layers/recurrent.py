@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab import registry
 from seqlab.cells.base import Cell, check_state, map_state, next_state
+from seqlab.cells.redraw import redraw_parts
 from seqlab.construct import check_options
 from seqlab.engines.base import NotPreparedError, Sequence
 from seqlab.engines.instances import check_engine_name
@@ -19,11 +21,14 @@ from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer, Sides, check_input, combined_mask, refuse_streaming
 from seqlab.layers.joined import fits_type, is_plain, single
 from seqlab.layers.level import Level
+from seqlab.layers.segments import check_reset, run_segments
 from seqlab.schema import checked
 from seqlab.types import Device, DType, State
 
 #: What stands at masked steps.
 MaskedOutput = Literal["zeros", "carry"]
+#: Where a layer begins.
+InitialState = Literal["zeros", "trained"]
 
 
 class Recurrent(Layer):
@@ -35,6 +40,8 @@ class Recurrent(Layer):
         reverse: run from the last step to the first; outputs stay at their input's time.
         masked_output: what stands at masked steps: ``zeros``, or ``carry`` to repeat the last
             output of the direction of running, as Keras does.
+        initial_state: ``zeros``, or ``trained`` for a parameter, which begins there. It is added
+            to the cell's own initial state, which of nearly every cell is zero.
 
     Example:
         >>> import torch, seqlab
@@ -52,6 +59,7 @@ class Recurrent(Layer):
         engine: str = "auto",
         reverse: bool = False,
         masked_output: MaskedOutput = "zeros",
+        initial_state: InitialState = "zeros",
     ) -> None:
         super().__init__()
         if not isinstance(cell, Cell):
@@ -65,6 +73,7 @@ class Recurrent(Layer):
         self.directions = (self.output_size,)
         self._activity: Tensor | None = None
         self._planner = Planner()
+        self.initial = _parameters(cell) if initial_state == "trained" else None
 
     def forward(
         self,
@@ -72,14 +81,30 @@ class Recurrent(Layer):
         state: State | None = None,
         lengths: Tensor | None = None,
         mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
         check_input(x_BTD, self.input_size, self._title())
         self._check_type(x_BTD)
         mask = combined_mask(x_BTD, lengths, mask)
         state = self.start(x_BTD, state)
+        if reset is not None:
+            check_reset(reset, x_BTD)
         if x_BTD.shape[0] == 0 or x_BTD.shape[1] == 0:
             return x_BTD.new_zeros(*x_BTD.shape[:2], self.output_size), state
+        if reset is None:
+            output, state = self._over(x_BTD, state, mask)
+        else:
+            fresh = functools.partial(self.initial_state, device=x_BTD.device)
+            output, state = run_segments(
+                self._over, x_BTD, state, mask=mask, reset=reset, fresh=fresh,
+                reverse=self._reverse,
+            )  # fmt: skip
+        self._remember_activity(output)
+        return output, state
+
+    def _over(self, x_BTD: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
+        """All steps of rows that begin with a state and run to their end."""
         if mask is not None:
             # a NaN in the padding would turn a zero gradient into NaN
             x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
@@ -88,7 +113,6 @@ class Recurrent(Layer):
         output, state = run(self, x_BTD, state, mask, noise)
         if mask is not None and self.masked_output == "carry":
             output = carry_last(output, mask, reverse=self._reverse)
-        self._remember_activity(output)
         return output, state
 
     def _run(
@@ -132,7 +156,8 @@ class Recurrent(Layer):
         if self.masked_output != "zeros" or not is_plain(self, Recurrent):
             return None
         member = Member(self.cell, self.engine, self._planner)
-        return single(member, self.start, reverse=self._reverse)
+        at_rest = self.initial is None
+        return single(member, self.start, reverse=self._reverse, at_rest=at_rest)
 
     def _noise(self, x_BTD: Tensor) -> Any:
         batch, steps = x_BTD.shape[:2]
@@ -159,8 +184,19 @@ class Recurrent(Layer):
     def initial_state(
         self, batch_size: int, *, device: Device = None, dtype: DType = None
     ) -> State:
-        """The cell's initial state."""
-        return self.cell.initial_state(batch_size, device=device, dtype=dtype)
+        """The cell's initial state, and what is trained of it."""
+        state = self.cell.initial_state(batch_size, device=device, dtype=dtype)
+        if self.initial is None:
+            return state
+        trained = iter(self.initial)
+        return map_state(lambda p: p + next(trained).to(p) if _trains(p) else p, state)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the cell's parameters anew; a trained initial state begins at zero again."""
+        for part in self.initial or ():
+            part.zero_()
+        redraw_parts(self, own=type(self).reset_parameters is Recurrent.reset_parameters)
 
     def final_output(self, state: State) -> Tensor:
         """The first field of the state."""
@@ -230,6 +266,17 @@ class Recurrent(Layer):
         return f"engine={self.engine}, reverse={self._reverse}"
 
 
+def _parameters(cell: Cell) -> nn.ParameterList:
+    """A parameter for each tensor of a cell's initial state, zero, without rows."""
+    return nn.ParameterList(
+        nn.Parameter(torch.zeros_like(part[0])) for part in cell.initial_state(1) if _trains(part)
+    )
+
+
+def _trains(part: Tensor) -> bool:
+    return part.is_floating_point() or part.is_complex()
+
+
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch's own
 def _run_outside_the_graph(
     layer: Recurrent, x_BTD: Tensor, state: State, mask: Tensor | None, noise: Any
@@ -268,11 +315,18 @@ class _Named(Recurrent):
         engine: str = "auto",
         reverse: bool = False,
         masked_output: MaskedOutput = "zeros",
+        initial_state: InitialState = "zeros",
         **cell_options: Any,
     ) -> None:
         check_options("cell", self.cell_name, cell_options, given=2, where=type(self).__name__)
         cell = registry.get("cell", self.cell_name)(input_size, hidden_size, **cell_options)
-        super().__init__(cell, engine=engine, reverse=reverse, masked_output=masked_output)
+        super().__init__(
+            cell,
+            engine=engine,
+            reverse=reverse,
+            masked_output=masked_output,
+            initial_state=initial_state,
+        )
 
 
 class RNN(_Named):

@@ -153,6 +153,35 @@ def holes_equal_removed_steps(case: LayerCase) -> Numbers:
     return {"difference": largest}
 
 
+@LAYER_CHECKS.check(
+    needs=("batch_equals_single_rows", "holes_equal_removed_steps", "the_given_state_is_used")
+)
+def resets_equal_separate_rows(case: LayerCase) -> Numbers:
+    """A row with resets gives what its parts give as rows of their own, masked steps among them.
+
+    Catches: a ``reset`` that is not passed on, or that one direction of time does not see.
+    """
+    layer, x, mask = case.layer(), case.data(), holey_mask(BATCH, STEPS)
+    reset = ~holey_mask(BATCH, STEPS, seed=6)
+    reset[2] = mask[1] = True
+    output, state = layer(x, mask=mask, reset=reset)
+    largest = 0.0
+    for row in range(BATCH):
+        ends = [*(t for t in range(1, STEPS) if reset[row, t]), STEPS]
+        parts = [
+            layer(x[row : row + 1, begin:end], mask=mask[row : row + 1, begin:end])
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+        what = f"row {row}, in {len(parts)} parts"
+        expected = torch.cat([one(part) for part, _ in parts], 1)
+        largest = max(largest, close(one(output)[row : row + 1], expected, f"output, {what}"))
+        if layer.causal:
+            here = select_rows(state, torch.tensor([row]))
+            found = close_states(here, parts[-1][1], f"final state, {what}")
+            largest = max(largest, found)
+    return {"difference": largest}
+
+
 @LAYER_CHECKS.check()
 def rows_do_not_mix(case: LayerCase) -> Numbers:
     """Changing one row of a batch changes no other row.

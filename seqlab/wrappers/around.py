@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
-from seqlab.layers.base import Layer, Sides, combined_mask, step_with
+from seqlab.layers.base import Layer, Sides, combined_mask, run_with, step_with
 from seqlab.types import Device, DType, State
 from seqlab.wrappers.base import require_joined
 
@@ -59,9 +59,10 @@ class Around(Layer):
         state: State | None = None,
         lengths: Tensor | None = None,
         mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run the inner layer and combine its output with the input; see ``Layer.forward``."""
-        output, final = self.layer(x_BTD, state, lengths, mask)
+        output, final = run_with(self.layer, x_BTD, state, lengths=lengths, mask=mask, reset=reset)
         mask = combined_mask(x_BTD, lengths, mask)
         if mask is not None:
             x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)

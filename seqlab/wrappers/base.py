@@ -9,7 +9,7 @@ from typing import Any
 from seqlab.construct import construct, split_spec
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer
-from seqlab.layers.recurrent import Recurrent
+from seqlab.layers.recurrent import InitialState, Recurrent
 
 MakeLayer = Callable[[int], Layer]
 
@@ -47,6 +47,7 @@ class LayerFactory:
         cell: the spec of the cell, ``{"name": ..., "hidden_size": ..., ...}``.
         wrappers: wrappers from the innermost to the outermost.
         engine: the engine of every recurrent layer.
+        initial_state: where every recurrent layer begins: ``zeros`` or ``trained``.
         where: the config key of the cell, for messages.
     """
 
@@ -56,16 +57,17 @@ class LayerFactory:
         wrappers: tuple[Wrapper, ...] = (),
         *,
         engine: str = "auto",
+        initial_state: InitialState = "zeros",
         where: str = "cell",
     ) -> None:
         self.cell, self.wrappers = dict(cell), wrappers
-        self.engine, self.where = engine, where
+        self.engine, self.initial_state, self.where = engine, initial_state, where
 
     def __call__(self, input_size: int) -> Layer:
         """One layer for an input of this width."""
         if not self.wrappers:
             cell = construct("cell", self.cell, input_size, where=self.where)
-            return Recurrent(cell, engine=self.engine)
+            return Recurrent(cell, engine=self.engine, initial_state=self.initial_state)
         *inner, outer = self.wrappers
         return outer.build(self._with(self.cell, tuple(inner)), input_size)
 
@@ -78,7 +80,13 @@ class LayerFactory:
         return self._with({**self.cell, **spec}, self.wrappers)
 
     def _with(self, cell: Mapping[str, Any], wrappers: tuple[Wrapper, ...]) -> LayerFactory:
-        return LayerFactory(cell, wrappers, engine=self.engine, where=self.where)
+        return LayerFactory(
+            cell,
+            wrappers,
+            engine=self.engine,
+            initial_state=self.initial_state,
+            where=self.where,
+        )
 
 
 def with_cell(make_layer: MakeLayer, spec: Mapping[str, Any], option: str) -> MakeLayer:

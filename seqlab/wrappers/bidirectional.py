@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqlab.construct import construct
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, Sides, combined_mask, refuse_streaming
+from seqlab.layers.base import Layer, Sides, combined_mask, refuse_streaming, run_with
 from seqlab.layers.joined import is_plain, run_joined, side_by_side
 from seqlab.layers.level import Level
 from seqlab.types import Device, DType, State
@@ -113,16 +113,18 @@ class Bidirectional(Layer):
         state: State | None = None,
         lengths: Tensor | None = None,
         mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Any, State]:
         """Run both directions; see ``Layer.forward``. Unmerged, the output is a pair."""
         if lengths is not None and x_BTD.dim() == 3:
             mask, lengths = combined_mask(x_BTD, lengths, mask), None
-        pair = self._pair()
+        pair = self._pair() if reset is None else None
         together = None if pair is None else run_joined([pair], x_BTD, [state], lengths, mask)
         if together is None:
             first, second = (None, None) if state is None else self._two(state)
-            forward, forward_final = self.forward_layer(x_BTD, first, lengths, mask)
-            backward, backward_final = self.backward_layer(x_BTD, second, lengths, mask)
+            given = {"lengths": lengths, "mask": mask, "reset": reset}
+            forward, forward_final = run_with(self.forward_layer, x_BTD, first, **given)
+            backward, backward_final = run_with(self.backward_layer, x_BTD, second, **given)
             final = BidirectionalState(forward_final, backward_final)
         else:
             output, (final,) = together

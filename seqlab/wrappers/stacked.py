@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from seqlab.cells.noise import dropout_mask
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, Sides, combined_mask, step_with
+from seqlab.layers.base import Layer, Sides, combined_mask, run_with, step_with
 from seqlab.layers.joined import run_joined, runs_of
 from seqlab.layers.level import Level
 from seqlab.schema import Count, Fraction, Rule, check_value, checked
@@ -96,6 +97,7 @@ class Stacked(Layer):
         state: State | None = None,
         lengths: Tensor | None = None,
         mask: Tensor | None = None,
+        reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run the layers one after the other; see ``Layer.forward``."""
         if lengths is not None and x_BTD.dim() == 3:
@@ -105,13 +107,17 @@ class Stacked(Layer):
         value = x_BTD
         for layers, levels in self._groups():
             before = states[len(finals) : len(finals) + len(layers)]
-            together = run_joined(levels, value, before, lengths, mask) if levels else None
+            joins = levels and reset is None
+            together = run_joined(levels, value, before, lengths, mask) if joins else None
             if together is not None:
                 value, after = together
                 finals += after
                 continue
             for layer, start in zip(layers, before, strict=True):
-                value, final = self._one(layer, value, start, lengths, mask, first=not finals)
+                run = functools.partial(
+                    run_with, layer, state=start, lengths=lengths, mask=mask, reset=reset
+                )
+                value, final = self._one(layer, value, run, mask, first=not finals)
                 finals.append(final)
         return value, tuple(finals)
 
@@ -126,14 +132,19 @@ class Stacked(Layer):
         return runs_of(self._parts())
 
     def _one(
-        self, layer: Layer, value: Tensor, state: State, lengths: Tensor | None,
-        mask: Tensor | None, *, first: bool,
-    ) -> tuple[Tensor, State]:  # fmt: skip
+        self,
+        layer: Layer,
+        value: Tensor,
+        run: Callable[[Tensor], tuple[Tensor, State]],
+        mask: Tensor | None,
+        *,
+        first: bool,
+    ) -> tuple[Tensor, State]:
         """One layer with the dropout before it and its residual, which goes around both."""
         dropped = value
         if not first and self.dropout:
             dropped = F.dropout(value, self.dropout, self.training)
-        output, final = layer(dropped, state, lengths, mask)
+        output, final = run(dropped)
         if self._adds_input(layer):
             if first and mask is not None:
                 value = value.masked_fill(~mask.unsqueeze(-1), 0.0)

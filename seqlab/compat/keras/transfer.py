@@ -15,7 +15,7 @@ from seqlab.compat.keras.layouts import assign_keras_weights, keras_weights
 from seqlab.compat.keras.names import to_seqlab
 from seqlab.compat.keras.recurrent import GRU, LSTM, SimpleRNN
 from seqlab.compat.keras.rnn import RNN
-from seqlab.compat.layer_spec import build_layer
+from seqlab.compat.layer_spec import build_layer, refuse_trained_state
 from seqlab.errors import OptionError, ShapeError
 from seqlab.layers.base import Layer
 
@@ -96,6 +96,7 @@ def from_seqlab_layer(layer: Layer, spec: Mapping[str, Any]) -> list[KerasLayer]
     Raises:
         OptionError: Keras has no layer like one of the parts; the message names it.
     """
+    refuse_trained_state(layer, "a Keras layer")
     if spec["type"] == "stacked":
         parts = layer.get_submodule("layers").children()
         return [

@@ -51,8 +51,8 @@ class FlipsPadding(Wrapper):
 
 
 class _LosesPlace(Bidirectional):
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
-        output, final = super().forward(x_BTD, state, lengths, mask)
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
+        output, final = super().forward(x_BTD, state, lengths, mask, reset)
         half = self.directions[0]
         mask = combined_mask(x_BTD, lengths, mask)
         output = torch.cat([output[..., :half], output[..., half:].flip(1)], -1)
@@ -69,9 +69,9 @@ class LosesPlace(Wrapper):
 
 
 class _IgnoresMask(Stacked):
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
         states = [None] * len(self.layers) if state is None else state
-        value, first = self.layers[0](x_BTD, states[0], lengths, mask)
+        value, first = self.layers[0](x_BTD, states[0], lengths, mask, reset)
         output, second = self.layers[1](value, states[1])
         return output, (first, second)
 
@@ -93,8 +93,8 @@ class _Simple(Layer):
         self.input_size, self.output_size = layer.input_size, layer.output_size
         self.final_size, self.directions = layer.final_size, layer.directions
 
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
-        return self.layer(x_BTD, state, lengths, mask)
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
+        return self.layer(x_BTD, state, lengths, mask, reset)
 
     def initial_state(self, batch_size, *, device=None, dtype=None):
         return self.layer.initial_state(batch_size, device=device, dtype=dtype)
@@ -114,8 +114,8 @@ class _Simple(Layer):
 
 
 class _Sleepless(_Simple):
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
-        output, final = self.layer(x_BTD, state, lengths, mask)
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
+        output, final = self.layer(x_BTD, state, lengths, mask, reset)
         return F.dropout(output, 0.2), final
 
 
@@ -238,8 +238,8 @@ class ForgetsPenalty(Wrapper):
 
 
 class _StepsIntoFuture(_Simple):
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
-        output, final = self.layer(x_BTD, state, lengths, mask)
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
+        output, final = self.layer(x_BTD, state, lengths, mask, reset)
         mask = combined_mask(x_BTD, lengths, mask)
         total = x_BTD if mask is None else x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
         total = total.sum((1, 2), keepdim=True)
@@ -268,12 +268,12 @@ class KnowsState(Wrapper):
 
 
 class _CutAtHoles(_Simple):
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
         mask = combined_mask(x_BTD, lengths, mask)
         if mask is not None:
             full = mask.all(1)
             x_BTD = torch.where(full[:, None, None], x_BTD, x_BTD.detach())
-        return self.layer(x_BTD, state, None, mask)
+        return self.layer(x_BTD, state, None, mask, reset)
 
 
 class CutAtHoles(Wrapper):
@@ -284,11 +284,11 @@ class CutAtHoles(Wrapper):
 
 
 class _ClearsPadding(_Simple):
-    def forward(self, x_BTD, state=None, lengths=None, mask=None):
+    def forward(self, x_BTD, state=None, lengths=None, mask=None, reset=None):
         mask = combined_mask(x_BTD, lengths, mask)
         if mask is not None and not x_BTD.requires_grad:
             x_BTD[~mask] = 0.0
-        return self.layer(x_BTD, state, None, mask)
+        return self.layer(x_BTD, state, None, mask, reset)
 
 
 class ClearsPadding(Wrapper):
