@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seqlab.errors import DataError
@@ -16,6 +15,7 @@ from seqlab.heads.ctc_prefixes import PrefixSteps, best_path, empty_prefixes
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.tokens import Found, TokensHead
+from seqlab.repeatable import ctc_loss
 from seqlab.schema import Count, Fraction, Name, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
 
@@ -144,7 +144,7 @@ class CTCHead(TokensHead):
         fits = _needed(target, lengths) <= self._frames(steps)
         # an input of no frames has one of certain blank
         frames = self._frames(steps).clamp(min=1)
-        loss = F.ctc_loss(
+        loss = ctc_loss(
             begun.transpose(0, 1),
             target,
             frames,

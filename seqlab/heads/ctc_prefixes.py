@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from seqlab.heads.search import NEVER, Answers
+from seqlab.repeatable import cumulative_sum
 
 
 class Prefixes(NamedTuple):
@@ -43,7 +44,7 @@ def empty_prefixes(frames_BTV: Tensor, blank: int) -> Prefixes:
     """
     rows, steps, _ = frames_BTV.shape
     certain = frames_BTV.new_zeros(rows)
-    blanks = torch.cat([certain.unsqueeze(1), frames_BTV[:, :, blank].cumsum(1)], 1)
+    blanks = torch.cat([certain.unsqueeze(1), cumulative_sum(frames_BTV[:, :, blank], 1)], 1)
     never = frames_BTV.new_full((rows, steps + 1), NEVER)
     return Prefixes(never, blanks, torch.full_like(certain, blank, dtype=torch.long), certain)
 

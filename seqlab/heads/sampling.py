@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from seqlab.repeatable import cumulative_sum
+
 
 def draw(
     log_p_NV: Tensor,
@@ -33,7 +35,7 @@ def draw(
         scores[:, top_k:] = float("-inf")
     p = scores.softmax(1)
     if top_p is not None:
-        p[:, 1:] *= (p.cumsum(1) - p < top_p)[:, 1:]
+        p[:, 1:] *= (cumulative_sum(p, 1) - p < top_p)[:, 1:]
     drawn = torch.multinomial(p, 1, generator=random)
     tokens: Tensor = order.gather(1, drawn).squeeze(1)
     return tokens

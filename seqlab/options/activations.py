@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqlab.repeatable import cumulative_sum
+
 
 def linear(x: Tensor) -> Tensor:
     """``x``."""
@@ -171,6 +173,6 @@ def sparsemax(x: Tensor, axis: int = -1) -> Tensor:
     shape = [1] * x.dim()
     shape[axis] = -1
     rank = torch.arange(1, x.shape[axis] + 1, device=x.device, dtype=x.dtype).view(shape)
-    surplus = ordered.cumsum(axis) - 1
+    surplus = cumulative_sum(ordered, axis) - 1
     size = (rank * ordered > surplus).sum(axis, keepdim=True)
     return (x - surplus.gather(axis, size - 1) / size).clamp_min(0.0)
