@@ -15,9 +15,19 @@ from seqlab.errors import DataError, OptionError, ShapeError
 from seqlab.heads.base import Head
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.layers.base import Layer
+from seqlab.layers.carry import Carry, reads
 from seqlab.options.resolve import resolve_activation
 from seqlab.schema import Count, check_value, with_defaults
-from seqlab.types import Batch, DataInfo, Encoded, EncoderInfo, FeatureInfo, lengths_to_mask
+from seqlab.types import (
+    Batch,
+    DataInfo,
+    Encoded,
+    EncoderInfo,
+    FeatureInfo,
+    Reading,
+    State,
+    lengths_to_mask,
+)
 
 #: What ``encoder.embedding`` holds, with its defaults.
 DEFAULT_EMBEDDING: Mapping[str, Any] = {
@@ -120,15 +130,15 @@ class Encoder(nn.Module):
             return sum(_widths(features, embedding))
         return _input_layer_options(input_layer)[0]
 
-    def forward(self, batch: Batch) -> Encoded:
-        """Read a batch.
+    def forward(self, batch: Batch, state: State | None = None) -> Encoded:
+        """Read a batch, from the layer's initial state or the one given.
 
         Raises:
             DataError: the batch lacks a feature.
             ShapeError: a feature has another shape; the message gives both.
         """
         mask, x_BTD = self.read(batch)
-        output, state = self.layer(x_BTD, lengths=batch.lengths)
+        output, state = self.layer(x_BTD, state, lengths=batch.lengths)
         final = self.layer.final_output(state)
         return Encoded(
             self.output_dropout(output),
@@ -193,18 +203,28 @@ class SequenceModel(nn.Module):
         self.head = head
         head.share(encoder.tables())
 
-    def encode(self, batch: Batch) -> Encoded:
-        """What the encoder makes of a batch."""
-        encoded: Encoded = self.encoder(batch)
+    def encode(self, batch: Batch, carry: Carry | None = None) -> Encoded:
+        """What the encoder makes of a batch.
+
+        Args:
+            batch: rows, or chunks of them.
+            carry: keeps the state of chunks from one to the next; None: all begin anew.
+        """
+        encoded: Encoded
+        if carry is None or batch.starts is None:
+            encoded = self.encoder(batch)
+        else:
+            encoded = self.encoder(batch, carry.before(batch))
+            carry.keep(encoded.state)
         return encoded
 
     def forward(self, batch: Batch) -> Tensor:
         """The training loss, so that wrappers such as DDP can call the model as a module."""
         return self.loss(batch)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch, carry: Carry | None = None) -> Tensor:
         """The head's loss and all regularization penalties: a scalar."""
-        total = self.head.loss(self.encode(batch), batch)
+        total = self.head.loss(self.encode(batch, carry), batch)
         for layer in self._layers():
             total = total + layer.regularization_loss()
         return total
@@ -218,10 +238,31 @@ class SequenceModel(nn.Module):
         return self.head.metrics()
 
     def measure(
-        self, metrics: Mapping[str, Metric], batch: Batch, *, final: bool = False
+        self,
+        metrics: Mapping[str, Metric],
+        batch: Batch,
+        *,
+        final: bool = False,
+        carry: Carry | None = None,
     ) -> Tensor:
         """Update metrics with one batch; the head's loss without penalties."""
-        return self.head.measure(metrics, self.encode(batch), batch, final=final)
+        return self.head.measure(metrics, self.encode(batch, carry), batch, final=final)
+
+    def new_carry(self) -> Carry:
+        """What hands the encoder's state from chunk to chunk."""
+        return Carry(self.encoder.layer)
+
+    def chunk_reading(self) -> Reading:
+        """How rows in chunks are to be read.
+
+        Raises:
+            OptionError: the loss needs whole rows; the message says why.
+        """
+        refusal = self.head.refuses_chunks()
+        if refusal is not None:
+            raise OptionError(f"data.chunks: {refusal}; leave it out, or choose another head")
+        way = reads(self.encoder.layer)
+        return Reading(way, way != "both" and self.head.refuses_steps() is None)
 
     def apply_constraints(self) -> None:
         """Put every constrained weight where its constraint allows; after each optimiser step."""

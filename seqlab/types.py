@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -93,6 +93,9 @@ class Batch:
         target_lengths: ``[B]`` int64 for ``tokens``, else None.
         references: for ``tokens``, every accepted answer of each row as id lists, or None.
         rows: each row's position in its data set, ``[B]`` int64, or None.
+        starts: of chunks of rows, whether the rows start here, or go on from the batch before;
+            None: the batch has whole rows. ``target_lengths`` are then those of ``target``, which
+            may go a step beyond the inputs.
     """
 
     inputs: dict[str, Tensor]
@@ -101,6 +104,7 @@ class Batch:
     target_lengths: Tensor | None = None
     references: list[list[list[int]]] | None = field(default=None, repr=False)
     rows: Tensor | None = None
+    starts: bool | None = None
 
     @property
     def size(self) -> int:
@@ -129,6 +133,21 @@ class Batch:
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, for fast copies to a GPU."""
         return self.apply(Tensor.pin_memory)
+
+
+#: The direction of time in which all of a layer runs, or both.
+Reads = Literal["forward", "backward", "both"]
+
+
+class Reading(NamedTuple):
+    """What a model asks of rows in chunks.
+
+    ``reads``: backward, it begins with the last. ``measures``: whether it is measured by chunks,
+    too; else on whole rows.
+    """
+
+    reads: Reads
+    measures: bool
 
 
 class Encoded(NamedTuple):

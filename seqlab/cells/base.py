@@ -194,6 +194,17 @@ def map_state(function: Callable[..., Tensor], *states: StateTree) -> StateTree:
     return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
 
 
+def leaves(state: StateTree) -> list[Tensor]:
+    """All tensors of a state, in the order in which ``map_state`` visits them.
+
+    >>> [tuple(part.shape) for part in leaves((torch.zeros(2, 3), (torch.zeros(2),)))]
+    [(2, 3), (2,)]
+    """
+    if isinstance(state, Tensor):
+        return [state]
+    return [tensor for part in state for tensor in leaves(part)]
+
+
 def next_state(cell: Cell, result: Any, old: StateTree) -> tuple[Tensor, StateTree]:
     """What a cell's equations returned, if it is an output and a state like the one before.
 

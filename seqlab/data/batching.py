@@ -10,6 +10,20 @@ from seqlab.schema import Count, Flag, Part, Whole
 
 
 @dataclass(frozen=True)
+class Chunks:
+    """Long rows in parts: the state is carried on, the gradient is not.
+
+    Args:
+        length: the most steps of a part.
+        continuous: all rows of a split end to end, in ``batch_size`` streams of one length; in
+            evaluation in ``eval_batch_size``, one unless it is given.
+    """
+
+    length: Count
+    continuous: Flag = False
+
+
+@dataclass(frozen=True)
 class Batching:
     """The keys of ``data`` that say how batches are made; see ``DataSpec``."""
 
@@ -26,6 +40,7 @@ class Batching:
     max_length: Count | None = None
     allow_empty: Flag = False
     shuffle_buffer: Count = 10_000
+    chunks: Chunks | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.construct import check_options, construct, split_spec
-from seqlab.data.batching import Batching, GivenData
+from seqlab.data.batching import Batching, Chunks, GivenData
 from seqlab.data.features.base import Feature
 from seqlab.data.part import ColumnPart
 from seqlab.data.targets.base import Target
@@ -125,6 +125,9 @@ class DataSpec(Batching):
         max_length: cut inputs (and tags) after so many steps.
         allow_empty: accept rows whose input has no steps at all.
         shuffle_buffer: rows that a stream holds back to shuffle.
+        chunks: ``{length: 200, continuous: false}``: train and validate on parts of rows, one
+            after the other, with the state carried on (truncated backpropagation through time,
+            Williams and Peng 1990); see ``seqlab.data.batching.Chunks``. null: on whole rows.
     """
 
     features: Mapping[str, ColumnSpec]
@@ -172,6 +175,8 @@ class DataSpec(Batching):
             for place, spec in enumerate(checked["transforms"])
         )
         parts = {"features": features, "target": target, "transforms": transforms}
+        if checked["chunks"] is not None:
+            parts["chunks"] = Chunks(**checked["chunks"])
         return cls(**{**checked, **parts})
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,6 +189,7 @@ class DataSpec(Batching):
             "features": features,
             "target": self.target.to_dict(),
             **plain,
+            "chunks": None if self.chunks is None else dataclasses.asdict(self.chunks),
         }
 
     def new_transforms(self) -> tuple[Transform, ...]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqlab.data.chunks import Chunk
 from seqlab.data.ragged import Array, Offsets, Ragged
 from seqlab.types import Batch
 
@@ -134,6 +135,34 @@ class EncodedRows:
         references = [e.references for e in examples if e.references is not None]
         complete = len(references) == len(examples)
         return cls(inputs, target, references if complete else None, layout)
+
+    def joined(self, count: int) -> EncodedRows:
+        """All rows end to end, as at most ``count`` rows of one length; for targets of steps."""
+        target = self.target.joined(count) if isinstance(self.target, Ragged) else self.target
+        inputs = {name: ragged.joined(count) for name, ragged in self.inputs.items()}
+        return EncodedRows(inputs, target, None, self.layout)
+
+    def chunk(self, chunk: Chunk) -> Batch:
+        """A chunk as a batch; for targets of steps."""
+        rows, lengths = chunk.rows, self.lengths[chunk.rows]
+
+        def within(first: int, last: int) -> Tensor:
+            return torch.from_numpy(np.clip(lengths, first, last) - first)
+
+        inputs = {
+            name: _tensor(ragged.pad(rows, chunk.begin, chunk.end))
+            for name, ragged in self.inputs.items()
+        }
+        target = None
+        if isinstance(self.target, Ragged):
+            target = _tensor(self.target.pad(rows, chunk.first, chunk.last))
+        return Batch(
+            inputs,
+            within(chunk.begin, chunk.end),
+            target,
+            within(chunk.first, chunk.last),
+            starts=chunk.starts,
+        )
 
     def batch(self, rows: Offsets, numbers: npt.NDArray[np.int64] | None = None) -> Batch:
         """The rows at ``rows [B]`` as a batch.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from seqlab.data.chunks import Chunk
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.order import WINDOW_BATCHES, Indices
 from seqlab.errors import SeqlabError
@@ -40,7 +41,7 @@ class BatchLoader:
         dataset: Dataset[Batch],
         length: int,
         *,
-        sampler: Sequence[Indices] | None = None,
+        sampler: Sequence[Indices | Chunk] | None = None,
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
@@ -89,13 +90,13 @@ def _settle(_worker: int) -> None:
 
 
 class BatchesInMemory(Dataset[Batch]):
-    """Encoded rows; an item is the batch of the rows asked for."""
+    """Encoded rows; an item is the batch of the rows, or of the chunk, asked for."""
 
     def __init__(self, rows: EncodedRows) -> None:
         self._rows = rows
 
-    def __getitem__(self, indices: Indices) -> Batch:
-        return self._rows.batch(indices)
+    def __getitem__(self, asked: Indices | Chunk) -> Batch:
+        return self._rows.chunk(asked) if isinstance(asked, Chunk) else self._rows.batch(asked)
 
 
 class BatchesFromStream(IterableDataset[Batch]):

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from seqlab import progress
 from seqlab.collector import rare_collections
+from seqlab.data.chunks import Chunk, Cutting
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
@@ -21,9 +22,9 @@ from seqlab.data.raw_columns import Where
 from seqlab.data.row_views import Columns, NumberedRow, StreamView, View, value_of
 from seqlab.data.sources.base import Source
 from seqlab.data.split_views import open_views
-from seqlab.errors import DataError, did_you_mean
+from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.schema import Whole, check_value
-from seqlab.types import Batch, DataInfo
+from seqlab.types import Batch, DataInfo, Reading
 
 
 class DataModule:
@@ -73,6 +74,8 @@ class DataModule:
         self._processor = processor
         self._views: dict[str, View] = {}
         self._encoded: dict[str, EncodedRows] = {}
+        self._joined: dict[str, EncodedRows] = {}
+        self._cuttings: dict[str, Cutting] = {}
 
     def prepare(self, splits: Sequence[str] | None = None) -> None:
         """Load, check every row, fit the processor, encode; a second call does nothing.
@@ -160,7 +163,7 @@ class DataModule:
         With several processes a training pass leaves out the last few batches where they do
         not go round; otherwise the first process has the most.
         """
-        batches = -(-len(self._view(split)) // self._batch_size(split))
+        batches = self._count(split)
         return batches // world_size if split == "train" else -(-batches // world_size)
 
     def rows(self, split: str) -> View:
@@ -200,8 +203,7 @@ class DataModule:
         Raises:
             DataError: there is no such split.
         """
-        view = self._view(split)
-        batches = -(-len(view) // self._batch_size(split))
+        view, batches = self._view(split), self._count(split)
         mine = range(rank, batches, world_size)
         if split == "train":
             mine = mine[: batches // world_size]
@@ -210,7 +212,7 @@ class DataModule:
             dataset: Dataset[Batch] = self._stream(split, view, epoch, mine)
             sampler, workers = None, min(1, self.spec.num_workers)
         else:
-            dataset = BatchesInMemory(self._encoded[split])
+            dataset = BatchesInMemory(self._rows(split))
             order = self._order(split, epoch)
             sampler, workers = [order[place] for place in mine], self.spec.num_workers
         return BatchLoader(
@@ -227,10 +229,48 @@ class DataModule:
             raise DataError(f"no split '{split}' is loaded: {did_you_mean(split, self._views)}")
         return self._views[split]
 
+    def read_in_chunks(self, reading: Reading) -> None:
+        """From now on give the chunks that ``data.chunks`` asks for, as a model reads them.
+
+        Raises:
+            ConfigError: the data cannot be cut: rows are a stream, or their target is no sequence
+                of steps.
+        """
+        chunks, target = self.spec.chunks, self.processor.target
+        if chunks is None:
+            return
+        if target.layout != "steps":
+            raise ConfigError(
+                "data.chunks: the target belongs to whole rows; chunks need one with an entry for "
+                "each step, such as tags or inputs"
+            )
+        for split, view in self._views.items():
+            if isinstance(view, StreamView):
+                raise ConfigError("data.chunks: rows that are a stream cannot be cut; leave it out")
+            cut = split == "train" or reading.measures
+            if cut or chunks.continuous:
+                self._cuttings[split] = Cutting(
+                    chunks.length if cut else None, reading.reads, target.overlap
+                )
+                if chunks.continuous:
+                    self._joined[split] = self._encoded[split].joined(self._batch_size(split))
+
+    def _rows(self, split: str) -> EncodedRows:
+        return self._joined.get(split, self._encoded[split])
+
+    def _count(self, split: str) -> int:
+        """The batches of all processes in one pass."""
+        view = self._view(split)
+        if split in self._cuttings:
+            return len(self._order(split, 0))
+        return -(-len(view) // self._batch_size(split))
+
     def _batch_size(self, split: str) -> int:
         if split == "train":
             return self.spec.batch_size
-        return self.spec.eval_batch_size or self.spec.batch_size
+        chunks = self.spec.chunks
+        one = chunks is not None and chunks.continuous
+        return self.spec.eval_batch_size or (1 if one else self.spec.batch_size)
 
     def _check_and_keep(self, split: str, view: View, processor: Processor) -> None:
         """Encode every row, which checks it; keep the result unless the view is a stream.
@@ -250,8 +290,21 @@ class DataModule:
         else:
             self._encoded[split] = EncodedRows.concatenate(list(chunks))
 
-    def _order(self, split: str, epoch: int) -> list[Indices]:
-        keys = self._encoded[split].order_keys
+    def _order(self, split: str, epoch: int) -> Sequence[Indices | Chunk]:
+        rows, cutting = self._rows(split), self._cuttings.get(split)
+        if cutting is None:
+            return self._batches(split, rows.order_keys, epoch)
+        if split in self._joined:
+            batches = [np.arange(len(rows))]
+        else:
+            # the same rows together in each epoch, so that each has as many chunks
+            batches = self._batches(split, rows.order_keys, 0)
+            if split == "train":
+                places = np.random.default_rng([self.seed, epoch]).permutation(len(batches))
+                batches = [batches[place] for place in places]
+        return cutting.chunks(batches, rows.lengths)
+
+    def _batches(self, split: str, keys: Indices, epoch: int) -> list[Indices]:
         size, bucket = self._batch_size(split), self.spec.bucket
         if split == "train":
             return training_batches(keys, size, bucket=bucket, seed=self.seed, epoch=epoch)

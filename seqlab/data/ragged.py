@@ -90,10 +90,19 @@ class Ragged:
         """The row of each value."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def pad(self, rows: Offsets) -> Array:
-        """Rows as one array ``[B, T]`` or ``[B, T, D]``, zeros after each row's end."""
-        starts = self.offsets[rows]
-        lengths = self.lengths_of(rows)
+    def joined(self, count: int) -> Ragged:
+        """All values end to end, as at most ``count`` rows of one length; the last is shorter."""
+        total = len(self.values)
+        size = max(1, -(-total // count))
+        return Ragged(self.values, np.minimum(np.arange(-(-total // size) + 1) * size, total))
+
+    def pad(self, rows: Offsets, first: int = 0, last: int | None = None) -> Array:
+        """Rows as one array ``[B, T]`` or ``[B, T, D]``, zeros after each row's end.
+
+        Of each row the steps ``first`` to ``last``.
+        """
+        starts = self.offsets[rows] + first
+        lengths = np.clip(self.lengths_of(rows), first, last) - first
         steps = int(lengths.max()) if len(rows) else 0
         time = np.arange(steps)
         if not len(self.values) or not steps:

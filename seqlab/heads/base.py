@@ -114,6 +114,14 @@ class Head(nn.Module, ABC):
         del batch
         return None
 
+    def refuses_chunks(self) -> str | None:
+        """Why a loss cannot be that of the steps of a chunk of rows alone; None if it can."""
+        return f"{type(self).__name__} answers whole rows"
+
+    def refuses_steps(self) -> str | None:
+        """Why there is no answer before a row has ended; None if each step has its own."""
+        return self.refuses_chunks()
+
     @property
     def refuses_rows(self) -> bool:
         """Whether there is anything that ``refusal`` refuses."""

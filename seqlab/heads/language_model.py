@@ -19,7 +19,7 @@ from seqlab.heads.metrics.classes import Accuracy
 from seqlab.heads.metrics.likelihood import BitsPerToken, Perplexity
 from seqlab.heads.vocabulary_scores import AdaptiveSoftmax, FullSoftmax, VocabularyScores
 from seqlab.schema import Count, Flag, Fraction, NonNegative, checked, with_defaults
-from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
 
 Direction = Literal["forward", "backward", "both"]
 TERMS = ("forward", "backward", "both")
@@ -153,8 +153,16 @@ class LanguageModelHead(Head):
 
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``."""
-        places = self.places(encoded, self.target_of(batch))
+        places = self.places(encoded, self.target_of(batch), batch.target_lengths)
         return self._mean({term: self._of_gold(term, part) for term, part in places.items()})
+
+    def refuses_chunks(self) -> str | None:
+        """See ``Head.refuses_chunks``."""
+        return None
+
+    def refuses_steps(self) -> str | None:
+        """See ``Head.refuses_steps``."""
+        return None if len(self.terms) == 1 else "a token's backward terms need those after it"
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
@@ -192,7 +200,7 @@ class LanguageModelHead(Head):
     ) -> Tensor:
         """See ``Head.measure``."""
         del final
-        places = self.places(encoded, self.target_of(batch))
+        places = self.places(encoded, self.target_of(batch), batch.target_lengths)
         chosen = {}
         for term, part in places.items():
             scores = self.log_probabilities(term, part.context)
@@ -217,21 +225,39 @@ class LanguageModelHead(Head):
         hidden: Tensor = self.maps[self.terms.index(term)](context)
         return hidden
 
-    def places(self, encoded: Encoded, ids_BT: Tensor) -> dict[str, Places]:
-        """The places of each term, for ids ``[B, T]`` of the texts that were encoded."""
-        steps = ids_BT.shape[1]
-        output, mask = self.dropout(clean_output(encoded))[:, :steps], encoded.mask[:, :steps]
+    def places(
+        self, encoded: Encoded, ids_BU: Tensor, lengths: Tensor | None = None
+    ) -> dict[str, Places]:
+        """The places of each term.
+
+        Args:
+            encoded: from the encoder.
+            ids_BU: ids of the texts that were encoded, or of a chunk and the token beside it.
+            lengths: of a chunk: how many of the ids are real.
+        """
+        steps = ids_BU.shape[1]
+        output, mask = self.dropout(clean_output(encoded)), encoded.mask[:, :steps]
+        if lengths is not None:
+            mask = lengths_to_mask(lengths, steps)
+        elif output.shape[1] > steps:
+            output = output[:, :steps]
         parts = output.split(list(encoded.directions), dim=-1)
         before, after = (torch.cat([output[..., :0], *parts[side::2]], -1) for side in (0, 1))
+        begin, end = self.never["both"][1:]
         places = {}
         for term in self.terms:
+            # marks beside each other, where texts stand end to end, are no part of any
             if term == "forward":
-                context, goal, real = before[:, :-1], ids_BT[:, 1:], mask[:, 1:]
+                context, goal = before[:, : steps - 1], ids_BU[:, 1:]
+                real = mask[:, 1:] & (goal != begin)
             elif term == "backward":
-                context, goal, real = after[:, 1:], ids_BT[:, :-1], mask[:, 1:]
+                # of a chunk the first token has no output of its own
+                context, goal = after[:, after.shape[1] - steps + 1 :], ids_BU[:, :-1]
+                real = mask[:, 1:] & (goal != end)
             else:
                 context = torch.cat([before[:, :-2], after[:, 2:]], -1)
-                goal, real = ids_BT[:, 1:-1], mask[:, 2:]
+                goal = ids_BU[:, 1:-1]
+                real = mask[:, 2:] & (goal != begin) & (goal != end)
             places[term] = Places(context[real], goal[real], real)
         return places
 

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from seqlab.cells.base import map_state
+from seqlab.cells.base import leaves, map_state
 from seqlab.types import State
 
-
-def leaves(state: State) -> list[Tensor]:
-    """All tensors of a state, in the order in which ``map_state`` visits them.
-
-    >>> import torch
-    >>> [tuple(leaf.shape) for leaf in leaves((torch.zeros(2, 3), (torch.zeros(2),)))]
-    [(2, 3), (2,)]
-    """
-    found: list[Tensor] = []
-
-    def collect(tensor: Tensor) -> Tensor:
-        found.append(tensor)
-        return tensor
-
-    map_state(collect, state)
-    return found
+__all__ = ["leaves", "repeat_rows", "select_rows"]
 
 
 def select_rows(state: State, index_N: Tensor) -> State:

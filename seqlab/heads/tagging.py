@@ -163,6 +163,16 @@ class TaggingHead(Head):
             metric.update(outcome)
         return self._loss(scores, target, encoded.mask)
 
+    def refuses_chunks(self) -> str | None:
+        """See ``Head.refuses_chunks``."""
+        return None if self.crf is None else "a CRF scores the labels of whole rows"
+
+    def refuses_steps(self) -> str | None:
+        """See ``Head.refuses_steps``."""
+        if self.constraints is not None:
+            return "a label scheme chooses the labels of whole rows together"
+        return self.refuses_chunks()
+
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, T, C]``: of each label at each step, before the softmax or the CRF."""
         return at_least_float32(self.classifier(clean_output(encoded)))

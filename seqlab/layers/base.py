@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, leaves
 from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import EngineError, ShapeError
 from seqlab.layers.level import Level
@@ -127,6 +127,19 @@ class Layer(nn.Module, ABC):
         layer.
         """
         return Sides(self if self.causal else None, None)
+
+    def carried(self, state: State, *, reverse: bool) -> State:
+        """What the next chunk of rows begins with, of the final state of the one before.
+
+        Args:
+            state: the final state.
+            reverse: whether chunks come from the last to the first. A layer that runs the other
+                way begins anew, as what it needs has not been read yet.
+        """
+        if self.sides()[reverse] is self:
+            return state
+        first = leaves(state)[0]
+        return self.initial_state(first.shape[0], device=first.device)
 
     @abstractmethod
     def reverse_(self) -> None:

@@ -91,10 +91,16 @@ class RunData:
 
     Raises:
         DataError: a process would have no batch to validate or to test on.
+        ConfigError: several processes are to share rows in chunks.
     """
 
     def __init__(self, data: DataModule, trainer: Trainer, *, overfit: int = 0) -> None:
         self.data, self.trainer, self.overfit = data, trainer, overfit
+        if data.spec.chunks is not None and trainer.world_size > 1:
+            raise ConfigError(
+                f"data.chunks: the state goes from batch to batch, and {trainer.world_size} "
+                "processes take turns with them; use trainer.devices=1"
+            )
         for split in ("validation", "test"):
             if split in data.splits and data.steps(split) < trainer.world_size:
                 raise DataError(

@@ -75,6 +75,7 @@ class TrainingModule(pl.LightningModule):
         self.model = model
         self.options = options
         self.meter = LossMeter()
+        self.carry, self.measured_carry = model.new_carry(), model.new_carry()
         self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.results: dict[str, dict[str, float]] = {}
@@ -112,7 +113,7 @@ class TrainingModule(pl.LightningModule):
         """The loss of one batch, regularization included."""
         trainer = self.trainer
         reseed(self.options.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
-        loss = self.model.loss(batch)
+        loss = self.model.loss(batch, self.carry)
         self.meter.add(loss)
         return loss
 
@@ -129,12 +130,14 @@ class TrainingModule(pl.LightningModule):
         self.model.apply_constraints()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the losses that no row of the log has yet, and what the run was begun with."""
+        """Keep the state of rows in chunks, losses not logged yet, what the run was begun with."""
+        checkpoint["carried"] = self.carry.tensors()
         checkpoint["identity"] = self.identity
         checkpoint["meter"] = {"total": self.meter.total, "count": self.meter.count}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with those losses."""
+        """Go on with that state and those losses."""
+        self.carry.restore(checkpoint.get("carried", []))
         if "meter" in checkpoint:
             total, self.meter.count = checkpoint["meter"]["total"], checkpoint["meter"]["count"]
             self.meter.total = None if total is None else total.to(self.device)
@@ -152,7 +155,8 @@ class TrainingModule(pl.LightningModule):
     def _measure(self, metrics: nn.ModuleDict, batch: Batch, *, final: bool) -> None:
         named: dict[str, Any] = dict(metrics.items())
         mean = named.pop("loss")
-        mean.update(self.model.measure(named, batch, final=final), batch.size)
+        loss = self.model.measure(named, batch, final=final, carry=self.measured_carry)
+        mean.update(loss, batch.size)
 
     def on_validation_epoch_end(self) -> None:
         """Publish the validation metrics, for early stopping and the plateau schedule.

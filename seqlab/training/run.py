@@ -116,6 +116,8 @@ class Run:
         self.model = build_model(spec, self.data.info)
         if self.model.head.refuses_rows:
             self.data.check_batches(self.model.head.refusal)
+        if self.data.spec.chunks is not None:
+            self.data.read_in_chunks(self.model.chunk_reading())
         overfit = spec["trainer"].get("overfit_batches") or 0
         validates = bool(overfit) or "validation" in self.data.splits
         self.recorder, self.keeper, callbacks = make_callbacks(

@@ -51,6 +51,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         data = _data(spec, trained)
         if trained.model.head.refuses_rows:
             data.check_batches(trained.model.head.refusal)
+        if data.spec.chunks is not None:
+            data.read_in_chunks(trained.model.chunk_reading())
         begin = time.monotonic()
         classes = class_table(trained.model.head.target_info)
         values = measure(trained.model, data, spec["split"], spec.get("search"), classes)
@@ -149,8 +151,10 @@ def measure(
     counted = metrics if classes is None else {**metrics, "class table": classes.to(device)}
     model.eval()
     with torch.inference_mode(), progress.stage(split, data.sizes[split]) as stage:
+        carry = model.new_carry()
         for batch in data.loader(split):
             moved = batch.to(device)
-            loss.update(model.measure(counted, moved, final=True), batch.size)
-            stage.advance(batch.size)
+            loss.update(model.measure(counted, moved, final=True, carry=carry), batch.size)
+            if batch.starts is not False:
+                stage.advance(batch.size)
     return read_metrics({**metrics, "loss": loss})

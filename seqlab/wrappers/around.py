@@ -103,6 +103,10 @@ class Around(Layer):
         """Whether the inner layer is."""
         return self.layer.causal
 
+    def carried(self, state: State, *, reverse: bool) -> State:
+        """That of the inner layer."""
+        return self.layer.carried(state, reverse=reverse)
+
     def sides(self) -> Sides:
         """The layer itself, in the direction that the inner layer is all of; see ``Layer.sides``.
 

@@ -195,6 +195,13 @@ class Bidirectional(Layer):
         """Never: one of the layers sees the future."""
         return False
 
+    def carried(self, state: State, *, reverse: bool) -> BidirectionalState:
+        """That of the layer which runs that way; the other begins anew."""
+        return BidirectionalState(
+            self.forward_layer.carried(state[0], reverse=reverse),
+            self.backward_layer.carried(state[1], reverse=reverse),
+        )
+
     def sides(self) -> Sides:
         """Both layers, where each runs one way and they are side by side; see ``Layer.sides``."""
         first, second = self.forward_layer, self.backward_layer

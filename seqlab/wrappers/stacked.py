@@ -215,6 +215,11 @@ class Stacked(Layer):
         """Whether every layer is."""
         return all(part.causal for part in self._parts())
 
+    def carried(self, state: State, *, reverse: bool) -> State:
+        """That of each layer."""
+        pairs = zip(self._parts(), state, strict=True)
+        return tuple(part.carried(own, reverse=reverse) for part, own in pairs)
+
     def sides(self) -> Sides:
         """The stack itself where all layers run one way; see ``Layer.sides``."""
         parts = self._parts()

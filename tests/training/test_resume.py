@@ -65,6 +65,30 @@ def test_resumed_run_ends_bit_identical(tmp_path, killed_at, variant):
         assert_same(folder, reference)
 
 
+@pytest.mark.parametrize("continuous", [False, True])
+def test_a_run_with_carried_state_ends_bit_identical(tmp_path, killed_at, continuous):
+    text = {"kind": "inputs", "column": "word"}
+    spec = changed(
+        words_spec(tmp_path),
+        data__target=text,
+        data__chunks={"length": 3, "continuous": continuous},
+        head={"name": "language_model"},
+        encoder__wrappers=[],
+    )
+    train(spec, tmp_path / "whole")
+    reference = state_of(tmp_path / "whole")
+    for hook, count in (("on_train_batch_end", 2), ("on_train_batch_end", 17)):
+        folder = tmp_path / f"{hook}-{count}"
+        release = killed_at(hook, count)
+        with pytest.raises(KilledError):
+            train(changed(spec, callbacks__checkpoint__every_n_steps=1), folder)
+        release()
+        state = torch.load(folder / "checkpoints" / "resume.ckpt", weights_only=True)
+        assert state["carried"][0].any()
+        train(changed(spec, resume=True), folder)
+        assert_same(folder, reference)
+
+
 def test_run_killed_twice_and_resumed_by_path(tmp_path, killed_at):
     spec = pairs_spec(tmp_path)
     train(spec, tmp_path / "whole")

@@ -30,6 +30,8 @@ class Target(ColumnPart, ABC):
     #: Whether ``fit`` is given all rows of the source's training split, those held out too. Which
     #: classes there are is no secret of theirs; anything else is.
     fits_on_all: ClassVar[bool] = False
+    #: How many steps beside its own a model of one direction predicts from a step.
+    overlap: ClassVar[int] = 0
     #: A column with all accepted answers of each row, for evaluation, or None.
     references: str | None = None
 

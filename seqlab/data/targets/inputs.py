@@ -32,6 +32,7 @@ class InputsTarget(Target):
     """
 
     layout = "steps"
+    overlap = 1
 
     def __init__(self, column: str) -> None:
         super().__init__(column)
