@@ -153,10 +153,14 @@ class AttentionPooling(Pooling):
         self.score = nn.Linear(size, 1, bias=False)
         self.dropout = make_dropout("dropout", dropout)
 
+    def weights(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
+        """``[B, T]``: how much each step counts."""
+        scores = self.score(torch.tanh(self.hidden(output_BTE))).squeeze(-1)
+        return masked_softmax(scores, encoded.mask)
+
     def pool(self, output_BTE: Tensor, encoded: Encoded) -> Tensor:
         """See ``Pooling.pool``."""
-        scores = self.score(torch.tanh(self.hidden(output_BTE))).squeeze(-1)
-        weights = self.dropout(masked_softmax(scores, encoded.mask)).to(output_BTE.dtype)
+        weights = self.dropout(self.weights(output_BTE, encoded)).to(output_BTE.dtype)
         return torch.bmm(weights.unsqueeze(1), output_BTE).squeeze(1)
 
 
