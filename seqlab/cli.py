@@ -47,6 +47,12 @@ VERBS = {
     "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
     "score": Verb("how probable texts are to a language model: bundle=DIR input=FILE", "score"),
     "generate": Verb("texts by a language model: bundle=DIR [prompt=TEXT] [n=1]", "generate"),
+    "inspect": Verb(
+        "look inside a trained model: bundle=DIR input=FILE [output=DIR]", answers=False
+    ),
+    "gradients": Verb(
+        "how far back gradients reach: cell=rnn,lstm,gru [length=200]", answers=False
+    ),
     "list": Verb("list what is installed: [kind=cell] [format=text|json]; or one part: cell=lstm"),
     "explain": Verb("show which engine runs each layer, and why: experiment=NAME ...", "explain"),
     "export": Verb("a bundle as a graph: bundle=DIR format=onnx|torch_export|step [output=DIR]"),

@@ -54,9 +54,7 @@ def gradient_curves(traces: Sequence[CellTrace], reading: Reading, lengths: Tens
 def _passes(gradient_BTE: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Steps of the rows, ``[B]`` (-1: none), and the gradient at these steps alone."""
     read = gradient_BTE.abs().amax(2) > 0
-    steps = [
-        row.nonzero().flatten().tolist()[: int(n)] for row, n in zip(read, lengths, strict=True)
-    ]
+    steps = [row.nonzero().flatten().tolist() for row in read]
     count = min(ANCHORS, max(map(len, steps), default=0))
     found = []
     for turn in range(count):

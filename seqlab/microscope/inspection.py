@@ -12,7 +12,7 @@ from seqlab.bundle.trained import readable
 from seqlab.data.encoded import EncodedRows
 from seqlab.data.features.vocabulary import TextFeature, TokensFeature
 from seqlab.microscope.attention import watched_attention
-from seqlab.microscope.layers import Look, rounded
+from seqlab.microscope.layers import Look
 from seqlab.microscope.occlusion import occlusion
 from seqlab.types import Batch
 
@@ -61,7 +61,6 @@ def _example(trained: TrainedModel, rows: EncodedRows, index: int, look: Look) -
         for name, weights in looks.weights().items()
         if weights.shape[0] == 1
     }
-    places = slice(len(look.mask[0]) - length, None)
     traces = {}
     for entry, trace in zip(look.layers, look.traces, strict=True):
         states = trace.outputs()[index, :length, :_UNITS]
@@ -71,11 +70,10 @@ def _example(trained: TrainedModel, rows: EncodedRows, index: int, look: Look) -
             "outputs": [_plain(step) for step in states],
             "path": _plane(trace.states()[index, :length]),
         }
-    del places
     return {
         "steps": step_names(trained, batch),
         "answer": readable(answer, trained.processor),
-        "contributions": [c for _, c in rounded(list(enumerate(_contributions(look, rows, index))))],
+        "contributions": _contributions(look, rows, index),
         "attention": attention,
         "layers": traces,
     }
@@ -84,7 +82,8 @@ def _example(trained: TrainedModel, rows: EncodedRows, index: int, look: Look) -
 def _contributions(look: Look, rows: EncodedRows, index: int) -> list[float]:
     batch = rows.batch(np.array([index]))
     batch = batch.apply(lambda t: t.double() if t.is_floating_point() else t)
-    return occlusion(look.model, batch) if int(batch.lengths[0]) else []
+    found = occlusion(look.model, batch) if int(batch.lengths[0]) else []
+    return [float(f"{value:.5g}") for value in found]
 
 
 def _plain_search(head: Any) -> dict[str, Any]:

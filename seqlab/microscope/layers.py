@@ -15,7 +15,7 @@ from seqlab.microscope.memory import mean_curve, memory_of
 from seqlab.microscope.recording import CellTrace, copy_of, flat, recorded
 from seqlab.microscope.units import gate_statistics, unit_statistics
 from seqlab.model import SequenceModel
-from seqlab.types import Batch, lengths_to_mask
+from seqlab.types import Batch
 
 #: Rows whose Jacobians are multiplied.
 _ROWS = 2
@@ -46,9 +46,7 @@ class Look:
         fitting = [t for t in encoder if len(t.steps) == encoded.mask.shape[1]]
         curves = gradient_curves(fitting, reading, batch.lengths) if fitting else []
         names = layer_names([trace.name for trace in encoder])
-        self.layers = [
-            _entry(trace, names[i], encoded.mask) for i, trace in enumerate(encoder)
-        ]
+        self.layers = [_entry(trace, names[i], encoded.mask) for i, trace in enumerate(encoder)]
         for trace, curve in zip(fitting, curves, strict=True):
             entry = self.layers[encoder.index(trace)]
             entry |= {"gradient": rounded(curve), "memory": memory(curve)}
@@ -106,8 +104,8 @@ def rounded(curve: Curve) -> list[tuple[int, float]]:
 def layer_names(paths: list[str]) -> list[str]:
     """Names for people, if they tell the layers apart; else the paths.
 
-    >>> layer_names(["encoder.layer.layers.0.forward_layer", "encoder.layer.layers.1.forward_layer"])
-    ['layer 1 forward', 'layer 2 forward']
+    >>> layer_names(["layer.layers.0.forward_layer", "layer.layers.1.backward_layer"])
+    ['layer 1 forward', 'layer 2 backward']
     >>> layer_names(["encoder.layer"])
     ['layer']
     """

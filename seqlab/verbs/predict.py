@@ -42,8 +42,8 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
     """
     del run_dir
     source, output = str(spec.get("input", "-")), str(spec.get("output", "-"))
-    given = spec.get("format") or ("text" if source == "-" else format_of(source, "format"))
-    form = make_format(given, source, "format")
+    given = spec.get("format")
+    check_format(source, given)
     local_bundle(spec["bundle"])
     with opened(source) as stream:
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
@@ -56,12 +56,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
             if check is not None:
                 check(trained)
             column = _column(trained, spec.get("column"))
-            name = "standard input" if source == "-" else source
-            if not spec.get("format"):
-                form = make_format(_as_trained(trained.config, given), source, "format")
-            rows = numbered_inputs(stream, name, form)
-            if not spec.get("format"):
-                rows = _no_objects(rows, trained.processor.spec.input_columns)
+            rows = rows_of(trained, stream, source, given)
             size = spec.get("batch_size") or 64
             options = {**(spec.get("options") or {}), "batch_size": size}
             if spec.get("search") is not None:
@@ -74,6 +69,37 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
                     together = None
                 parts = iter(lambda: list(islice(rows, together)), [])
                 _answer_all(trained, parts, out, column, options)
+
+
+def check_format(source: str, given: Any) -> Format:
+    """The format of a file, given or by its ending, before anything dear is done."""
+    return make_format(given or _by_ending(source), source, "format")
+
+
+def _by_ending(source: str) -> str:
+    return "text" if source == "-" else format_of(source, "format")
+
+
+def rows_of(
+    trained: Any, stream: BinaryIO, source: str, given: Any = None
+) -> Iterator[tuple[str, Any]]:
+    """The rows of an open file for a model: where each stands, and what stands there.
+
+    Args:
+        trained: the model; a file of the format it was trained on is read with the same options.
+        stream: of bytes.
+        source: the file's name, or ``-`` for standard input.
+        given: its format; None: by its ending.
+
+    Raises:
+        DataError: a row is refused.
+    """
+    name = "standard input" if source == "-" else source
+    if given:
+        return numbered_inputs(stream, name, make_format(given, source, "format"))
+    form = make_format(_as_trained(trained.config, _by_ending(source)), source, "format")
+    rows = numbered_inputs(stream, name, form)
+    return _no_objects(rows, trained.processor.spec.input_columns)
 
 
 def _answer_all(
