@@ -29,13 +29,13 @@ def add_gates(page: Page, entries: Mapping[str, Mapping[str, Any]]) -> None:
         for gate, g in entry["gates"].items()
     ]
     if rows:
-        page.table(["", "gate", "mean", "spread", "closed", "open"], rows, "Shares of gates")
+        page.table(["of", "gate", "mean", "spread", "closed", "open"], rows, "Shares of gates")
     else:
         page.text("These cells have no gates that could be read off their equations.")
     for name, entry in entries.items():
         _add_figures(page, name, entry["gates"])
     page.table(
-        ["", "units", "dead", "saturated"],
+        ["of", "units", "dead", "saturated"],
         [
             [name, e["units"]["units"], len(e["units"]["dead"]), len(e["units"]["saturated"])]
             for name, e in entries.items()

@@ -7,7 +7,7 @@ A gate is what comes out of the first squashing function that is applied to one 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -31,38 +31,53 @@ def watched_gates(cell: Cell) -> Iterator[dict[str, Tensor]]:
     if not isinstance(cell, GatedCell):
         yield found
         return
-    original = cell.update
+    methods = [name for name in _equations(cell) if name not in vars(cell)]
+    vars(cell).update({name: _watching(cell, getattr(cell, name), found) for name in methods})
+    try:
+        yield found
+    finally:
+        for name in methods:
+            del vars(cell)[name]
 
-    def update(x: Any, h: Any, state: Any) -> Any:
-        watch = _Watch(x, h)
+
+def _equations(cell: GatedCell) -> list[str]:
+    """The methods with the cell's equations: ``update``, and what further products multiply."""
+    names = ["update", *(["second_input"] if cell.second_gates else [])]
+    names += [name for name in getattr(cell, "products", ()) if callable(getattr(cell, name, None))]
+    return list(dict.fromkeys(names))
+
+
+def _watching(
+    cell: GatedCell, method: Callable[..., Any], found: dict[str, Tensor]
+) -> Callable[..., Any]:
+    """The method, noting the gates that it makes of the groups of parts it is given."""
+
+    def run(*groups: Any) -> Any:
+        watch = _Watch(groups)
         own = vars(cell)
         names = [n for n in ("activation", "recurrent_activation") if callable(own.get(n))]
         before = {name: own[name] for name in names}
         own.update({name: watch.activation(function) for name, function in before.items()})
         try:
             with watch:
-                return original(x, h, state)
+                return method(*groups)
         finally:
             own.update(before)
-            found.update(watch.gates)
+            found.update({name: gate for name, gate in watch.gates.items() if name not in found})
 
-    vars(cell)["update"] = update
-    try:
-        yield found
-    finally:
-        del vars(cell)["update"]
+    return run
 
 
 class _Watch(TorchFunctionMode):
     """Follows which gates each tensor is made of."""
 
-    def __init__(self, *groups: Any) -> None:
+    def __init__(self, groups: Sequence[Any]) -> None:
         super().__init__()
         self.gates: dict[str, Tensor] = {}
         self._made_of: dict[int, frozenset[str]] = {}
         self._kept: list[Tensor] = []
         self._inside = False
-        for group in groups:
+        for group in groups[:2]:  # x and h; the state's fields are no gates
             for name, tensor in zip(getattr(group, "_fields", ()), group, strict=False):
                 if isinstance(tensor, Tensor):
                     self._note(tensor, frozenset([name]))

@@ -19,6 +19,8 @@ from seqlab.microscope.memory_text import (
 from seqlab.pages import Bars, Heatmap, Lines, Page, Points
 from seqlab.pages.page import written
 
+#: Fewer states make no path; more have no room for their names.
+_PATH, _NAMED = 5, 40
 _ANSWERS = ("text", "tags", "labels", "label", "values")
 
 
@@ -117,13 +119,15 @@ def _add_example(
         page.figure(
             Bars(names, {what: example["contributions"]}, y=what),
             f"Row {number}: what each step contributes",
-            f"The {what} when the step is replaced by the mean of the inputs. The largest is step "
+            f"The {what} when the vector of the step is replaced by zeros. The largest is step "
             f"{most + 1} (`{names[most]}`) with {written(example['contributions'][most])}.",
         )
     for name, weights in example["attention"].items():
         _add_attention(page, number, name, weights, example)
     for name, layer in example["layers"].items():
         _add_layer(page, number, name, layer, names)
+    if example["layers"]:
+        _add_path(page, number, list(example["layers"].items())[-1], names)
 
 
 def _add_attention(
@@ -154,13 +158,22 @@ def _add_layer(
         f"Row {number}: outputs of {name}",
         "One line a unit: what it keeps, and when it changes its mind.",
     )
-    if layer["path"]:
-        page.figure(
-            Points(
-                {name: [(a, b) for a, b in layer["path"]]}, x="first component",
-                y="second component", labels={name: names if len(names) <= 40 else ()}, joined=True,
-            ),
-            f"Row {number}: path of the state of {name}",
-            "The plane in which the states of this row differ most; steps close to each other "
-            "stand for similar memories.",
-        )  # fmt: skip
+
+
+def _add_path(
+    page: Page, number: int, last: tuple[str, Mapping[str, Any]], names: list[str]
+) -> None:
+    """The path of the layer next to the output, where there is one to be seen."""
+    name, layer = last
+    if len(layer["path"]) < _PATH:
+        return
+    labels = {name: names} if len(names) <= _NAMED else {}
+    page.figure(
+        Points(
+            {name: [(a, b) for a, b in layer["path"]]}, x="first component", y="second component",
+            labels=labels, joined=True,
+        ),
+        f"Row {number}: path of the state of {name}",
+        "The plane in which the states of this row differ most; steps close to each other stand "
+        "for similar memories.",
+    )  # fmt: skip

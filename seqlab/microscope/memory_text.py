@@ -45,8 +45,13 @@ def memory_row(name: str, curve: list[Any], memory: Mapping[str, Any]) -> list[A
 
 
 MEMORY_HEADER = [
-    "", "half-life (steps)", "rate (a step)", "reach (steps)", "farthest (steps)", "left there",
-]  # fmt: skip
+    "layer or cell",
+    "half-life (steps)",
+    "rate (a step)",
+    "reach (steps)",
+    "farthest (steps)",
+    "left there",
+]
 
 
 def fate(memory: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """What each input step contributes: how the loss changes when the step is hidden.
 
-One step at a time is replaced by the mean of the inputs (Zeiler and Fergus, 2014, for images; Li,
-Monroe and Jurafsky, 2016, for text).
+One step at a time is replaced by zeros, where the layer would be given its vector (Zeiler and
+Fergus, 2014, for images; Li, Monroe and Jurafsky, 2016, for text).
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ def occlusion(model: SequenceModel, batch: Batch) -> list[float]:
     steps = int(batch.lengths[0])
     with torch.no_grad():
         mask, x_BTD = model.encoder.read(batch)
-        hidden = x_BTD[:, :steps].mean(1)
         each = x_BTD.repeat(steps + 1, 1, 1)
-        each[torch.arange(steps), torch.arange(steps)] = hidden
+        each[torch.arange(steps), torch.arange(steps)] = 0.0
         rows = _repeated(batch, steps + 1)
         encoded = model.encoder.run(each, mask.expand(steps + 1, -1), rows)
         if batch.target is not None:

@@ -16,6 +16,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from numpy import integer
+
 from seqlab.pages.plots import Bars, Heatmap, Intervals, Lines, Plot, Points
 
 #: What a colour is called in the style sheet; the numbers serve where there is no sheet.
@@ -229,22 +231,36 @@ def _points(axes: Any, plot: Points) -> None:
 
 
 def _finish(axes: Any, plot: Any, *, legend: bool) -> None:
-    drawn = any(len(line.get_xdata()) for line in axes.get_lines())  # a log axis needs a point
-    if plot.log_x and drawn:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(_power)
-    if plot.log_y and drawn:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(_power)
+    lines = [line for line in axes.get_lines() if len(line.get_xdata())]
+    for axis, is_log in ((axes.xaxis, plot.log_x), (axes.yaxis, plot.log_y)):
+        if is_log and lines:  # a log axis needs a point
+            axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+            axis.set_major_formatter(_power)
+            axis.set_minor_formatter(_plain if _is_narrow(axis) else "")
+    xs = [x for line in lines for x in line.get_xdata()]
+    if not plot.log_x and all(isinstance(x, int | integer) for x in xs):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(plot.x)
     axes.set_ylabel(plot.y)
     _legend(axes, shown=legend)
 
 
+def _is_narrow(axis: Any) -> bool:
+    """Whether fewer than two powers of ten lie on a log axis, so that others need names too."""
+    low, high = axis.get_view_interval()
+    return bool(math.floor(math.log10(high)) - math.ceil(math.log10(low)) < 1)
+
+
+def _plain(value: float, _: Any) -> str:
+    """A number between powers of ten; two of the eight have room for their names."""
+    text = f"{value:.3g}"
+    return text if text.strip("0.")[:1] in "25" else ""
+
+
 def _power(value: float, _: Any) -> str:
     """A power of ten in plain characters; mathematics is off, for names may hold its signs."""
     exponent = round(math.log10(value))
-    plain = -3 < exponent < 4
+    plain = -4 < exponent < 4
     return f"{value:g}" if plain else "10" + str(exponent).translate(_RAISED)
 
 
