@@ -140,9 +140,7 @@ class Encoder(nn.Module):
         mask, x_BTD = self.read(batch)
         return self.run(x_BTD, mask, batch, state)
 
-    def run(
-        self, x_BTD: Tensor, mask: Tensor, batch: Batch, state: State | None = None
-    ) -> Encoded:
+    def run(self, x_BTD: Tensor, mask: Tensor, batch: Batch, state: State | None = None) -> Encoded:
         """What the layer makes of ``x_BTD``, which stands for the inputs of the batch."""
         output, state = self.layer(x_BTD, state, lengths=batch.lengths)
         final = self.layer.final_output(state)

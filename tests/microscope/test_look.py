@@ -144,12 +144,12 @@ def test_occlusion_is_the_rise_of_the_loss():
     batch = batch_of(torch.tensor([0, 1, 2])).apply(lambda t: t[1:2])
     found = occlusion(model, batch)
     assert len(found) == 5
-    whole = float(model.head.loss(model.encode(batch), batch))
+    whole = float(model.head.loss(model.encode(batch), batch).detach())
     for step in range(5):
         x = batch.inputs["x"].clone()
         x[:, step] = 0.0
         hidden = dataclasses.replace(batch, inputs={"x": x})
-        rise = float(model.head.loss(model.encode(hidden), hidden)) - whole
+        rise = float(model.head.loss(model.encode(hidden), hidden).detach()) - whole
         assert found[step] == pytest.approx(rise, abs=1e-12)
 
 
