@@ -16,6 +16,7 @@ from seqlab.heads.base import Head
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.layers.base import Layer
 from seqlab.layers.carry import Carry, reads
+from seqlab.model_stream import ModelStream
 from seqlab.options.resolve import resolve_activation
 from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import (
@@ -154,6 +155,23 @@ class Encoder(nn.Module):
             batch.inputs,
         )
 
+    def read_step(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What the layer is given for one step, ``[B, D]``.
+
+        Args:
+            inputs: feature name to ids ``[B]`` or numbers ``[B, D]``.
+        """
+        if len(self.features) == 1 and len(self.embeddings) == 1 and not self.training:
+            ids = inputs.get(self.features[0].name)
+            if ids is not None and ids.dim() == 1:
+                # the same as below, without masks
+                found: Tensor = self.input_layer(self.embeddings[0](ids))
+                return found
+        batch = {name: value.unsqueeze(1) for name, value in inputs.items()}
+        like = next(iter(batch.values()), torch.empty(0))
+        lengths = torch.ones(len(like), dtype=torch.int64, device=like.device)
+        return self.read(Batch(batch, lengths))[1].squeeze(1)
+
     def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mask ``[B, T]`` and what the layer is given, ``[B, T, D]``; each step by itself."""
         mask, x_BTD = self._join(batch)
@@ -251,6 +269,26 @@ class SequenceModel(nn.Module):
     ) -> Tensor:
         """Update metrics with one batch; the head's loss without penalties."""
         return self.head.measure(metrics, self.encode(batch, carry), batch, final=final)
+
+    def stream(self) -> ModelStream:
+        """The model one step at a time, in constant memory.
+
+        Raises:
+            EngineError: the encoder needs the future, or the head a row's end; the message says
+                why.
+
+        >>> from seqlab.build import build_model
+        >>> from seqlab.types import TargetInfo
+        >>> info = DataInfo((FeatureInfo("word", "ids", 9),), TargetInfo("tags", 3))
+        >>> spec = {"encoder": {"cell": {"name": "gru", "hidden_size": 4}}}
+        >>> model = build_model({**spec, "head": {"name": "tagging"}}, info).eval()
+        >>> running, ids = model.stream(), torch.tensor([[3, 1, 4]])
+        >>> steps = torch.stack([running.step({"word": ids[:, t]}) for t in range(3)], 1)
+        >>> whole = model.head.scores(model.encode(Batch({"word": ids}, torch.tensor([3]))))
+        >>> torch.allclose(steps, whole, atol=1e-6)
+        True
+        """
+        return ModelStream(self.encoder.read_step, self.encoder.layer, self.head)
 
     def new_carry(self) -> Carry:
         """What hands the encoder's state from chunk to chunk."""

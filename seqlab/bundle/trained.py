@@ -29,6 +29,7 @@ from seqlab.bundle.manifest import (
     read_manifest,
 )
 from seqlab.bundle.place import WEIGHTS, local_bundle
+from seqlab.bundle.stream import TrainedStream
 from seqlab.data.order import cut
 from seqlab.data.processor import Processor
 from seqlab.data.raw_columns import Where
@@ -129,6 +130,15 @@ class TrainedModel:
                 does not fit.
         """
         return generate(self.model, self.processor, prompt, **options)
+
+    def stream(self) -> TrainedStream:
+        """The model one step of a row at a time; see ``seqlab.bundle.stream``.
+
+        Raises:
+            EngineError: the encoder needs the future, or the head a row's end; the message says
+                why.
+        """
+        return TrainedStream(self.model.eval(), self.processor)
 
     def fill(self, text: Any, *, gap: str = "_", n: int = 5) -> dict[str, Any]:
         """A text with each gap filled by the token that both of its sides make most probable.

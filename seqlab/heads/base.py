@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from seqlab.construct import construct, split_spec
-from seqlab.errors import DataError, OptionError
+from seqlab.errors import DataError, EngineError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.schema import checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
@@ -121,6 +121,19 @@ class Head(nn.Module, ABC):
     def refuses_steps(self) -> str | None:
         """Why there is no answer before a row has ended; None if each step has its own."""
         return self.refuses_chunks()
+
+    def step_scores(self, output_BE: Tensor) -> Tensor:
+        """``[B, ...]``: what is said after a step, from the encoder's output there.
+
+        Raises:
+            EngineError: ``refuses_steps`` says why.
+        """
+        del output_BE
+        raise EngineError(f"this head has no answer for a step: {self.refuses_steps()}")
+
+    def answer_steps(self, scores: Tensor) -> list[dict[str, Any]]:
+        """One JSON-able answer a row to one step, from ``step_scores``."""
+        return [{"scores": row} for row in scores.tolist()]
 
     @property
     def refuses_rows(self) -> bool:

@@ -164,6 +164,10 @@ class LanguageModelHead(Head):
         """See ``Head.refuses_steps``."""
         return None if len(self.terms) == 1 else "a token's backward terms need those after it"
 
+    def step_scores(self, output_BE: Tensor) -> Tensor:
+        """``[B, V]``: the log probability of each entry of the vocabulary as the next token."""
+        return self.log_probabilities(self.terms[0], output_BE)
+
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
         refuse_options(self, options)

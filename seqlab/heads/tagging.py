@@ -173,6 +173,18 @@ class TaggingHead(Head):
             return "a label scheme chooses the labels of whole rows together"
         return self.refuses_chunks()
 
+    def step_scores(self, output_BE: Tensor) -> Tensor:
+        """``[B, C]``: of each label, before the softmax."""
+        return at_least_float32(self.classifier(output_BE))
+
+    def answer_steps(self, scores: Tensor) -> list[dict[str, Any]]:
+        """``{"tag", "id", "score"}``, as in the lists of ``predict``."""
+        best, ids = scores.softmax(-1).max(-1)
+        return [
+            {"tag": self.name_or_id(index), "id": index, "score": p}
+            for index, p in zip(ids.tolist(), best.tolist(), strict=True)
+        ]
+
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, T, C]``: of each label at each step, before the softmax or the CRF."""
         return at_least_float32(self.classifier(clean_output(encoded)))
