@@ -12,19 +12,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqlab.construct import construct
-from seqlab.errors import ConfigError, OptionError, did_you_mean
+from seqlab.errors import ConfigError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.model import Encoder, SequenceModel
+from seqlab.schema import check_value, with_defaults
 from seqlab.types import DataInfo
 from seqlab.wrappers.base import LayerFactory
 
-_ENCODER_KEYS = (
-    "cell", "wrappers", "embedding", "input_layer", "dropout", "engine", "initial_state",
-)  # fmt: skip
+_ENCODER = {
+    "cell": None, "wrappers": (), "embedding": None, "input_layer": None, "dropout": 0.0,
+    "engine": "auto", "initial_state": "zeros",
+}  # fmt: skip
 
 
 def layer_factory(encoder: Mapping[str, Any]) -> LayerFactory:
@@ -38,24 +40,20 @@ def layer_factory(encoder: Mapping[str, Any]) -> LayerFactory:
         SeqlabError: a part is unknown or refuses an option; the message has the config key,
             such as ``encoder.wrappers[1]``.
     """
-    for key in encoder:
-        if key not in _ENCODER_KEYS:
-            raise ConfigError(f"encoder.{key}: unknown key; {did_you_mean(key, _ENCODER_KEYS)}")
-    if "cell" not in encoder:
+    spec = with_defaults(encoder, _ENCODER, "encoder")
+    if spec["cell"] is None:
         raise ConfigError("encoder.cell: the key is missing; give the name of a cell")
-    wrappers = encoder.get("wrappers") or ()
-    if isinstance(wrappers, (str, Mapping)) or not hasattr(wrappers, "__iter__"):
-        raise ConfigError(f"encoder.wrappers: expected a list of wrappers, got {wrappers!r}")
+    wrappers = check_value(spec["wrappers"] or (), Sequence, "encoder.wrappers")
     built = [
-        construct("wrapper", spec, where=f"encoder.wrappers[{index}]")
-        for index, spec in enumerate(wrappers)
+        construct("wrapper", wrapper, where=f"encoder.wrappers[{index}]")
+        for index, wrapper in enumerate(wrappers)
     ]
-    cell = encoder["cell"]
+    cell = spec["cell"]
     return LayerFactory(
         {"name": cell} if isinstance(cell, str) else cell,
         tuple(built),
-        engine=encoder.get("engine", "auto"),
-        initial_state=encoder.get("initial_state", "zeros"),
+        engine=spec["engine"],
+        initial_state=spec["initial_state"],
         where="encoder.cell",
     )
 
@@ -88,11 +86,8 @@ def build_model(spec: Mapping[str, Any], info: DataInfo) -> SequenceModel:
         SeqlabError: a part is unknown, refuses an option, or does not fit the data or the other
             parts, such as merge mode ``none`` under a head.
     """
-    options = spec.get("encoder")
-    if not isinstance(options, Mapping):
-        raise ConfigError(f"encoder: expected a mapping, got {options!r}")
-    if not isinstance(spec.get("head"), (Mapping, str)):
-        raise ConfigError(f"head: expected a mapping, got {spec.get('head')!r}")
+    options: Any = check_value(spec.get("encoder"), dict[str, Any], "encoder")
+    check_value(spec.get("head"), dict[str, Any] | str, "head")
     inputs = {key: options.get(key) for key in ("embedding", "input_layer")}
     layer = build_layer(options, Encoder.input_size_for(info.features, **inputs))
     encoder = Encoder(info.features, layer, **inputs, dropout=options.get("dropout", 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -182,6 +183,7 @@ def build_part(
     except OptionError as error:
         message = str(error)
         if where and not message.startswith(where):
-            joint = "." if message.partition(":")[0] in accepted_options(part) else ": "
+            key = re.split(r"[.\[:]", message, maxsplit=1)[0]
+            joint = "." if key in accepted_options(part) else ": "
             message = f"{where}{joint}{message}"
         raise OptionError(message) from error

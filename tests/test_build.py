@@ -73,7 +73,7 @@ def test_model_runs_and_sizes_follow_from_the_data(asymmetric):
         ),
         (encoder({"merge_mode": "sum"}), OptionError, r"encoder\.wrappers\[0\]: the key 'name'"),
         (encoder() | {"wrappers": "bidirectional"}, ConfigError, r"encoder\.wrappers: expected a"),
-        (encoder() | {"wraper": []}, ConfigError, r"encoder\.wraper: unknown key; did you mean 'w"),
+        (encoder() | {"wraper": []}, ConfigError, r"encoder\.wraper: unknown key, did you mean 'w"),
         ({"wrappers": []}, ConfigError, r"encoder\.cell: the key is missing"),
         (
             {"cell": {"name": "gru", "hidden_size": 4, "droput": 0.1}},

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.linear import LinearRecurrentCell
-from seqlab.errors import OptionError
-from seqlab.schema import Count, Fraction, Part, Positive, checked
+from seqlab.schema import Count, Fraction, Part, Positive, check_order, checked
 
 
 class LRUCell(LinearRecurrentCell):
@@ -53,8 +52,7 @@ class LRUCell(LinearRecurrentCell):
         max_phase: Positive = 2 * math.pi,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        if min_radius >= max_radius:
-            raise OptionError(f"min_radius {min_radius} must be below max_radius {max_radius}")
+        check_order(min_radius=min_radius, max_radius=max_radius, strict=True)
         self.radii, self.max_phase = (min_radius, max_radius), max_phase
 
     def make_parameters(self) -> None:

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.linear import GatedLinearCell
-from seqlab.errors import OptionError
-from seqlab.schema import Count, Part, Positive, checked
+from seqlab.schema import Count, Part, Positive, check_order, checked
 
 
 class RGLRUCell(GatedLinearCell):
@@ -54,8 +53,7 @@ class RGLRUCell(GatedLinearCell):
         **options: Any,
     ) -> None:
         super().__init__(input_size, hidden_size, **options)
-        if min_radius >= max_radius:
-            raise OptionError(f"min_radius {min_radius} must be below max_radius {max_radius}")
+        check_order(min_radius=min_radius, max_radius=max_radius, strict=True)
         self.c, self.radii = c, (min_radius, max_radius)
 
     def make_parameters(self) -> None:

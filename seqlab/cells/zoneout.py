@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqlab.errors import OptionError
+from seqlab.schema import with_defaults
 
 
 def zoneout_rates(value: float | Mapping[str, float], fields: Sequence[str]) -> tuple[float, ...]:
@@ -22,12 +22,7 @@ def zoneout_rates(value: float | Mapping[str, float], fields: Sequence[str]) -> 
     """
     if not isinstance(value, Mapping):
         return (value,) * len(fields)
-    unknown = set(value) - set(fields)
-    if unknown:
-        raise OptionError(
-            f"zoneout: no state field {', '.join(sorted(unknown))}; fields: {', '.join(fields)}"
-        )
-    return tuple(value.get(field, 0.0) for field in fields)
+    return tuple(with_defaults(value, dict.fromkeys(fields, 0.0), "zoneout").values())
 
 
 def zone_out(

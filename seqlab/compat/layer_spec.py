@@ -14,6 +14,7 @@ from seqlab.construct import construct
 from seqlab.errors import ConfigError, OptionError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
+from seqlab.schema import check_value
 from seqlab.wrappers.bidirectional import Bidirectional
 from seqlab.wrappers.stacked import Stacked
 
@@ -60,11 +61,9 @@ def build_layer(spec: Any, where: str = "layer", depth: int = DEPTH) -> Layer:
         forward = build_layer(spec["forward"], f"{where}.forward", depth - 1)
         backward = build_layer(spec["backward"], f"{where}.backward", depth - 1)
         return Bidirectional(forward, spec.get("merge_mode", "concat"), backward)
-    if not isinstance(spec["layers"], list):
-        raise ConfigError(f"{where}.layers: expected a list, got {spec['layers']!r:.80}")
     layers = [
         build_layer(part, f"{where}.layers[{index}]", depth - 1)
-        for index, part in enumerate(spec["layers"])
+        for index, part in enumerate(check_value(spec["layers"], list, f"{where}.layers"))
     ]
     return Stacked(layers, dropout=spec.get("dropout", 0.0))
 

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from seqlab.config.overrides import expand, is_short
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab.errors import ConfigError
+from seqlab.schema import check_choice
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -35,10 +36,7 @@ def complete(words: list[str], verbs: Mapping[str, str | None]) -> None:
         raise ConfigError(
             "shell completion: expected install=SHELL, uninstall=SHELL or query=SHELL"
         )
-    if shell not in SHELLS:
-        raise ConfigError(
-            f"shell completion: unknown shell '{shell}', {did_you_mean(shell, SHELLS)}"
-        )
+    check_choice(shell, SHELLS, "shell completion")
     if command == "query":
         separator = "\n" if shell == "fish" else " "
         found = candidates(os.environ.get("COMP_LINE", ""), verbs)

@@ -28,7 +28,7 @@ class EvaluateSpec:
 
     bundle: str
     source: Part | str | None = None
-    split: str = "test"
+    split: Literal["train", "validation", "test"] = "test"
     output: str | None = None
     predictions: str | None = None
     batch_size: Count | None = None

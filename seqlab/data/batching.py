@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from seqlab.schema import Count, Flag, Part, Whole
+from seqlab.schema import Count, Flag, Part, Rule, Whole
+
+#: Features by name.
+Features = Annotated[
+    Mapping[str, Any],
+    Rule(
+        lambda features: features and all(name.isidentifier() for name in features),
+        "features with their options, by names of letters, digits and '_'",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,6 @@ class Batching:
 class GivenData(Batching):
     """All keys of ``data``, before its parts are looked at."""
 
-    features: Mapping[str, Any]
+    features: Features
     target: Mapping[str, Any]
     transforms: Sequence[Any] = ()

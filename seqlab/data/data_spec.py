@@ -64,9 +64,7 @@ def _read_column(
     Raises:
         ConfigError: a key is unknown, missing or wrong; the message has its full name.
     """
-    if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where}: expected a mapping of keys, got {mapping!r}")
-    given = {**defaults, **mapping}
+    given = {**defaults, **check_value(mapping, dict[str, Any], where)}
     for key in ("column", "kind"):
         if key not in given:
             raise ConfigError(f"{where}.{key}: no value was given; give it as {where}.{key}=...")
@@ -151,15 +149,6 @@ class DataSpec(Batching):
         if isinstance(mapping, DataSpec):
             return mapping
         checked = check_fields(mapping, GivenData, where)
-        if not checked["features"]:
-            raise ConfigError(
-                f"{where}.features: expected at least one feature's name with its options, got none"
-            )
-        for name in mapping["features"]:
-            if not isinstance(name, str) or not name.isidentifier():
-                raise ConfigError(
-                    f"{where}.features: a feature's name is letters, digits and '_', not {name!r}"
-                )
         features = {
             name: _read_column(
                 "feature", value, f"{where}.features.{name}", {"column": name, "kind": "text"}, name

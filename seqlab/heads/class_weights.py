@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from seqlab.errors import OptionError, did_you_mean
-from seqlab.schema import NonNegative, check_value
+from seqlab.errors import OptionError
+from seqlab.schema import NonNegative, check_value, with_defaults
 from seqlab.types import TargetInfo
 
 #: What ``class_weights`` of a head may be.
@@ -38,23 +38,17 @@ def class_weights(value: ClassWeights, target: TargetInfo) -> Tensor | None:
         return None
     if isinstance(value, str):
         return _balanced(value, target)
-    weights = _by_name(value, target) if isinstance(value, Mapping) else list(value)
+    weights = list(value)
+    if isinstance(value, Mapping):
+        given = {str(name): weight for name, weight in value.items()}
+        names = dict.fromkeys(target.names, 1.0)
+        weights = list(with_defaults(given, names, "class_weights").values())
     if len(weights) != target.size:
         raise OptionError(
             f"class_weights: expected {target.size} numbers, one a class, got {len(weights)}"
         )
     check_value(weights, list[NonNegative], "class_weights")
     return torch.tensor(weights, dtype=torch.float32)
-
-
-def _by_name(value: Mapping[Any, float], target: TargetInfo) -> list[float]:
-    weights = [1.0] * target.size
-    for name, weight in value.items():
-        if str(name) not in target.names:
-            hint = did_you_mean(str(name), target.names)
-            raise OptionError(f"class_weights: no class '{name}': {hint}")
-        weights[target.names.index(str(name))] = weight
-    return weights
 
 
 def _balanced(value: str, target: TargetInfo) -> Tensor:

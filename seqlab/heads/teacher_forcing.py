@@ -9,8 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from seqlab.errors import OptionError
-from seqlab.schema import Count, Share, checked, read
+from seqlab.schema import Count, Share, check_order, checked, read
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,7 @@ class TeacherForcing(nn.Module):
             return
         falls = read(_Schedule, schedule, "schedule")
         self.schedule, self.steps, self.floor = falls.name, falls.steps, falls.floor
-        if self.floor > self.ratio:
-            raise OptionError(
-                f"schedule.floor must not be above teacher_forcing ({self.ratio}), got {self.floor}"
-            )
+        check_order(floor=self.floor, teacher_forcing=self.ratio)
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
 
     @property

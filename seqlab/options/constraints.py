@@ -12,7 +12,7 @@ from typing import Annotated
 from torch import Tensor
 
 from seqlab.errors import OptionError
-from seqlab.schema import NonNegative, Range, Rule, Share, checked
+from seqlab.schema import NonNegative, Range, Rule, Share, check_order, checked
 
 #: Keras's fuzz factor, which keeps the division by a norm of 0 finite.
 EPSILON = 1e-7
@@ -63,8 +63,7 @@ class MinMaxNorm(_Norm):
         axis: Axes = 0,
     ) -> None:
         super().__init__(axis)
-        if min_value > max_value:
-            raise OptionError(f"min_value {min_value} must not be above max_value {max_value}")
+        check_order(min_value=min_value, max_value=max_value)
         self.min_value, self.max_value, self.rate = min_value, max_value, rate
 
     def __call__(self, weight: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from seqlab.errors import OptionError
-from seqlab.schema import NonNegative, Positive, checked
+from seqlab.schema import NonNegative, Positive, check_order, checked
 
 #: The standard deviation of a standard normal cut off at two standard deviations.
 TRUNCATED_STD = 0.87962566103423978
@@ -79,8 +79,7 @@ def random_uniform(
     tensor: Tensor, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
 ) -> None:
     """Uniform in ``[minval, maxval)``."""
-    if minval > maxval:
-        raise OptionError(f"minval {minval} must not be above maxval {maxval}")
+    check_order(minval=minval, maxval=maxval)
     tensor.uniform_(minval, maxval, generator=_generator(tensor, seed))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.registry import KINDS
+from seqlab.schema import check_choice
 
 #: The values that a key takes, or a word such as ``FILE`` where it takes any.
 Choices = Mapping[str, Sequence[str] | str]
@@ -35,8 +36,8 @@ def read_arguments(
         if key not in choices:
             raise ConfigError(f"{key}: unknown key, {did_you_mean(key, choices)}")
         known = choices[key]
-        if not isinstance(known, str) and value not in known:
-            raise ConfigError(f"{key}: unknown value '{value}', {did_you_mean(value, known)}")
+        if not isinstance(known, str):
+            check_choice(value, known, key)
         if key in read:
             raise ConfigError(f"{key}: given twice")
         read[key] = value

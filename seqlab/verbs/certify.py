@@ -10,6 +10,7 @@ from typing import Any
 
 from seqlab import progress, registry
 from seqlab.errors import ConfigError, did_you_mean
+from seqlab.schema import check_choice
 from seqlab.verbs.arguments import named_part
 
 _SETTINGS = ("format", "output", "fast", "only")
@@ -116,10 +117,7 @@ def _named(kind: str, name: str) -> list[tuple[str, str]]:
 
 def _check_settings(given: Mapping[str, str]) -> None:
     for key, choices in (("format", FORMATS), ("fast", ("true", "false"))):
-        if given.get(key, choices[0]) not in choices:
-            raise ConfigError(
-                f"{key}: unknown value '{given[key]}', {did_you_mean(given[key], choices)}"
-            )
+        check_choice(given.get(key, choices[0]), choices, key)
 
 
 def _value(text: str) -> Any:

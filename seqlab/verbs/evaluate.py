@@ -10,7 +10,7 @@ from typing import Any
 from seqlab import progress
 from seqlab.bundle.place import local_bundle
 from seqlab.collector import rare_collections
-from seqlab.errors import ConfigError, OptionError, RunError, did_you_mean
+from seqlab.errors import ConfigError, OptionError, RunError
 
 RESULT = "result.json"
 
@@ -102,7 +102,6 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     from seqlab.construct import construct
     from seqlab.data.data_spec import DataSpec
     from seqlab.data.module import DataModule
-    from seqlab.data.sources.base import SPLITS
 
     source = spec.get("source") or trained.config.get("source")
     if source is None:
@@ -111,8 +110,6 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     changes = {} if spec.get("limit") is None else {f"limit_{split}": spec["limit"]}
     if spec.get("batch_size") is not None:
         changes |= {"batch_size": spec["batch_size"], "eval_batch_size": spec["batch_size"]}
-    if split not in SPLITS:
-        raise ConfigError(f"split: no split '{split}': {did_you_mean(split, SPLITS)}")
     data_spec = DataSpec.from_mapping({**trained.processor.spec.to_dict(), **changes})
     data = DataModule(
         construct("source", source, where="source"), data_spec, 0, processor=trained.processor

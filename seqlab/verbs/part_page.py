@@ -14,6 +14,7 @@ from seqlab import registry
 from seqlab.construct import accepted_options
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.introspection.docstrings import describe
+from seqlab.schema import check_choice
 from seqlab.testing.certificate import certificate_status, read_certificate
 from seqlab.verbs.arguments import named_part
 
@@ -36,10 +37,7 @@ def show(words: Sequence[str]) -> None:
     default = _SUFFIXES.get(output.suffix.lower(), "text") if output else "text"
     form = given.get("format", default)
     formats = CELL_FORMATS if kind == "cell" else FORMATS
-    if form not in formats:
-        raise ConfigError(
-            f"format: '{form}' is not one for a {kind}, {did_you_mean(form, formats)}"
-        )
+    check_choice(form, formats, "format")
     text = _cell(name, options, form) if kind == "cell" else _other(kind, name, form)
     if output is None:
         sys.stdout.write(text)

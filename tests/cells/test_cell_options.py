@@ -45,7 +45,7 @@ def test_chrono_biases(name):
         ("lstm", {"coupled": True, "unit_forget_bias": True}, "LSTMCell has no forget gate"),
         ("lstm", {"proj_size": 0}, "proj_size: expected an int of at least 1 or null, got 0"),
         ("lstm", {"peepholes": 1}, "peepholes: expected true or false"),
-        ("lstm", {"zoneout": {"memory": 0.1}}, "zoneout: no state field memory; fields: hidden"),
+        ("lstm", {"zoneout": {"memory": 0.1}}, "zoneout.memory: unknown key, known: cell, hidden"),
         ("gru", {"peepholes": True}, "has no option 'peepholes'"),
     ],
 )

@@ -87,14 +87,14 @@ def test_broken_parts_take_a_line_with_the_reason_and_break_nothing(command, dec
 
 
 MISTAKES = [
-    (["list", "kind=cel"], "kind: unknown value 'cel', did you mean 'cell'? (known: "),
+    (["list", "kind=cel"], "kind: expected one of 'cell', 'wrapper', 'head', 'engine', "),
     (["list", "kindd=cell"], "kindd: unknown key, did you mean 'kind'? (known: format, kind)"),
     (
         ["list", "cell"],
         "'cell' is not understood: expected kind=cell|wrapper|head, format=text|json",
     ),
     (["list", "format=json", "format=text"], "format: given twice"),
-    (["doctor", "device=yes"], "device: unknown value 'yes', known: false, true"),
+    (["doctor", "device=yes"], "device: expected one of 'false', 'true', got 'yes'"),
 ]
 
 

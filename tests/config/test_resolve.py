@@ -95,9 +95,9 @@ def test_missing_values_are_named_with_their_full_key():
 
 
 def test_interpolations_are_resolved_and_hydras_node_is_left_out():
-    config = OmegaConf.create({"bundle": "b/${split}", "split": "dev", "hydra": {"x": "${nope}"}})
+    config = OmegaConf.create({"bundle": "b/${split}", "split": "test", "hydra": {"x": "${nope}"}})
     spec = resolve(config, "evaluate")
-    assert (spec["bundle"], spec["split"], spec["output"]) == ("b/dev", "dev", None)
+    assert (spec["bundle"], spec["split"], spec["output"]) == ("b/test", "test", None)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,10 @@ def test_interpolations_are_resolved_and_hydras_node_is_left_out():
         ({"bundle": 3}, "bundle: expected a string, got 3"),
         ({"bundle": None}, "bundle: no value was given; give the folder as bundle=DIR"),
         ({"bundle": "b", "limit": "x"}, "limit: expected an int of at least 1 or null, got 'x'"),
+        (
+            {"bundle": "b", "split": "dev"},
+            "split: expected one of 'train', 'validation', 'test', got 'dev'",
+        ),
         (
             {"bundle": "b", "bach_size": 3},
             (

@@ -75,8 +75,11 @@ def test_csv_goes_on_behind_a_bad_record():
     ("options", "message"),
     [
         ({"header": False}, "give their names, such as header: .text, label."),
-        ({"header": "x"}, "header: expected a list or"),
-        ({"header": ["x", "x"]}, "header: a name is there twice"),
+        ({"header": "x"}, "header: expected a list of the columns' names, each once or true"),
+        (
+            {"header": ["x", "x"]},
+            "header: expected a list of the columns' names, each once or true",
+        ),
         ({"header": [1]}, "header: expected a list"),
         ({"header": []}, "header: expected a list of the columns' names"),
         ({"delimiter": ";;"}, "delimiter: expected one character"),

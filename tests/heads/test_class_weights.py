@@ -41,7 +41,7 @@ def test_names_may_be_numbers_in_yaml():
     [
         ("balance", LABEL, "or 'balanced', got 'balance'"),
         ("balanced", TargetInfo("label", 3), "needs the counts of the training rows"),
-        ({"4": 1.0}, LABEL, "no class '4'"),
+        ({"4": 1.0}, LABEL, r"class_weights\.4: unknown key"),
         ([1.0, 2.0], LABEL, "expected 3 numbers, one a class, got 2"),
         (
             [1.0, 2.0, float("nan")],
@@ -95,4 +95,4 @@ def test_a_class_that_is_not_there_is_named(tmp_path, capsys):
     choice = ["head=classification", "head.class_weights={mnay: 2}"]
     folder = f"hydra.run.dir={tmp_path / 'run'}"
     assert main(["train", "source=files", *words, *data, *choice, folder]) == 2
-    assert "no class 'mnay': did you mean 'many'?" in capsys.readouterr().err
+    assert "head.class_weights.mnay: unknown key, did you mean 'many'?" in capsys.readouterr().err

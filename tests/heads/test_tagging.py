@@ -222,7 +222,11 @@ def test_a_tiny_set_is_learned_by_heart(options):
         ({"crf": True, "label_smoothing": 0.1}, TARGET, "belong to softmax: set crf=false"),
         ({"crf": "yes"}, TARGET, "crf: expected true or false"),
         ({"class_weights": [1.0]}, TARGET, "expected 5 numbers, one a class, got 1"),
-        ({"class_weights": {"B-z": 1}}, TARGET, "no class 'B-z': did you mean 'B-"),
+        (
+            {"class_weights": {"B-z": 1}},
+            TARGET,
+            r"class_weights\.B-z: unknown key, did you mean 'B-",
+        ),
         ({"class_weights": [1, 1, 1, 1, -1]}, TARGET, "a number of at least 0, got -1"),
         ({"dropout": 1.0}, TARGET, "dropout: expected a number"),
         ({"hidden_size": 0}, TARGET, "hidden_size: expected an int of at least 1 or null, got 0"),

@@ -51,7 +51,11 @@ def test_without_a_schedule_nothing_is_counted():
         (1.0, {"name": "lineer", "steps": 3}, "got 'lineer', did you mean 'linear'"),
         (1.0, {"name": "linear"}, "schedule.steps: no value was given"),
         (1.0, {"name": "linear", "step": 3}, "schedule.step: unknown key, did you mean 'steps'"),
-        (0.5, {"name": "linear", "steps": 3, "floor": 0.6}, "must not be above teacher_forcing"),
+        (
+            0.5,
+            {"name": "linear", "steps": 3, "floor": 0.6},
+            "floor: expected at most teacher_forcing=0.5, got 0.6",
+        ),
     ],
 )
 def test_wrong_options(ratio, schedule, message):

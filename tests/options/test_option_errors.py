@@ -52,7 +52,7 @@ WRONG = [
     ),
     (
         {"recurrent_constraint": {"name": "min_max_norm", "min_value": 3.0}},
-        "recurrent_constraint: min_value 3.0 must not be above max_value 1.0",
+        "recurrent_constraint.min_value: expected at most max_value=1.0, got 3.0",
     ),
     (
         {"bias_constraint": {"name": "min_max_norm", "rate": 1.5}},

@@ -110,7 +110,6 @@ def test_unknown_label_names_the_row(runs, tmp_path):
     [
         ({"bundle": "nowhere"}, BundleError, "no bundle at nowhere"),
         ({"split": "dev"}, SeqlabError, "no split 'dev'"),
-        ({"split": "dev", "limit": 3}, ConfigError, "no split 'dev'"),
         ({"device": "warp"}, ConfigError, "device: unknown 'warp'"),
         ({"limit": 0}, SeqlabError, "limit_test"),
         ({"source": {"name": "fils"}}, SeqlabError, "did you mean 'files'"),

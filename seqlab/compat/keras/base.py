@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from seqlab.compat.keras.layouts import get_arrays, set_arrays
 from seqlab.compat.keras.names import snake_case
 from seqlab.errors import OptionError, ShapeError, did_you_mean
 from seqlab.layers.base import Layer
-from seqlab.schema import Count, check_value
+from seqlab.schema import Count, Rule, check_choice, check_value
 
 _DTYPES = {
     "float16": torch.float16,
@@ -24,6 +24,11 @@ _DTYPES = {
     "float64": torch.float64,
 }
 
+#: A batch's or a row's shape.
+Shape = Annotated[
+    Sequence[int | None],
+    Rule(lambda shape: len(shape) and (shape[-1] or 0) > 0, "a list that ends in the width"),
+]
 #: Keywords that Keras's layers take besides their own.
 _KEYWORDS = (
     "name",
@@ -49,9 +54,7 @@ def read_dtype(value: Any) -> torch.dtype:
         return torch.get_default_dtype()
     if isinstance(value, torch.dtype) and value.is_floating_point:
         return value
-    if isinstance(value, str) and value in _DTYPES:
-        return _DTYPES[value]
-    raise OptionError(f"dtype: expected one of {', '.join(_DTYPES)}, got {value!r}")
+    return _DTYPES[check_choice(value, tuple(_DTYPES), "dtype")]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -64,9 +67,7 @@ def width_of(keywords: Mapping[str, Any]) -> int | None:
     for key in ("input_shape", "batch_input_shape", "batch_shape"):
         shape = keywords.get(key)
         if shape is not None:
-            if not isinstance(shape, list | tuple) or not shape or type(shape[-1]) is not int:
-                raise OptionError(f"{key}: expected a list ending in the width, got {shape!r}")
-            return int(shape[-1])
+            return int(check_value(shape, Shape, key)[-1])
     given = keywords.get("input_size", keywords.get("input_dim"))
     width: int | None = check_value(given, Count | None, "input_size")
     return width

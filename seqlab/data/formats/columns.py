@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Literal
 
 from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import stripped_lines
 from seqlab.data.splitting import words_of
-from seqlab.errors import ConfigError, DataError
+from seqlab.errors import DataError
+from seqlab.schema import Rule, checked
 
 _DEFAULT = {"tokens": 0, "tags": -1}
 _IOB = re.compile(r"O|[BIES]-\S+")
 #: How a comment looks: a mark with a space or nothing behind it.
 _COMMENT = re.compile(r"(#+|//+|%+)( |$)")
 
+#: A mark of comments.
+Mark = Annotated[str, Rule(bool, "the mark that comment lines begin with, such as '# '")]
 #: The cells of a token, and the line they stand in.
 Token = tuple[int, list[str]]
 
@@ -36,20 +39,16 @@ class CoNLLFormat(Format):
         ConfigError: an option has a wrong value.
     """
 
+    @checked
     def __init__(
         self,
         *,
         columns: Mapping[str, int] | None = None,
         ragged: bool = False,
-        comment: str | bool | None = None,
+        comment: Mark | Literal[False] | None = None,
     ) -> None:
         self._own_columns = bool(columns)
         self._columns = dict(columns) if columns else _DEFAULT
-        if comment is True or comment == "":
-            raise ConfigError(
-                f"source.format.comment: expected the mark that comment lines begin with, such as "
-                f"'# ', or false, got {comment!r}"
-            )
         self._ragged, self._comment = ragged, comment
 
     @staticmethod

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, compress
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import TextLines, rows_by_line
 from seqlab.data.splitting import is_blank
 from seqlab.errors import ConfigError, DataError, listed, nearest
+from seqlab.schema import Name, Rule, checked
 
 _LARGEST_FIELD = 2**30
 #: Bytes of lines that are read together.
@@ -20,6 +21,17 @@ _HEADER_ADVICE = (
     "; line 1 was taken for the header; if it is a row already, name the columns with "
     "source.format={name: csv, header: [text, label]}"
 )
+
+Character = Annotated[
+    str, Rule(lambda text: len(text) == 1 and text not in "\r\n", "one character")
+]
+#: The names of all columns.
+Header = Annotated[
+    Sequence[Name],
+    Rule(
+        lambda names: 0 < len(names) == len(set(names)), "a list of the columns' names, each once"
+    ),
+]
 
 
 class CSVFormat(Format):
@@ -39,17 +51,15 @@ class CSVFormat(Format):
         ConfigError: an option has a wrong value.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        delimiter: str = ",",
-        quote: str | None = '"',
-        header: Sequence[str] | bool | None = None,
+        delimiter: Character = ",",
+        quote: Character | None = '"',
+        header: Header | bool | None = None,
         strip: bool = True,
     ) -> None:
-        for key, value in (("delimiter", delimiter), ("quote", quote)):
-            if value is not None and (len(value) != 1 or value in "\r\n"):
-                raise ConfigError(f"source.format.{key}: expected one character, got {value!r}")
         if delimiter == quote:
             raise ConfigError(f"source.format.delimiter: {delimiter!r} is the quote as well")
         self._delimiter, self._quote = delimiter, quote
@@ -225,12 +235,6 @@ def _given_header(header: Any) -> list[str] | None:
             "source.format.header: false says that line 1 is a row already, but not what the "
             "columns are called; give their names, such as header: [text, label]"
         )
-    if not header or not all(header):
-        raise ConfigError(
-            f"source.format.header: expected a list of the columns' names, got {header!r}"
-        )
-    if len(set(header)) < len(header):
-        raise ConfigError(f"source.format.header: a name is there twice: {listed(header)}")
     return list(header)
 
 

@@ -10,7 +10,7 @@ from seqlab.data.raw_columns import show
 from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.written_lists import written_list
 from seqlab.errors import OptionError
-from seqlab.schema import Count, Whole
+from seqlab.schema import Count, Whole, check_order
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class FilterTransform(Transform):
     ) -> None:
         if not min_length and max_length is None:
             raise OptionError("min_length: give it, max_length, or both")
-        if max_length is not None and min_length > max_length:
-            raise OptionError(f"min_length: {min_length} is more than max_length {max_length}")
+        if max_length is not None:
+            check_order(min_length=min_length, max_length=max_length)
         self.column, self.splits = column, tuple(splits)
         self.min_length, self.max_length = min_length, max_length
         self.reads = (column,)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from seqlab.data.splitting import words_of
 from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.written_lists import written_list
-from seqlab.errors import OptionError
-from seqlab.schema import Count, Whole
+from seqlab.schema import Count, Name, Rule, Whole, checked
 
+#: Columns of series.
+Columns = Annotated[Sequence[Name], Rule(bool, "a column of series, or a list of them")]
 #: Added to a column's name for the steps that follow.
 NEXT = "_next"
 
@@ -43,18 +44,17 @@ class WindowsTransform(Transform):
         [{'x': [3, 4]}]
     """
 
+    @checked
     def __init__(
         self,
         *,
-        columns: str | Sequence[str],
+        columns: Name | Columns,
         context: Count,
         horizon: Whole = 1,
         stride: Count = 1,
         predict: Literal["last", "all"] | None = None,
     ) -> None:
         self.columns = (columns,) if isinstance(columns, str) else tuple(columns)
-        if not self.columns:
-            raise OptionError("columns: expected at least one column of series, got none")
         self.context, self.horizon, self.stride = context, horizon, stride
         self.predict = predict or ("last" if horizon else "all")
         self.makes = tuple(column + NEXT for column in self.columns if horizon)
