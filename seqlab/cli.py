@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -96,10 +97,15 @@ def _code(words: list[str]) -> int:
 
 
 def _open_streams() -> None:
-    """Standard streams that were closed lead nowhere, and no file gets their numbers."""
+    """Standard streams that were closed lead nowhere, and no file gets their numbers.
+
+    What the encoding of standard output has no letter for is written as its number.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - never closed
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

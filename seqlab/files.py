@@ -165,9 +165,24 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
 
 def write_json(path: str | Path, value: Any, *, indent: int = 2) -> None:
     """Write a value as indented JSON, atomically."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    content = json_bytes(value, indent=indent, allow_nan=False)
     with atomic_writer(path) as stream:
-        stream.write(text.encode())
+        stream.write(content)
+
+
+def json_bytes(value: Any, **options: Any) -> bytes:
+    """A value as JSON, and the end of its line.
+
+    Half of a surrogate pair, as odd rows and file names hold, has no UTF-8: then all that is not
+    ASCII is escaped.
+
+    >>> json_bytes("\\u00e9"), json_bytes("\\udcff")
+    (b'"\\xc3\\xa9"\\n', b'"\\\\udcff"\\n')
+    """
+    try:
+        return f"{json.dumps(value, ensure_ascii=False, **options)}\n".encode()
+    except UnicodeEncodeError:
+        return f"{json.dumps(value, **options)}\n".encode()
 
 
 @contextlib.contextmanager

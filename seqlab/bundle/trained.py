@@ -244,7 +244,7 @@ def save_bundle(
         (new / WEIGHTS).write_bytes(save(_tensors(model), metadata={"format": "pt"}))
         processor.save(new)
         card = model_card(config, metrics or {}, data_identity or {}, _size(model))
-        (new / "README.md").write_text(card, encoding="utf-8")
+        (new / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
         write_json(new / MANIFEST, make_manifest(new, config))
     return Path(folder)
 

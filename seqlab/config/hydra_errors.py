@@ -86,7 +86,7 @@ def _bad_syntax(error: OverrideParseException, groups: dict[str, list[str]]) -> 
     reason = one_line(error.message.splitlines()[0]) if error.message else "bad syntax"
     return ConfigError(
         f"cannot read the override '{word}': {reason}; "
-        "values with spaces, commas, braces or '=' need quotes, as in \"key='a, b'\""
+        "values with commas, braces or '=' need quotes, as in \"key='a, b'\""
     )
 
 

@@ -2,7 +2,8 @@
 
 ``cell.hidden_size=256`` means ``encoder.cell.hidden_size=256``; ``wrappers=[...]`` and
 ``embedding.size=32`` are short in the same way, with Hydra's prefixes ``+ ++ ~`` kept. Config
-groups (``cell=gru``, ``wrapper=stacked``) are no keys and stay as they are.
+groups (``cell=gru``, ``wrapper=stacked``) are no keys and stay as they are. A plain value with
+letters beyond ASCII, which Hydra takes in quotes only, gets them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,22 @@ from __future__ import annotations
 import re
 
 _SHORT = re.compile(r"^(?P<prefix>\+\+|\+|~|)(?P<key>cell\.|wrappers(?=[.=\[]|$)|embedding\.)")
+#: A value without anything that means something to Hydra.
+_PLAIN = re.compile(r"[^\s,'\"(){}\[\]=\\][^,'\"(){}\[\]=\\]*")
 
 
 def expand(word: str) -> str:
-    """A command-line word with its short key written out.
+    """A command-line word with its short key written out, and quotes where Hydra needs them.
 
     >>> expand("++cell.zoneout=0.1"), expand("cell=gru"), expand("-m")
     ('++encoder.cell.zoneout=0.1', 'cell=gru', '-m')
+    >>> expand("input=caf\\u00e9.csv")
+    "input='caf\\xe9.csv'"
     """
-    return _SHORT.sub(r"\g<prefix>encoder.\g<key>", word)
+    key, equals, value = _SHORT.sub(r"\g<prefix>encoder.\g<key>", word).partition("=")
+    if not value.isascii() and _PLAIN.fullmatch(value):
+        value = f"'{value}'"
+    return f"{key}{equals}{value}"
 
 
 def is_short(word: str) -> bool:

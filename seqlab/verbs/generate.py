@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from seqlab import progress
 from seqlab.bundle.place import local_bundle
 from seqlab.collector import rare_collections
 from seqlab.data.formats.choice import make_format
+from seqlab.files import json_bytes
 from seqlab.verbs.predict import numbered_inputs, opened, written
 
 #: What goes to ``TrainedModel.generate`` as it is.
@@ -38,11 +38,10 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         with progress.stage("loading", summary=False, lines=False):
             trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
         options = {key: spec[key] for key in _OPTIONS if spec.get(key) is not None}
-        encode = json.JSONEncoder(ensure_ascii=False).encode
         with written(str(spec.get("output", "-"))) as out:
             for prompt in _prompts(spec):
                 for answer in trained.generate(prompt, **options):
-                    out.write(f"{encode({'prompt': prompt, **answer})}\n".encode())
+                    out.write(json_bytes({"prompt": prompt, **answer}))
                 out.flush()
 
 

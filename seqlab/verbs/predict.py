@@ -16,7 +16,7 @@ from seqlab.collector import rare_collections
 from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import format_of, make_format
 from seqlab.errors import ConfigError, DataError, did_you_mean
-from seqlab.files import reading
+from seqlab.files import json_bytes, reading
 
 #: Batches that are sorted by length together.
 _WINDOW = 16
@@ -110,13 +110,12 @@ def _answer_all(
     options: dict[str, Any],
 ) -> None:
     """Write an answer for each row; the rows of a part are answered together."""
-    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
     made = bool(trained.processor.transforms)
     with progress.stage("predicting", lines=False) as stage:
         for part in parts:
             answers = _answers(trained, part, column, options)
-            lines = (encode(line) for line in _lines(part, answers, stage.done if made else None))
-            out.write("".join(f"{line}\n" for line in lines).encode())
+            lines = _lines(part, answers, stage.done if made else None)
+            out.write(b"".join(json_bytes(line, default=str) for line in lines))
             out.flush()
             stage.advance(len(part))
 

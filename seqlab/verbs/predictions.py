@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from typing import Any
 
 from seqlab import progress
-from seqlab.files import atomic_writer
+from seqlab.files import atomic_writer, json_bytes
 
 #: Batches that are sorted by length together.
 _WINDOW = 16
@@ -35,6 +34,6 @@ def write_predictions(
             for row, shown, answer in zip(part, inputs, answers, strict=True):
                 gold = row.get(target.references or "", row[spec.target.column])
                 line = {"input": shown, "gold": gold, **answer}
-                out.write(f"{json.dumps(line, ensure_ascii=False, default=str)}\n".encode())
+                out.write(json_bytes(line, default=str))
             start += len(part)
             stage.advance(len(part))

@@ -18,7 +18,7 @@ KEYS = (
     "(known: callbacks, cell, data, encoder, experiment, head, logger, optimizer, resume, samples, "
     "scheduler, seed, source, trainer, wrapper)"
 )
-QUOTE = "; values with spaces, commas, braces or '=' need quotes, as in \"key='a, b'\""
+QUOTE = "; values with commas, braces or '=' need quotes, as in \"key='a, b'\""
 
 EXACT = [
     (

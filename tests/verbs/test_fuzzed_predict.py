@@ -13,7 +13,7 @@ from seqlab.errors import SeqlabError
 from seqlab.testing.formats import Pipe, damaged
 from seqlab.verbs import predict
 
-from damage import tried
+from damage import damaged_json, tried
 from small_runs import pairs_spec, sentences_spec, series_spec, untrained, words_spec
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,11 @@ TASKS = {
     "sentences": (sentences_spec, "jsonl", b'{"words": ["the", "ann"]}\n{"words": ["lee"]}\n'),
     "tokens": (sentences_spec, "conll", b"the O\nann B-PER\n\nlee O\n"),
     "pairs": (pairs_spec, "tsv", b"there\tback\nxyz\tZYX\nzz\tZZ\n"),
-    "series": (series_spec, "json", b'[{"series": [1, 2.5]}, {"series": [0]}]'),
+    "series": (
+        series_spec,
+        "json",
+        b'[{"series": [1, 2.5], "station": "north gate"}, {"series": [0], "station": "mill"}]',
+    ),
 }
 TRIES = 300
 
@@ -61,5 +65,6 @@ def test_damaged_standard_input(task, tmp_path, monkeypatch):
         file.unlink()
 
     read(content)
-    counts = tried(read, damaged(content, TRIES, seed=3))
+    spoil = damaged_json if form == "json" else damaged
+    counts = tried(read, spoil(content, TRIES, seed=3))
     assert min(counts["read"], counts["refused"]) > 10
