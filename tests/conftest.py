@@ -15,6 +15,13 @@ with contextlib.suppress(ImportError):
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that take minutes have an hour, because the machine may be busy."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import namedtuple
 from typing import Any
 
@@ -10,14 +9,20 @@ from seqlab.cells.base import state_fields
 from seqlab.errors import OptionError
 
 
-@functools.cache
+#: Not ``functools.cache``: steps look types up, and torch's tracers warn of cached functions. Nor
+#: may what they trace add a type, so cells make theirs before.
+_TYPES: dict[tuple[str, ...], Any] = {}
+
+
 def gate_tuple(names: tuple[str, ...]) -> Any:
     """A named tuple type with one field per gate.
 
     >>> gate_tuple(("reset", "update"))(1, 2)
     Gates(reset=1, update=2)
     """
-    return namedtuple("Gates", names)  # noqa: PYI024  # the fields are known at run time only
+    if names not in _TYPES:
+        _TYPES[names] = namedtuple("Gates", names)  # noqa: PYI024 - fields known at run time only
+    return _TYPES[names]
 
 
 def check_declaration(cell: Any) -> None:

@@ -174,12 +174,20 @@ class GatedCell(Cell):
     def setup(self) -> None:
         """Check the declaration and what depends on it, make the parameters and draw them."""
         check_declaration(self)
+        self._make_types()
         self.zoneout = zoneout_rates(self._zoneout_asked, state_fields(self.State))
         check_chrono(self.chrono, use_bias=self.use_bias, forget_bias=self._forget_bias_asked)
         self.unit_forget_bias = self._check_forget_bias()
         super().setup()
         self._is_set_up = True
         self._set_time_scale()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._make_types()
+
+    def _make_types(self) -> None:
+        _ = self.gate_type, self.first_type
 
     def _check_forget_bias(self) -> bool:
         asked = self._forget_bias_asked

@@ -34,6 +34,7 @@ MEANT = {
     r"PACKAGE/": "",
     r"bundle=(DIR|\S*folder)": "bundle=bundle",
     r"input=FILE|input=model.keras": "input={input}",
+    r"predictions=FILE": "predictions=answers.jsonl",
     r"output=(DIR|PATH)": "output=written",
     r"resume=DIR": "resume=run",
     r"new-plugin$": "new-plugin cell fresh",

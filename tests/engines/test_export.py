@@ -170,3 +170,11 @@ def test_it_is_refused_where_gradients_are_wanted(mode):
 def test_a_layer_in_training_mode_can_be_exported():
     graph = torch.export.export(seqlab.GRU(3, 2).train(), (torch.randn(2, 5, 3),), strict=False)
     assert "scan" in str(graph.graph)
+
+
+def test_steps_are_traced_without_a_warning():
+    torch._dynamo.reset()
+    torch._dynamo.utils.warn_once_cache.clear()
+    layer = seqlab.GRU(3, 2, reset_after=False, engine="export").eval()
+    with torch.no_grad():
+        assert layer(torch.randn(2, 5, 3))[0].shape == (2, 5, 2)
