@@ -183,7 +183,7 @@ class GatedCell(Cell):
         self._set_time_scale()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._make_types()
 
     def _make_types(self) -> None:

@@ -1,4 +1,4 @@
-"""``seqlab evaluate predictions=FILE``: what was right, beside each answer."""
+"""``seqlab evaluate bundle=DIR predictions=FILE``: what was right, beside each answer."""
 
 from __future__ import annotations
 
