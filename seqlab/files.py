@@ -171,13 +171,13 @@ def write_json(path: str | Path, value: Any, *, indent: int = 2) -> None:
 
 
 def json_bytes(value: Any, **options: Any) -> bytes:
-    """A value as JSON, and the end of its line.
+    r"""A value as JSON, and the end of its line.
 
     Half of a surrogate pair, as odd rows and file names hold, has no UTF-8: then all that is not
     ASCII is escaped.
 
-    >>> json_bytes("\\u00e9"), json_bytes("\\udcff")
-    (b'"\\xc3\\xa9"\\n', b'"\\\\udcff"\\n')
+    >>> json_bytes("\u00e9"), json_bytes("\udcff")
+    (b'"\xc3\xa9"\n', b'"\\udcff"\n')
     """
     try:
         return f"{json.dumps(value, ensure_ascii=False, **options)}\n".encode()

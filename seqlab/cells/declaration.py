@@ -8,7 +8,6 @@ from typing import Any
 from seqlab.cells.base import state_fields
 from seqlab.errors import OptionError
 
-
 #: Not ``functools.cache``: steps look types up, and torch's tracers warn of cached functions. Nor
 #: may what they trace add a type, so cells make theirs before.
 _TYPES: dict[tuple[str, ...], Any] = {}

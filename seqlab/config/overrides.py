@@ -20,8 +20,8 @@ def expand(word: str) -> str:
 
     >>> expand("++cell.zoneout=0.1"), expand("cell=gru"), expand("-m")
     ('++encoder.cell.zoneout=0.1', 'cell=gru', '-m')
-    >>> expand("input=caf\\u00e9.csv")
-    "input='caf\\xe9.csv'"
+    >>> expand("input=café.csv")
+    "input='café.csv'"
     """
     key, equals, value = _SHORT.sub(r"\g<prefix>encoder.\g<key>", word).partition("=")
     if not value.isascii() and _PLAIN.fullmatch(value):
