@@ -26,19 +26,21 @@ class Cost(NamedTuple):
         rate: floating-point operations a second.
         call: seconds of a call, whatever its length.
         launches: kernels that one step launches on a GPU.
+        gpu_call: seconds of a call on a GPU, whatever its length.
     """
 
     step: float
     rate: float
     call: float = 0.0
     launches: float = 0.0
+    gpu_call: float = 0.0
 
     def seconds(self, cell: Cell, x_BTD: Tensor) -> float:
         """The time of a call with this input."""
         steps, work = x_BTD.shape[1], operations(cell, x_BTD)
         if x_BTD.device.type == "cpu":
             return self.call + steps * self.step + work / self.rate
-        return steps * self.launches * LAUNCH_SECONDS + work / GPU_RATE
+        return self.gpu_call + steps * self.launches * LAUNCH_SECONDS + work / GPU_RATE
 
     def offer(self, cell: Cell, x_BTD: Tensor, why: str, *, setup_seconds: float = 0.0) -> Offer:
         """An offer at this cost."""

@@ -3,7 +3,7 @@
 A script of its own, because torch must find the made-up device before its first backward pass.
 Fake tensors hold no numbers, so this needs no GPU, and refuse to mix devices, as a GPU does.
 Torch's recurrent kernels, packing, CTC loss and picking by a mask, which want numbers, are stood in
-for here.
+for here, and Triton's kernels are left out.
 
 Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> `ran`, why it was
 refused, or the error.
@@ -27,6 +27,7 @@ import seqlab  # noqa: E402
 import torch  # noqa: E402
 from seqlab.build import build_layer, build_model  # noqa: E402
 from seqlab.engines.fused import vendor_calls  # noqa: E402
+from seqlab.engines.scan import tile_pass  # noqa: E402
 from seqlab.errors import EngineError  # noqa: E402
 from seqlab.layers.base import Layer  # noqa: E402
 from seqlab.testing.tasks import TARGETS, make_task, small_head  # noqa: E402
@@ -245,6 +246,7 @@ def options_of_gates() -> Iterator[tuple[str, Callable[[], None]]]:
 def main() -> None:
     """Run all, and print what came of it."""
     FakeTensorMode.__deepcopy__ = lambda mode, _: mode  # copies of a layer stay in its mode
+    tile_pass._installed = lambda: False
     vendor_calls._call = kernel
     vendor_calls.pack_padded_sequence, vendor_calls.pad_packed_sequence = pack, unpack
     for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):

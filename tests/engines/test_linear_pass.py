@@ -83,6 +83,21 @@ def test_second_derivatives_with_holes(dtype, reverse):
         assert torch.autograd.gradgradcheck(run, inputs)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_that_are_differentiated_again_are_the_scan_s(reverse, masked):
+    inputs = parts(2, 5, 2, torch.float64)
+    mask = mask_with_holes(2, 5) if masked else None
+
+    def second(run):
+        h, last = run(*inputs, mask, reverse=reverse)
+        first = torch.autograd.grad(h.pow(3).sum() + last.pow(2).sum(), inputs, create_graph=True)
+        return [*first, *torch.autograd.grad(sum(g.pow(2).sum() for g in first), inputs)]
+
+    for ours, reference in zip(second(linear_pass), second(masked_scan), strict=True):
+        torch.testing.assert_close(ours, reference)
+
+
 def test_views_of_any_strides_are_read_right():
     a, b, start = parts(4, 6, 5, torch.complex128)
     turned = [t.detach().transpose(0, 1).contiguous().transpose(0, 1) for t in (a, b)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -11,6 +12,7 @@ from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.cost import Cost
+from seqlab.engines.scan import tile_pass
 from seqlab.engines.scan.linear_pass import linear_pass, runs_here
 from seqlab.engines.scan.linear_scan import masked_scan
 from seqlab.types import State
@@ -22,14 +24,16 @@ PART = 1 << 19
 #: Steps below which a part costs more than it gives.
 SHORTEST_PART = 32
 
+#: ``launches`` are those of torch's operations; with Triton a call has the same few for any T.
 COST = Cost(step=5e-6, rate=1e11, call=1e-4, launches=2)
+TILED = COST._replace(launches=0.0, gpu_call=4e-4)
 
 
 class ScanEngine(Engine):
     """Runs ``LinearRecurrentCell``s, whose a and b are computed for all times at once.
 
-    On a CPU with a compiler the recurrence itself is one compiled pass over time, elsewhere an
-    associative scan in torch's operations.
+    On a CPU with a compiler the recurrence itself is one compiled pass over time, on a GPU with
+    Triton one kernel that scans tiles of it, elsewhere an associative scan in torch's operations.
     """
 
     name = "scan"
@@ -44,7 +48,12 @@ class ScanEngine(Engine):
             return f"{type(cell).__name__} draws noise for each step"
         why = "the recurrence is linear, so its coefficients are computed for all steps at once"
         # compiling the pass takes half a second, once a machine, and is the same for every cell
-        return COST.offer(cell, run.x, why)
+        if run.x.device.type != "cuda":
+            return COST.offer(cell, run.x, why)
+        reason = tile_pass.missing(run.x, run.x.dtype)
+        if reason is not None:
+            return COST.offer(cell, run.x, f"{why}; {reason}")
+        return TILED.offer(cell, run.x, why)
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
@@ -71,6 +80,13 @@ def _part_length(cell: LinearRecurrentCell, x_BTD: Tensor) -> int:
     return max(SHORTEST_PART, PART // (batch * cell.hidden_size))
 
 
+def _way(like: Tensor, dtype: torch.dtype) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The fastest pass where values lie."""
+    if like.device.type == "cpu":
+        return linear_pass if runs_here(like, dtype) else masked_scan
+    return masked_scan if tile_pass.missing(like, dtype) else tile_pass.tile_pass
+
+
 def _run(
     cell: LinearRecurrentCell, x_BTD: Tensor, state: State, mask: Tensor | None, *, reverse: bool
 ) -> tuple[Tensor, State]:
@@ -78,7 +94,7 @@ def _run(
     x, a, b = cell.project(x_BTD)
     start = cell.unpack(state[0])
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), start.dtype)
-    run = linear_pass if runs_here(b, dtype) else masked_scan
+    run = _way(b, dtype)
     h, last = run(a.to(dtype), b.to(dtype), start.to(dtype), mask, reverse=reverse)
     output = cell.readout(x, h)
     if mask is not None:

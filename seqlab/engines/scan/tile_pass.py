@@ -1,0 +1,142 @@
+"""``h_t = a_t h_{t-1} + b_t`` on a GPU: one kernel forward and one backward, written in Triton."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqlab.engines.scan.pass_function import Gradients, PassFunction, resolved
+
+#: Types of values; half ones are computed in float32.
+TYPES = (
+    torch.float32, torch.float64, torch.bfloat16, torch.float16,
+    torch.complex64, torch.complex128,
+)  # fmt: skip
+_MISSING = "Triton is not installed (pip install 'seqlab[triton]')"
+
+
+class Tile(NamedTuple):
+    """What a program combines at once: steps and columns, and its warps."""
+
+    steps: int = 64
+    columns: int = 32
+    warps: int = 4
+
+
+#: As measured; see docs/benchmarks_cuda.md.
+TILE = Tile()
+
+
+def missing(like: Tensor, dtype: torch.dtype) -> str | None:
+    """Why values of this type cannot be run where ``like`` lies; None if they can."""
+    if not _installed():
+        return _MISSING
+    if like.device.type != ("cpu" if interpreted() else "cuda"):
+        return f"Triton's kernels do not run on {like.device.type}"
+    return None if dtype in TYPES else f"Triton's kernels do not take {dtype}"
+
+
+def interpreted() -> bool:
+    """Whether Triton runs kernels on the CPU, to test them (``TRITON_INTERPRET=1``)."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def tile_pass(
+    a: Tensor, b: Tensor, start: Tensor, mask: Tensor | None, *, reverse: bool, tile: Tile = TILE
+) -> tuple[Tensor, Tensor]:
+    """All states and the last of them; ``masked_scan`` is the plain reference.
+
+    Args:
+        a: ``[B, T, S]``, T >= 1; it may be expanded over rows or time.
+        b: ``[B, T, S]``, of the same type.
+        start: ``[B, S]``, the state before the first step.
+        mask: ``[B, T]`` bool, True = real, or None. A masked step leaves the state as it was.
+        reverse: run from the last step to the first.
+        tile: the sizes of a program's work; they change the speed alone.
+    """
+    return PassFunction.run(TilePass(tile), a, b, start, mask, reverse=reverse)
+
+
+class TilePass(NamedTuple):
+    """The two kernels, for tiles of some size; see ``pass_function.Pass``."""
+
+    tile: Tile
+
+    def forward(
+        self, a: Tensor, b: Tensor, start: Tensor, mask: Tensor | None, *, reverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        """See ``Pass.forward``."""
+        from seqlab.engines.scan import tile_kernels
+
+        a, b, start = resolved(a), resolved(b), resolved(start).contiguous()
+        h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
+        last = torch.empty(start.shape, dtype=b.dtype, device=b.device)
+        launch = _Launch(self.tile, b, mask, reverse=reverse)
+        launch(
+            tile_kernels.forward, a, b, start, launch.mask, h, last,
+            sizes=(a.stride(0), a.stride(1), b.stride(0), b.stride(1)),
+        )  # fmt: skip
+        return h, last
+
+    def backward(
+        self, a: Tensor, h: Tensor, start: Tensor, mask: Tensor | None, *,
+        d_h: Tensor | None, d_last: Tensor | None, reverse: bool,
+    ) -> Gradients:  # fmt: skip
+        """See ``Pass.backward``."""
+        from seqlab.engines.scan import tile_kernels
+
+        a, start = resolved(a), resolved(start).contiguous()
+        d_a, d_b, d_start = (torch.empty_like(like) for like in (h, h, start))
+        # what is not there is not read
+        of_all = h if d_h is None else resolved(d_h)
+        of_last = start if d_last is None else resolved(d_last).contiguous()
+        launch = _Launch(self.tile, h, mask, reverse=reverse)
+        launch(
+            tile_kernels.backward, a, start, launch.mask, h, of_all, of_last, d_a, d_b, d_start,
+            sizes=(a.stride(0), a.stride(1), of_all.stride(0), of_all.stride(1)),
+            OF_ALL=d_h is not None, OF_LAST=d_last is not None,
+        )  # fmt: skip
+        return d_a, d_b, d_start
+
+
+class _Launch:
+    """What both kernels have in common, from the values and the mask."""
+
+    def __init__(self, tile: Tile, like: Tensor, mask: Tensor | None, *, reverse: bool) -> None:
+        import triton
+        import triton.language as tl
+
+        batch, steps, size = like.shape
+        self.like = like
+        self.mask = like if mask is None else mask.contiguous().view(torch.uint8)
+        tile_t = min(tile.steps, triton.next_power_of_2(steps))
+        tile_s = min(tile.columns, triton.next_power_of_2(size))
+        self.blocks = triton.cdiv(size, tile_s)
+        self.grid = (batch * self.blocks,)
+        double = like.dtype in (torch.float64, torch.complex128)
+        self.variant = {
+            "REVERSE": reverse, "MASKED": mask is not None, "COMPLEX": like.is_complex(),
+            "TYPE": tl.float64 if double else tl.float32, "TILE_T": tile_t, "TILE_S": tile_s,
+            "num_warps": tile.warps,
+        }  # fmt: skip
+
+    def __call__(self, kernel: Any, *tensors: Tensor, sizes: tuple[int, ...], **more: bool) -> None:
+        _, steps, size = self.like.shape
+        parts = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
+        with _on(self.like.device):
+            kernel[self.grid](*parts, steps, size, self.blocks, *sizes, **self.variant, **more)
+
+
+def _on(device: torch.device) -> Any:
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+
+
+@functools.cache
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
