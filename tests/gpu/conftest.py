@@ -7,6 +7,9 @@ import os
 import pytest
 import torch
 
+# cuBLAS asks for it at its first product, where only repeatable algorithms are allowed
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 
 @pytest.fixture(scope="session")
 def device():

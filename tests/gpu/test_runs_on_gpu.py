@@ -52,7 +52,7 @@ def inputs_of(spec):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_from_data_to_answers(on_gpu, device, tmp_path, name):
+def test_from_data_to_answers(on_gpu, device, exact_products, tmp_path, name):
     """Trained there; the bundle answers on both devices alike, and measures the same."""
     spec = on_gpu(name)
     result = train(spec, tmp_path / "run")
@@ -141,7 +141,7 @@ def test_ctc_run(on_gpu, tmp_path, search, deterministic):
         assert_same(tmp_path / "second", state_of(tmp_path / "first"))
 
 
-def test_verbs_take_the_device(on_gpu, device, tmp_path, capsys):
+def test_verbs_take_the_device(on_gpu, device, exact_products, tmp_path, capsys):
     spec = on_gpu("words", trainer__max_epochs=1)
     train(spec, tmp_path / "run")
     bundle = str(tmp_path / "run" / "bundle")
