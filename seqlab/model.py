@@ -18,6 +18,7 @@ from seqlab.layers.base import Layer
 from seqlab.layers.carry import Carry, reads
 from seqlab.model_stream import ModelStream
 from seqlab.options.resolve import resolve_activation
+from seqlab.row_scales import row_scale
 from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import (
     Batch,
@@ -44,8 +45,9 @@ class Encoder(nn.Module):
     """Features to one sequence of vectors, through a layer.
 
     Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
-    are; all are joined step by step, optionally projected, and run through the layer. What stands
-    in the padding never matters. A layer that runs backward in time hands over
+    are, or scaled row by row; all are joined step by step, optionally projected, and run through
+    the layer. A feature of ``role`` row stands at every step; those of role ahead are joined for
+    the head alone. What stands in the padding never matters. A layer that runs backward in time hands over
     ``directions`` that begin with an empty forward part, ``(0, E)``.
 
     Args:
@@ -79,6 +81,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.features = tuple(features)
+        joined = _width(self.features, embedding, ahead=False)
         sizes = _widths(self.features, embedding)
         self.embeddings = nn.ModuleList(
             nn.Embedding(feature.size, size)
@@ -88,7 +91,7 @@ class Encoder(nn.Module):
         rates = _embedding_options(embedding)
         self.embedding_dropout = make_dropout("encoder.embedding.dropout", rates["dropout"])
         self.word_dropout = make_dropout("encoder.embedding.word_dropout", rates["word_dropout"])
-        self.input_layer = _input_layer(sum(sizes), input_layer)
+        self.input_layer = _input_layer(joined, input_layer)
         input_size = self.input_size_for(self.features, embedding, input_layer)
         self.layer = layer if isinstance(layer, Layer) else layer(input_size)
         if self.layer.input_size != input_size:
@@ -112,6 +115,7 @@ class Encoder(nn.Module):
             directions,
             {name: table.embedding_dim for name, table in self.tables().items()},
             all(side is not None for width, side in found if width),
+            _width(self.features, embedding, ahead=True),
         )
 
     def tables(self) -> dict[str, nn.Embedding]:
@@ -128,7 +132,7 @@ class Encoder(nn.Module):
     ) -> int:
         """The size of one input step of the layer that these features and options need."""
         if input_layer is None:
-            return sum(_widths(features, embedding))
+            return _width(features, embedding, ahead=False)
         return _input_layer_options(input_layer)[0]
 
     def forward(self, batch: Batch, state: State | None = None) -> Encoded:
@@ -153,6 +157,8 @@ class Encoder(nn.Module):
             mask,
             self.info.directions,
             batch.inputs,
+            self._joined_ahead(batch),
+            self._scales(batch, mask),
         )
 
     def read_step(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -179,31 +185,60 @@ class Encoder(nn.Module):
 
     def _join(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mask and all features side by side, ``[B, T, D]``; zeros at padded steps."""
-        mask: Tensor | None = None
+        mask = self._mask(batch)
+        scales = self._scales(batch, mask)
         parts = []
-        tables = self.tables()
-        for feature in self.features:
+        for feature in _beside_steps(self.features):
             value = _checked(feature, batch)
-            if mask is None:
-                mask = lengths_to_mask(batch.lengths, value.shape[1])
+            if feature.role == "row":
+                shape = [-1] * (value.dim() - 2)
+                value = value[:, :1].expand(len(value), mask.shape[1], *shape)
             if value.shape[:2] != mask.shape:
                 raise ShapeError(
                     f"feature '{feature.name}' has {tuple(value.shape[:2])} rows and steps, the "
                     f"first feature has {tuple(mask.shape)}"
                 )
-            if feature.kind == "ids":
-                # padded ids may lie outside of the table
-                ids, table = value.masked_fill(~mask, 0), tables[feature.name]
-                found = table(ids)
-                if self.training and isinstance(self.word_dropout, nn.Dropout):
-                    ones = torch.ones_like(table.weight[:, :1])
-                    found = found * F.embedding(ids, self.word_dropout(ones))
-                parts.append(self.embedding_dropout(found))
-            else:
-                parts.append(value.masked_fill(~mask.unsqueeze(-1), 0.0).to(self._dtype()))
-        if mask is None:
-            raise DataError("the batch has no features")
+            if feature.name in scales:
+                center, size = scales[feature.name]
+                value = (value - center) / size
+            parts.append(self._vectors(feature, value, mask))
         return mask, parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+    def _mask(self, batch: Batch) -> Tensor:
+        """``[B, T]``: which steps are real."""
+        first = next(feature for feature in self.features if feature.role == "step")
+        return lengths_to_mask(batch.lengths, _checked(first, batch).shape[1])
+
+    def _vectors(self, feature: FeatureInfo, value: Tensor, mask: Tensor) -> Tensor:
+        """A feature as vectors, ``[B, T, D]``; zeros for padded numbers."""
+        if feature.kind != "ids":
+            return value.masked_fill(~mask.unsqueeze(-1), 0.0).to(self._dtype())
+        # padded ids may lie outside of the table
+        ids, table = value.masked_fill(~mask, 0), self.tables()[feature.name]
+        found: Tensor = table(ids)
+        if self.training and isinstance(self.word_dropout, nn.Dropout):
+            ones = torch.ones_like(table.weight[:, :1])
+            found = found * F.embedding(ids, self.word_dropout(ones))
+        dropped: Tensor = self.embedding_dropout(found)
+        return dropped
+
+    def _joined_ahead(self, batch: Batch) -> Tensor | None:
+        """``[B, H, K]``: all that is known of the steps to come; None where nothing is."""
+        values = [(feature, _checked(feature, batch)) for feature in _ahead(self.features)]
+        if not values:
+            return None
+        first = values[0][1]
+        known = torch.ones(first.shape[:2], dtype=torch.bool, device=first.device)
+        parts = [self._vectors(feature, value, known) for feature, value in values]
+        return torch.cat(parts, dim=-1)
+
+    def _scales(self, batch: Batch, mask: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Center and size of each row of the features that are scaled row by row."""
+        return {
+            feature.name: row_scale(feature.row_scale, _checked(feature, batch), mask)
+            for feature in self.features
+            if feature.row_scale != "none"
+        }
 
     def _dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
@@ -315,6 +350,30 @@ class SequenceModel(nn.Module):
         return [self.encoder.layer, *self.head.layers()]
 
 
+def _beside_steps(features: Sequence[FeatureInfo]) -> tuple[FeatureInfo, ...]:
+    """The features that the layer reads.
+
+    Raises:
+        OptionError: none of them has an entry for each step.
+    """
+    if all(feature.role != "step" for feature in features):
+        raise OptionError("encoder: the data has no features with an entry for each step")
+    return tuple(feature for feature in features if feature.role != "ahead")
+
+
+def _width(
+    features: Sequence[FeatureInfo], embedding: Mapping[str, Any] | None, *, ahead: bool
+) -> int:
+    """How many numbers the features add to a step that the layer reads, or to one ahead."""
+    wanted = _ahead(features) if ahead else _beside_steps(features)
+    widths = zip(features, _widths(features, embedding), strict=True)
+    return sum(width for feature, width in widths if feature in wanted)
+
+
+def _ahead(features: Sequence[FeatureInfo]) -> tuple[FeatureInfo, ...]:
+    return tuple(feature for feature in features if feature.role == "ahead")
+
+
 def _embedding_options(embedding: Mapping[str, Any] | None) -> dict[str, Any]:
     return with_defaults(embedding, DEFAULT_EMBEDDING, "encoder.embedding")
 
@@ -324,8 +383,6 @@ def _widths(
 ) -> tuple[int, ...]:
     """How many numbers each feature adds to a step."""
     options = _embedding_options(embedding)
-    if not features:
-        raise OptionError("encoder: the data has no features")
     names: dict[str, Any] = {feature.name: {} for feature in features if feature.kind == "ids"}
     own = with_defaults(options["features"], names, "encoder.embedding.features")
     widths = []

@@ -25,11 +25,23 @@ DType = torch.dtype | None
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """One input feature: ``ids`` (``[B, T]`` int64 below ``size``) or ``numeric`` (size = D)."""
+    """One input feature: ``ids`` (``[B, T]`` int64 below ``size``) or ``numeric`` (size = D).
+
+    Args:
+        name: the feature's.
+        kind: ``ids`` or ``numeric``.
+        size: V or D.
+        role: ``step``: an entry for each of the T steps; ``row``: one entry, which stands beside
+            every step; ``ahead``: an entry for each of the steps to come, for the head alone.
+        row_scale: how the model brings each row to a size of its own: ``none``, ``mean`` or
+            ``standard``, see ``seqlab.row_scales``.
+    """
 
     name: str
     kind: str
     size: int
+    role: str = "step"
+    row_scale: str = "none"
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,8 @@ class TargetStatistics:
     Args:
         counts: of classes or tags: how many rows (of tags: steps) have each.
         total: the rows (of tags: steps) that were counted.
-        mean, std: of ``values``, one number a value.
+        mean, std: of ``values``, one number a value; of ``horizon``, those by which the input
+            that it goes on with is scaled.
         length: of ``tokens``: ``(per_step, extra)``. No training row has more than
             ``per_step * T + extra`` tokens for T input steps.
     """
@@ -56,9 +69,11 @@ class TargetInfo:
     """What a head must predict.
 
     ``kind``: ``label`` (``[B]`` int64), ``labels`` (``[B, C]`` float 0/1), ``tags`` (``[B, T]``
-    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks), ``values`` (float) or
-    ``inputs`` (``[B, T]`` int64, the ids of the feature named ``feature``, marks included).
-    ``size`` counts classes, tags or vocabulary; ``names`` are the classes or tags in order.
+    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks), ``values`` (``[B, C]`` float), ``step_values`` (``[B, T, C]``
+    float), ``horizon`` (``[B, H, C]`` float, H ``steps`` that come after those of the feature named
+    ``feature``) or ``inputs`` (``[B, T]`` int64, the ids of the feature named ``feature``, marks
+    included). NaN stands for numbers that are not known. ``size`` counts classes, tags,
+    vocabulary or numbers; ``names`` are the classes or tags in order.
     ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens`` and ``inputs``. ``unit`` is what
     people call one entry of it. ``statistics`` are those of the training rows, for defaults that
     follow the data.
@@ -72,6 +87,7 @@ class TargetInfo:
     statistics: TargetStatistics = TargetStatistics()
     feature: str = ""
     unit: str = "token"
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,9 @@ class Encoded(NamedTuple):
     ``final`` ``[B, S]`` the final hidden state of the last layer, directions joined;
     ``mask`` ``[B, T]`` bool, True = real. ``directions`` are the widths of the parts that lie side
     by side in ``output``, in turn forward and backward in time: ``(E,)``, ``(F, B)``, or
-    ``(0, E)`` for a backward part alone. ``inputs`` are those of the batch.
+    ``(0, E)`` for a backward part alone. ``inputs`` are those of the batch. ``ahead`` ``[B, H, K]``
+    is what is known of the steps to come, embedded and joined; ``scales`` are the center and the
+    size ``[B, 1, D]`` by which rows of a feature were scaled.
     """
 
     output: Tensor
@@ -167,6 +185,8 @@ class Encoded(NamedTuple):
     mask: Tensor
     directions: tuple[int, ...]
     inputs: Mapping[str, Tensor] = MappingProxyType({})
+    ahead: Tensor | None = None
+    scales: Mapping[str, tuple[Tensor, Tensor]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -180,6 +200,7 @@ class EncoderInfo:
         embeddings: the widths of the tables of ``ids`` features, by name.
         one_sided: whether each part sees its own side alone: forward parts no later step,
             backward parts no earlier one.
+        ahead_size: K, the width of what is known of a step to come; 0 for nothing.
     """
 
     output_size: int
@@ -187,6 +208,7 @@ class EncoderInfo:
     directions: tuple[int, ...]
     embeddings: Mapping[str, int] = field(default_factory=dict)
     one_sided: bool = True
+    ahead_size: int = 0
 
 
 def lengths_to_mask(lengths: Tensor, steps: int) -> Tensor:

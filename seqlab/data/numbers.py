@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ import numpy.typing as npt
 
 from seqlab.data import raw_columns
 from seqlab.data.raw_columns import Where
+from seqlab.data.written_lists import written_list
 from seqlab.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float32).max)
+_MISSING = {"", "na", "nan", "null"}
 _EXPECTED = f"finite numbers within float32's range (up to {_LARGEST:.2g})"
 
 
@@ -68,6 +71,26 @@ def _joined(values: Sequence[Any]) -> Floats | None:
     return wide[:, None] if wide.ndim == 1 else wide
 
 
+def series_with_gaps(
+    value: Any, channels: int | None, column: str, where: Where, index: int, *, gaps: bool
+) -> Floats:
+    """As ``series``; with ``gaps`` missing numbers are NaN, which it else refuses."""
+    if not gaps:
+        return series(value, channels, column, where, index)
+    entries = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(entries, str):
+        found = None
+        with contextlib.suppress(ValueError, SyntaxError):
+            found = written_list(entries)
+        entries = entries.replace(",", " ").split() if found is None else found
+    array = _as_array(with_gaps(entries))
+    if array is None:
+        return series(value, channels, column, where, index)
+    given = np.isnan(array)
+    filled = series(np.where(given, 0.0, array), channels, column, where, index)
+    return np.where(given.reshape(filled.shape), np.nan, filled)
+
+
 def series(value: Any, channels: int | None, column: str, where: Where, index: int) -> Floats:
     """One row's numbers as ``[T, D]``.
 
@@ -107,8 +130,9 @@ def _within(array: Floats) -> npt.NDArray[np.bool_]:
     return np.abs(array) <= _LARGEST
 
 
-def _fits(array: Floats) -> bool:
-    return bool(_within(array).all())
+def _fits(array: Floats, *, gaps: bool = False) -> bool:
+    fits = _within(array)
+    return bool((fits | np.isnan(array) if gaps else fits).all())
 
 
 def to_float32(
@@ -137,7 +161,7 @@ def to_float32(
 
 
 def row_of_numbers(
-    value: Any, size: int | None, column: str, where: Where, row: int
+    value: Any, size: int | None, column: str, where: Where, row: int, *, gaps: bool = False
 ) -> list[float]:
     """One number, or as many as wanted, each within float32's range.
 
@@ -147,6 +171,7 @@ def row_of_numbers(
         column: for the error.
         where: for the error.
         row: which value of the column it is.
+        gaps: take missing numbers, as NaN.
 
     Raises:
         DataError: not numbers, too large ones, or not as many.
@@ -154,6 +179,8 @@ def row_of_numbers(
     entries = value.tolist() if isinstance(value, np.ndarray) else value
     if not isinstance(entries, (list, tuple)):
         entries = [entries]
+    if gaps:
+        entries = with_gaps(entries)
     try:
         found = [float(entry) for entry in entries if not isinstance(entry, bool)]
     except OverflowError:
@@ -162,7 +189,7 @@ def row_of_numbers(
         found = []
     if len(found) != len(entries):
         raise raw_columns.refuse(where(row), column, "a number or a list of numbers", value)
-    if not found or not _fits(np.array(found)):
+    if not found or not _fits(np.array(found), gaps=gaps):
         raise raw_columns.refuse(where(row), column, _EXPECTED, value)
     if size is not None and len(found) != size:
         raise raw_columns.refuse(where(row), column, f"{size} numbers", value)
@@ -206,24 +233,53 @@ class Moments:
     """
 
     def __init__(self, channels: int) -> None:
-        self.count = 0
+        self.counts = np.zeros(channels)
         self.mean = np.zeros(channels)
         self.squares = np.zeros(channels)
 
     def add(self, x_ND: Floats) -> None:
-        """Take in more steps, ``[N, D]``."""
-        if not len(x_ND):
-            return
-        mean = x_ND.mean(axis=0)
-        total = self.count + len(x_ND)
-        shift = mean - self.mean
-        self.squares += ((x_ND - mean) ** 2).sum(axis=0)
-        self.squares += shift**2 * (self.count * len(x_ND) / total)
-        self.mean = self.mean + shift * (len(x_ND) / total)
-        self.count = total
+        """Take in more steps, ``[N, D]``; NaN is not counted."""
+        known = ~np.isnan(x_ND)
+        counts = known.sum(axis=0)
+        mean = np.where(known, x_ND, 0.0).sum(axis=0) / np.maximum(counts, 1)
+        total = np.maximum(self.counts + counts, 1)
+        shift = np.where(counts > 0, mean - self.mean, 0.0)
+        self.squares += np.where(known, (x_ND - mean) ** 2, 0.0).sum(axis=0)
+        self.squares += shift**2 * (self.counts * counts / total)
+        self.mean = self.mean + shift * (counts / total)
+        self.counts = self.counts + counts
 
     @property
     def std(self) -> Floats:
         """Of the whole population; 1 for a channel that never varies."""
-        std = np.sqrt(self.squares / max(self.count, 1))
+        std = np.sqrt(self.squares / np.maximum(self.counts, 1))
         return np.where(std > 1e-12 * np.maximum(1.0, np.abs(self.mean)), std, 1.0)
+
+
+def with_gaps(entries: Any) -> Any:
+    """A list in which missing numbers (null, and empty or ``NA`` in text) are NaN, at any depth.
+
+    >>> with_gaps([1.5, None, ["NA", "2"]])
+    [1.5, nan, [nan, '2']]
+    """
+    if isinstance(entries, (list, tuple)):
+        return [with_gaps(entry) for entry in entries]
+    return math.nan if is_missing(entries) else entries
+
+
+def is_missing(entry: Any) -> bool:
+    """Null, NaN, or empty or ``NA`` in text."""
+    if isinstance(entry, str):
+        return entry.strip().lower() in _MISSING
+    return entry is None or (isinstance(entry, float) and math.isnan(entry))
+
+
+def number_in(entry: Any) -> float | None:
+    """A finite number, or text of one; None for anything else."""
+    if isinstance(entry, bool) or is_missing(entry):
+        return None
+    try:
+        number = float(entry)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -163,7 +163,7 @@ class Processor:
         column = self.target.references
         if column is not None and column in columns:
             references = self.target.encode_references(columns[column], where)
-        inputs = {name: ragged.truncate(self._limit) for name, ragged in inputs.items()}
+        inputs = {name: self._cut(name, ragged) for name, ragged in inputs.items()}
         return EncodedRows(inputs, target, references, self.target.layout)
 
     def _encode_inputs(
@@ -172,16 +172,31 @@ class Processor:
         inputs: dict[str, Ragged] = {}
         for feature in self.features:
             ragged = feature.encode(columns[feature.column], where)
-            first = next(iter(inputs.values()), ragged)
-            if not np.array_equal(first.lengths, ragged.lengths):
-                row = int(np.argmax(first.lengths != ragged.lengths))
+            wanted, of = self._steps_wanted(feature, inputs, ragged)
+            if not np.array_equal(wanted, ragged.lengths):
+                row = int(np.argmax(wanted != ragged.lengths))
                 raise DataError(
-                    f"{where(row)}: feature '{self.features[0].name}' has {first.lengths[row]} "
-                    f"steps and feature '{feature.name}' {ragged.lengths[row]}; "
-                    "all features of a row need the same number"
+                    f"{where(row)}: {of} {wanted[row]} steps and feature '{feature.name}' "
+                    f"{ragged.lengths[row]}; all features of a row need the same number"
                 )
             inputs[feature.name] = ragged
-        return {n: r.truncate(self._limit) for n, r in inputs.items()} if cut else inputs
+        return {name: self._cut(name, ragged) for name, ragged in inputs.items()} if cut else inputs
+
+    def _steps_wanted(
+        self, feature: Feature, inputs: Mapping[str, Ragged], ragged: Ragged
+    ) -> tuple[Array, str]:
+        """How many steps a feature must have in each row, and of what that is the number."""
+        if feature.role == "ahead" and self.info.target.steps:
+            return np.full_like(ragged.lengths, self.info.target.steps), "the target has"
+        if feature.role == "row":
+            return np.ones_like(ragged.lengths), "a feature with role=row has"
+        first = next((f for f in self.features if f.role == feature.role), feature)
+        return inputs.get(first.name, ragged).lengths, f"feature '{first.name}' has"
+
+    def _cut(self, name: str, ragged: Ragged) -> Ragged:
+        """The first steps of a row, as many as are read."""
+        roles = {feature.name: feature.role for feature in self.features}
+        return ragged.truncate(self._limit) if roles[name] == "step" else ragged
 
     def _check_steps(self, lengths: Any, target: Ragged, where: Where) -> None:
         if np.array_equal(lengths, target.lengths):

@@ -82,8 +82,13 @@ def read_parts(folder: Path) -> Parts:
 
 
 def unfitted(spec: DataSpec) -> tuple[list[Feature], Target]:
-    """The features and the target of a spec, fitted on nothing yet."""
-    features = [part.feature(name) for name, part in spec.features.items()]
+    """The features, those of steps first, and the target of a spec, fitted on nothing yet.
+
+    Raises:
+        OptionError: the target does not fit the features.
+    """
+    made = [part.feature(name) for name, part in spec.features.items()]
+    features = sorted(made, key=lambda feature: feature.role != "step")
     target = spec.target.target()
     target.see(features)
     return features, target

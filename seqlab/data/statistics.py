@@ -43,14 +43,21 @@ def fit_statistics(
     encoded = (target.encode(columns[name], where) for columns, where in read([name]))
     if info.kind in ("label", "labels", "tags"):
         return _counts(info, encoded)
-    if info.kind == "values":
-        moments = Moments(info.size)
-        for rows in encoded:
-            moments.add(np.asarray(rows, dtype=np.float64))
-        return TargetStatistics(
-            total=moments.count, mean=tuple(moments.mean.tolist()), std=tuple(moments.std.tolist())
-        )
+    if info.kind in ("values", "step_values", "horizon"):
+        return _moments(target, encoded)
     return TargetStatistics()
+
+
+def _moments(target: Target, encoded: Iterable[Array | Ragged]) -> TargetStatistics:
+    """Of all known numbers; a horizon is scaled as the series that it goes on with."""
+    moments, size = Moments(target.info.size), target.info.size
+    for rows in encoded:
+        numbers = rows.values if isinstance(rows, Ragged) else rows
+        moments.add(np.asarray(numbers, dtype=np.float64).reshape(-1, size))
+    mean, std = target.scaling or (moments.mean, moments.std)
+    return TargetStatistics(
+        total=int(moments.counts.max()), mean=tuple(mean.tolist()), std=tuple(std.tolist())
+    )
 
 
 def _lengths(

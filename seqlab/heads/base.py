@@ -36,6 +36,8 @@ class Head(nn.Module, ABC):
     needs: ClassVar[tuple[str, ...]]
     #: The metric by which runs are selected and whether it should be large or small.
     monitor: tuple[str, str]
+    #: Whether it reads ``Encoded.ahead``, what is known of the steps to come.
+    looks_ahead: ClassVar[bool] = False
 
     @checked
     def __init__(
@@ -50,6 +52,11 @@ class Head(nn.Module, ABC):
             )
         if target.size < 1:
             raise OptionError(f"the target has {target.size} classes; at least 1 is needed")
+        if encoder.ahead_size and not self.looks_ahead:
+            raise OptionError(
+                f"{type(self).__name__} does not look at features with role=ahead; take them out, "
+                "or choose head=forecast"
+            )
         self.encoder_info = encoder
         self.target_info = target
         self._chosen = _by_name(metrics)

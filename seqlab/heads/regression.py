@@ -1,51 +1,56 @@
-"""Regression: a number a sequence, or several."""
+"""Regression: a number a sequence or a step, or several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from seqlab.errors import OptionError
-from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.classifier import Classifier
-from seqlab.heads.metrics import Outcome
-from seqlab.heads.metrics.numbers import MAE, R2, RMSE
+from seqlab.heads.masking import clean_output
+from seqlab.heads.metrics.numbers import R2
+from seqlab.heads.numbers_head import LossName, NumbersHead
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
-from seqlab.heads.regression_losses import AbsoluteLoss, HuberLoss, RegressionLoss, SquaredLoss
-from seqlab.schema import Count, Fraction, Positive, checked
-from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+from seqlab.schema import Count, Fraction, Part, Positive, checked
+from seqlab.types import Encoded, EncoderInfo, TargetInfo
 
-LossName = Literal["squared", "absolute", "huber"]
+_POOLING = ("last", "max")
 
 
-class RegressionHead(Head):
-    """C numbers for each sequence, from its pooled outputs.
+class RegressionHead(NumbersHead):
+    """C numbers for each sequence from its pooled outputs, or for each step from the step's.
 
-        z = W pool(output) + b
+        z = W pool(output) + b         of a step: W output_t + b
         y = mean + std * z             with the mean and deviation of the training rows
-        loss = mean over rows and numbers of cost(z, (target - mean) / std)
+        loss = mean over all numbers of cost(z, (target - mean) / std)
 
     So the network sees targets of one size, whatever their unit, and every number of a row counts
     alike. Standardising: Bishop (1995), Neural Networks for Pattern Recognition, section 8.2.
 
-    Predictions: ``{"values": [C floats]}`` in the target's own units.
+    Predictions: ``{"values": [C floats]}`` in the target's own units, of a target per step
+    ``[T][C]``; with the losses ``quantile``, ``gaussian`` and ``negative_binomial`` also
+    ``{"quantiles": {"0.1": ..., ...}}`` of the same form.
 
-    Metrics, in these units: ``mae``, ``rmse`` and ``r2``.
+    Metrics, in these units: ``mae``, ``rmse`` and ``r2``, and with these losses ``pinball`` and
+    ``coverage``.
 
     Args:
         encoder: the sizes of the encoder's output.
-        target: of kind ``values``.
-        pooling: a registered pooling, or a list of them, whose vectors are joined.
+        target: of kind ``values`` or ``step_values``.
+        pooling: a registered pooling, or a list of them, whose vectors are joined; None:
+            ``[last, max]``. A target per step has none.
         dropout: on the pooled vector and the hidden layer, in training.
         hidden_size: the width of a hidden layer before the numbers; None for none.
         activation: of the hidden layer.
-        loss: ``squared``, ``absolute`` or ``huber``; see ``seqlab.heads.regression_losses``.
-        delta: of ``huber``, in standard deviations.
+        loss: ``squared``, ``absolute``, ``huber``, ``quantile``, ``gaussian`` or
+            ``negative_binomial``; see ``seqlab.heads.regression_losses`` and
+            ``seqlab.heads.distribution_losses``.
+        delta: of ``huber``, in standard deviations; None: 1.
+        quantiles: what answers tell of, with the last three losses; None: 0.1, 0.5, 0.9.
         metrics: further registered metrics.
 
     Raises:
@@ -56,9 +61,7 @@ class RegressionHead(Head):
     (['mae', 'r2', 'rmse'], ('rmse', 'min'))
     """
 
-    needs = ("values",)
-    mean: Tensor
-    std: Tensor
+    needs = ("values", "step_values")
 
     @checked
     def __init__(
@@ -66,81 +69,42 @@ class RegressionHead(Head):
         encoder: EncoderInfo,
         target: TargetInfo,
         *,
-        pooling: Any = ("last", "max"),
+        pooling: Any = None,
         dropout: Fraction = 0.0,
         hidden_size: Count | None = None,
         activation: Any = "relu",
         loss: LossName = "squared",
         delta: Positive | None = None,
+        quantiles: Sequence[Part] | None = None,
         metrics: Sequence[Any] = (),
     ) -> None:
-        super().__init__(encoder, target, metrics=metrics)
-        self.cost = _loss(loss, delta)
-        self.pooling = Poolings(encoder, pooling)
+        super().__init__(
+            encoder, target, loss=loss, delta=delta, quantiles=quantiles, metrics=metrics
+        )
+        self.pooling: Poolings | None = None
+        if target.kind == "values":
+            self.pooling = Poolings(encoder, _POOLING if pooling is None else pooling)
+        elif pooling is not None:
+            raise OptionError("pooling belongs to a target a row; this one has numbers a step")
         self.output = Classifier(
-            self.pooling.output_size,
+            encoder.output_size if self.pooling is None else self.pooling.output_size,
             target.size * self.cost.parameters,
             hidden_size=hidden_size,
             activation=activation,
             dropout=dropout,
         )
-        statistics = target.statistics
-        mean = torch.tensor(statistics.mean or (0.0,) * target.size, dtype=torch.float64)
-        std = torch.tensor(statistics.std or (1.0,) * target.size, dtype=torch.float64)
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
-        self.monitor = (self.cost.monitor, "min")
 
-    def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
-        """See ``Head.loss``."""
-        return self._loss(self._outputs(encoded), self.target_of(batch))
+    def outputs(self, encoded: Encoded, target: Tensor | None = None) -> Tensor:
+        """``[B, C, P]``, or ``[B, T, C, P]``: the outputs for each number."""
+        del target
+        pooled = clean_output(encoded) if self.pooling is None else self.pooling(encoded)
+        flat = at_least_float32(self.output(pooled))
+        return flat.unflatten(-1, (self.target_info.size, self.cost.parameters))
 
-    def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
-        """See ``Head.predict``; there are no options."""
-        refuse_options(self, options)
-        with torch.no_grad():
-            rows = self._values(self._outputs(encoded)).tolist()
-        return [{"values": row} for row in rows]
+    def steps(self, encoded: Encoded) -> Tensor | None:
+        """See the base class."""
+        return encoded.mask if self.pooling is None else None
 
-    def metrics(self) -> dict[str, Metric]:
-        """See ``Head.metrics``."""
-        target = self.target_info
-        return self.with_chosen({"mae": MAE(target), "rmse": RMSE(target), "r2": R2(target)})
-
-    def measure(
-        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
-    ) -> Tensor:
-        """See ``Head.measure``."""
-        del final
-        outputs, target = self._outputs(encoded), self.target_of(batch)
-        outcome = Outcome(self._values(outputs.detach()), target)
-        for metric in metrics.values():
-            metric.update(outcome)
-        return self._loss(outputs, target)
-
-    def scores(self, encoded: Encoded) -> Tensor:
-        """``[B, C]``: the numbers in the target's own units."""
-        outputs = self._outputs(encoded)
-        return self._values(outputs).to(outputs.dtype)
-
-    def _outputs(self, encoded: Encoded) -> Tensor:
-        """``[B, C, P]``: the outputs for each number, standardised."""
-        flat = at_least_float32(self.output(self.pooling(encoded)))
-        return flat.view(len(flat), self.target_info.size, self.cost.parameters)
-
-    def _values(self, outputs_BCP: Tensor) -> Tensor:
-        return self.cost.value(outputs_BCP).double() * self.std + self.mean
-
-    def _loss(self, outputs_BCP: Tensor, target_BC: Tensor) -> Tensor:
-        goal = ((target_BC.double() - self.mean) / self.std).to(outputs_BCP.dtype)
-        if not goal.numel():
-            return outputs_BCP.sum() * 0.0
-        return self.cost.cost(outputs_BCP, goal).mean()
-
-
-def _loss(name: LossName, delta: float | None) -> RegressionLoss:
-    if delta is not None and name != "huber":
-        raise OptionError(f"delta belongs to loss=huber, not to loss={name}")
-    if name == "huber":
-        return HuberLoss(1.0 if delta is None else delta)
-    return SquaredLoss() if name == "squared" else AbsoluteLoss()
+    def own_metrics(self) -> dict[str, Metric]:
+        """See the base class."""
+        return {**super().own_metrics(), "r2": R2(self.target_info)}

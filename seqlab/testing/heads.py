@@ -41,7 +41,11 @@ def _widened(encoded: Encoded, batch: Batch, kind: str) -> tuple[Encoded, Batch]
     )
     output = output.masked_fill(~mask.unsqueeze(-1), float("nan"))
     target, lengths = batch.target, batch.target_lengths
-    if target is not None and kind in ("tags", "tokens", "inputs"):
+    if target is not None and kind == "step_values":
+        padded = target.masked_fill(~encoded.mask.unsqueeze(-1), _GARBAGE)
+        garbage = target.new_full((batch.size, 3, target.shape[2]), _GARBAGE)
+        target = torch.cat([padded, garbage], 1)
+    elif target is not None and kind in ("tags", "tokens", "inputs"):
         real = _real_tokens(target, lengths) if kind == "tokens" else encoded.mask
         garbage = target.new_full((batch.size, 3), _GARBAGE)
         target = torch.cat([target.masked_fill(~real, _GARBAGE), garbage], 1)

@@ -23,6 +23,7 @@ from seqlab.testing.sample import normal, seeded
 from seqlab.types import TargetInfo
 
 _NAMES = ("O", "B-X", "I-X", "B-Y", "I-Y")
+_ROWS, _STEPS = 8, 4
 _TARGETS = {
     "label": TargetInfo("label", 5, _NAMES),
     "labels": TargetInfo("labels", 5, _NAMES),
@@ -30,8 +31,9 @@ _TARGETS = {
     "tokens": TargetInfo("tokens", 5, bos=3, eos=4),
     "values": TargetInfo("values", 2),
     "inputs": TargetInfo("inputs", 5, bos=2, eos=3),
+    "step_values": TargetInfo("step_values", 2),
+    "horizon": TargetInfo("horizon", 2, steps=_STEPS),
 }
-_ROWS, _STEPS = 8, 4
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,28 @@ def outcome(target: TargetInfo, rows: slice = slice(None), *, padding: int = 0) 
     if target.kind == "inputs":
         chosen = scores.log_softmax(-1).gather(-1, gold.unsqueeze(-1)).squeeze(-1)
         return Outcome(*(part[rows].flatten() for part in (answer, gold, chosen)))
-    if target.kind == "values":
-        right = normal(_ROWS, target.size, seed=33)
-        return Outcome((right + 0.3 * normal(_ROWS, target.size, seed=34))[rows], right[rows])
+    if target.kind in ("values", "step_values", "horizon"):
+        return _numbers(target, rows)
     lists = [row[: 1 + index % _STEPS] for index, row in enumerate(answer.tolist())]
     accepted = [[row[: 1 + index % 3]] for index, row in enumerate(gold.tolist())]
     return Outcome(lists[rows], accepted[rows], cut=torch.arange(_ROWS)[rows] % 3 == 0)
+
+
+def _numbers(target: TargetInfo, rows: slice) -> Outcome:
+    """Numbers near the right ones, with quantiles; some of the right ones are not known."""
+    shape = (_ROWS, target.size) if target.kind == "values" else (_ROWS, _STEPS, target.size)
+    right = normal(*shape, seed=33)
+    answer = right + 0.3 * normal(*shape, seed=34)
+    right[2, ..., 0] = float("nan")
+    around = torch.tensor([-0.4, 0.0, 0.4])
+    context = normal(_ROWS, 6, target.size, seed=35) if target.kind == "horizon" else None
+    return Outcome(
+        answer[rows],
+        right[rows],
+        quantiles=(answer.unsqueeze(-1) + around)[rows],
+        levels=(0.1, 0.5, 0.9),
+        context=None if context is None else context[rows],
+    )
 
 
 METRIC_CHECKS = Table()

@@ -30,7 +30,7 @@ ROWS = 5
 ROW_LENGTHS = (6, 2, 4, 3, 5)
 _WORDS = ("abc", "ca", "bbca", "b", "acb")
 _LABELS = ("up", "down", "up", "left", "down")
-#: Options that keep a head with a decoder small, and give CTC frames for the rows.
+#: Options that keep a head that writes tokens small, and give CTC frames for the rows.
 _SMALL = {
     "decoder": {"cell": {"name": "gru", "hidden_size": 12}},
     "embedding_size": 6,
@@ -44,6 +44,8 @@ TARGETS: dict[str, dict[str, Any]] = {
     "tokens": {"kind": "text", "tokenizer": {"name": "chars"}},
     "values": {"kind": "values"},
     "inputs": {"kind": "inputs"},
+    "step_values": {"kind": "values", "per": "step"},
+    "horizon": {"kind": "horizon"},
 }
 #: Texts in which each letter but the first follows from those beside it.
 _TEXTS = ("abcdefgh", "cdefgh", "efghij", "bcdefgh", "ghij")
@@ -57,6 +59,8 @@ def _target(kind: str, row: int) -> Any:
         "tags": [("x", "y", "z")[(row * 2 + t * t) % 3] for t in range(length)],
         "tokens": _WORDS[row],
         "values": round(0.4 * row - 0.7, 2),
+        "step_values": [[round(0.3 * row - 0.2 * t, 2), float(t % 2)] for t in range(length)],
+        "horizon": [[round(0.3 * row - 0.2 * t, 2), float(row % 2)] for t in range(3)],
     }[kind]
 
 
@@ -104,7 +108,7 @@ def make_task(kind: str) -> Task:
 
 def small_head(part: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a head class, and those of ``_SMALL`` that it has and that are not given."""
-    accepted = accepted_options(part)
+    accepted = accepted_options(part) if "tokens" in part.needs else ()
     return {**{key: value for key, value in _SMALL.items() if key in accepted}, **options}
 
 

@@ -79,9 +79,10 @@ def show_result(result: Mapping[str, Any]) -> None:
         for split in ("test", "validation")
         if result.get(split)
     }
-    if result.get("baseline"):
-        guess = dict(result["baseline"])
-        columns[f"baseline ({guess.pop('name')})"] = guess
+    for found in [result.get("baseline"), *result.get("other_baselines", ())]:
+        if found:
+            guess = dict(found)
+            columns[f"baseline ({guess.pop('name')})"] = guess
     console.say("")
     if columns:
         console.metric_table("result", columns)

@@ -37,6 +37,10 @@ OPTIONS = [
     ("head=classification", {"pooling": ["last", "attention"], "hidden_size": 7}),
     ("head=encoder_decoder", {"attention": "additive", "input_feeding": True}),
     ("head=ctc", {"upsampling": 3, "hidden_size": 6, "search": {"name": "beam", "width": 3}}),
+    ("head=regression", {"loss": "quantile", "hidden_size": 6}),
+    ("head=regression", {"loss": "gaussian", "quantiles": [0.05, 0.95]}),
+    ("head=forecast", {"mode": "recurrent", "teacher_forcing": 0.5, "dropout": 0.2}),
+    ("head=forecast", {"mode": "recurrent", "loss": "gaussian"}),
     ("attention=dot", {"scaled": True}),
     ("search=beam", {"width": 3, "length_penalty": 0.7}),
 ]

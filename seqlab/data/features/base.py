@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from seqlab.data.part import ColumnPart
 from seqlab.data.ragged import Ragged
 from seqlab.data.raw_columns import Where
 from seqlab.types import FeatureInfo
+
+#: How the entries of a feature lie beside the steps of a row.
+Role = Literal["step", "row", "ahead"]
 
 
 class Feature(ColumnPart, ABC):
@@ -23,6 +26,9 @@ class Feature(ColumnPart, ABC):
         name: the feature's name.
         column: the column of the data set.
     """
+
+    #: ``step``: an entry a step; ``row``: one entry a row; ``ahead``: one for each step to come.
+    role: Role = "step"
 
     def __init__(self, name: str, column: str) -> None:
         super().__init__(column)

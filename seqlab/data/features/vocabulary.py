@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from seqlab.data import raw_columns
-from seqlab.data.features.base import Feature
+from seqlab.data.features.base import Feature, Role
 from seqlab.data.part import Column
 from seqlab.data.ragged import Ragged
 from seqlab.data.raw_columns import Where
@@ -42,7 +42,7 @@ class _VocabularyFeature(Feature):
     @property
     def info(self) -> FeatureInfo:
         """``ids``, and how many."""
-        return FeatureInfo(self.name, "ids", self.tokenizer.size)
+        return FeatureInfo(self.name, "ids", self.tokenizer.size, self.role)
 
     def fit(self, values: Column) -> None:
         """With a vocabulary of the training rows."""
@@ -103,6 +103,8 @@ class TokensFeature(_VocabularyFeature):
         tokenizer: options of the tokenizer ``tokens``, or another that takes split text.
         transform: what is done to each token first: ``lower``, ``shape`` (``Aa-9``),
             ``suffix:N`` or ``prefix:N``.
+        role: ``step``: a token a step; ``row``: the value is one token of the whole row, a
+            category; ``ahead``: a token for each of the steps to come.
     """
 
     takes = "tokens"
@@ -114,14 +116,19 @@ class TokensFeature(_VocabularyFeature):
         *,
         tokenizer: str | Mapping[str, Any] = "tokens",
         transform: Transform | None = None,
+        role: Role = "step",
     ) -> None:
         super().__init__(name, column, tokenizer)
         self._change = token_transform(transform)
+        self.role = role
 
     def prepare(self, values: Sequence[Any], where: Where) -> Sequence[Sequence[str]]:
         """Checked and transformed token lists."""
         normalize, change = self.tokenizer.normalize, self._change
-        rows = raw_columns.token_lists(values, self.column, where)
+        if self.role == "row":
+            rows = [[text] for text in raw_columns.label_names(values, self.column, where)]
+        else:
+            rows = raw_columns.token_lists(values, self.column, where)
         if change is None:
             return [[normalize(token) for token in row] for row in rows]
         return [[change(normalize(token)) for token in row] for row in rows]

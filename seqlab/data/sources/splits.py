@@ -55,6 +55,10 @@ class Rule:
         """The rows of ``validation`` and ``test``, in their order."""
         raise NotImplementedError
 
+    def seen(self, rows: Rows) -> dict[str, Indices]:
+        """The rows that ``validation`` and ``test`` have: those held out, or more."""
+        return self.held_out(rows)
+
     def _fractions(self, order: Indices, total: int) -> dict[str, Indices]:
         """The end of an order, the test rows last."""
         found, end = {}, total
@@ -66,7 +70,10 @@ class Rule:
     def _sizes(self, count: int) -> dict[str, int]:
         """The number of rows held out for the test, then for validation."""
         parts = {name: getattr(self, name) or 0 for name in reversed(_HELD_OUT)}
-        return {name: count - int(count * (1 - part) + 1e-9) for name, part in parts.items()}
+        return {
+            name: part if part >= 1 else count - int(count * (1 - part) + 1e-9)
+            for name, part in parts.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -106,21 +113,31 @@ class FractionRule(Rule):
 
 @dataclass(frozen=True)
 class TailRule(Rule):
-    """Fractions from the end, the test rows last.
+    """Fractions, or numbers of rows, from the end, the test rows last.
 
     The end is that of the file, or with ``order``, a column of times, the latest rows; with
-    ``each``, a column, that of the rows of each of its values.
+    ``each``, a column, that of the rows of each of its values. With ``context`` so many rows before
+    a part come with it, for windows to look back at: the first window of as many steps is followed
+    by the part's first row.
     """
 
     named = ("order", "each")
     by: Literal["tail"] = "tail"
-    validation: Fraction | None = None
-    test: Fraction | None = None
+    validation: Fraction | Count | None = None
+    test: Fraction | Count | None = None
     order: Name | None = None
     each: Name | None = None
+    context: Whole = 0
 
     def held_out(self, rows: Rows) -> dict[str, Indices]:
         """See the base class."""
+        return self._parts(rows, 0)
+
+    def seen(self, rows: Rows) -> dict[str, Indices]:
+        """The rows held out, with those before them."""
+        return self._parts(rows, self.context)
+
+    def _parts(self, rows: Rows, before: int) -> dict[str, Indices]:
         times = np.arange(rows.total)
         if self.order is not None:
             times = _places(rows, self.order)
@@ -130,18 +147,18 @@ class TailRule(Rule):
         found: dict[str, list[Indices]] = {name: [] for name in _HELD_OUT}
         for members in _members(groups):
             order = members[np.argsort(times[members], kind="stable")]
-            for name, part in self._tails(order, times).items():
+            for name, part in self._tails(order, times, before).items():
                 found[name].append(part)
         return {n: np.sort(np.concatenate(parts)) for n, parts in found.items() if parts}
 
-    def _tails(self, order: Indices, times: Indices) -> dict[str, Indices]:
+    def _tails(self, order: Indices, times: Indices, before: int) -> dict[str, Indices]:
         """The ends of rows in their order; rows of one time are on one side."""
         found, end = {}, len(order)
         for name, wanted in self._sizes(len(order)).items():
             start, size = end, min(wanted, end)
             if size:
                 start = int(np.searchsorted(times[order[:end]], times[order[end - size]]))
-            found[name] = order[start:end]
+            found[name] = order[max(start - before, 0) : end] if size else order[:0]
             end = start
         return found
 
@@ -235,7 +252,8 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
         raise ConfigError(f"{where}: give validation, test, or both, such as {{test: 0.1}}")
     if by == "fraction" and rule.stratify and rule.group:  # type: ignore[attr-defined]
         raise ConfigError(f"{where}: stratify and group do not go together; give one of them")
-    if by in ("fraction", "tail") and sum(part or 0 for part in (rule.validation, rule.test)) >= 1:
+    shares = (part for part in (rule.validation, rule.test) if isinstance(part, float))
+    if by in ("fraction", "tail") and sum(shares) >= 1:
         raise ConfigError(f"{where}: validation and test leave nothing to train on")
     return rule
 
@@ -246,11 +264,11 @@ def divide(rule: Rule, rows: Rows) -> dict[str, Indices]:
     Raises:
         DataError: a split that was asked for gets no row, or none is left for training.
     """
-    held_out = rule.held_out(rows)
     rest = np.ones(rows.total, dtype=bool)
-    for indices in held_out.values():
+    for indices in rule.held_out(rows).values():
         rest[indices] = False
-    asked = {name: held_out[name] for name in _HELD_OUT if getattr(rule, name)}
+    seen = rule.seen(rows)
+    asked = {name: seen[name] for name in _HELD_OUT if getattr(rule, name)}
     splits = {"train": np.flatnonzero(rest), **asked}
     for name, indices in splits.items():
         if not len(indices):

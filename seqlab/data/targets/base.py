@@ -26,7 +26,7 @@ class Target(ColumnPart, ABC):
 
     #: What ``encode`` gives: ``row`` (an array ``[R]`` or ``[R, C]``), ``steps`` (an entry for
     #: each step of the input) or ``sequence`` (a length of its own); the last two ``Ragged``.
-    layout: ClassVar[Layout] = "row"
+    layout: Layout = "row"
     #: Whether ``fit`` is given all rows of the source's training split, those held out too. Which
     #: classes there are is no secret of theirs; anything else is.
     fits_on_all: ClassVar[bool] = False
@@ -34,6 +34,11 @@ class Target(ColumnPart, ABC):
     overlap: ClassVar[int] = 0
     #: A column with all accepted answers of each row, for evaluation, or None.
     references: str | None = None
+
+    @property
+    def scaling(self) -> tuple[Array, Array] | None:
+        """Mean and deviation of each number, where not those of the training rows' targets."""
+        return None
 
     @property
     @abstractmethod

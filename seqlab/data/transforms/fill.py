@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
+from seqlab.data.numbers import is_missing
 from seqlab.data.raw_columns import show
 from seqlab.data.transforms.base import Row, Rows, Transform
 from seqlab.data.transforms.windows import steps_of
@@ -104,12 +105,11 @@ def _numbers(row: Row, column: str) -> tuple[list[float | None], bool]:
 
 
 def _number(row: Row, column: str, entry: Any) -> float | None:
-    if entry is None or (isinstance(entry, str) and entry.strip().lower() in {"", "na", "null"}):
+    if is_missing(entry):
         return None
     try:
-        number = float(entry)
+        return float(entry)
     except (TypeError, ValueError, OverflowError):
         raise row.error(
             f"column '{column}': expected a number or nothing, found {show(entry)}"
         ) from None
-    return None if math.isnan(number) else number

@@ -25,11 +25,18 @@ class Outcome(NamedTuple):
     tokens    lists of ids; ``gold`` has      None
               all accepted lists of a row
     values    ``[B, C]`` numbers              None
+    step_     ``[B, T, C]`` numbers           None
+    values
+    horizon   ``[B, H, C]`` numbers           None
     inputs    ``[N]`` ids, N real tokens      ``[N]`` log p of the right ones
     ========  ==============================  ======================================
 
     ``lengths [B]`` says how many steps of a row of tags are real, from the left; None elsewhere.
     ``cut [B]`` is True where an answer of tokens reached the largest length allowed.
+
+    Gold numbers that are NaN are not known. ``quantiles [..., C, Q]`` are an answer's at
+    ``levels``; ``context [B, T, C]`` are the numbers before a horizon, NaN where there are none.
+    All numbers are in the target's own units.
     """
 
     answer: Any
@@ -37,6 +44,9 @@ class Outcome(NamedTuple):
     scores: Tensor | None = None
     lengths: Tensor | None = None
     cut: Tensor | None = None
+    quantiles: Tensor | None = None
+    levels: tuple[float, ...] = ()
+    context: Tensor | None = None
 
 
 class TaskMetric(Metric):
@@ -83,6 +93,11 @@ class TaskMetric(Metric):
             raise OptionError(
                 f"{type(self).__name__} measures targets of kind {wanted}, not '{target.kind}'"
             )
+
+    def refusal(self, context: Tensor | None) -> tuple[int, str] | None:
+        """The first row of a batch that cannot be measured, and why; see ``Head.refusal``."""
+        del context
+        return None
 
     @abstractmethod
     def update(self, outcome: Outcome) -> None:

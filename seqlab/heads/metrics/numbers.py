@@ -4,38 +4,74 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanAbsoluteError, MeanSquaredError
+from torchmetrics import (
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+    SymmetricMeanAbsolutePercentageError,
+)
 
 from seqlab.heads.metrics.base import Outcome, TaskMetric, TorchMetric
 from seqlab.types import TargetInfo
 
+NUMBERS = ("values", "step_values", "horizon")
 
-class MAE(TorchMetric):
-    """The mean absolute error, over all rows and values, in the target's own units.
+
+class NumbersMetric(TorchMetric):
+    """A metric of torchmetrics over all numbers that are known.
 
     Args:
-        target: of kind ``values``.
+        target: of kind ``values``, ``step_values`` or ``horizon``.
+        metric: of torchmetrics.
     """
 
-    needs = ("values",)
+    needs = NUMBERS
     higher_is_better = False
+
+    def __init__(self, target: TargetInfo, metric: Metric) -> None:
+        super().__init__(target, metric)
+
+    def update(self, outcome: Outcome) -> None:
+        """Count one batch."""
+        known = ~outcome.gold.isnan()
+        super().update(Outcome(outcome.answer[known], outcome.gold[known].to(outcome.answer.dtype)))
+
+
+class MAE(NumbersMetric):
+    """The mean absolute error, over all rows, steps and values, in the target's own units.
+
+    Args:
+        target: of kind ``values``, ``step_values`` or ``horizon``.
+    """
 
     def __init__(self, target: TargetInfo) -> None:
         super().__init__(target, MeanAbsoluteError())
 
 
-class RMSE(TorchMetric):
-    """The root of the mean squared error, over all rows and values, in the target's own units.
+class RMSE(NumbersMetric):
+    """The root of the mean squared error, over all rows, steps and values, in the target's units.
 
     Args:
-        target: of kind ``values``.
+        target: of kind ``values``, ``step_values`` or ``horizon``.
     """
-
-    needs = ("values",)
-    higher_is_better = False
 
     def __init__(self, target: TargetInfo) -> None:
         super().__init__(target, MeanSquaredError(squared=False))
+
+
+class SMAPE(NumbersMetric):
+    """The symmetric absolute percentage error, a fraction from 0 to 2.
+
+        mean of 2 |y - answer| / (|y| + |answer|)
+
+    as the M3 and M4 competitions have it (Makridakis and Hibon 2000), there times 100.
+
+    Args:
+        target: of kind ``values``, ``step_values`` or ``horizon``.
+    """
+
+    def __init__(self, target: TargetInfo) -> None:
+        super().__init__(target, SymmetricMeanAbsolutePercentageError())
 
 
 class R2(TaskMetric):
@@ -48,10 +84,10 @@ class R2(TaskMetric):
         target: of kind ``values``.
     """
 
-    needs = ("values",)
+    needs = NUMBERS
     higher_is_better = True
     full_state_update = False
-    count: Tensor
+    counts: Tensor
     sums: Tensor
     squares: Tensor
     errors: Tensor
@@ -65,23 +101,26 @@ class R2(TaskMetric):
         scale = torch.tensor(statistics.std or one, dtype=torch.float64)
         self.register_buffer("center", center, persistent=False)
         self.register_buffer("scale", scale, persistent=False)
-        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+        counts = torch.zeros(target.size, dtype=torch.long)
+        self.add_state("counts", counts, dist_reduce_fx="sum")
         for name in ("sums", "squares", "errors"):
             state = torch.zeros(target.size, dtype=torch.float64)
             self.add_state(name, state, dist_reduce_fx="sum")
 
     def update(self, outcome: Outcome) -> None:
         """Count one batch."""
-        gold = (outcome.gold.double() - self.center) / self.scale
-        answer = (outcome.answer.double() - self.center) / self.scale
-        self.count += len(gold)
+        given = outcome.gold.double().flatten(0, -2)
+        known = ~given.isnan()
+        gold = ((given - self.center) / self.scale).masked_fill(~known, 0.0)
+        answer = (outcome.answer.double().flatten(0, -2) - self.center) / self.scale
+        self.counts += known.sum(0)
         self.sums += gold.sum(0)
         self.squares += gold.square().sum(0)
-        self.errors += (gold - answer).square().sum(0)
+        self.errors += (gold - answer).masked_fill(~known, 0.0).square().sum(0)
 
     def compute(self) -> Tensor:
         """One number over all updates."""
-        spread = self.squares - self.sums.square() / self.count.clamp(min=1)
+        spread = self.squares - self.sums.square() / self.counts.clamp(min=1)
         varies = spread > 1e-12 * self.squares
         if not bool(varies.any()):
             return self.sums.new_tensor(float("nan"))
