@@ -107,6 +107,8 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
         DataError: not numbers, rows of different lengths, another D, or not finite.
     """
     array = _as_array(value)
+    if array is None or np.isnan(array).any():
+        _refuse_gaps(value, column, where, index)
     if array is None:
         raise raw_columns.refuse(
             where(index), column, "a series of numbers, or of equally long rows of them", value
@@ -123,6 +125,18 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
         found = f"{array[step].tolist()} at step {step}"
         raise raw_columns.refuse(where(index), column, _EXPECTED, found)
     return array
+
+
+def _refuse_gaps(value: Any, column: str, where: Where, index: int) -> None:
+    """Name the first step of a series that is missing, if that is what is wrong with it."""
+    entries = value.tolist() if isinstance(value, np.ndarray) else value
+    for step, entry in enumerate(entries if isinstance(entries, (list, tuple)) else ()):
+        if any(map(is_missing, entry if isinstance(entry, (list, tuple)) else [entry])):
+            raise DataError(
+                f"{where(index)}: column '{column}': expected {_EXPECTED}, found "
+                f"{checks.show(entry)} at step {step}; the transform fill mends gaps, and "
+                "data.target.missing=mask leaves those of a target out"
+            )
 
 
 def _within(array: Floats) -> npt.NDArray[np.bool_]:

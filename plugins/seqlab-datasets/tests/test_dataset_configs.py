@@ -23,6 +23,7 @@ PUBLISHED = {
     "reuters_r8": ({"train": 5_485, "test": 2_189}, None),
     "scan": ({"train": 16_728, "test": 4_182}, None),
     "pulse": ({"train": 5_249, "validation": 751, "test": 1_501}, None),
+    "taylor": ({"train": 2_688, "validation": 672, "test": 672}, None),
     "alice": ({"train": 743, "validation": 42, "test": 42}, None),
 }
 

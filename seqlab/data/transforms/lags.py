@@ -79,7 +79,9 @@ class LagsTransform(Transform):
     def _series(self, row: Row, column: str) -> Sequence[Any]:
         found = steps_of(row[column])
         if found is None:
-            raise row.error(f"column '{column}': expected a list of steps, found {row[column]!r:.60}")
+            raise row.error(
+                f"column '{column}': expected a list of steps, found {row[column]!r:.60}"
+            )
         if len(found) <= max(self.steps):
             raise row.error(
                 f"column '{column}': a lag of {max(self.steps)} needs more steps than that, found "
