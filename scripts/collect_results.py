@@ -48,6 +48,7 @@ EXPERIMENTS = {
     "ner": ("span_f1", "most frequent tag of each word, in the table"),
     "pos": ("accuracy", "most frequent tag of each word, in the table"),
     "pulse": ("mae", "the last value, in the table"),
+    "taylor": ("mae", "the same half hour a week ago, in the table"),
     "scan": (
         "command_accuracy",
         "Lake and Baroni (2018), simple split: 2-layer LSTM of 200 units 0.997",

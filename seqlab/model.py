@@ -47,8 +47,8 @@ class Encoder(nn.Module):
     Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
     are, or scaled row by row; all are joined step by step, optionally projected, and run through
     the layer. A feature of ``role`` row stands at every step; those of role ahead are joined for
-    the head alone. What stands in the padding never matters. A layer that runs backward in time hands over
-    ``directions`` that begin with an empty forward part, ``(0, E)``.
+    the head alone. What stands in the padding never matters. A layer that runs backward in time
+    hands over ``directions`` that begin with an empty forward part, ``(0, E)``.
 
     Args:
         features: the data's features, in order.

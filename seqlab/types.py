@@ -69,14 +69,14 @@ class TargetInfo:
     """What a head must predict.
 
     ``kind``: ``label`` (``[B]`` int64), ``labels`` (``[B, C]`` float 0/1), ``tags`` (``[B, T]``
-    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks), ``values`` (``[B, C]`` float), ``step_values`` (``[B, T, C]``
-    float), ``horizon`` (``[B, H, C]`` float, H ``steps`` that come after those of the feature named
-    ``feature``) or ``inputs`` (``[B, T]`` int64, the ids of the feature named ``feature``, marks
-    included). NaN stands for numbers that are not known. ``size`` counts classes, tags,
-    vocabulary or numbers; ``names`` are the classes or tags in order.
-    ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens`` and ``inputs``. ``unit`` is what
-    people call one entry of it. ``statistics`` are those of the training rows, for defaults that
-    follow the data.
+    int64), ``tokens`` (``[B, U]`` int64, without begin and end marks), ``values`` (``[B, C]``
+    float), ``step_values`` (``[B, T, C]`` float), ``horizon`` (``[B, H, C]`` float, H ``steps``
+    that come after those of the feature named ``feature``) or ``inputs`` (``[B, T]`` int64, the ids
+    of the feature named ``feature``, marks included). NaN stands for numbers that are not known.
+    ``size`` counts classes, tags, vocabulary or numbers; ``names`` are the classes or tags in
+    order. ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens`` and ``inputs``. ``unit``
+    is what people call one entry of it. ``statistics`` are those of the training rows, for defaults
+    that follow the data.
     """
 
     kind: str

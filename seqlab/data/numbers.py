@@ -134,7 +134,7 @@ def _refuse_gaps(value: Any, column: str, where: Where, index: int) -> None:
         if any(map(is_missing, entry if isinstance(entry, (list, tuple)) else [entry])):
             raise DataError(
                 f"{where(index)}: column '{column}': expected {_EXPECTED}, found "
-                f"{checks.show(entry)} at step {step}; the transform fill mends gaps, and "
+                f"{raw_columns.show(entry)} at step {step}; the transform fill mends gaps, and "
                 "data.target.missing=mask leaves those of a target out"
             )
 

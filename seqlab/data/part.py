@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from seqlab.data.ragged import Array
 from seqlab.data.raw_columns import Where
 from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.base import Tokenizer, VocabularyError
@@ -12,6 +13,9 @@ from seqlab.errors import OptionError
 
 #: A way to go through one column of the training rows in chunks, as often as needed.
 Column = Callable[[], Iterable[tuple[Sequence[Any], Where]]]
+
+#: Added to the column of a series for the steps that follow it.
+NEXT = "_next"
 
 
 class FittedPart:
@@ -75,6 +79,11 @@ class ColumnPart(FittedPart):
         Libraries that train in threads of their own may not wait for rows in them.
         """
         return self.tokenizer is not None and self.tokenizer.learns_in_one_pass
+
+    @property
+    def scaling(self) -> tuple[Array, Array] | None:
+        """Mean and deviation by which a series of numbers is scaled; None for anything else."""
+        return None
 
     def mark_ends(self) -> None:
         """Put ``<bos>`` before and ``<eos>`` after each row; called before ``fit``.

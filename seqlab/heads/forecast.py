@@ -125,7 +125,8 @@ class ForecastHead(NumbersHead):
     def outputs(self, encoded: Encoded, target: Tensor | None = None) -> Tensor:
         """``[B, H, C, P]``: the outputs for each number."""
         if isinstance(self.network, AllSteps):
-            return self.network(encoded)
+            direct: Tensor = self.network(encoded)
+            return direct
         units = self.units(encoded)
         goal = None if target is None else units.scaled(target, encoded.final.dtype)
 
@@ -133,7 +134,8 @@ class ForecastHead(NumbersHead):
             at = Units(_at(units.center, step), _at(units.scale, step))
             return at.scaled(self.cost.value(outputs_BCP, at), outputs_BCP.dtype)
 
-        return self.network(encoded, self._before(encoded), written, goal)
+        found: Tensor = self.network(encoded, self._before(encoded), written, goal)
+        return found
 
     def units(self, encoded: Encoded) -> Units:
         """``[B, 1, C]`` or ``[B, H, C]``: the center of each step, and the scale."""

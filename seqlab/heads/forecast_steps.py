@@ -42,7 +42,7 @@ class AllSteps(nn.Module):
         pooled = self.pooling(encoded)
         if encoded.ahead is not None:
             pooled = torch.cat([pooled, encoded.ahead.flatten(1).to(pooled.dtype)], dim=1)
-        return at_least_float32(self.output(pooled)).unflatten(1, self.size)
+        return at_least_float32(self.output(pooled)).reshape(len(pooled), *self.size)
 
     def layers(self) -> Sequence[Layer]:
         """No recurrent ones."""
@@ -108,7 +108,7 @@ class StepByStep(nn.Module):
                 self.layer, given, state, None if noise is None else noise.at(step), None
             )
             flat = at_least_float32(self.output(output))
-            found.append(flat.unflatten(1, (values, parameters)))
+            found.append(flat.reshape(rows, values, parameters))
             x = self._shown(written(found[-1], step), goal_BHC, step).to(before_BC.dtype)
         return torch.stack(found, dim=1)
 

@@ -34,7 +34,8 @@ def cumulative(count: Tensor, mean: Tensor, dispersion: Tensor) -> Tensor:
 def quantile(mean: Tensor, dispersion: Tensor, levels: tuple[float, ...]) -> Tensor:
     """``[..., Q]``: the least counts whose cumulative probability reaches the levels."""
     level = torch.tensor(levels, dtype=torch.float64, device=mean.device)
-    m, a, wanted = torch.broadcast_tensors(mean.unsqueeze(-1), dispersion.unsqueeze(-1), level)
+    shape = (*mean.shape, len(levels))
+    m, a, wanted = (x.expand(shape) for x in (mean.unsqueeze(-1), dispersion.unsqueeze(-1), level))
     low, high = torch.full_like(m, -1.0), (m + 1).ceil()
     while bool((short := cumulative(high, m, a) < wanted).any()):
         low, high = torch.where(short, high, low), torch.where(short, 2 * high, high)

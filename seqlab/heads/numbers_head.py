@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -29,7 +29,7 @@ from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 LossName = Literal["squared", "absolute", "huber", "quantile", "gaussian", "negative_binomial"]
 _QUANTILES = (0.1, 0.5, 0.9)
-_WITH_QUANTILES = {
+_WITH_QUANTILES: dict[str, Callable[[tuple[float, ...]], RegressionLoss]] = {
     "quantile": QuantileLoss,
     "gaussian": GaussianLoss,
     "negative_binomial": NegativeBinomialLoss,
@@ -214,8 +214,7 @@ def make_loss(
         levels = _QUANTILES if quantiles is None else tuple(quantiles)
         if not levels or list(levels) != sorted(set(levels)):
             raise OptionError(f"quantiles: expected some in rising order, got {list(levels)}")
-        made: RegressionLoss = _WITH_QUANTILES[name](levels)
-        return made
+        return _WITH_QUANTILES[name](levels)
     if quantiles is not None:
         raise OptionError(
             f"quantiles belong to loss={', '.join(_WITH_QUANTILES)}, not to loss={name}"

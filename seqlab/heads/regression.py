@@ -99,7 +99,7 @@ class RegressionHead(NumbersHead):
         del target
         pooled = clean_output(encoded) if self.pooling is None else self.pooling(encoded)
         flat = at_least_float32(self.output(pooled))
-        return flat.unflatten(-1, (self.target_info.size, self.cost.parameters))
+        return flat.reshape(*flat.shape[:-1], self.target_info.size, self.cost.parameters)
 
     def steps(self, encoded: Encoded) -> Tensor | None:
         """See the base class."""

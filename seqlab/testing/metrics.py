@@ -87,7 +87,8 @@ def outcome(target: TargetInfo, rows: slice = slice(None), *, padding: int = 0) 
         return Outcome(answer[rows], gold[rows], scores[rows], lengths[rows])
     if target.kind == "inputs":
         chosen = scores.log_softmax(-1).gather(-1, gold.unsqueeze(-1)).squeeze(-1)
-        return Outcome(*(part[rows].flatten() for part in (answer, gold, chosen)))
+        flat = [part[rows].flatten() for part in (answer, gold, chosen)]
+        return Outcome(flat[0], flat[1], flat[2])
     if target.kind in ("values", "step_values", "horizon"):
         return _numbers(target, rows)
     lists = [row[: 1 + index % _STEPS] for index, row in enumerate(answer.tolist())]

@@ -12,8 +12,8 @@ import torch
 from seqlab import registry
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.numbers import row_of_numbers
+from seqlab.data.part import NEXT
 from seqlab.data.raw_columns import token_lists
-from seqlab.data.transforms.windows import NEXT
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
 from seqlab.types import TargetInfo

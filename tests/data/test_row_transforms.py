@@ -278,7 +278,7 @@ def test_the_spec_has_all_options_and_reads_itself_back():
         "context": 3,
         "horizon": 1,
         "stride": 1,
-        "known": (),
+        "known": [],
         "predict": None,
     }
     assert spec.given_columns == ("x", "id", "time")

@@ -169,7 +169,7 @@ def test_several_series_are_answered_step_by_step():
 
 def test_missing_steps_count_in_nothing():
     data = {**PLAIN, "target": {**PLAIN["target"], "missing": "mask"}}
-    processor, model, batch = made(data, ROWS)
+    processor, model, _ = made(data, ROWS)
     example = processor.encode({"x": ROWS[0]["x"][:6], "x_next": [11.0, None, "NA"]})
     assert example.target[0] == 11.0
     assert np.isnan(example.target[1:]).all()

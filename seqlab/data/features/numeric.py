@@ -11,7 +11,7 @@ import numpy as np
 from seqlab.data.features.base import Feature, Role
 from seqlab.data.numbers import Floats, Moments, all_series, row_of_numbers, to_float32
 from seqlab.data.part import Column
-from seqlab.data.ragged import Ragged
+from seqlab.data.ragged import Array, Ragged
 from seqlab.data.raw_columns import Where
 from seqlab.errors import BundleError, OptionError
 from seqlab.row_scales import RowScale
@@ -65,6 +65,11 @@ class NumericFeature(Feature):
     def info(self) -> FeatureInfo:
         """``numeric``, and the number of channels."""
         return FeatureInfo(self.name, "numeric", len(self.mean), self.role, self.row_scale)
+
+    @property
+    def scaling(self) -> tuple[Array, Array] | None:
+        """Mean and deviation of each channel, of a feature with an entry a step."""
+        return (self.mean, self.std) if self.role == "step" else None
 
     def fit(self, values: Column) -> None:
         """With mean and standard deviation of each channel over all training steps."""

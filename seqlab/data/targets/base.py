@@ -36,11 +36,6 @@ class Target(ColumnPart, ABC):
     references: str | None = None
 
     @property
-    def scaling(self) -> tuple[Array, Array] | None:
-        """Mean and deviation of each number, where not those of the training rows' targets."""
-        return None
-
-    @property
     @abstractmethod
     def info(self) -> TargetInfo:
         """Kind and size, for the head: its kind is one that a head serves."""

@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from seqlab.data.features.numeric import NumericFeature
 from seqlab.data.numbers import series_with_gaps
-from seqlab.data.part import Column, ColumnPart
+from seqlab.data.part import NEXT, Column, ColumnPart
 from seqlab.data.ragged import Array
 from seqlab.data.raw_columns import Where, refuse
 from seqlab.data.targets.base import Target
 from seqlab.data.targets.values import Missing
-from seqlab.data.transforms.windows import NEXT
 from seqlab.errors import OptionError
 from seqlab.schema import Name, Range, check_value
 from seqlab.types import TargetInfo
@@ -46,23 +44,22 @@ class HorizonTarget(Target):
     ) -> None:
         super().__init__(column)
         self.given, self.missing = feature, missing
-        self.series: NumericFeature | None = None
+        self.series: ColumnPart | None = None
         self.steps = self.size = 1
 
     @property
     def info(self) -> TargetInfo:
         """``horizon``, with the number of steps and of numbers in each."""
-        name = "" if self.series is None else self.series.name
-        return TargetInfo("horizon", self.size, feature=name, steps=self.steps)
+        return TargetInfo("horizon", self.size, feature=_name(self.series), steps=self.steps)
 
     @property
     def scaling(self) -> tuple[Array, Array] | None:
         """Mean and deviation of the series before."""
-        return None if self.series is None else (self.series.mean, self.series.std)
+        return None if self.series is None else self.series.scaling
 
     def see(self, features: Sequence[ColumnPart]) -> None:
         """Find the feature of the steps before."""
-        known = {f.name: f for f in features if isinstance(f, NumericFeature) and f.role == "step"}
+        known = {_name(part): part for part in features if part.scaling is not None}
         if self.given is not None and self.given not in known:
             listing = ", ".join(known) or "none"
             raise OptionError(
@@ -76,10 +73,11 @@ class HorizonTarget(Target):
         """The first training row says how many steps and numbers there are."""
         chunk, where = next(iter(values()))
         self.steps, self.size = self._array(chunk[0], None, where, 0).shape
-        if self.series is not None and len(self.series.mean) != self.size:
+        before = self.size if self.scaling is None else len(self.scaling[0])
+        if before != self.size:
             raise OptionError(
                 f"data.target: column '{self.column}' has {self.size} numbers a step, the feature "
-                f"'{self.series.name}' that it goes on with has {len(self.series.mean)}"
+                f"'{_name(self.series)}' that it goes on with has {before}"
             )
 
     def encode(self, values: Sequence[Any], where: Where) -> Array:
@@ -107,9 +105,10 @@ class HorizonTarget(Target):
         Raises:
             OptionError: they are no positive whole numbers.
         """
-        kept: dict[str, Any] = dict(state)
-        self.steps = check_value(kept.get("steps"), _Size, "steps")
-        self.size = check_value(kept.get("size"), _Size, "size")
+        steps: Any = dict(state).get("steps")
+        size: Any = dict(state).get("size")
+        self.steps = check_value(steps, _Size, "steps")
+        self.size = check_value(size, _Size, "size")
 
     def _array(self, value: Any, size: int | None, where: Where, row: int) -> Any:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -119,3 +118,7 @@ class HorizonTarget(Target):
         if not len(found):
             raise refuse(where(row), self.column, "at least one step", value)
         return found
+
+
+def _name(feature: ColumnPart | None) -> str:
+    return str(getattr(feature, "name", ""))

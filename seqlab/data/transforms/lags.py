@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from seqlab.data.numbers import number_in
 from seqlab.data.transforms.base import Row, Transform
-from seqlab.data.transforms.windows import steps_of
-from seqlab.errors import OptionError
-from seqlab.schema import Count, Flag
+from seqlab.data.transforms.windows import Columns, steps_of
+from seqlab.schema import Count, Flag, Name, Rule, checked
+
+#: How many steps back.
+Lags = Annotated[Sequence[Count], Rule(bool, "a list of steps back")]
 
 
 class LagsTransform(Transform):
@@ -33,13 +35,10 @@ class LagsTransform(Transform):
         [{'x': [4, 8], 't': [2, 3], 'x_change_2': [3.0, 6.0]}]
     """
 
-    def __init__(
-        self, *, columns: str | Sequence[str], steps: Sequence[Count], change: Flag = False
-    ) -> None:
+    @checked
+    def __init__(self, *, columns: Name | Columns, steps: Lags, change: Flag = False) -> None:
         self.columns = (columns,) if isinstance(columns, str) else tuple(columns)
         self.steps, self.change = tuple(steps), change
-        if not self.columns or not self.steps:
-            raise OptionError("columns and steps: expected at least one of each")
         self.reads = self.columns
         self.makes = tuple(self._name(column, k) for column in self.columns for k in self.steps)
 

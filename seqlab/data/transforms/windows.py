@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from seqlab.data.numbers import is_missing
+from seqlab.data.part import NEXT
 from seqlab.data.splitting import words_of
 from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.written_lists import written_list
@@ -13,8 +14,6 @@ from seqlab.schema import Count, Name, Rule, Whole, checked
 
 #: Columns of series.
 Columns = Annotated[Sequence[Name], Rule(bool, "a column of series, or a list of them")]
-#: Added to a column's name for the steps that follow.
-NEXT = "_next"
 
 
 class WindowsTransform(Transform):
