@@ -110,6 +110,7 @@ def _spec(source: dict[str, Any], data: dict[str, Any], head: dict[str, Any]) ->
         "logger": {"tensorboard": False},
         "resume": None,
         "samples": 2,
+        "report": False,
     }
 
 

@@ -168,6 +168,7 @@ class RunSpec:
         logger: where rows of ``metrics.csv`` go too (kind ``logger``): names as in callbacks.
         resume: true to go on with the run in this run directory, or another run's directory.
         samples: how many decoded test samples to show at the end.
+        report: whether the finished run gets a page, ``report.html``.
     """
 
     source: Part | str
@@ -182,3 +183,4 @@ class RunSpec:
     logger: dict[str, Any] = field(default_factory=dict)
     resume: bool | str | None = None
     samples: Whole = 5
+    report: bool = True

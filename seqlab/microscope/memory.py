@@ -35,7 +35,7 @@ def memory_of(curve: Curve) -> Memory:
 
     >>> memory = memory_of([(k, 0.5**k) for k in range(1, 30)])
     >>> round(memory.half_life, 6), round(memory.rate, 6), round(memory.reach, 1)
-    (1.0, 0.5, 4.0)
+    (1.0, 0.5, 3.4)
     """
     return Memory(half_life(curve), rate(curve), reach(curve))
 

@@ -145,9 +145,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "
     title = f"<caption>{inline(caption)}</caption>" if caption else ""
     kind = ' class="sortable"' if len(body) >= _SORTED_FROM else ""
     label = html.escape(caption or ", ".join(header))
+    name = f' aria-label="{label}"'
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
-        f"<table{kind}>{title}\n<thead><tr>{heads}</tr></thead>\n"
+        f'<div class="scroll" role="region" tabindex="0"{name}>'
+        f"<table{kind}{'' if caption else name}>{title}\n<thead><tr>{heads}</tr></thead>\n"
         f"<tbody>\n{lines}\n</tbody></table></div>"
     )
 

@@ -219,6 +219,7 @@ def _spec(files: Mapping[str, str], callbacks: Mapping[str, Any]) -> dict[str, A
         "logger": {},
         "resume": None,
         "samples": 0,
+        "report": False,
     }
 
 

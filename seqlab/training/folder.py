@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "spec.json"
 
     @property
+    def report(self) -> Path:
+        """The page about the finished run."""
+        return self.path / "report.html"
+
+    @property
     def bundle(self) -> Path:
         """The finished model."""
         return self.path / "bundle"

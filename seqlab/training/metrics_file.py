@@ -12,6 +12,15 @@ from seqlab.errors import RunError
 from seqlab.files import atomic_writer, reading, writing
 
 
+def read_table(path: Path) -> list[dict[str, float | None]]:
+    """The rows of a finished file; None where a row has no such value."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [
+            {name: float(value) if value else None for name, value in row.items()}
+            for row in csv.DictReader(stream)
+        ]
+
+
 class MetricsFile:
     """A CSV file with one row a step, whose columns grow when a new name appears.
 

@@ -12,12 +12,16 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
+from seqlab.heads.metrics.class_table import ClassTable, class_table
 from seqlab.measures import read_metrics
 from seqlab.model import SequenceModel
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.schedules import RunLength, build_schedule
-from seqlab.types import Batch
+from seqlab.types import Batch, TargetInfo
+
+#: More classes make no table for people.
+_CLASSES = 100
 
 
 @dataclass
@@ -78,6 +82,8 @@ class TrainingModule(pl.LightningModule):
         self.carry, self.measured_carry = model.new_carry(), model.new_carry()
         self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
+        self.class_table = _small_class_table(model.head.target_info)
+        self.classes: dict[str, Any] = {}
         self.results: dict[str, dict[str, float]] = {}
         self.identity: dict[str, Any] = {}
 
@@ -155,6 +161,8 @@ class TrainingModule(pl.LightningModule):
     def _measure(self, metrics: nn.ModuleDict, batch: Batch, *, final: bool) -> None:
         named: dict[str, Any] = dict(metrics.items())
         mean = named.pop("loss")
+        if final and self.class_table is not None:
+            named["class table"] = self.class_table
         loss = self.model.measure(named, batch, final=final, carry=self.measured_carry)
         mean.update(loss, batch.size)
 
@@ -175,13 +183,22 @@ class TrainingModule(pl.LightningModule):
                     watched.step(values[self.options.monitor[0]])
 
     def on_test_epoch_end(self) -> None:
-        """Keep the test metrics."""
+        """Keep the test metrics, and which classes were taken for which."""
         self._publish("test", self.test_metrics)
+        if self.class_table is not None:
+            with self.class_table.sync_context():
+                self.classes = self.class_table.content()
+            self.class_table.reset()
 
     def _publish(self, split: str, metrics: nn.ModuleDict) -> dict[str, float]:
         values = read_metrics(dict(metrics.items()))
         self.results[split] = values
         return values
+
+
+def _small_class_table(target: TargetInfo) -> ClassTable | None:
+    """Counts of classes, where a page has room for them."""
+    return class_table(target) if target.size <= _CLASSES else None
 
 
 def validation_results(module: pl.LightningModule) -> dict[str, float]:

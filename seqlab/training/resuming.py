@@ -16,6 +16,7 @@ from seqlab.training.schedules import needs_length
 _SILENT = (
     "resume",
     "samples",
+    "report",
     "logger",
     "callbacks.progress",
     "callbacks.checkpoint.every_n_steps",

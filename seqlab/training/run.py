@@ -39,6 +39,7 @@ from seqlab.training.monitor import monitor_of
 from seqlab.training.naive_forecasts import naive_forecasts
 from seqlab.training.ngram import ngram_baseline
 from seqlab.training.randomness import reseed
+from seqlab.training.report import Report
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
 from seqlab.training.trainer import (
@@ -49,6 +50,8 @@ from seqlab.training.trainer import (
 )
 
 _TERMINATED = 143
+#: Test rows whose predicted numbers are drawn.
+_NUMBERS = 200
 
 
 @dataclass(frozen=True)
@@ -275,15 +278,26 @@ class Run:
         summary.show_result(values)
         trained = TrainedModel(self.model, self.data.processor, dict(self.spec))
         rows = summary.spread(self.data.rows("test"), self.spec.get("samples", 5)) if test else []
-        summary.show_samples(trained, rows, self.data.spec)
-        summary.show_paths(
-            {
-                "metrics": self.recorder.file.path,
-                "result": self.folder.result,
-                "checkpoints": self.folder.checkpoints,
-                "bundle": self.folder.bundle,
-            }
-        )
+        samples = summary.decode_samples(trained, rows, self.data.spec)
+        summary.show_samples(samples)
+        paths = {
+            "metrics": self.recorder.file.path,
+            "result": self.folder.result,
+            "checkpoints": self.folder.checkpoints,
+            "bundle": self.folder.bundle,
+        }
+        if self.spec.get("report", True):
+            paths["report"] = self._report(values, trained, samples)
+        summary.show_paths(paths)
+
+    def _report(
+        self, values: Mapping[str, Any], trained: TrainedModel, samples: summary.Samples
+    ) -> Path:
+        """The page about the run."""
+        shown = summary.spread(self.data.rows("test"), _NUMBERS) if values["test"] else []
+        numbers = summary.predicted_numbers(trained, shown, self.data.spec)
+        page = Report(self.folder.path, self.spec, values, samples, self.module.classes, numbers)
+        return page.write(self.folder.report)
 
     def _baselines(self) -> list[dict[str, Any]]:
         """What simple rules reach on the test rows, the one to beat first."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from seqlab import console
@@ -47,25 +48,56 @@ def answer_of(prediction: Mapping[str, Any]) -> Any:
     return next((prediction[key] for key in _ANSWERS if key in prediction), dict(prediction))
 
 
-def show_samples(model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: DataSpec) -> None:
-    """Decode rows and print each beside what was expected; of a language model, texts it writes."""
+class Samples(NamedTuple):
+    """Decoded rows, ``(input, expected, answer, right)`` each, or texts that a model wrote."""
+
+    rows: Sequence[tuple[Any, Any, Any, bool]] = ()
+    generated: Sequence[str] = ()
+
+
+def decode_samples(
+    model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: DataSpec
+) -> Samples:
+    """Decode rows beside what was expected; of a language model, texts it writes."""
     if not rows:
-        return
+        return Samples()
     if isinstance(model.model.head, LanguageModelHead) and len(model.processor.features) == 1:
-        console.say("samples (generated)")
-        for answer in model.generate(n=len(rows), max_length=_SAMPLE, seed=0):
-            console.say(f"  {console.shorten(answer['text'])}")
-        console.say("")
-        return
+        answers = model.generate(n=len(rows), max_length=_SAMPLE, seed=0)
+        return Samples(generated=[answer["text"] for answer in answers])
     column, target = next(iter(spec.features.values())).column, spec.target
     references = model.processor.target.references
-    shown = []
+    found = []
     for row, prediction in zip(rows, model.answer_rows(rows, _shown), strict=True):
         answer, expected = answer_of(prediction), row[target.column]
         accepted = [expected, *(row.get(references or "") or [])]
         right = console.shorten(answer) in map(console.shorten, accepted)
-        shown.append((row[column], expected, answer, right))
-    console.samples("samples (test)", shown)
+        found.append((row[column], expected, answer, right))
+    return Samples(found)
+
+
+def show_samples(samples: Samples) -> None:
+    """Print them."""
+    if samples.generated:
+        console.say("samples (generated)")
+        for text in samples.generated:
+            console.say(f"  {console.shorten(text)}")
+        console.say("")
+    if samples.rows:
+        console.samples("samples (test)", samples.rows)
+
+
+def predicted_numbers(
+    model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: DataSpec
+) -> list[tuple[list[float], list[float]]]:
+    """Expected and predicted numbers of each row; empty where the target is something else."""
+    if model.processor.info.target.kind != "values" or not rows:
+        return []
+    pairs = []
+    for row, answer in zip(rows, model.answer_rows(rows, _shown), strict=True):
+        expected, found = np.ravel(row[spec.target.column]), np.ravel(answer.get("values", []))
+        if len(expected) == len(found):
+            pairs.append((expected.astype(float).tolist(), found.astype(float).tolist()))
+    return pairs
 
 
 def _shown(index: int) -> str:

@@ -31,5 +31,6 @@ def full_page():
     page.section("Numbers")
     rows = [["b", 10, 0.5], ["a", 9, None], ["c", 1000, 0.25]]
     page.table(["name", "rows", "share"], rows, "Results")
+    page.table(["without", "caption"], [["x", 1]])
     page.items(["one", "two"])
     return page

@@ -1,0 +1,225 @@
+"""``report.html`` in a run's folder: result, curves, samples, confusion, predicted numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seqlab.console import number, shorten
+from seqlab.pages import Heatmap, Lines, Page, Points
+from seqlab.pages.page import written
+from seqlab.training.metrics_file import read_table
+from seqlab.training.summary import Samples
+
+#: A validation loss this much above its best, in parts of it, has turned.
+_TURNED = 0.05
+#: More classes have no room in a picture.
+_CLASSES = 40
+#: So many numbers ahead make a curve.
+_AHEAD = 3
+_CURVES = 4
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page about a run is made of.
+
+    Attributes:
+        folder: the run's; ``metrics.csv`` is read from it.
+        spec: of the run.
+        result: the content of ``result.json``.
+        samples: decoded test rows.
+        classes: ``classes`` and ``confusion`` of the test rows, as ``evaluate`` has them.
+        numbers: pairs of expected and predicted values of test rows.
+    """
+
+    folder: Path
+    spec: Mapping[str, Any]
+    result: Mapping[str, Any]
+    samples: Samples
+    classes: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Sequence[tuple[Sequence[float], Sequence[float]]] = ()
+
+    def write(self, path: Path) -> Path:
+        """Write the page."""
+        page = Page(f"Run {self.folder.name}", self._lead())
+        self._add_result(page)
+        self._add_curves(page)
+        self._add_samples(page)
+        self._add_classes(page)
+        self._add_numbers(page)
+        self._add_settings(page)
+        return page.write(path)
+
+    def _lead(self) -> str:
+        name, split = self.result["monitor"]["name"], "test"
+        value = self.result["test"].get(name)
+        if value is None:
+            split, value = "validation", self.result["validation"].get(name)
+        cell, head = self.spec["encoder"]["cell"]["name"], self.spec["head"]["name"]
+        made = f"{cell} with a {head} head, {self.result['parameters']:,} parameters"
+        if value is None:
+            return f"{made}."
+        guess = (self.result.get("baseline") or {}).get(name)
+        beside = "" if guess is None else f" (counting alone reaches {number(guess)})"
+        return f"{name} {number(value)} on the {split} rows{beside}: {made}."
+
+    def _add_result(self, page: Page) -> None:
+        result = self.result
+        columns = {split: result[split] for split in ("test", "validation") if result.get(split)}
+        if result.get("baseline"):
+            guess = dict(result["baseline"])
+            columns[f"baseline: {guess.pop('name')}"] = guess
+        page.section(
+            "Result",
+            f"{result['steps']:,} optimiser steps in {written(result['seconds'])} seconds with "
+            f"engine {result['engine']}; training ended by {result['ended']}. The weights of step "
+            f"{result['best_step']:,} are kept: those with the best validation "
+            f"{result['monitor']['name']}.",
+        )
+        names = dict.fromkeys(name for values in columns.values() for name in values)
+        if names:
+            rows = [[name, *(values.get(name) for values in columns.values())] for name in names]
+            page.table(["metric", *columns], rows, "Measured with the kept weights")
+
+    def _add_curves(self, page: Page) -> None:
+        rows = read_table(self.folder / "metrics.csv")
+        curves = {name: _curve(rows, name) for name in (rows[0] if rows else ())}
+        losses = {name: curves[name] for name in ("train_loss", "val_loss") if curves.get(name)}
+        if not losses:
+            return
+        best = {"kept": float(self.result["best_step"])}
+        page.section("Curves", _what_curves_say(losses))
+        page.figure(Lines(losses, x="step", y="loss", marks=best), "Loss by step")
+        measured = [n for n in curves if n.startswith("val_") and n != "val_loss" and curves[n]]
+        for name in measured[:_CURVES]:
+            plot = Lines({name: curves[name]}, x="step", y=name[4:], marks=best)
+            page.figure(plot, f"Validation {name[4:]} by step")
+        rates = curves.get("lr") or []
+        if len({value for _, value in rates}) > 1:
+            page.figure(Lines({"lr": rates}, x="step", y="rate"), "Learning rate by step")
+
+    def _add_samples(self, page: Page) -> None:
+        if self.samples.generated:
+            page.section("Samples", "Texts that the model wrote by itself.")
+            page.items(f"`{shorten(text)}`" for text in self.samples.generated)
+        if self.samples.rows:
+            right = sum(row[3] for row in self.samples.rows)
+            page.section(
+                "Samples",
+                f"Test rows, spread evenly: {right} of {len(self.samples.rows)} are right.",
+            )
+            rows = [
+                [*map(shorten, (given, expected, answer)), "yes" if good else "no"]
+                for given, expected, answer, good in self.samples.rows
+            ]
+            page.table(["input", "expected", "predicted", "right"], rows)
+
+    def _add_classes(self, page: Page) -> None:
+        if not self.classes:
+            return
+        page.section("Classes", _hardest(self.classes["classes"]))
+        confusion = self.classes.get("confusion")
+        if confusion and len(confusion["names"]) <= _CLASSES:
+            names = confusion["names"]
+            shares = [[count / max(sum(row), 1) for count in row] for row in confusion["counts"]]
+            page.figure(
+                Heatmap(
+                    shares, names, names, x="predicted", y="right", value="share of the row",
+                    bounds=(0.0, 1.0), show_values=len(names) <= 8,
+                ),
+                "Confusion on the test rows",
+                "Each line is a class: how its rows or steps were answered.",
+            )  # fmt: skip
+        header = ["class", "precision", "recall", "f1", "support"]
+        rows = [[entry[key] for key in header] for entry in self.classes["classes"]]
+        page.table(header, rows, "Each class on the test rows")
+
+    def _add_numbers(self, page: Page) -> None:
+        if not self.numbers:
+            return
+        ahead = len(self.numbers[0][0])
+        page.section("Predicted numbers", f"{len(self.numbers)} test rows, spread evenly.")
+        if ahead >= _AHEAD:
+            for place in _evenly(len(self.numbers)):
+                expected, predicted = self.numbers[place]
+                page.figure(
+                    Lines(
+                        {
+                            "expected": list(enumerate(expected, 1)),
+                            "predicted": list(enumerate(predicted, 1)),
+                        },
+                        x="number", y="value", dashed=["predicted"],
+                    ),
+                    f"Row {place + 1} of those",
+                )  # fmt: skip
+        pairs = [
+            p for expected, predicted in self.numbers for p in zip(expected, predicted, strict=True)
+        ]
+        low, high = min(map(min, pairs)), max(map(max, pairs))
+        page.figure(
+            Points(
+                {"rows": pairs[:500], "exact": [(low, low), (high, high)]},
+                x="expected",
+                y="predicted",
+            ),
+            "Predicted beside expected",
+            "Exact answers would lie on the line between the two marked corners.",
+        )
+
+    def _add_settings(self, page: Page) -> None:
+        page.section("Settings")
+        page.table(["key", "value"], _flat(self.spec), "The whole config of the run")
+        versions = [[name, value] for name, value in self.result["versions"].items()]
+        page.table(["package", "version"], versions, "Versions")
+
+
+def _curve(rows: Sequence[Mapping[str, float | None]], name: str) -> list[tuple[float, float]]:
+    found = [(row["step"], row.get(name)) for row in rows]
+    return [(int(x), y) for x, y in found if x is not None and y is not None]
+
+
+def _what_curves_say(losses: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """What is to be seen, with the numbers of this run."""
+    train, validation = losses.get("train_loss"), losses.get("val_loss")
+    text = ""
+    if train:
+        text = f"The training loss went from {written(train[0][1])} to {written(train[-1][1])}. "
+    if not validation:
+        return text
+    step, best = min(validation, key=lambda point: point[1])
+    last = validation[-1][1]
+    text += f"The validation loss was lowest at step {written(step)} ({written(best)})"
+    if last > best + abs(best) * _TURNED:
+        return (
+            f"{text} and ended at {written(last)}: from there on the model learnt its training "
+            "rows by heart. More rows, dropout, weight decay or a smaller model help."
+        )
+    if step == validation[-1][0]:
+        return f"{text}, at the end: longer training may still help."
+    return f"{text} and ended at {written(last)}."
+
+
+def _hardest(classes: Sequence[Mapping[str, Any]]) -> str:
+    seen = [entry for entry in classes if entry["support"]]
+    if not seen:
+        return ""
+    worst, best = min(seen, key=lambda e: e["f1"]), max(seen, key=lambda e: e["f1"])
+    return (
+        f"Of {len(seen)} classes in the test rows `{worst['class']}` is hardest (F1 "
+        f"{number(worst['f1'])}, {worst['support']:,} cases) and `{best['class']}` easiest "
+        f"({number(best['f1'])})."
+    )
+
+
+def _evenly(count: int, wanted: int = 3) -> list[int]:
+    return sorted({(2 * i + 1) * count // (2 * wanted) for i in range(wanted)})
+
+
+def _flat(value: Any, key: str = "") -> list[list[str]]:
+    """The leaves of a config with their whole keys."""
+    if isinstance(value, Mapping) and value:
+        return [row for k, v in value.items() for row in _flat(v, f"{key}.{k}" if key else str(k))]
+    return [[key, shorten("" if value is None else value)]]
