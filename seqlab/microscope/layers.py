@@ -32,7 +32,7 @@ class Look:
     """
 
     def __init__(self, model: SequenceModel, batch: Batch, *, jacobians: bool = True) -> None:
-        twin = copy_of(model)
+        twin = copy_of(model).cpu()
         assert isinstance(twin, SequenceModel)  # noqa: S101 - a copy is what it was
         self.model = twin
         batch = batch.to("cpu").apply(lambda t: t.double() if t.is_floating_point() else t)

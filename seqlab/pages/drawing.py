@@ -215,6 +215,10 @@ def _intervals(axes: Any, plot: Intervals) -> None:
 
 
 def _points(axes: Any, plot: Points) -> None:
+    both = [value for points in plot.series.values() for point in points for value in point]
+    if plot.diagonal and both:
+        ends = [min(both), max(both)]
+        axes.plot(ends, ends, color=SOFT, linewidth=0.9, linestyle=":")
     for index, (name, points) in enumerate(plot.series.items()):
         colour = SERIES[index % len(SERIES)]
         kept = [point for point in points if _stands(plot, point)]
@@ -238,7 +242,7 @@ def _finish(axes: Any, plot: Any, *, legend: bool) -> None:
             axis.set_major_formatter(_power)
             axis.set_minor_formatter(_plain if _is_narrow(axis) else "")
     xs = [x for line in lines for x in line.get_xdata()]
-    if not plot.log_x and all(isinstance(x, int | integer) for x in xs):
+    if not plot.log_x and len(xs) > 1 and all(isinstance(x, int | integer) for x in xs):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(plot.x)
     axes.set_ylabel(plot.y)

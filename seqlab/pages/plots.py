@@ -133,6 +133,7 @@ class Points:
         x, y: what the axes show.
         labels: a name to one word a point.
         joined: whether a line goes through them in turn.
+        diagonal: a dashed line where both are equal.
         log_x, log_y: logarithmic axes.
     """
 
@@ -141,6 +142,7 @@ class Points:
     y: str = ""
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     joined: bool = False
+    diagonal: bool = False
     log_x: bool = False
     log_y: bool = False
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning.loggers as lightning
 
 from seqlab.construct import build_part, switched_parts
@@ -56,6 +58,9 @@ class Logger(lightning.Logger):
     @abstractmethod
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Take one row: names and values, and the optimiser step."""
+
+    def log_picture(self, name: str, png: bytes, step: int) -> None:
+        """Take a picture, as the bytes of a PNG; a logger that shows none leaves it."""
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Part of Lightning's interface; the run's folder holds the whole spec."""
@@ -161,10 +166,42 @@ class TrackioLogger(Logger):
         """Send one row."""
         self._trackio.log(dict(metrics), step=step)
 
+    def log_picture(self, name: str, png: bytes, step: int) -> None:
+        """Send one picture."""
+        self._trackio.log({name: self._trackio.Image(_pixels(png))}, step=step)
+
     def finalize(self, status: str) -> None:
         """End the run."""
         del status
         self._trackio.finish()
+
+
+def log_picture(logger: lightning.Logger, name: str, png: bytes, step: int) -> None:
+    """Give a picture to a logger that takes pictures; others are left alone.
+
+    Args:
+        logger: seqlab's, or one of Lightning's.
+        name: of the picture; those of one name are a series.
+        png: its bytes.
+        step: the optimiser step it belongs to.
+    """
+    target: Any = logger
+    if isinstance(logger, Logger):
+        logger.log_picture(name, png, step)
+    elif isinstance(logger, lightning.TensorBoardLogger):
+        target.experiment.add_image(name, _pixels(png), step, dataformats="HWC")
+    elif isinstance(logger, lightning.WandbLogger):
+        target.log_image(name, [_pixels(png)], step=step)
+    elif isinstance(logger, lightning.MLFlowLogger):
+        file = f"{name.replace('/', '_')}_{step:08d}.png"
+        target.experiment.log_image(target.run_id, _pixels(png), artifact_file=file)
+
+
+def _pixels(png: bytes) -> Any:
+    """The picture as numbers, ``[height, width, 3]``."""
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
 def build_loggers(spec: Mapping[str, Any] | None, folder: Path) -> list[lightning.Logger]:

@@ -11,6 +11,7 @@ from seqlab.console import number, shorten
 from seqlab.pages import Heatmap, Lines, Page, Points
 from seqlab.pages.page import written
 from seqlab.training.metrics_file import read_table
+from seqlab.training.microscope import FILE, read_looks
 from seqlab.training.summary import Samples
 
 #: A validation loss this much above its best, in parts of it, has turned.
@@ -20,6 +21,7 @@ _CLASSES = 40
 #: So many numbers ahead make a curve.
 _AHEAD = 3
 _CURVES = 4
+_POINTS = 500
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Report:
         self._add_samples(page)
         self._add_classes(page)
         self._add_numbers(page)
+        add_looks(page, read_looks(self.folder / FILE))
         self._add_settings(page)
         return page.write(path)
 
@@ -155,25 +158,49 @@ class Report:
                     ),
                     f"Row {place + 1} of those",
                 )  # fmt: skip
-        pairs = [
-            p for expected, predicted in self.numbers for p in zip(expected, predicted, strict=True)
-        ]
-        low, high = min(map(min, pairs)), max(map(max, pairs))
+        pairs = [pair for row in self.numbers for pair in zip(*row, strict=True)]
         page.figure(
-            Points(
-                {"rows": pairs[:500], "exact": [(low, low), (high, high)]},
-                x="expected",
-                y="predicted",
-            ),
+            Points({"rows": pairs[:_POINTS]}, x="expected", y="predicted", diagonal=True),
             "Predicted beside expected",
-            "Exact answers would lie on the line between the two marked corners.",
+            "Exact answers would lie on the dotted line.",
         )
 
     def _add_settings(self, page: Page) -> None:
         page.section("Settings")
-        page.table(["key", "value"], _flat(self.spec), "The whole config of the run")
+        given = [row for row in _flat(self.spec) if row[1]]
+        page.table(["key", "value"], given, "The config of the run, without what is not set")
         versions = [[name, value] for name, value in self.result["versions"].items()]
         page.table(["package", "version"], versions, "Versions")
+
+
+def add_looks(page: Page, looks: Sequence[Mapping[str, Any]]) -> None:
+    """What the callback ``microscope`` saw during the run."""
+    if not looks:
+        return
+    page.section(
+        "Inside the layers",
+        f"{len(looks)} looks by the callback `microscope`, with rows of the batch of each step; "
+        "`seqlab inspect` shows more of the finished model.",
+    )
+    for index, layer in enumerate(looks[-1]["layers"][:_CURVES]):
+        seen = [(look["step"], look["layers"][index]) for look in looks]
+        curves = {
+            f"step {step:,}": entry["gradient"]
+            for step, entry in (seen[0], seen[len(seen) // 2], seen[-1])
+            if entry.get("gradient")
+        }
+        name = layer["name"]
+        page.figure(
+            Lines(curves, x="steps back", y="norm", log_y=True),
+            f"{name}: gradient of the loss by earlier states",
+            "At the beginning, in the middle and at the end of the run.",
+        )
+        gates = {
+            gate: [(step, entry["gates"][gate]["mean"]) for step, entry in seen]
+            for gate in layer["gates"]
+        }
+        if gates and len(seen) > 1:
+            page.figure(Lines(gates, x="step", y="mean"), f"{name}: gates while it learns")
 
 
 def _curve(rows: Sequence[Mapping[str, float | None]], name: str) -> list[tuple[float, float]]:
@@ -207,6 +234,8 @@ def _hardest(classes: Sequence[Mapping[str, Any]]) -> str:
     if not seen:
         return ""
     worst, best = min(seen, key=lambda e: e["f1"]), max(seen, key=lambda e: e["f1"])
+    if worst["f1"] == best["f1"]:
+        return f"All {len(seen)} classes in the test rows have an F1 of {number(best['f1'])}."
     return (
         f"Of {len(seen)} classes in the test rows `{worst['class']}` is hardest (F1 "
         f"{number(worst['f1'])}, {worst['support']:,} cases) and `{best['class']}` easiest "
