@@ -141,6 +141,16 @@ def advance(count: int) -> None:
         _stages[-1].advance(count)
 
 
+def inside(outer: Stage) -> list[Stage]:
+    """The stages that are now part of another, outermost first.
+
+    >>> with stage("comparing") as outer, stage("training"):
+    ...     [inner.name for inner in inside(outer)]
+    ['training']
+    """
+    return _stages[_stages.index(outer) + 1 :] if outer in _stages else []
+
+
 def spoken() -> None:
     """Tell that a line was printed."""
     for watcher in _watchers:

@@ -1,0 +1,161 @@
+"""Who is better than whom, how sure that is, and what would decide what is undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from seqlab.comparison.statistics import (
+    Estimate,
+    Values,
+    holm,
+    rows_needed,
+    seeds_needed,
+    sign_permutation,
+)
+
+Scores = Mapping[str, tuple[Values, Values]]
+
+
+def own_interval(scores: tuple[Values, Values], level: float) -> dict[str, Any]:
+    """The mean of one contestant over its seeds, with its interval.
+
+    Args:
+        scores: values ``[S]`` and values on other draws of the test rows ``[S, R]``.
+        level: how often the true mean may lie outside.
+    """
+    found = Estimate.of(*scores)
+    low, high = found.interval(level) or (None, None)
+    return {"mean": found.mean, "low": low, "high": high}
+
+
+def judge(scores: Scores, mode: str, level: float, rows: int) -> list[dict[str, Any]]:
+    """Every pair of contestants, as it stands in ``compare.json``.
+
+    Args:
+        scores: name to values ``[S]`` and ``[S, R]``, of the same seeds and draws.
+        mode: ``max`` where more is better, or ``min``.
+        level: the chance of any false verdict among all pairs.
+        rows: test rows there are.
+    """
+    found = []
+    for a, b in combinations(scores, 2):
+        values, resampled = (first - second for first, second in zip(*(scores[a], scores[b])))
+        found.append((a, b, values, Estimate.of(values, resampled)))
+    tests = holm([estimate.p_value for *_, estimate in found], level)
+    return [
+        _pair(a, b, values, estimate, test, scores, mode, rows)
+        for (a, b, values, estimate), test in zip(found, tests, strict=True)
+    ]
+
+
+def _pair(
+    a: str,
+    b: str,
+    values: Values,
+    estimate: Estimate,
+    test: tuple[float, bool],
+    scores: Scores,
+    mode: str,
+    rows: int,
+) -> dict[str, Any]:
+    level, decided = test
+    sign = 1 if mode == "max" else -1
+    above = 1 - estimate.below(0.0)
+    low, high = estimate.interval(level) or (None, None)
+    verdict = ("a" if sign * estimate.mean > 0 else "b") if decided else "undecided"
+    fresh = estimate.fresh_pair
+    pair = {
+        "a": a,
+        "b": b,
+        "difference": estimate.mean,
+        "low": low,
+        "high": high,
+        "probability_a_better": above if sign > 0 else 1 - above,
+        "verdict": verdict,
+        "p_value": estimate.p_value,
+        "level": level,
+        "permutation_p_value": sign_permutation(values),
+        "seeds_a_better": int(np.sum(sign * values > 0)),
+        "fresh_run_a_better": fresh if sign > 0 else 1 - fresh,
+        "error_change": _error_change(*(float(scores[name][0].mean()) for name in (a, b)), mode),
+    }
+    if not decided:
+        needed = seeds_needed(estimate, level)
+        pair["more_seeds"] = None if needed is None else needed - estimate.count
+        pair["more_rows"] = None if needed else _more(rows_needed(estimate, level, rows), rows)
+    return pair
+
+
+def _more(needed: int | None, rows: int) -> int | None:
+    return None if needed is None else max(1, needed - rows)
+
+
+def _error_change(a: float, b: float, mode: str) -> float | None:
+    """By what share a errs more than b (below 0: less); None where nobody can say what an error is.
+
+    >>> round(_error_change(0.95, 0.90, "max"), 6), _error_change(2.0, 4.0, "min")
+    (-0.5, -0.5)
+    """
+    if mode == "max":
+        if not (0 <= a <= 1 and 0 <= b < 1):
+            return None
+        a, b = 1 - a, 1 - b
+    return a / b - 1 if b > 0 and a >= 0 else None
+
+
+def sentence(pairs: Sequence[Mapping[str, Any]], metric: str, seeds: int, rows: int) -> str:
+    """The verdicts of all pairs in words."""
+    basis = f"{seeds} seed{'s' * (seeds != 1)}, {rows:,} test rows"
+    return " ".join([*map(pair_sentence, pairs), f"({metric}; {basis})"]) if pairs else ""
+
+
+def pair_sentence(pair: Mapping[str, Any]) -> str:
+    """The verdict of one pair in words."""
+    a, b = pair["a"], pair["b"]
+    if pair["low"] is None:
+        return f"{a} against {b} is undecided: one seed says nothing of others."
+    within = f"{_number(pair['low'])} to {_number(pair['high'])}"
+    if pair["verdict"] == "undecided":
+        return f"{a} against {b} is undecided (difference {within}); {_what_decides(pair)}."
+    better, other = (a, b) if pair["verdict"] == "a" else (b, a)
+    fresh = pair["fresh_run_a_better"]
+    fresh = fresh if pair["verdict"] == "a" else 1 - fresh
+    return (
+        f"{better} is better than {other}: a difference of {_number(pair['difference'])} "
+        f"({within}){_in_errors(pair)}; a single new run of it is better in about "
+        f"{min(99, max(1, round(100 * fresh)))} of 100 cases."
+    )
+
+
+def _in_errors(pair: Mapping[str, Any]) -> str:
+    change = pair["error_change"]
+    if change is None:
+        return ""
+    if pair["verdict"] == "b":
+        change = 1 / (1 + change) - 1 if change > -1 else None
+    return "" if change is None or change > 0 else f", {-change:.0%} less error"
+
+
+def _what_decides(pair: Mapping[str, Any]) -> str:
+    if pair["more_seeds"]:
+        plural = "s" * (pair["more_seeds"] != 1)
+        return f"about {pair['more_seeds']:,} more seed{plural} would be needed"
+    if pair["more_rows"]:
+        return (
+            "more seeds cannot decide it on these test rows, "
+            f"about {pair['more_rows']:,} more rows would be needed"
+        )
+    return "if there is a difference, it is too small for a thousand seeds"
+
+
+def _number(value: float) -> str:
+    """A difference with its sign.
+
+    >>> _number(0.01234), _number(-0.5)
+    ('+0.0123', '-0.5')
+    """
+    return f"{value:+.3g}"
