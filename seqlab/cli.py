@@ -14,10 +14,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import seqlab
 from seqlab.errors import ConfigError, RunError, SeqlabError, did_you_mean
+
+if TYPE_CHECKING:
+    from seqlab.config.app import App
 
 DEBUG_VARIABLE = "SEQLAB_DEBUG"
 OK, MISTAKE, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
@@ -48,6 +51,11 @@ VERBS = {
     "predict": Verb("predict with a bundle: bundle=DIR input=FILE output=FILE", "predict"),
     "score": Verb("how probable texts are to a language model: bundle=DIR input=FILE", "score"),
     "generate": Verb("texts by a language model: bundle=DIR [prompt=TEXT] [n=1]", "generate"),
+    "compare": Verb(
+        "contestants on the same seeds: experiment=NAME cell=lstm,gru, or runs=DIR",
+        "compare",
+        answers=False,
+    ),
     "inspect": Verb(
         "look inside a trained model: bundle=DIR input=FILE [output=DIR]", answers=False
     ),
@@ -148,15 +156,23 @@ def _run(verb: str, words: list[str]) -> int:
     stream, patience = (sys.stderr, 15.0) if VERBS[verb].answers else (sys.stdout, 1.0)
     with shown(plain_to=stream, patience=patience):
         if (config := VERBS[verb].config) is not None:
-            from seqlab.config.app import App
-
-            App(verb, config).main(words)
+            _app(verb, config).main(words)
             return OK
         module = importlib.import_module(f"seqlab.verbs.{verb.replace('-', '_')}")
         if {"--help", "-h"} & set(words):
             sys.stdout.write(module.HELP)
             return OK
         return int(module.run(words) or OK)
+
+
+def _app(verb: str, config: str) -> App:
+    if verb == "compare":
+        from seqlab.config.comparison_app import ComparisonApp
+
+        return ComparisonApp(verb, config)
+    from seqlab.config.app import App
+
+    return App(verb, config)
 
 
 def _complete(words: list[str]) -> None:

@@ -76,27 +76,28 @@ class SummedMetric:
         self.parts = [part for part in metric.modules() if isinstance(part, Metric)]
         for part in self.parts:
             part.compute_with_cache = False
-        states = [state for part in self.parts for state in part.metric_state.values()]
-        if not states or not all(isinstance(state, torch.Tensor) for state in states):
+        if not self._states() or not all(isinstance(s, torch.Tensor) for *_, s in self._states()):
             raise ConfigError(
                 f"metric: '{name}' is no sum over test rows, so it cannot be compared; "
                 "choose another"
             )
 
+    def _states(self) -> list[tuple[Metric, str, Any]]:
+        return [(part, *state) for part in self.parts for state in part.metric_state.items()]
+
     def state(self) -> Values:
         """All states in one vector."""
-        flat = [state.reshape(-1) for part in self.parts for state in part.metric_state.values()]
-        vector: Values = torch.cat([piece.double().cpu() for piece in flat]).numpy()
+        flat = [state.reshape(-1).double().cpu() for *_, state in self._states()]
+        vector: Values = torch.cat(flat).numpy()
         return vector
 
     def __call__(self, vector: Values) -> float:
         """The metric of a sum of states."""
         start = 0
-        for part in self.parts:
-            for name, state in part.metric_state.items():
-                piece = torch.from_numpy(vector[start : start + state.numel()].copy())
-                setattr(part, name, piece.to(state.dtype).reshape(state.shape))
-                start += state.numel()
+        for part, name, state in self._states():
+            piece = torch.from_numpy(vector[start : start + state.numel()].copy())
+            setattr(part, name, piece.to(state.dtype).reshape(state.shape))
+            start += state.numel()
         return float(self.metric.compute())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from seqlab.comparison.contestants import Contestant, key_of
@@ -112,16 +113,17 @@ def match_seconds(
     Raises:
         ConfigError: nobody knows how long the first one trains.
     """
+    milliseconds = [cost.step_ms or math.inf for cost in costs]
     if seconds is None:
         if costs[0].steps is None:
             raise ConfigError("match=seconds: give seconds=NUMBER, the training time of a run")
-        seconds = costs[0].steps * costs[0].step_ms / 1000
+        seconds = costs[0].steps * milliseconds[0] / 1000
     found = []
-    for contestant, cost in zip(contestants, costs, strict=True):
-        steps = int(seconds * 1000 / cost.step_ms)
+    for contestant, step_ms in zip(contestants, milliseconds, strict=True):
+        steps = int(seconds * 1000 / step_ms)
         if steps < 1:
             raise MachineError(
-                f"match=seconds: '{contestant.name}' takes {cost.step_ms / 1000:.3g} s for one "
+                f"match=seconds: '{contestant.name}' takes {step_ms / 1000:.3g} s for one "
                 f"step, and a run has {seconds:g} s; give more seconds"
             )
         changed = contestant.with_option("trainer.max_epochs", None)

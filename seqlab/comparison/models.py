@@ -35,13 +35,14 @@ class Cost(NamedTuple):
     """What training costs before anything is learnt.
 
     Attributes:
-        step_ms: milliseconds of a step: forward, backward, update.
-        memory: bytes of weights, gradients, optimiser, and what a batch keeps for the backward.
+        step_ms: milliseconds of a step: forward, backward, update; None: nobody measured it.
+        memory: bytes of weights, gradients, optimiser, and what a batch keeps for the backward;
+            None likewise.
         steps: of a whole run as it is configured; None: nobody knows.
     """
 
-    step_ms: float
-    memory: int
+    step_ms: float | None
+    memory: int | None
     steps: int | None
 
 

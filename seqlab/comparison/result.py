@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,17 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seqlab import console
-from seqlab.comparison.plan import Entry
+from seqlab.bundle.manifest import versions
+from seqlab.comparison.plan import RESULT, Entry
 from seqlab.comparison.runs import FinishedRun
 from seqlab.comparison.verdicts import Scores, judge, own_interval, sentence
-from seqlab.errors import DataError
+from seqlab.errors import DataError, RunError
+from seqlab.files import reading
 from seqlab.memory import size_text
 
-NOTES = (
+CHOSEN = (
     "Each run kept the weights of its best validation; sizes, lengths and seeds were set before. "
-    "Nothing was chosen by the test rows: they were looked at once, for the finished runs.",
+    "Nothing was chosen by the test rows: they were looked at once, for the finished runs."
+)
+INTERVALS = (
     "An interval counts other seeds and other test rows; those of pairs are corrected for how "
-    "many pairs there are (Holm). The chance of any false verdict is at most the level.",
+    "many pairs there are (Holm). The chance of any false verdict is at most the level."
 )
 PEEKED = (
     "Seeds were added after a first look; each look is a chance of a false verdict, so the "
@@ -38,7 +43,13 @@ class Table(NamedTuple):
 
 
 def answer(
-    entries: Sequence[Entry], runs: Sequence[FinishedRun], level: float, quality: float | None
+    entries: Sequence[Entry],
+    runs: Sequence[FinishedRun],
+    level: float,
+    quality: float | None,
+    *,
+    terms: Mapping[str, Any] | None = None,
+    looked: bool = False,
 ) -> dict[str, Any]:
     """What finished runs say; seeds that not every contestant has are left out.
 
@@ -48,6 +59,8 @@ def answer(
         level: the chance of a false verdict.
         quality: the validation value that the time to reach it is asked for; None: what the last
             of the contestants reaches in the end.
+        terms: what was made equal, to be kept beside the answer.
+        looked: whether an answer was given before, of fewer seeds.
 
     Raises:
         DataError: the runs were not tested on the same rows, or by the same metric.
@@ -86,8 +99,23 @@ def answer(
         ],
         "pairs": pairs,
         "sentence": sentence(pairs, first.metric, len(seeds), first.rows),
-        "notes": list(NOTES),
+        "notes": [CHOSEN, INTERVALS, *([PEEKED] if looked else [])],
+        "match": "none",
+        "matched_seconds": None,
+        **(terms or {}),
+        "looked_again": looked,
+        "versions": versions(),
     }
+
+
+def looked_before(folder: Path, seeds: Sequence[int]) -> bool:
+    """Whether an answer lies there that was given of fewer seeds, or after such a one."""
+    file = folder / RESULT
+    if not file.is_file():
+        return False
+    with reading(file, RunError, "the answer of a comparison"):
+        before = json.loads(file.read_text("utf-8"))
+        return bool(before["looked_again"] or set(before["seeds"]) < set(seeds))
 
 
 def _shared_seeds(names: Sequence[str], runs: Sequence[FinishedRun]) -> list[int]:
@@ -139,12 +167,14 @@ def _costs(entry: Entry, runs: Sequence[FinishedRun], goal: float | None) -> dic
         "step_ms": step_ms,
         "memory_bytes": entry.cost.memory,
         "steps": [run.result["steps"] for run in runs],
-        "validation": [
-            run.result["validation"].get(run.result["monitor"]["name"]) for run in runs
-        ],
-        "seconds_to_quality": None if steps is None else round(steps * step_ms / 1000, 3),
+        "validation": [run.result["validation"].get(run.result["monitor"]["name"]) for run in runs],
+        "seconds_to_quality": _seconds(steps, step_ms),
         "runs": [str(run.folder) for run in runs],
     }
+
+
+def _seconds(steps: int | None, step_ms: float | None) -> float | None:
+    return None if steps is None or step_ms is None else round(steps * step_ms / 1000, 3)
 
 
 def _steps_to(run: FinishedRun, goal: float | None) -> int | None:

@@ -41,53 +41,48 @@ def judge(scores: Scores, mode: str, level: float, rows: int) -> list[dict[str, 
         level: the chance of any false verdict among all pairs.
         rows: test rows there are.
     """
-    found = []
-    for a, b in combinations(scores, 2):
-        values, resampled = (first - second for first, second in zip(*(scores[a], scores[b])))
-        found.append((a, b, values, Estimate.of(values, resampled)))
-    tests = holm([estimate.p_value for *_, estimate in found], level)
-    return [
-        _pair(a, b, values, estimate, test, scores, mode, rows)
-        for (a, b, values, estimate), test in zip(found, tests, strict=True)
-    ]
+    found = [_Pair(a, b, scores, mode) for a, b in combinations(scores, 2)]
+    tests = holm([pair.estimate.p_value for pair in found], level)
+    return [pair.content(*test, rows) for pair, test in zip(found, tests, strict=True)]
 
 
-def _pair(
-    a: str,
-    b: str,
-    values: Values,
-    estimate: Estimate,
-    test: tuple[float, bool],
-    scores: Scores,
-    mode: str,
-    rows: int,
-) -> dict[str, Any]:
-    level, decided = test
-    sign = 1 if mode == "max" else -1
-    above = 1 - estimate.below(0.0)
-    low, high = estimate.interval(level) or (None, None)
-    verdict = ("a" if sign * estimate.mean > 0 else "b") if decided else "undecided"
-    fresh = estimate.fresh_pair
-    pair = {
-        "a": a,
-        "b": b,
-        "difference": estimate.mean,
-        "low": low,
-        "high": high,
-        "probability_a_better": above if sign > 0 else 1 - above,
-        "verdict": verdict,
-        "p_value": estimate.p_value,
-        "level": level,
-        "permutation_p_value": sign_permutation(values),
-        "seeds_a_better": int(np.sum(sign * values > 0)),
-        "fresh_run_a_better": fresh if sign > 0 else 1 - fresh,
-        "error_change": _error_change(*(float(scores[name][0].mean()) for name in (a, b)), mode),
-    }
-    if not decided:
-        needed = seeds_needed(estimate, level)
-        pair["more_seeds"] = None if needed is None else needed - estimate.count
-        pair["more_rows"] = None if needed else _more(rows_needed(estimate, level, rows), rows)
-    return pair
+class _Pair:
+    """Two contestants: the differences of their runs, seed by seed."""
+
+    def __init__(self, a: str, b: str, scores: Scores, mode: str) -> None:
+        self.a, self.b = a, b
+        self.means = [float(scores[name][0].mean()) for name in (a, b)]
+        self.mode, self.sign = mode, 1 if mode == "max" else -1
+        values, resampled = (x - y for x, y in zip(scores[a], scores[b], strict=True))
+        self.values: Values = values
+        self.estimate = Estimate.of(values, resampled)
+
+    def content(self, level: float, decided: bool, rows: int) -> dict[str, Any]:  # noqa: FBT001
+        """What ``compare.json`` says, of a test at this level."""
+        estimate, sign = self.estimate, self.sign
+        below, fresh = estimate.below(0.0), estimate.fresh_pair
+        low, high = estimate.interval(level) or (None, None)
+        better = "a" if sign * estimate.mean > 0 else "b"
+        pair = {
+            "a": self.a,
+            "b": self.b,
+            "difference": estimate.mean,
+            "low": low,
+            "high": high,
+            "probability_a_better": 1 - below if sign > 0 else below,
+            "verdict": better if decided else "undecided",
+            "p_value": estimate.p_value,
+            "level": level,
+            "permutation_p_value": sign_permutation(self.values),
+            "seeds_a_better": int(np.sum(sign * self.values > 0)),
+            "fresh_run_a_better": fresh if sign > 0 else 1 - fresh,
+            "error_change": _error_change(*self.means, self.mode),
+        }
+        if not decided:
+            needed = seeds_needed(estimate, level)
+            pair["more_seeds"] = None if needed is None else needed - estimate.count
+            pair["more_rows"] = None if needed else _more(rows_needed(estimate, level, rows), rows)
+        return pair
 
 
 def _more(needed: int | None, rows: int) -> int | None:

@@ -57,6 +57,7 @@ class App:
         self.process = os.getpid()
         self.composing = True
         self.subfolder: str | None = None
+        self.finished: list[Path] = []
         self.failures: list[SeqlabError | BrokenPipeError] = []
 
     def main(self, words: list[str]) -> None:
@@ -73,30 +74,36 @@ class App:
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
         OmegaConf.register_new_resolver("known", _known, replace=True)
         with self._translated():
-            go_on(arguments)
-            self.subfolder = keep_for_later(arguments, self.config_name)
-            if _runs(arguments):
-                with rare_collections(), progress.stage("starting", summary=False, lines=False):
-                    for config in composed_jobs(arguments, self.config_name):
-                        self.composing = False
-                        self._check(config)
-                        self.composing = True
-            run_hydra(
-                args=arguments,
-                args_parser=parser,
-                task_function=self._job,
-                config_path=str(main_folder()),
-                config_name=self.config_name,
-            )
+            self._start(arguments, parser)
         if self.failures:
             raise self.failures[0]
+
+    def _start(self, arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+        """Check all jobs, then let Hydra run them, or show what it is asked to show."""
+        go_on(arguments)
+        self.subfolder = keep_for_later(arguments, self.config_name)
+        if runs(arguments):
+            with rare_collections(), progress.stage("starting", summary=False, lines=False):
+                for config in composed_jobs(arguments, self.config_name):
+                    self.composing = False
+                    self._check(config)
+                    self.composing = True
+        run_hydra(
+            args=arguments,
+            args_parser=parser,
+            task_function=self._job,
+            config_path=str(main_folder()),
+            config_name=self.config_name,
+        )
+        if len(self.finished) > 1 and (ending := getattr(self._verb_module, "AFTER_SWEEP", None)):
+            importlib.import_module(ending).after_sweep(self.finished)
 
     def _check(self, config: DictConfig) -> dict[str, Any]:
         """The spec of a job that may start in Hydra's folder."""
         hydra = HydraConfig.get()
         spec = resolve(config, self.verb)
         if hydra.mode == RunMode.MULTIRUN:
-            _refuse_processes(spec)
+            refuse_processes(spec)
         folder = Path(hydra.runtime.output_dir)
         if self._keeps_folder and is_primary():  # its other processes share the folder
             refuse_taken(folder)
@@ -131,6 +138,7 @@ class App:
             self.failures.append(known)
             return None
         self.composing = True
+        self.finished.append(folder)
         return result.get("objective") if isinstance(result, Mapping) else result
 
     def _run(self, spec: dict[str, Any], folder: Path, config: DictConfig) -> Any:
@@ -225,7 +233,7 @@ def _refuse_dashed_keys(
         )
 
 
-def _refuse_processes(spec: Mapping[str, Any]) -> None:
+def refuse_processes(spec: Mapping[str, Any]) -> None:
     """A sweep starts its jobs one by one; each process of a DDP job would start it again."""
     trainer = spec.get("trainer", {})
     devices = trainer.get("devices", 1)
@@ -238,7 +246,7 @@ def _refuse_processes(spec: Mapping[str, Any]) -> None:
         )
 
 
-def _runs(arguments: argparse.Namespace) -> bool:
+def runs(arguments: argparse.Namespace) -> bool:
     """Whether jobs will run; Hydra's other commands only show something."""
     shows = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.shell_completion)
     return not any((*shows, arguments.info is not None))

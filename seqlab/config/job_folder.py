@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,34 @@ def write_config(folder: Path, subfolder: str | None, config: DictConfig) -> Non
     for name, content in files.items():
         with atomic_writer(folder / subfolder / f"{name}.yaml") as stream:
             stream.write(OmegaConf.to_yaml(content).encode())
+
+
+def write_words(folder: Path, words: Sequence[str], config_dir: str | None) -> None:
+    """Write what ``resume=DIR`` needs of a run that Hydra did not start.
+
+    Args:
+        folder: the run's folder.
+        words: the overrides that would start it.
+        config_dir: where else configs lie.
+    """
+    sources = [] if config_dir is None else [{"provider": "command-line", "path": config_dir}]
+    hydra = {"runtime": {"config_sources": sources}, "job": {"config_name": "config"}}
+    for name, content in (("overrides", list(words)), ("hydra", {"hydra": hydra})):
+        with atomic_writer(folder / ".hydra" / f"{name}.yaml") as stream:
+            stream.write(OmegaConf.to_yaml(OmegaConf.create(content)).encode())
+
+
+def words_of(folder: Path) -> list[str]:
+    """The overrides that started a run; none where it was not started from the command line.
+
+    Raises:
+        RunError: the file that holds them is damaged.
+    """
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        return []
+    with reading(file, RunError, "a list of overrides"):
+        return [str(word) for word in OmegaConf.load(file)]
 
 
 def refuse_taken(folder: Path) -> None:
@@ -107,11 +136,9 @@ def go_on(arguments: argparse.Namespace) -> None:
     if not folder.is_dir():
         raise RunError(f"resume: there is no run folder at {resume}")
     kept, begun = folder / ".hydra", []
-    if (kept / "overrides.yaml").is_file():
+    if words := words_of(folder):
         with reading(kept / "hydra.yaml", RunError, "what a run wrote"):
             _find_configs(arguments, kept / "hydra.yaml")
-        with reading(kept / "overrides.yaml", RunError, "a list of overrides"):
-            words = [str(word) for word in OmegaConf.load(kept / "overrides.yaml")]
         known, own = groups(), Path(arguments.config_dir or main_folder())
         for word in words:
             # a group may be chosen once; mappings given twice are merged, as they were

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from seqlab.config.before_import import (
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
 from seqlab.config.run_spec import CheckpointSpec, ProgressSpec, RunSpec
-from seqlab.config.verb_specs import EvaluateSpec, GenerateSpec, PredictSpec, ScoreSpec
+from seqlab.config.verb_specs import CompareSpec, EvaluateSpec, GenerateSpec, PredictSpec, ScoreSpec
 from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
@@ -39,9 +40,13 @@ GIVEN = {
 #: keys of ``callbacks`` that are settings of every run
 _SETTINGS: dict[str, type] = {"checkpoint": CheckpointSpec, "progress": ProgressSpec}
 _CHOICES = {"source": "name", "data": "features", "head": "name"}
+_TRAINING = ("train", "compare")
+#: The keys of ``compare`` that its runs know nothing of.
+COMPARISON_KEYS = tuple(field.name for field in dataclasses.fields(CompareSpec))
 _SPECS: dict[str, type] = {
     "train": RunSpec,
     "explain": RunSpec,
+    "compare": RunSpec,
     "evaluate": EvaluateSpec,
     "predict": PredictSpec,
     "score": ScoreSpec,
@@ -65,7 +70,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     _require_choices(plain, verb)
     _require_values(plain, "")
     spec = check_fields(plain, _SPECS[verb], "")
-    if verb == "train":
+    if verb in _TRAINING:
         check_end(spec["trainer"])
     if "data" in spec:
         check_data_unread(spec["data"])
@@ -73,7 +78,7 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
         check_part_unread(kind, part, where, GIVEN[kind])
     if _SPECS[verb] is RunSpec:
         _check_run(spec)
-    if verb == "train":  # these bring Lightning, which takes long to import
+    if verb in _TRAINING:  # these bring Lightning, which takes long to import
         for kind, name, options, where in switched_of(spec):
             check_options(kind, name, options, given=GIVEN[kind], where=where)
     if spec.get("source"):
@@ -82,6 +87,21 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
         if optional in spec:
             spec[optional] = spec[optional] or None
     return spec
+
+
+def run_config(config: DictConfig) -> dict[str, Any]:
+    """What a composed config of ``compare`` says of a run alone."""
+    return {key: value for key, value in _plain(config).items() if key not in COMPARISON_KEYS}
+
+
+def comparison_settings(config: DictConfig) -> dict[str, Any]:
+    """The keys of a composed config that say how contestants are compared, checked.
+
+    Raises:
+        ConfigError: a value does not fit.
+    """
+    given = _plain(config)
+    return check_fields({key: given[key] for key in COMPARISON_KEYS}, CompareSpec, "")
 
 
 def _check_run(spec: dict[str, Any]) -> None:

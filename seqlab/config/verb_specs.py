@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from seqlab.config.run_spec import Part
-from seqlab.schema import Count, NonNegative, Share, Whole
+from seqlab.schema import Count, NonNegative, Positive, Range, Rule, Share, Whole
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,44 @@ class GenerateSpec:
     direction: Literal["forward", "backward"] | None = None
     device: str = "auto"
     num_threads: Count | None = None
+
+
+#: Several seeds: how many from 0 on, or which.
+Seeds = (
+    Annotated[int, Range(least=2)]
+    | Annotated[list[Whole], Rule(lambda s: len(set(s)) == len(s) > 1, "a list of two or more")]
+)
+
+
+@dataclass(frozen=True)
+class CompareSpec:
+    """One comparison; all other keys are those of a training run, several values for some.
+
+    Attributes:
+        seeds: how many, or a list of them; null: 5, or those a resumed comparison was begun with.
+        match: ``parameters``: the hidden size of each is chosen for equal numbers of weights;
+            ``seconds``: each gets as many steps as take the same time; ``none``: as configured.
+        parameters: how many weights, for ``match=parameters``; null: those of the first.
+        seconds: of training a run, for ``match=seconds``; null: those of the first.
+        budget: seconds after which no further seed begins, if two are done; null: no limit.
+        jobs: runs at once, each in a process of its own.
+        metric: of the head, to compare by; null: the one that weights are selected by.
+        quality: the validation value that the time to reach it is told for; null: what all reach.
+        level: the chance of a false verdict, all pairs together.
+        contestants: names to lists of words, where several values of keys do not say it.
+        runs: a folder of finished runs to compare, or several; nothing is trained.
+        resume: the folder of a comparison to go on with.
+    """
+
+    seeds: Seeds | None = None
+    match: Literal["parameters", "seconds", "none"] = "parameters"
+    parameters: Count | None = None
+    seconds: Positive | None = None
+    budget: Positive | None = None
+    jobs: Count = 1
+    metric: str | None = None
+    quality: float | None = None
+    level: Annotated[float, Range(above=0, below=1)] = 0.05
+    contestants: dict[str, Any] = field(default_factory=dict)
+    runs: str | list[str] | None = None
+    resume: str | None = None

@@ -11,6 +11,8 @@ from seqlab.collector import rare_collections
 
 #: The folder is this verb's own: ``run`` says by ``begin`` when it has taken it.
 KEEPS_FOLDER = True
+#: The module whose ``after_sweep`` is told the folders of a sweep's runs.
+AFTER_SWEEP = "seqlab.verbs.compare"
 
 
 def run(spec: dict[str, Any], run_dir: Path, begin: Callable[[], None] | None = None) -> float:

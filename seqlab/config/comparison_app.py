@@ -1,0 +1,111 @@
+"""Runs ``seqlab compare``: several jobs are composed, as for a sweep, and handed over together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from seqlab import progress
+from seqlab.collector import rare_collections
+from seqlab.config.app import App, refuse_processes, runs
+from seqlab.config.composed_jobs import composed_jobs
+from seqlab.config.overrides import expand
+from seqlab.config.resolve import COMPARISON_KEYS, comparison_settings, resolve, run_config
+from seqlab.errors import ConfigError
+
+#: What a resumed comparison may be given beside its folder.
+_CHANGEABLE = ("seeds", "jobs", "budget", "level", "quality")
+#: What there is to say of runs that are finished.
+_OF_FINISHED = ("metric", "level", "quality")
+
+
+class Job(NamedTuple):
+    """One contestant as it was composed: its name where it was given one, its words, its spec."""
+
+    name: str | None
+    words: tuple[str, ...]
+    spec: dict[str, Any]
+
+
+class ComparisonApp(App):
+    """The verb ``compare``; its jobs are never Hydra's, who would run them one by one."""
+
+    def _start(self, arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+        if not runs(arguments):
+            super()._start(arguments, parser)
+            return
+        arguments.multirun = True
+        with rare_collections(), progress.stage("starting", summary=False, lines=False):
+            settings, folder = self._settings(arguments)
+            finished = settings["resume"] or settings["runs"]
+            jobs = [] if finished else list(self._jobs(arguments, settings["contestants"]))
+            verb = self._verb_module
+        self.composing = False
+        verb.run(settings, jobs, folder, arguments.config_dir)
+
+    def _settings(self, arguments: argparse.Namespace) -> tuple[dict[str, Any], Path | None]:
+        """The keys of the comparison itself, and its folder; None: where the finished runs lie."""
+        config = next(iter(composed_jobs(arguments, self.config_name)))
+        self.composing = False
+        settings = comparison_settings(config)
+        self.composing = True
+        keys = [_key(word) for word in arguments.overrides]
+        for key, allowed in (("resume", _CHANGEABLE), ("runs", _OF_FINISHED)):
+            other = [k for k in keys if k not in (key, *allowed) and k != "hydra.run.dir"]
+            if settings[key] and other:
+                raise ConfigError(
+                    f"compare: {key}= knows its contestants; {other[0]} cannot be given beside it "
+                    f"(only {', '.join(allowed)})"
+                )
+        if settings["resume"]:
+            return settings, Path(settings["resume"])
+        if settings["runs"] and "hydra.run.dir" not in keys:
+            return settings, None
+        return settings, Path(str(config.hydra.run.dir))
+
+    def _jobs(self, arguments: argparse.Namespace, named: Mapping[str, Any]) -> Iterator[Job]:
+        """Every combination of the values given, of each of the named lists of words if any."""
+        common = [word for word in arguments.overrides if _key(word) != "contestants"]
+        lists: list[tuple[str | None, Any]] = [*named.items()] or [(None, [])]
+        for name, words in lists:
+            arguments.overrides = [*common, *map(expand, _words(name, words))]
+            found = list(self._composed(arguments))
+            if name is not None and len(found) > 1:
+                raise ConfigError(f"contestants.{name}: several values make several contestants")
+            yield from (job._replace(name=name) for job in found)
+
+    def _composed(self, arguments: argparse.Namespace) -> Iterator[Job]:
+        for config in composed_jobs(arguments, self.config_name):
+            self.composing = False
+            spec = resolve(run_config(config), self.verb)
+            refuse_processes(spec)
+            yield Job(None, _own_words(config), spec)
+            self.composing = True
+
+
+def _own_words(config: DictConfig) -> tuple[str, ...]:
+    """The words that ``seqlab train`` would need for the same run."""
+    words = [str(word) for word in config.hydra.overrides.task]
+    swept = [word for word in words if _key(word) == "seed"]
+    if swept:
+        raise ConfigError("compare: seeds are given for all contestants: seeds=5 or seeds=[3,7]")
+    return tuple(word for word in words if _key(word) not in COMPARISON_KEYS)
+
+
+def _words(name: str | None, words: Any) -> Sequence[str]:
+    """The words of a named contestant: a list, or a string with spaces between them."""
+    found = words.split() if isinstance(words, str) else words
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        raise ConfigError(f"contestants.{name}: expected a list of words such as [cell=lstm]")
+    if name is not None and not found:
+        raise ConfigError(f"contestants.{name}: no words are given")
+    return found
+
+
+def _key(word: str) -> str:
+    return str(OverridesParser.create().parse_override(word).get_key_element()).lstrip("+~")
