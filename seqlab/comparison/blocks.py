@@ -155,7 +155,10 @@ def _states(trained: TrainedModel, data: DataModule, name: str, summed: SummedMe
     """``[N, K]``: the metric's states on each block of rows."""
     model, device, states = trained.model.eval(), trained.device, []
     summed.metric.to(device)
-    with torch.inference_mode(), progress.stage("test rows", data.sizes["test"]) as stage:
+    with (
+        torch.inference_mode(),
+        progress.stage("test rows", data.sizes["test"], summary=False) as stage,
+    ):
         for batch in data.loader("test"):
             summed.metric.reset()
             own: Mapping[str, Metric] = {} if name == "loss" else {name: summed.metric}

@@ -84,7 +84,7 @@ def check_contestants(found: Sequence[Contestant], *, least: int = 2) -> None:
     if len(found) < least:
         raise ConfigError(
             "compare: there is one contestant; give several values, such as cell=lstm,gru, "
-            "or contestants={NAME: [WORDS], NAME: [WORDS]}"
+            "or contestants={NAME: 'WORDS', NAME: 'WORDS'}"
         )
     folders = [contestant.folder for contestant in found]
     for name in folders:

@@ -91,8 +91,8 @@ def answer(
             {
                 "name": entry.contestant.name,
                 "overrides": list(entry.contestant.overrides),
-                "values": scores[entry.contestant.name][0].tolist(),
-                **own_interval(scores[entry.contestant.name], level),
+                "values": [float(f"{v:.7g}") for v in scores[entry.contestant.name][0]],
+                **own_interval(scores[entry.contestant.name], first.mode, level),
                 **_costs(entry, by_name[entry.contestant.name], goal),
             }
             for entry in entries
@@ -100,7 +100,7 @@ def answer(
         "pairs": pairs,
         "sentence": sentence(pairs, first.metric, len(seeds), first.rows),
         "notes": [CHOSEN, INTERVALS, *([PEEKED] if looked else [])],
-        "match": "none",
+        "match": None,
         "matched_seconds": None,
         **(terms or {}),
         "looked_again": looked,

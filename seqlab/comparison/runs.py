@@ -13,6 +13,7 @@ from typing import Any
 from seqlab.bundle import load
 from seqlab.comparison.blocks import TestValue, kept_value, test_value
 from seqlab.comparison.contestants import Contestant
+from seqlab.comparison.plan import Plan
 from seqlab.comparison.shown import Comparing
 from seqlab.console import say
 from seqlab.errors import SeqlabError
@@ -45,6 +46,26 @@ class RunTask:
     def done(self) -> bool:
         """Whether it has ended."""
         return (self.folder / "result.json").is_file()
+
+
+def tasks_of(plan: Plan, folder: Path) -> list[RunTask]:
+    """The runs of a comparison, in rounds of seeds.
+
+    Args:
+        plan: the comparison.
+        folder: where it lies.
+    """
+    return [
+        RunTask(
+            entry.contestant,
+            seed,
+            folder / "runs" / entry.contestant.folder / f"seed-{seed}",
+            words=(*entry.contestant.overrides, f"seed={seed}"),
+            metric=plan.metric,
+        )
+        for seed in plan.seeds
+        for entry in plan.entries
+    ]
 
 
 @dataclass(frozen=True)

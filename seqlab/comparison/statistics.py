@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 Values = npt.NDArray[np.float64]
 
@@ -86,7 +86,7 @@ class Estimate:
             return float(np.mean(distance > 0) + np.mean(distance == 0) / 2)
         if math.isinf(self.seeds):
             return 0.5
-        return float(stats.t.cdf(distance / self.seeds, self.count - 1).mean())
+        return float(special.stdtr(self.count - 1, distance / self.seeds).mean())
 
     @property
     def p_value(self) -> float:
@@ -105,7 +105,7 @@ class Estimate:
         if self.seeds == 0:
             low, high = np.quantile(self.mean + self.rows, [level / 2, 1 - level / 2])
             return float(low), float(high)
-        reach = self.seeds * float(stats.t.ppf(1 - level / 4, self.count - 1))
+        reach = self.seeds * float(special.stdtrit(self.count - 1, 1 - level / 4))
         reach += float(np.abs(self.rows).max(initial=0.0))
 
         def edge(share: float) -> float:
@@ -120,7 +120,7 @@ class Estimate:
         spread = self.seeds * math.sqrt(self.count + 1)
         if spread == 0 or math.isinf(spread):
             return 0.5 + 0.5 * float(np.sign(self.mean)) * (not math.isinf(spread))
-        return float(stats.t.cdf(self.mean / spread, self.count - 1))
+        return float(special.stdtr(self.count - 1, self.mean / spread))
 
 
 def sign_permutation(differences: Values) -> float:
@@ -182,17 +182,16 @@ def seeds_needed(found: Estimate, level: float) -> int | None:
     if found.count < 2 or found.mean == 0:
         return None
     one_seed, rows = found.seeds**2 * found.count, float(found.rows.var())
-    for count in range(found.count + 1, _MOST_SEEDS + 1):
-        wanted = stats.t.ppf([1 - level / 2, POWER], count - 1).sum()
-        if abs(found.mean) >= wanted * math.sqrt(one_seed / count + rows):
-            return count
-    return None
+    counts = np.arange(found.count + 1, _MOST_SEEDS + 1)
+    wanted = special.stdtrit(counts - 1, 1 - level / 2) + special.stdtrit(counts - 1, POWER)
+    enough = abs(found.mean) >= wanted * np.sqrt(one_seed / counts + rows)
+    return int(counts[enough.argmax()]) if enough.any() else None
 
 
 def rows_needed(found: Estimate, level: float, rows: int) -> int | None:
     """How many test rows would show the difference with any number of seeds; None: these do."""
     if found.mean == 0:
         return None
-    wanted = float(stats.norm.ppf([1 - level / 2, POWER]).sum())
+    wanted = float(special.ndtri([1 - level / 2, POWER]).sum())
     factor = float(found.rows.var()) * (wanted / found.mean) ** 2
     return math.ceil(rows * factor) if factor >= 1 else None

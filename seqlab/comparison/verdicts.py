@@ -20,15 +20,26 @@ from seqlab.comparison.statistics import (
 Scores = Mapping[str, tuple[Values, Values]]
 
 
-def own_interval(scores: tuple[Values, Values], level: float) -> dict[str, Any]:
+def own_interval(scores: tuple[Values, Values], mode: str, level: float) -> dict[str, Any]:
     """The mean of one contestant over its seeds, with its interval.
+
+    No metric of which more is better goes beyond 1 where it lies between 0 and 1, and no error
+    goes below 0: a few seeds must not make an interval say so.
 
     Args:
         scores: values ``[S]`` and values on other draws of the test rows ``[S, R]``.
+        mode: ``max`` where more is better, or ``min``.
         level: how often the true mean may lie outside.
     """
-    found = Estimate.of(*scores)
-    low, high = found.interval(level) or (None, None)
+    found, (values, _) = Estimate.of(*scores), scores
+    interval = found.interval(level)
+    if interval is None:
+        return {"mean": found.mean, "low": None, "high": None}
+    low, high = interval
+    if mode == "max" and values.min() >= 0 and values.max() <= 1:
+        high = min(high, 1.0)
+    elif mode == "min" and values.min() >= 0:
+        low = max(low, 0.0)
     return {"mean": found.mean, "low": low, "high": high}
 
 
@@ -51,13 +62,13 @@ class _Pair:
 
     def __init__(self, a: str, b: str, scores: Scores, mode: str) -> None:
         self.a, self.b = a, b
-        self.means = [float(scores[name][0].mean()) for name in (a, b)]
+        self.means = float(scores[a][0].mean()), float(scores[b][0].mean())
         self.mode, self.sign = mode, 1 if mode == "max" else -1
         values, resampled = (x - y for x, y in zip(scores[a], scores[b], strict=True))
         self.values: Values = values
         self.estimate = Estimate.of(values, resampled)
 
-    def content(self, level: float, decided: bool, rows: int) -> dict[str, Any]:  # noqa: FBT001
+    def content(self, level: float, decided: bool, rows: int) -> dict[str, Any]:
         """What ``compare.json`` says, of a test at this level."""
         estimate, sign = self.estimate, self.sign
         below, fresh = estimate.below(0.0), estimate.fresh_pair
@@ -81,12 +92,8 @@ class _Pair:
         if not decided:
             needed = seeds_needed(estimate, level)
             pair["more_seeds"] = None if needed is None else needed - estimate.count
-            pair["more_rows"] = None if needed else _more(rows_needed(estimate, level, rows), rows)
+            pair["rows_needed"] = None if needed else rows_needed(estimate, level, rows)
         return pair
-
-
-def _more(needed: int | None, rows: int) -> int | None:
-    return None if needed is None else max(1, needed - rows)
 
 
 def _error_change(a: float, b: float, mode: str) -> float | None:
@@ -139,10 +146,10 @@ def _what_decides(pair: Mapping[str, Any]) -> str:
     if pair["more_seeds"]:
         plural = "s" * (pair["more_seeds"] != 1)
         return f"about {pair['more_seeds']:,} more seed{plural} would be needed"
-    if pair["more_rows"]:
+    if pair["rows_needed"]:
         return (
-            "more seeds cannot decide it on these test rows, "
-            f"about {pair['more_rows']:,} more rows would be needed"
+            "more seeds alone cannot decide it: the test rows are too few, "
+            f"at least {pair['rows_needed']:,} would be needed"
         )
     return "if there is a difference, it is too small for a thousand seeds"
 

@@ -101,7 +101,7 @@ def _words(name: str | None, words: Any) -> Sequence[str]:
     """The words of a named contestant: a list, or a string with spaces between them."""
     found = words.split() if isinstance(words, str) else words
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-        raise ConfigError(f"contestants.{name}: expected a list of words such as [cell=lstm]")
+        raise ConfigError(f"contestants.{name}: expected words such as 'cell=lstm wrapper=none'")
     if name is not None and not found:
         raise ConfigError(f"contestants.{name}: no words are given")
     return found

@@ -62,6 +62,7 @@ _OPEN_NODES = {
         "callbacks",
         "logger",
     ),
+    "open_compare": ("contestants",),
     "open_evaluate": ("source", "search"),
     "open_predict": ("format", "search", "options"),
     "open_score": ("format",),

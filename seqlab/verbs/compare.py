@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seqlab.comparison.finished import Group
     from seqlab.comparison.plan import Plan
     from seqlab.comparison.preparing import Job
-    from seqlab.comparison.runs import RunTask
+    from seqlab.comparison.runs import FinishedRun, RunTask
 
 #: What a sweep is compared by.
 _SWEEP = {"metric": None, "level": 0.05, "quality": None}
@@ -81,22 +81,19 @@ def _seeds(given: int | list[int] | None, begun: Plan | None) -> tuple[int, ...]
 def _trained(
     plan: Plan, settings: Mapping[str, Any], folder: Path, config_dir: str | None
 ) -> dict[str, Any]:
-    from seqlab.comparison.result import answer, looked_before
-    from seqlab.comparison.runs import RunTask, carry_out
+    from seqlab.comparison.runs import carry_out, tasks_of
 
-    tasks = [
-        RunTask(
-            entry.contestant,
-            seed,
-            folder / "runs" / entry.contestant.folder / f"seed-{seed}",
-            words=(*entry.contestant.overrides, f"seed={seed}"),
-            metric=plan.metric,
-        )
-        for seed in plan.seeds
-        for entry in plan.entries
-    ]
     begin = partial(_begin, config_dir=config_dir)
+    tasks = tasks_of(plan, folder)
     runs = carry_out(tasks, jobs=settings["jobs"], budget=settings["budget"], begin=begin)
+    return _planned(plan, runs, settings, folder)
+
+
+def _planned(
+    plan: Plan, runs: Sequence[FinishedRun], settings: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    from seqlab.comparison.result import answer, looked_before
+
     found = answer(
         plan.entries,
         runs,
@@ -127,8 +124,14 @@ def _of_finished(settings: Mapping[str, Any], folder: Path | None) -> dict[str, 
     with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.comparison.contestants import check_contestants
         from seqlab.comparison.finished import finished_folders, groups_of
+        from seqlab.comparison.plan import PLAN, Plan
+        from seqlab.comparison.runs import measured, tasks_of
 
     places = [settings["runs"]] if isinstance(settings["runs"], str) else settings["runs"]
+    if len(places) == 1 and (Path(places[0]) / PLAN).is_file():
+        plan = Plan.read(Path(places[0]))
+        done = [measured(task) for task in tasks_of(plan, Path(places[0])) if task.done]
+        return _planned(plan, done, settings, folder or Path(places[0]))
     folders = [run for place in places for run in finished_folders(Path(place))]
     groups = groups_of(folders, settings["metric"])
     check_contestants([group.contestant for group in groups])
