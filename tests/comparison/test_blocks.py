@@ -22,10 +22,11 @@ from small_runs import (
     words_spec,
 )
 
+CORRELATION = "matthews_correlation"
 CASES = {
     "share": (words_spec, "accuracy", {}),
     "classes": (words_spec, "macro_f1", {}),
-    "correlation": (words_spec, "matthews_correlation", {"head__metrics": ["matthews_correlation"]}),
+    "correlation": (words_spec, CORRELATION, {"head__metrics": [CORRELATION]}),
     "loss": (words_spec, "loss", {}),
     "spans": (sentences_spec, "span_f1", {}),
     "texts": (pairs_spec, "token_error_rate", {}),
