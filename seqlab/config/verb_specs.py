@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -146,7 +147,7 @@ class CompareSpec:
     budget: Positive | None = None
     jobs: Count = 1
     metric: str | None = None
-    quality: float | None = None
+    quality: Annotated[float, Rule(math.isfinite, "a number")] | None = None
     level: Annotated[float, Range(above=0, below=1)] = 0.05
     contestants: dict[str, Any] = field(default_factory=dict)
     runs: str | list[str] | None = None
