@@ -8,7 +8,8 @@
 True
 """
 
+from seqlab.pages.forecasts import forecast_plot
 from seqlab.pages.page import Page
 from seqlab.pages.plots import Bars, Heatmap, Intervals, Lines, Plot, Points
 
-__all__ = ["Bars", "Heatmap", "Intervals", "Lines", "Page", "Plot", "Points"]
+__all__ = ["Bars", "Heatmap", "Intervals", "Lines", "Page", "Plot", "Points", "forecast_plot"]
