@@ -25,7 +25,8 @@ def forecast_plot(
         unit: what the numbers are.
 
     Example:
-        >>> plot = forecast_plot([3, 4], [5, 6], truth=[5], quantiles={"0.1": [4, 4], "0.9": [6, 8]})
+        >>> quantiles = {"0.1": [4, 4], "0.9": [6, 8]}
+        >>> plot = forecast_plot([3, 4], [5, 6], truth=[5], quantiles=quantiles)
         >>> plot.series["before"], plot.series["forecast (0.1 to 0.9)"]
         ([(-1, 3), (0, 4)], [(1, 5, 4, 6), (2, 6, 4, 8)])
     """
