@@ -108,6 +108,7 @@ def test_killed_and_resumed_bit_by_bit(on_gpu, device, tmp_path, monkeypatch, ch
         assert_same(folder, state_of(tmp_path / "whole"))
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # workers are forks
 @pytest.mark.parametrize("name", ["words", "series"])
 def test_pinned_batches_of_workers_change_nothing(on_gpu, tmp_path, name):
     spec = on_gpu(name)
@@ -188,7 +189,7 @@ def test_too_little_memory_is_told_in_one_line(device):
     free = torch.cuda.mem_get_info()[1]
     with pytest.raises(torch.OutOfMemoryError) as caught:
         torch.empty(4 * free, dtype=torch.uint8, device=device)
-    failure = machine_failure(caught.value)
+    failure = str(machine_failure(caught.value))
     assert failure.startswith("out of memory")
     assert "\n" not in failure
 

@@ -63,6 +63,9 @@ class SingleStepEngine(Engine):
 def _next(cell: GatedCell, x_BD: Tensor, state: State) -> Any:
     name = cast("str", cell.vendor_kernel().name)
     weights = read_parameters(cell, ("weight_ih", "weight_hh", "bias", "recurrent_bias"))
+    if x_BD.device.type != "cpu" and weights[2] is not None and weights[3] is None:
+        # CUDA's kernels take two biases or none
+        weights = [*weights[:3], torch.zeros_like(weights[2])]
     if name != "lstm":
         return cell.State(_KERNELS[name](x_BD, state[0], *weights))
     return cell.State(*_KERNELS[name](x_BD, tuple(state), *weights))

@@ -60,6 +60,9 @@ class FusedEngine(Engine):
         if cast("GatedCell", cell).weight_hr is not None:
             return None
         weights = read_parameters(cell, _WEIGHTS)
+        if x_BD.device.type != "cpu" and weights[2] is not None and weights[3] is None:
+            # CUDA's kernels take two biases or none
+            weights = [*weights[:3], torch.zeros_like(weights[2])]
         if name == "lstm":
             final = cell.State(*torch.lstm_cell(x_BD, state, *weights))
         else:
