@@ -12,7 +12,7 @@ from seqlab.pages import Heatmap, Lines, Page, Points
 from seqlab.pages.page import written
 from seqlab.training.metrics_file import read_table
 from seqlab.training.microscope import FILE, read_looks
-from seqlab.training.summary import Samples
+from seqlab.training.summary import Predicted, Samples
 
 #: A validation loss this much above its best, in parts of it, has turned.
 _TURNED = 0.05
@@ -20,6 +20,8 @@ _TURNED = 0.05
 _CLASSES = 40
 #: So many numbers ahead make a curve.
 _AHEAD = 3
+#: So many times the horizon is shown of what came before.
+_BEFORE = 4
 _CURVES = 4
 _POINTS = 500
 
@@ -34,7 +36,7 @@ class Report:
         result: the content of ``result.json``.
         samples: decoded test rows.
         classes: ``classes`` and ``confusion`` of the test rows, as ``evaluate`` has them.
-        numbers: pairs of expected and predicted values of test rows.
+        numbers: expected and predicted values of test rows.
     """
 
     folder: Path
@@ -42,7 +44,7 @@ class Report:
     result: Mapping[str, Any]
     samples: Samples
     classes: Mapping[str, Any] = field(default_factory=dict)
-    numbers: Sequence[tuple[Sequence[float], Sequence[float]]] = ()
+    numbers: Sequence[Predicted] = ()
 
     def write(self, path: Path) -> Path:
         """Write the page."""
@@ -72,8 +74,8 @@ class Report:
     def _add_result(self, page: Page) -> None:
         result = self.result
         columns = {split: result[split] for split in ("test", "validation") if result.get(split)}
-        if result.get("baseline"):
-            guess = dict(result["baseline"])
+        for found in filter(None, [result.get("baseline"), *result.get("other_baselines", ())]):
+            guess = dict(found)
             columns[f"baseline: {guess.pop('name')}"] = guess
         page.section(
             "Result",
@@ -109,16 +111,20 @@ class Report:
             page.section("Samples", "Texts that the model wrote by itself.")
             page.items(f"`{shorten(text)}`" for text in self.samples.generated)
         if self.samples.rows:
-            right = sum(row[3] for row in self.samples.rows)
-            page.section(
-                "Samples",
-                f"Test rows, spread evenly: {right} of {len(self.samples.rows)} are right.",
-            )
-            rows = [
-                [*map(shorten, (given, expected, answer)), "yes" if good else "no"]
-                for given, expected, answer, good in self.samples.rows
-            ]
-            page.table(["input", "expected", "predicted", "right"], rows)
+            self._add_rows(page)
+
+    def _add_rows(self, page: Page) -> None:
+        """Rows beside their answers; of numbers none is right or wrong."""
+        header, count = ["input", "expected", "predicted"], len(self.samples.rows)
+        rows = [[_readable(value) for value in row[:3]] for row in self.samples.rows]
+        text = "Test rows, spread evenly."
+        if not self.numbers:
+            good = [row[3] for row in self.samples.rows]
+            text = f"Test rows, spread evenly: {sum(good)} of {count} are right."
+            rows = [[*row, "yes" if right else "no"] for row, right in zip(rows, good, strict=True)]
+            header.append("right")
+        page.section("Samples", text)
+        page.table(header, rows, "Answers beside what was expected")
 
     def _add_classes(self, page: Page) -> None:
         if not self.classes:
@@ -143,22 +149,11 @@ class Report:
     def _add_numbers(self, page: Page) -> None:
         if not self.numbers:
             return
-        ahead = len(self.numbers[0][0])
         page.section("Predicted numbers", f"{len(self.numbers)} test rows, spread evenly.")
-        if ahead >= _AHEAD:
-            for place in _evenly(len(self.numbers)):
-                expected, predicted = self.numbers[place]
-                page.figure(
-                    Lines(
-                        {
-                            "expected": list(enumerate(expected, 1)),
-                            "predicted": list(enumerate(predicted, 1)),
-                        },
-                        x="number", y="value", dashed=["predicted"],
-                    ),
-                    f"Row {place + 1} of those",
-                )  # fmt: skip
-        pairs = [pair for row in self.numbers for pair in zip(*row, strict=True)]
+        for index, place in enumerate(_evenly(len(self.numbers)), 1):
+            if len(self.numbers[place].expected) >= _AHEAD:
+                _add_forecast(page, index, self.numbers[place])
+        pairs = [pair for p in self.numbers for pair in zip(p.expected, p.predicted, strict=True)]
         page.figure(
             Points({"rows": pairs[:_POINTS]}, x="expected", y="predicted", diagonal=True),
             "Predicted beside expected",
@@ -171,6 +166,23 @@ class Report:
         page.table(["key", "value"], given, "The config of the run, without what is not set")
         versions = [[name, value] for name, value in self.result["versions"].items()]
         page.table(["package", "version"], versions, "Versions")
+
+
+def _add_forecast(page: Page, index: int, row: Predicted) -> None:
+    """What was, what came, and what was said of it."""
+    before = row.before[-_BEFORE * len(row.expected) :]
+    ahead = range(1, len(row.expected) + 1)
+    bounds = [row.low, row.high] if row.low and row.high else []
+    series = {
+        "before": list(zip(range(1 - len(before), 1), before, strict=True)),
+        "expected": list(zip(ahead, row.expected, strict=True)),
+        "predicted": list(zip(ahead, row.predicted, *bounds, strict=True)),
+    }
+    page.figure(
+        Lines({k: v for k, v in series.items() if v}, x="step", y="value", dashed=["predicted"]),
+        f"Forecast {index}",
+        "The band lies between the outer quantiles." if bounds else "",
+    )
 
 
 def add_looks(page: Page, looks: Sequence[Mapping[str, Any]]) -> None:
@@ -241,6 +253,13 @@ def _hardest(classes: Sequence[Mapping[str, Any]]) -> str:
         f"{number(worst['f1'])}, {worst['support']:,} cases) and `{best['class']}` easiest "
         f"({number(best['f1'])})."
     )
+
+
+def _readable(value: Any) -> str:
+    """A value on one line; numbers with four digits."""
+    if isinstance(value, list | tuple) and all(isinstance(part, float) for part in value):
+        return shorten(" ".join(map(written, value)))
+    return written(value) if isinstance(value, float) else shorten(value)
 
 
 def _evenly(count: int, wanted: int = 3) -> list[int]:

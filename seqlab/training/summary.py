@@ -18,6 +18,8 @@ from seqlab.model import SequenceModel
 
 #: The most tokens of a generated text.
 _SAMPLE = 70
+#: Kinds of target that are numbers.
+_NUMBERS = {"values", "horizon"}
 _ANSWERS = ("text", "tags", "labels", "label", "values")
 
 
@@ -86,18 +88,45 @@ def show_samples(samples: Samples) -> None:
         console.samples("samples (test)", samples.rows)
 
 
+class Predicted(NamedTuple):
+    """Numbers of one row: expected, predicted, and what stood before them, where it is a series.
+
+    ``low`` and ``high`` are the outer quantiles of an answer that has quantiles.
+    """
+
+    expected: list[float]
+    predicted: list[float]
+    before: Sequence[float] = ()
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
 def predicted_numbers(
     model: TrainedModel, rows: Sequence[Mapping[str, Any]], spec: DataSpec
-) -> list[tuple[list[float], list[float]]]:
-    """Expected and predicted numbers of each row; empty where the target is something else."""
-    if model.processor.info.target.kind != "values" or not rows:
+) -> list[Predicted]:
+    """The numbers of each row; empty where answers hold none."""
+    if not rows or not _NUMBERS & {model.processor.info.target.kind}:
         return []
-    pairs = []
+    column, found = next(iter(spec.features.values())).column, []
     for row, answer in zip(rows, model.answer_rows(rows, _shown), strict=True):
-        expected, found = np.ravel(row[spec.target.column]), np.ravel(answer.get("values", []))
-        if len(expected) == len(found):
-            pairs.append((expected.astype(float).tolist(), found.astype(float).tolist()))
-    return pairs
+        expected, predicted = _line(row[spec.target.column]), _line(answer.get("values"))
+        if not predicted or len(expected) != len(predicted):
+            continue
+        bounds = [_line(values) for _, values in sorted((answer.get("quantiles") or {}).items())]
+        low, high = (bounds[0], bounds[-1]) if len(bounds) > 1 else ([], [])
+        found.append(Predicted(expected, predicted, _line(row[column]), low, high))
+    return found
+
+
+def _line(values: Any) -> list[float]:
+    """Numbers of one series; empty for anything else."""
+    try:
+        numbers = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        return []
+    flat = numbers.reshape(-1)
+    one_series = numbers.size == max(numbers.shape, default=1)
+    return flat.tolist() if one_series and np.isfinite(flat).all() else []
 
 
 def _shown(index: int) -> str:

@@ -119,3 +119,19 @@ def test_a_wrong_option_on_the_command_line_is_one_line(capsys):
     assert main([*words, "head=forecast", "data.transforms.1.contxt=3"]) == 2
     said = capsys.readouterr().err
     assert "data.transforms[1]: transform 'windows' has no option 'contxt': did you mean" in said
+
+
+def test_inspect_follows_the_loss_of_windows(run):
+    words = [f"bundle={run / 'run/bundle'}", f"input={run / 'demand.csv'}", "rows=60"]
+    assert main(["inspect", *words, f"output={run / 'inspect'}"]) == 0
+    found = json.loads((run / "inspect/inspect.json").read_text())
+    assert found["of"] == "loss"
+    assert [k for k, _ in found["layers"][0]["gradient"]] == list(range(1, 25))
+    assert len(found["examples"][0]["contributions"]) == 24
+
+
+def test_the_page_of_the_run_shows_forecasts(run):
+    page = (run / "run/report.html").read_text("utf-8")
+    assert "Predicted beside expected" in page
+    for text in ("Forecast 1", "Forecast 3", "between the outer quantiles", ">before<"):
+        assert text in page
