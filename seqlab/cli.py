@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import seqlab
+from seqlab.collector import end_without_looking
 from seqlab.errors import ConfigError, RunError, SeqlabError, did_you_mean
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words after ``seqlab``; None: those this process was started with.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        end_without_looking()
     _open_streams()
     try:
         with _short_warnings():

@@ -104,11 +104,25 @@ def comparison_settings(config: DictConfig) -> dict[str, Any]:
     return check_fields({key: given[key] for key in COMPARISON_KEYS}, CompareSpec, "")
 
 
+def completed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a run of an earlier version, with the defaults of the keys that are new.
+
+    Raises:
+        ConfigError: a key or a value of it is not of this version.
+    """
+    whole = check_fields(spec, RunSpec, "")
+    _complete_callbacks(whole["callbacks"])
+    return {**whole, "data": _check_data(whole["data"])}
+
+
+def _complete_callbacks(callbacks: dict[str, Any]) -> None:
+    for key, settings in _SETTINGS.items():
+        callbacks[key] = check_fields(callbacks.get(key, {}), settings, f"callbacks.{key}")
+
+
 def _check_run(spec: dict[str, Any]) -> None:
     """Check the parts of a run, in place: first all that needs no import."""
-    for key, settings in _SETTINGS.items():
-        given = spec["callbacks"].get(key, {})
-        spec["callbacks"][key] = check_fields(given, settings, f"callbacks.{key}")
+    _complete_callbacks(spec["callbacks"])
     for kind, name, options, where in switched_of(spec):
         check_options_unread(kind, name, options, where=where, given=GIVEN[kind], name_key=where)
     spec["data"] = _check_data(spec["data"])
@@ -183,7 +197,7 @@ def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
 
 
 def _require_values(node: Any, key: str) -> None:
-    """Refuse a '???' anywhere, by its full key."""
+    """Refuse a '???' anywhere, and what no JSON file can keep, by its full key."""
     if isinstance(node, Mapping):
         for name, value in node.items():
             _require_values(value, f"{key}.{name}" if key else str(name))
@@ -192,6 +206,11 @@ def _require_values(node: Any, key: str) -> None:
             _require_values(value, f"{key}.{index}")
     elif isinstance(node, str) and node == MISSING:
         raise ConfigError(f"{key}: no value was given; give it as {key}=... on the command line")
+    elif not isinstance(node, str | int | float | None):
+        raise ConfigError(
+            f"{key}: expected text, a number, true, false, null, a list or a mapping, got "
+            f"{type(node).__name__}"
+        )
 
 
 def _get(node: Any, key: str) -> Any:

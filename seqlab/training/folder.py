@@ -17,6 +17,10 @@ from seqlab.training.resuming import check_same
 RESUME_NAME = "resume.ckpt"
 
 
+#: A spec to the same spec with all keys of this version.
+Complete = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
 class RunFolder:
     """The paths of a run.
 
@@ -105,7 +109,10 @@ class RunFolder:
 
 @contextlib.contextmanager
 def open_folder(
-    run_dir: Path, spec: Mapping[str, Any], begin: Callable[[], None] | None = None
+    run_dir: Path,
+    spec: Mapping[str, Any],
+    begin: Callable[[], None] | None = None,
+    complete: Complete = dict,
 ) -> Iterator[RunFolder]:
     """Take a run's folder for this process, checked and locked until the block ends.
 
@@ -118,6 +125,7 @@ def open_folder(
         run_dir: the folder, unless the spec names the run to go on with.
         spec: the run's spec.
         begin: called when the folder is this run's, to write down more about it.
+        complete: fills in what the spec of an earlier version lacks.
 
     Raises:
         RunError: the folder is not writable, holds another run or a finished one, or is in use;
@@ -136,7 +144,7 @@ def open_folder(
         new = _holds_nothing(folder)
         try:
             check_writable(folder.path)
-            _check(folder, plain, resuming=resume is not None)
+            _check(folder, plain, complete, resuming=resume is not None)
             if not folder.resumed:
                 folder.describe()
             yield folder
@@ -146,12 +154,14 @@ def open_folder(
             raise
 
 
-def _check(folder: RunFolder, plain: Mapping[str, Any], *, resuming: bool) -> None:
+def _check(
+    folder: RunFolder, plain: Mapping[str, Any], complete: Complete, *, resuming: bool
+) -> None:
     """Check what lies in the folder, and remove what killed processes left there."""
     _check_free(folder, resuming=resuming)
     if resuming and folder.spec.is_file():
         with reading(folder.spec, RunError, "the spec of a run"):
-            begun = json.loads(folder.spec.read_text("utf-8"))
+            begun = complete(json.loads(folder.spec.read_text("utf-8")))
             folder.carried = check_same(begun, plain)
     folder.resumed = resuming and folder.resume_checkpoint.is_file()
     for place in (folder.path, folder.checkpoints):

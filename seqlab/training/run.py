@@ -30,7 +30,7 @@ from seqlab.measures import plain_numbers
 from seqlab.training import summary
 from seqlab.training.baseline import baseline
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
-from seqlab.training.folder import RunFolder, open_folder
+from seqlab.training.folder import Complete, RunFolder, open_folder
 from seqlab.training.identity import check_identity, identity_of
 from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
@@ -42,6 +42,7 @@ from seqlab.training.randomness import reseed
 from seqlab.training.report import Report
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
+from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
     make_callbacks,
@@ -49,7 +50,6 @@ from seqlab.training.trainer import (
     run_length,
 )
 
-_TERMINATED = 143
 #: Test rows whose predicted numbers are drawn.
 _NUMBERS = 200
 
@@ -70,7 +70,10 @@ class Result:
 
 
 def train(
-    spec: Mapping[str, Any], run_dir: str | Path, begin: Callable[[], None] | None = None
+    spec: Mapping[str, Any],
+    run_dir: str | Path,
+    begin: Callable[[], None] | None = None,
+    complete: Complete = dict,
 ) -> Result:
     """Carry out a run.
 
@@ -78,6 +81,7 @@ def train(
         spec: the resolved spec, plain values only (see ``docs/architecture.md``).
         run_dir: where it writes ``metrics.csv``, ``checkpoints/``, ``result.json``, ``bundle/``.
         begin: called when the folder is checked and held by this process.
+        complete: fills in what the spec of a run of an earlier version lacks.
 
     Raises:
         SeqlabError: bad input, in one line; found before training where it can be.
@@ -89,7 +93,7 @@ def train(
         quiet(),
         progress.muted(not options.get("enable_progress_bar", True)),
         global_settings(options.get("num_threads")),
-        open_folder(Path(run_dir), spec, begin) as folder,
+        open_folder(Path(run_dir), spec, begin, complete) as folder,
         _in_one_line(folder),
     ):
         run = Run(spec, folder)
@@ -175,23 +179,29 @@ class Run:
         checkpoint = self._resume_point()
         if checkpoint == "finished":
             return
+        # 0 for an open end: engines must not depend on what this process has run so far
+        with self._stopped(), expected_calls(self.length.steps or 0) as engines:
+            self.trainer.fit(
+                self.module,
+                self.batches.train(),
+                self.batches.validation(),
+                ckpt_path=checkpoint,
+            )
+        self.engine = ", ".join(sorted(engines)) or self.engine
+
+    @contextlib.contextmanager
+    def _stopped(self) -> Iterator[None]:
+        """Say how to go on when the block is stopped by a signal."""
         try:
-            # 0 for an open end: engines must not depend on what this process has run so far
-            with expected_calls(self.length.steps or 0) as engines:
-                self.trainer.fit(
-                    self.module,
-                    self.batches.train(),
-                    self.batches.validation(),
-                    ckpt_path=checkpoint,
-                )
-            self.engine = ", ".join(sorted(engines)) or self.engine
+            yield
         except SystemExit as stop:
             if is_primary():
                 console.say(f"stopped{self.folder.how_to_go_on}")
+            end_others(self.trainer)
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 raise KeyboardInterrupt from None
-            raise SystemExit(_TERMINATED) from stop
+            raise SystemExit(TERMINATED) from stop
 
     def _resume_point(self) -> str | None:
         """The checkpoint to go on from, None to begin, ``finished`` when only the test is left."""
@@ -228,7 +238,8 @@ class Run:
         begin = time.monotonic()
         if (batches := self.batches.test()) is not None:
             reseed(self.spec["seed"], -1)
-            self.trainer.test(self.module, batches, verbose=False)
+            with self._stopped():
+                self.trainer.test(self.module, batches, verbose=False)
         test = self.module.results.get("test", {})
         kept = self.keeper.best
         values = self._values(test, kept.get("validation", {}), seconds)

@@ -25,6 +25,7 @@ from seqlab.training.loggers import build_loggers
 from seqlab.training.monitor import monitor_of
 from seqlab.training.recorder import Recorder
 from seqlab.training.stages_shown import StagesShown
+from seqlab.training.stopping import StopAtOnce
 
 #: ``max_epochs=auto``: so many epochs, and as many more as bring so many optimiser steps.
 _EPOCHS, _STEPS = 10, 500
@@ -77,7 +78,7 @@ def make_callbacks(
         write=is_primary(),
     )
     keeper = Keeper(folder, monitor=monitor, mode=mode, every_n_steps=kept.get("every_n_steps"))
-    found: list[pl.Callback] = [SaveBeforeBatch(keeper), recorder, keeper]
+    found: list[pl.Callback] = [SaveBeforeBatch(keeper), recorder, keeper, StopAtOnce()]
     if progress.is_watched():
         refresh = (callbacks.get("progress") or {}).get("refresh_rate", 10)
         found.append(StagesShown(refresh=refresh, recorder=recorder))

@@ -8,6 +8,7 @@ from typing import Any
 
 from seqlab import progress
 from seqlab.collector import rare_collections
+from seqlab.config.resolve import completed
 
 #: The folder is this verb's own: ``run`` says by ``begin`` when it has taken it.
 KEEPS_FOLDER = True
@@ -34,4 +35,4 @@ def run(spec: dict[str, Any], run_dir: Path, begin: Callable[[], None] | None = 
     with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.training.run import train
 
-    return train(spec, run_dir, begin).objective
+    return train(spec, run_dir, begin, completed).objective

@@ -94,6 +94,13 @@ def test_missing_values_are_named_with_their_full_key():
     assert str(raised.value) == message
 
 
+def test_what_no_json_keeps_is_refused_with_its_full_key():
+    config = OmegaConf.create({"bundle": "x", "source": {"name": "res_part", "size": [b"1"]}})
+    message = r"source\.size\.0: expected text, a number, true, .*, got bytes"
+    with pytest.raises(ConfigError, match=message):
+        resolve(config, "evaluate")
+
+
 def test_interpolations_are_resolved_and_hydras_node_is_left_out():
     config = OmegaConf.create({"bundle": "b/${split}", "split": "test", "hydra": {"x": "${nope}"}})
     spec = resolve(config, "evaluate")

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from seqlab.config.resolve import resolve
 from seqlab.errors import RunError
 from seqlab.training import run as run_module
 from seqlab.training.resuming import check_same
 from seqlab.training.run import train
+from seqlab.verbs import train as verb
 
 from small_runs import changed, words_spec
 
@@ -33,6 +35,23 @@ def begun(tmp_path, monkeypatch):
         with pytest.raises(StoppedError):
             train(spec, tmp_path / "run")
     return changed(spec, resume=True), tmp_path / "run"
+
+
+def test_a_spec_of_an_earlier_version_has_the_defaults_of_new_keys(begun):
+    spec, folder = begun
+    old = json.loads((folder / "spec.json").read_text())
+    assert "transforms" not in old["data"]
+    del old["trainer"]["accumulate_grad_batches"], old["callbacks"]["progress"]
+    (folder / "spec.json").write_text(json.dumps(old))
+    now = resolve(spec)
+    assert now["data"]["transforms"] == []
+    assert now["trainer"]["detect_anomaly"] is False
+    before = content_of(folder)
+    with pytest.raises(RunError, match=r"accumulate_grad_batches is 2 now, and the run was .* 1$"):
+        verb.run(changed(now, trainer__accumulate_grad_batches=2), folder)
+    assert content_of(folder) == before
+    verb.run(now, folder)
+    assert (folder / "result.json").is_file()
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
