@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from seqlab.errors import DataError, OptionError, ShapeError
+from seqlab.errors import DataError, EngineError, OptionError, ShapeError
 from seqlab.heads.base import Head
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.layers.base import Layer
@@ -161,6 +161,12 @@ class Encoder(nn.Module):
             self._scales(batch, mask),
         )
 
+    @property
+    def scaled_by_row(self) -> str | None:
+        """Which feature is scaled by its whole row, in words; None: none is."""
+        names = [feature.name for feature in self.features if feature.row_scale != "none"]
+        return f"feature '{names[0]}' is scaled by its whole row (row_scale)" if names else None
+
     def read_step(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """What the layer is given for one step, ``[B, D]``.
 
@@ -192,7 +198,7 @@ class Encoder(nn.Module):
             value = _checked(feature, batch)
             if feature.role == "row":
                 shape = [-1] * (value.dim() - 2)
-                value = value[:, :1].expand(len(value), mask.shape[1], *shape)
+                value = value[:, :1].expand(-1, mask.shape[1], *shape)
             if value.shape[:2] != mask.shape:
                 raise ShapeError(
                     f"feature '{feature.name}' has {tuple(value.shape[:2])} rows and steps, the "
@@ -323,7 +329,17 @@ class SequenceModel(nn.Module):
         >>> torch.allclose(steps, whole, atol=1e-6)
         True
         """
+        self.check_steps()
         return ModelStream(self.encoder.read_step, self.encoder.layer, self.head)
+
+    def check_steps(self) -> None:
+        """See that a step can be read before its row has ended.
+
+        Raises:
+            EngineError: a feature is scaled by what the whole row is.
+        """
+        if (scaled := self.encoder.scaled_by_row) is not None:
+            raise EngineError(f"this model cannot be streamed: {scaled}")
 
     def new_carry(self) -> Carry:
         """What hands the encoder's state from chunk to chunk."""
@@ -335,7 +351,10 @@ class SequenceModel(nn.Module):
         Raises:
             OptionError: the loss needs whole rows; the message says why.
         """
-        refusal = self.head.refuses_chunks()
+        refusal = self.head.refuses_chunks() or self.encoder.scaled_by_row
+        single = [feature.name for feature in self.encoder.features if feature.role == "row"]
+        if refusal is None and single:
+            refusal = f"feature '{single[0]}' has one entry a row, and no steps to cut"
         if refusal is not None:
             raise OptionError(f"data.chunks: {refusal}; leave it out, or choose another head")
         way = reads(self.encoder.layer)

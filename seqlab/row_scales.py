@@ -27,11 +27,11 @@ def row_scale(name: str, x_BTD: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor
     real = mask_BT.unsqueeze(-1)
     x = x_BTD.double().masked_fill(~real, 0.0)
     count = real.sum(1, keepdim=True).clamp(min=1)
-    center = torch.zeros_like(x[:, :1]) if x.shape[1] else x.new_zeros(len(x), 1, x.shape[2])
+    center = x.sum(1, keepdim=True) / count
     if name == "standard":
-        center = x.sum(1, keepdim=True) / count
         size = ((x - center).masked_fill(~real, 0.0).square().sum(1, keepdim=True) / count).sqrt()
     else:
+        center = torch.zeros_like(center)
         size = x.abs().sum(1, keepdim=True) / count
     flat = size <= 1e-9 * (center.abs() + 1e-30)
     return center, torch.where(flat, torch.ones_like(size), size)

@@ -146,10 +146,9 @@ class ForecastHead(NumbersHead):
             return units
         places = torch.full_like(encoded.lengths.unsqueeze(1), -1)
         if self.base == "season":
-            self._check_season(encoded.lengths)
             season = self.season or 1
             steps = torch.arange(self.target_info.steps, device=encoded.lengths.device)
-            places = (steps % season - season).expand(len(encoded.lengths), -1)
+            places = (steps % season - season).expand(encoded.lengths.shape[0], -1)
         return units._replace(center=self._from_end(encoded, places, units.center))
 
     def context(self, encoded: Encoded) -> Tensor | None:
@@ -171,6 +170,11 @@ class ForecastHead(NumbersHead):
         context = self.series_before(batch.inputs, batch.lengths)
         chosen = (m for m in self.with_chosen({}).values() if isinstance(m, TaskMetric))
         return next(filter(None, (metric.refusal(context) for metric in chosen)), None)
+
+    def check(self, encoded: Encoded) -> None:
+        """See the base class: a context that is shorter than a season."""
+        if (found := self._too_short(encoded.lengths)) is not None:
+            raise DataError(f"row {found[0] + 1} of the batch: {found[1]}")
 
     def layers(self) -> Sequence[Layer]:
         """See ``Head.layers``."""
@@ -198,7 +202,7 @@ class ForecastHead(NumbersHead):
         """``[B, C]``: the last known step as an output, for a decoder to begin with."""
         units = self.units(encoded)
         last = torch.full_like(encoded.lengths.unsqueeze(1), -1)
-        center = units.center[:, -1:].expand(len(last), 1, self.target_info.size)
+        center = units.center[:, -1:].expand(last.shape[0], 1, self.target_info.size)
         if self.base == "season":
             center = self._from_end(encoded, last - (self.season or 1), center)
         value = self._from_end(encoded, last, center)
@@ -213,10 +217,6 @@ class ForecastHead(NumbersHead):
             f"{int(lengths[row])} steps are fewer than a season of {self.season}; take a longer "
             "context or a shorter head.season"
         )
-
-    def _check_season(self, lengths: Tensor) -> None:
-        if not torch.compiler.is_compiling() and (found := self._too_short(lengths)) is not None:
-            raise DataError(f"row {found[0] + 1} of the batch: {found[1]}")
 
 
 def _at(part: Tensor, step: int) -> Tensor:

@@ -42,7 +42,7 @@ class AllSteps(nn.Module):
         pooled = self.pooling(encoded)
         if encoded.ahead is not None:
             pooled = torch.cat([pooled, encoded.ahead.flatten(1).to(pooled.dtype)], dim=1)
-        return at_least_float32(self.output(pooled)).reshape(len(pooled), *self.size)
+        return at_least_float32(self.output(pooled)).reshape(pooled.shape[0], *self.size)
 
     def layers(self) -> Sequence[Layer]:
         """No recurrent ones."""
@@ -94,7 +94,7 @@ class StepByStep(nn.Module):
             goal_BHC: the truth as outputs, NaN where it is not known; None when predicting.
         """
         steps, values, parameters = self.size
-        rows, x = len(before_BC), before_BC
+        rows, x = before_BC.shape[0], before_BC
         initial = self.layer.initial_state(rows, device=x.device)
         state = self.bridge(encoded.final, initial)
         noise = None
@@ -121,5 +121,5 @@ class StepByStep(nn.Module):
         if goal_BHC is None or not self.training or not self.truth:
             return own_BC
         truth = goal_BHC[:, step].to(own_BC.dtype)
-        drawn = torch.rand(len(own_BC), 1, device=own_BC.device) < self.truth
+        drawn = torch.rand(own_BC.shape[0], 1, device=own_BC.device) < self.truth
         return torch.where(drawn & ~truth.isnan(), truth, own_BC)

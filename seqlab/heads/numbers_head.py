@@ -101,6 +101,13 @@ class NumbersHead(Head):
         del encoded
         return None
 
+    def check(self, encoded: Encoded) -> None:
+        """Refuse rows that cannot be answered.
+
+        Raises:
+            DataError: names the first one, by its place in the batch.
+        """
+
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``: the mean over all numbers that are known."""
         target = self._gold(encoded, batch)
@@ -109,21 +116,25 @@ class NumbersHead(Head):
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
         refuse_options(self, options)
+        self.check(encoded)
         with torch.no_grad():
-            outputs, units = self.outputs(encoded), self.units(encoded)
-            found = {"values": self.cost.value(outputs, units)}
-            quantiles = self.cost.quantiles(outputs, units)
+            return self.answers(self.outputs(encoded), self.units(encoded), self.steps(encoded))
+
+    def answers(
+        self, outputs: Tensor, units: Units, real: Tensor | None = None
+    ) -> list[dict[str, Any]]:
+        """Outputs ``[B, ..., C, P]`` as answers, of the steps that are ``real [B, T]``."""
+        found = {"values": self.cost.value(outputs, units)}
+        quantiles = self.cost.quantiles(outputs, units)
         if quantiles is not None:
             for place, level in enumerate(self.cost.levels):
                 found[f"{level:g}"] = quantiles[..., place]
-        real = self.steps(encoded)
-        lengths = [None] * len(outputs) if real is None else real.sum(1).tolist()
         rows = [
             {
                 name: self.shaped(values[row] if real is None else values[row][real[row]])
                 for name, values in found.items()
             }
-            for row in range(len(lengths))
+            for row in range(len(outputs))
         ]
         if quantiles is None:
             return rows
@@ -182,6 +193,7 @@ class NumbersHead(Head):
 
     def _gold(self, encoded: Encoded, batch: Batch) -> Tensor:
         """The target, NaN where it is padding."""
+        self.check(encoded)
         target, real = self.target_of(batch), self.steps(encoded)
         if self.cost.expects and (found := NumbersHead.refusal(self, batch)) is not None:
             raise DataError(f"row {found[0] + 1} of the batch: {found[1]}")

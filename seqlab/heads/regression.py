@@ -15,6 +15,7 @@ from seqlab.heads.metrics.numbers import R2
 from seqlab.heads.numbers_head import LossName, NumbersHead
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
+from seqlab.heads.regression_losses import Units
 from seqlab.schema import Count, Fraction, Part, Positive, checked
 from seqlab.types import Encoded, EncoderInfo, TargetInfo
 
@@ -98,12 +99,24 @@ class RegressionHead(NumbersHead):
         """``[B, C, P]``, or ``[B, T, C, P]``: the outputs for each number."""
         del target
         pooled = clean_output(encoded) if self.pooling is None else self.pooling(encoded)
-        flat = at_least_float32(self.output(pooled))
-        return flat.reshape(*flat.shape[:-1], self.target_info.size, self.cost.parameters)
+        return self.step_scores(pooled)
 
     def steps(self, encoded: Encoded) -> Tensor | None:
         """See the base class."""
         return encoded.mask if self.pooling is None else None
+
+    def refuses_chunks(self) -> str | None:
+        """See ``Head.refuses_chunks``: numbers a step can."""
+        return super().refuses_chunks() if self.pooling is not None else None
+
+    def step_scores(self, output_BE: Tensor) -> Tensor:
+        """``[B, C, P]``: the outputs for each number."""
+        flat = at_least_float32(self.output(output_BE))
+        return flat.reshape(*flat.shape[:-1], self.target_info.size, self.cost.parameters)
+
+    def answer_steps(self, scores: Tensor) -> list[dict[str, Any]]:
+        """``{"values": [C floats]}``, and quantiles, as a step of ``predict``."""
+        return self.answers(scores, Units(self.mean, self.std))
 
     def own_metrics(self) -> dict[str, Metric]:
         """See the base class."""

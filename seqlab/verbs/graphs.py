@@ -65,7 +65,7 @@ class _OneStep(nn.Module):
         leaves, form = torch.utils._pytree.tree_flatten(self.encoder.layer.initial_state(1))  # noqa: SLF001  # torch has no other name for it
         del leaves
         before = torch.utils._pytree.tree_unflatten(list(state), form)  # noqa: SLF001  # as above
-        names = [feature.name for feature in self.encoder.features]
+        names = [feature.name for feature in self.encoder.features if feature.role != "ahead"]
         inputs = {n: f.unsqueeze(1) for n, f in zip(names, features, strict=True)}
         lengths = torch.ones(features[0].shape[0], dtype=torch.int64)
         _, x_BTD = self.encoder._join(Batch(inputs, lengths))  # noqa: SLF001  # the encoder without its layer
@@ -81,12 +81,14 @@ def whole(model: SequenceModel) -> Graph:
     def example(batch: int, count: int) -> tuple[Any, ...]:
         lengths = torch.randint(1, count + 1, (batch,))
         lengths[0] = count
-        return [_values(f, (batch, count)) for f in features], lengths
+        steps = {"step": count, "row": 1, "ahead": model.info.target.steps}
+        return [_values(f, (batch, steps[f.role])) for f in features], lengths
 
     module = _WholeModel(model).eval()
     with torch.no_grad():
         outputs = ("output", "final", "scores")[: len(module(*example(*_TRACED)))]
-    dynamic = ([{0: rows, 1: steps} for _ in features], {0: rows})
+    beside = [{0: rows, 1: steps} if f.role == "step" else {0: rows} for f in features]
+    dynamic = (beside, {0: rows})
     return Graph(module, example, dynamic, (*(f.name for f in features), "lengths"), outputs)
 
 
@@ -96,7 +98,8 @@ def one_step(model: SequenceModel) -> Graph:
     Raises:
         EngineError: the encoder runs backward in time.
     """
-    features, layer = model.info.features, model.encoder.layer
+    features = tuple(f for f in model.info.features if f.role != "ahead")
+    layer = model.encoder.layer
     _check_streams(model)
     rows = torch.export.Dim("rows")
     flatten = torch.utils._pytree.tree_leaves  # noqa: SLF001  # torch has no other name for it
@@ -115,6 +118,7 @@ def one_step(model: SequenceModel) -> Graph:
 
 
 def _check_streams(model: SequenceModel) -> None:
+    model.check_steps()
     layer = model.encoder.layer
     zeros = torch.zeros(1, layer.input_size)
     with torch.no_grad():

@@ -6,8 +6,9 @@ import seqlab
 import torch
 from seqlab.build import build_model
 from seqlab.data.processor import Processor, fit_processor
-from seqlab.errors import ConfigError, DataError, OptionError
+from seqlab.errors import ConfigError, DataError, EngineError, OptionError
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
+from seqlab.verbs import graphs
 
 ENCODER = {"cell": {"name": "gru", "hidden_size": 5}}
 WINDOWS = {"name": "windows", "columns": "x", "known": "plan", "context": 6, "horizon": 3}
@@ -283,3 +284,36 @@ def test_a_target_without_a_series_has_its_own_scale():
     model = silenced(build_model({"encoder": ENCODER, "head": {"name": "forecast"}}, info))
     batch = seqlab.types.Batch({"x": torch.randn(1, 4, 1)}, torch.tensor([4]))
     assert model.predict(batch) == [{"values": [5.0, 5.0]}]
+
+
+@pytest.mark.parametrize(
+    ("data", "head"),
+    [
+        (PLAIN, {"base": "last"}),
+        (PLAIN, {"base": "season", "season": 4, "loss": "quantile"}),
+        (DATA, {"mode": "recurrent"}),
+    ],
+)
+def test_a_forecaster_is_a_graph_of_any_rows_and_steps(data, head):
+    _, model, _ = made(data, ROWS, **head)
+    graph = graphs.whole(model.float())
+    program = graphs.export(graph)
+    for shape in graphs.SHAPES:
+        given = graph.example(*shape)
+        with torch.no_grad():
+            for ours, theirs in zip(program.module()(*given), graph.module(*given), strict=True):
+                torch.testing.assert_close(ours, theirs)
+
+
+def test_a_row_that_is_scaled_by_itself_is_read_whole():
+    data = {**PLAIN, "features": {"x": {"kind": "numeric", "row_scale": "mean"}}}
+    _, model, _ = made(data, ROWS)
+    with pytest.raises(EngineError, match=r"feature 'x' is scaled by its whole row \(row_scale\)"):
+        model.stream()
+    with pytest.raises(EngineError, match="scaled by its whole row"):
+        graphs.one_step(model)
+    _, model, _ = made(PLAIN, ROWS)
+    with pytest.raises(EngineError, match="ForecastHead answers whole rows"):
+        model.stream()
+    with pytest.raises(OptionError, match=r"data\.chunks: ForecastHead answers whole rows"):
+        model.chunk_reading()

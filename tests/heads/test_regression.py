@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from heads_helpers import make_inputs, make_model
 from seqlab.cli import main
-from seqlab.errors import OptionError
+from seqlab.errors import EngineError, OptionError
 from seqlab.types import Batch, TargetInfo, TargetStatistics
 
 TARGET = TargetInfo("values", 2, statistics=TargetStatistics(mean=(10.0, -1.0), std=(4.0, 0.5)))
@@ -118,3 +118,27 @@ def test_a_run_on_series_values_learns_and_answers_in_units(tmp_path):
     assert test["r2"] > 0.8
     answer = seqlab.load(run / "bundle").predict([[0.0, 0.0, 0.0]])[0]["values"]
     assert answer == pytest.approx([5000], abs=150)
+
+
+def test_numbers_a_step_can_be_streamed():
+    """A step's answer is that of the whole row there, quantiles too."""
+    target = TargetInfo("step_values", 2, statistics=TARGET.statistics)
+    spec = {"name": "regression", "loss": "gaussian"}
+    model = make_model(spec, target, lambda size: seqlab.GRU(size, 5)).double().eval()
+    inputs, lengths = make_inputs([4, 2])
+    whole = model.predict(Batch(inputs, lengths))
+    running = model.stream()
+    for step in range(4):
+        now = {name: value[:, step] for name, value in inputs.items()}
+        answers = model.head.answer_steps(running.step(now))
+        for row in range(2 if step < 2 else 1):
+            assert answers[row]["values"] == pytest.approx(whole[row]["values"][step])
+            high = whole[row]["quantiles"]["0.9"][step]
+            assert answers[row]["quantiles"]["0.9"] == pytest.approx(high)
+    with pytest.raises(EngineError, match="RegressionHead answers whole rows"):
+        make_model({"name": "regression"}, TARGET, lambda size: seqlab.GRU(size, 5)).stream()
+
+
+def test_pooling_belongs_to_a_target_a_row():
+    with pytest.raises(OptionError, match="pooling belongs to a target a row"):
+        make_model({"name": "regression", "pooling": "last"}, TargetInfo("step_values", 1))
