@@ -14,6 +14,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 from numpy import integer
@@ -77,6 +78,17 @@ def as_svg(plot: Plot, title: str, number: int) -> str:
     text = re.sub(r"font-family: 'DejaVu Sans'[^;\"]*;? ?", "", text)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)  # the view box scales it
     return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(title)}"', 1)
+
+
+def as_file(plot: Plot, title: str) -> str:
+    """A plot as an SVG file of its own, with the colours of the style sheet, light and dark."""
+    sheet = files("seqlab.pages").joinpath("page.css").read_text("utf-8")
+    colours = sheet[: sheet.index("* {")]
+    drawn = as_svg(plot, title, 1)
+    head, rest = drawn.split(">", 1)
+    style = f"<style>{colours}text {{ font-family: system-ui, sans-serif; }}</style>"
+    paper = '<rect width="100%" height="100%" fill="var(--paper)"/>'
+    return f"{head}>\n{style}\n{paper}{rest}\n"
 
 
 def as_png(plot: Plot, title: str = "", *, dpi: int = 150) -> bytes:
