@@ -13,6 +13,7 @@ import seqlab.cli
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GATES, VANISHING = DOCS / "learn-gates.md", DOCS / "learn-vanishing.md"
 
 
