@@ -273,7 +273,7 @@ class GatedCell(Cell):
         """The masks of one sequence: input, recurrent, recurrent matrix, zoneout."""
         if not self.training:
             return None
-        return draw_noise(self, batch_size, steps, torch.empty(0, device=device, dtype=dtype))
+        return draw_noise(self, batch_size, steps, device=device, dtype=dtype)
 
     @property
     def gate_type(self) -> Any:

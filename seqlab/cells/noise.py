@@ -32,18 +32,22 @@ class Noise(NamedTuple):
         return self._replace(zoneout=tuple(None if z is None else z[t] for z in self.zoneout))
 
 
-def draw_noise(cell: Any, batch_size: int, steps: int, like: Tensor) -> Noise | None:
+def draw_noise(
+    cell: Any, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
+) -> Noise | None:
     """The masks of one sequence for a gated cell, from its rates; None where all are zero.
 
     Args:
         cell: the cell.
         batch_size: B.
         steps: T.
-        like: a tensor on the device and in the type of the masks.
+        device: where the masks are to be.
+        dtype: their type.
     """
     rates = (cell.dropout, cell.recurrent_dropout, cell.weight_dropout, *cell.zoneout)
     if not any(rates):
         return None
+    like = torch.empty(0, device=device, dtype=dtype)
     keep = tuple(
         dropout_mask(like, (steps, batch_size, width), rate, scale=False)
         for width, rate in zip(cell.state_sizes, cell.zoneout, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -233,11 +234,11 @@ def run_with(
     return found
 
 
-def check_input(x_BTD: Tensor, input_size: int, owner: str) -> None:
+def check_input(x_BTD: Tensor, input_size: int, owner: Callable[[], str]) -> None:
     """Refuse an input that is not ``[B, T, D]``."""
     if not isinstance(x_BTD, Tensor) or x_BTD.dim() != 3 or x_BTD.shape[2] != input_size:
         got = tuple(x_BTD.shape) if isinstance(x_BTD, Tensor) else type(x_BTD).__name__
-        raise ShapeError(f"{owner}: the input must be [B, T, {input_size}], got {got}")
+        raise ShapeError(f"{owner()}: the input must be [B, T, {input_size}], got {got}")
 
 
 def combined_mask(x_BTD: Tensor, lengths: Tensor | None, mask: Tensor | None) -> Tensor | None:

@@ -84,7 +84,7 @@ class Recurrent(Layer):
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
-        check_input(x_BTD, self.input_size, self._title())
+        check_input(x_BTD, self.input_size, self._title)
         self._check_type(x_BTD)
         mask = combined_mask(x_BTD, lengths, mask)
         state = self.start(x_BTD, state)
@@ -120,13 +120,14 @@ class Recurrent(Layer):
     ) -> tuple[Tensor, State]:
         """All steps by the engine of the plan."""
         run = Sequence(x_BTD, state, mask, self._reverse, noise)
-        plan = self._planner.plan(self.engine, self.cell, run)
-        self._planner.note(plan)
+        cell, planner = self.cell, self._planner
+        plan = planner.plan(self.engine, cell, run)
+        planner.note(plan)
         try:
-            return plan.engine.run(self.cell, run)
+            return plan.engine.run(cell, run)
         except NotPreparedError:
-            self._planner.forget()
-            return self._planner.plan(self.engine, self.cell, run).engine.run(self.cell, run)
+            planner.forget()
+            return planner.plan(self.engine, cell, run).engine.run(cell, run)
 
     def _title(self) -> str:
         return f"{type(self).__name__}({self.cell.extra_repr()})"
@@ -236,9 +237,12 @@ class Recurrent(Layer):
         self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype
     ) -> Any:
         """The cell's masks; None outside training."""
-        if not self.cell.training:
-            return None
-        return self.cell.sample_noise(batch_size, steps, device=device, dtype=dtype)
+        cell = self.cell
+        return (
+            cell.sample_noise(batch_size, steps, device=device, dtype=dtype)
+            if cell.training
+            else None
+        )
 
     @property
     def reverse(self) -> bool:
@@ -255,7 +259,7 @@ class Recurrent(Layer):
 
     def explain(self, x_BTD: Tensor, *, masked: bool = False) -> Plan:
         """Which engine would run this input now, with masked steps or without; why not others."""
-        check_input(x_BTD, self.input_size, type(self).__name__)
+        check_input(x_BTD, self.input_size, self._title)
         noise = self._noise(x_BTD)
         mask = x_BTD.new_ones(x_BTD.shape[:2], dtype=torch.bool) if masked else None
         run = Sequence(x_BTD, self.start(x_BTD, None), mask, self._reverse, noise)

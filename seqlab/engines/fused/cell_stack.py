@@ -74,6 +74,28 @@ def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
     return weights
 
 
+def run_alone(
+    cell: GatedCell, x_BTD: Tensor, state: State, *, reverse: bool, noise: Noise | None
+) -> tuple[Tensor, State]:
+    """One cell over whole rows, by a kernel that can be differentiated twice; what ``run_levels``
+    says of it in fewer calls.
+
+    Short sequences take no longer than the calls of Python around them.
+    """
+    weights = kernel_weights(cell, noise)
+    kernel = cast("str", cell.vendor_kernel().name)
+    form = CallForm(kernel, 1, 1, cell.bias is not None, _learns((x_BTD, *state, *weights)))
+    fields = [field.unsqueeze(0) for field in state]
+    output, *finals = run_whole(form, x_BTD, fields, weights, reverse=reverse)
+    parts = [_in_type(final[0], part) for final, part in zip(finals, state, strict=True)]
+    return output, cell.State(*parts)
+
+
+def runs_alone(x_BTD: Tensor, mask: Tensor | None) -> bool:
+    """Whether a run of one cell is one call that nothing else must be done for."""
+    return mask is None and not _once_differentiable(x_BTD) and not torch.is_autocast_enabled("cpu")
+
+
 def run_levels(
     levels: Sequence[Sequence[GatedCell]],
     x_BTD: Tensor,
@@ -108,9 +130,7 @@ def run_levels(
         parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
         for parts in zip(*states, strict=True)
     ]
-    wanted = torch.is_grad_enabled() and any(
-        tensor.requires_grad for tensor in (x_BTD, *fields, *weights)
-    )
+    wanted = _learns((x_BTD, *fields, *weights))
     form = CallForm(kernel, len(levels), len(levels[0]), cells[0].bias is not None, wanted)
     padded = x_BTD.device.type == "cpu" and pads(kernel, form.directions, at_rest=at_rest)
 
@@ -130,9 +150,19 @@ def run_levels(
         output, *finals = OnceDifferentiable.apply(run, again, *inputs)  # type: ignore[no-untyped-call]  # autograd's own
     else:
         output, *finals = run(*inputs)
-    finals = [final.to(part.dtype) for final, part in zip(finals, fields, strict=True)]
+    finals = [_in_type(final, part) for final, part in zip(finals, fields, strict=True)]
     parts = zip(*(final.unbind() for final in finals), strict=True)
     return output, [cell.State(*part) for cell, part in zip(cells, parts, strict=True)]
+
+
+def _learns(tensors: Sequence[Tensor]) -> bool:
+    """Whether gradients of any of them are wanted."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _in_type(value: Tensor, like: Tensor) -> Tensor:
+    """The value in the type of another tensor; asking costs less than a conversion to its own."""
+    return value if value.dtype == like.dtype else value.to(like.dtype)
 
 
 def _lacks_type(kernel: str, x_BTD: Tensor) -> bool:

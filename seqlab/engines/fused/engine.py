@@ -17,7 +17,13 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine, Offer, Sequence, Stack
 from seqlab.engines.cost import Cost
-from seqlab.engines.fused.cell_stack import form_of, joins_masked, run_levels
+from seqlab.engines.fused.cell_stack import (
+    form_of,
+    joins_masked,
+    run_alone,
+    run_levels,
+    runs_alone,
+)
 from seqlab.types import State
 
 _STEPS: dict[str, Any] = {
@@ -76,6 +82,8 @@ class FusedEngine(Engine):
         sampled = cast("Noise | None", noise)
         if sampled is not None and sampled.input_mask is not None:
             x_BTD = x_BTD * sampled.input_mask
+        if runs_alone(x_BTD, mask):
+            return run_alone(gated, x_BTD, state, reverse=reverse, noise=sampled)
         output, (final,) = run_levels(
             [[gated]], x_BTD, [state], mask, reverse=reverse, noise=sampled
         )

@@ -198,7 +198,12 @@ def _call(
 ) -> list[Tensor]:
     """One call of torch's kernel, without its dropout."""
     function: Any = getattr(torch, form.kernel)
-    hidden: Any = tuple(field.to(data.dtype).contiguous() for field in start)
+    hidden: Any = tuple(
+        [  # a list costs less than a generator
+            (field if field.dtype == data.dtype else field.to(data.dtype)).contiguous()
+            for field in start
+        ]
+    )
     if form.kernel != "lstm":
         hidden = hidden[0]
     tail = (form.biased, form.levels, 0.0, form.train, form.directions == 2)
