@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -16,7 +15,7 @@ from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.precision import at_least_float32
 from seqlab.heads.tokens import Found, TokensHead
 from seqlab.repeatable import ctc_loss
-from seqlab.schema import Count, Fraction, Name, checked
+from seqlab.schema import Count, Fraction, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
 
 BEST_PATH = "best_path"
@@ -79,21 +78,10 @@ class CTCHead(TokensHead):
         dropout: Fraction = 0.0,
         hidden_size: Count | None = None,
         activation: Any = "relu",
-        search: Any = "greedy",
         validation_search: Any = BEST_PATH,
-        token_name: Name = "token",  # noqa: S107 - a word for the metrics
-        sequence_name: Name = "sequence",
-        metrics: Sequence[Any] = (),
+        **options: Any,
     ) -> None:
-        super().__init__(
-            encoder,
-            target,
-            search=search,
-            validation_search=validation_search,
-            token_name=token_name,
-            sequence_name=sequence_name,
-            metrics=metrics,
-        )
+        super().__init__(encoder, target, validation_search=validation_search, **options)
         self.upsampling, self.too_long = upsampling, too_long
         self.classifier = Classifier(
             encoder.output_size,

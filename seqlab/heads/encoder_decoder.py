@@ -19,7 +19,7 @@ from seqlab.heads.search import Search
 from seqlab.heads.teacher_forcing import TeacherForcing
 from seqlab.heads.tokens import Found, TokensHead
 from seqlab.layers.base import Layer
-from seqlab.schema import Count, Fraction, Name, Positive, Share, checked
+from seqlab.schema import Count, Fraction, Positive, Share, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, State, TargetInfo, lengths_to_mask
 
 
@@ -89,27 +89,15 @@ class EncoderDecoderHead(TokensHead):
         label_smoothing: Fraction = 0.0,
         teacher_forcing: Share = 1.0,
         schedule: Mapping[str, Any] | None = None,
-        search: Any = "greedy",
-        validation_search: Any = "greedy",
         max_length: Count | None = None,
         max_ratio: Positive | None = None,
-        token_name: Name = "token",  # noqa: S107 - a word for the metrics
-        sequence_name: Name = "sequence",
-        metrics: Sequence[Any] = (),
+        **options: Any,
     ) -> None:
-        super().__init__(
-            encoder,
-            target,
-            search=search,
-            validation_search=validation_search,
-            token_name=token_name,
-            sequence_name=sequence_name,
-            metrics=metrics,
-        )
+        super().__init__(encoder, target, **options)
         self.label_smoothing = label_smoothing
         self.forcing = TeacherForcing(teacher_forcing, schedule)
         self.limit = AnswerLimit(target, max_length, max_ratio)
-        self.monitor = (f"{token_name}_error_rate_capped", "min")
+        self.monitor = (f"{self.token_name}_error_rate_capped", "min")
         self.decoder = DecoderNetwork(
             encoder,
             target.size,

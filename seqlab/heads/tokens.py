@@ -15,6 +15,7 @@ from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.metrics import ErrorRate, Outcome, SequenceAccuracy
 from seqlab.heads.search import Answers
+from seqlab.schema import Name, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
@@ -48,16 +49,17 @@ class TokensHead(Head):
     #: The options of ``answer`` that a call of ``predict`` may give.
     answer_options: ClassVar[tuple[str, ...]] = ()
 
+    @checked
     def __init__(
         self,
         encoder: EncoderInfo,
         target: TargetInfo,
         *,
-        search: Any,
-        validation_search: Any,
-        token_name: str,
-        sequence_name: str,
-        metrics: Sequence[Any],
+        search: Any = "greedy",
+        validation_search: Any = "greedy",
+        token_name: Name = "token",  # noqa: S107 - a word for the metrics
+        sequence_name: Name = "sequence",
+        metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)
         self.bos, self.eos = _marks(target)

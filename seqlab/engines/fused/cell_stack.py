@@ -77,10 +77,10 @@ def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
 def run_alone(
     cell: GatedCell, x_BTD: Tensor, state: State, *, reverse: bool, noise: Noise | None
 ) -> tuple[Tensor, State]:
-    """One cell over whole rows, by a kernel that can be differentiated twice; what ``run_levels``
-    says of it in fewer calls.
+    """One cell over whole rows, as ``run_levels`` gives it, in fewer calls.
 
-    Short sequences take no longer than the calls of Python around them.
+    Short sequences take as long as the calls of Python around the kernel. Only for kernels that
+    can be differentiated twice.
     """
     weights = kernel_weights(cell, noise)
     kernel = cast("str", cell.vendor_kernel().name)
