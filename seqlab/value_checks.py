@@ -77,6 +77,7 @@ def check_choice(value: Any, choices: Sequence[Any], key: str) -> Any:
 def describe(hint: Any) -> str:
     """What an annotation expects, in words.
 
+    >>> from seqlab.schema import Count
     >>> describe(Count | None)
     'an int of at least 1 or null'
     """
