@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -98,8 +97,8 @@ def rows_of(
     if given:
         return numbered_inputs(stream, name, make_format(given, source, "format"))
     form = make_format(_as_trained(trained.config, _by_ending(source)), source, "format")
-    rows = numbered_inputs(stream, name, form)
-    return _no_objects(rows, trained.processor.spec.input_columns)
+    form.guessed = "format"
+    return numbered_inputs(stream, name, form)
 
 
 def _answer_all(
@@ -154,31 +153,6 @@ def numbered_inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple
             if isinstance(row, DataError):
                 raise row
             yield f"{name} {form.unit} {number}", row
-
-
-def _no_objects(
-    rows: Iterator[tuple[str, Any]], columns: Sequence[str]
-) -> Iterator[tuple[str, Any]]:
-    """The rows, if the first is not a JSON object that came as a line of text by mistake.
-
-    Raises:
-        DataError: it is an object with the columns that the bundle reads.
-    """
-    first = next(rows, None)
-    if first is None:
-        return
-    where, row = first
-    if isinstance(row, str) and row.lstrip().startswith("{"):
-        keys: Any = ()
-        with contextlib.suppress(ValueError, RecursionError):
-            keys = json.loads(row)
-        if set(columns) <= set(keys):
-            raise DataError(
-                f"{where}: a JSON object with the column '{columns[0]}', where a line of text was "
-                "expected; give format=jsonl, or format=text if that is the text"
-            )
-    yield first
-    yield from rows
 
 
 def _answers(

@@ -37,6 +37,18 @@ def test_three_files_give_three_splits(tmp_path, streaming):
     assert source.locate("test", 1) == f"{tmp_path}/dev.txt line 1"
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_objects_where_lines_of_text_were_expected(tmp_path, streaming, on_error):
+    path = tmp_path / "a.txt"
+    path.write_text('\n{"text": "a b"}\n{"text": "c"}\n')
+    with pytest.raises(DataError, match=r"a\.txt line 2: a JSON object.* source\.format=jsonl, or"):
+        list(FilesSource(train=str(path), streaming=streaming, on_error=on_error).load()["train"])
+    for name, first in (("jsonl", "a b"), ("text", '{"text": "a b"}')):
+        source = FilesSource(train=str(path), format=name, streaming=streaming, on_error=on_error)
+        assert next(iter(source.load()["train"]))["text"] == first
+
+
 RULES = [
     {"validation": 0.1, "test": 0.25, "seed": 3},
     {"by": "tail", "test": 0.1},

@@ -24,6 +24,9 @@ class Format(ABC):
         suffixes: endings beside the name that stand for the format, in lower case with the dot.
         unit: what rows are counted in, for messages: ``line`` or ``row``.
 
+    Attributes:
+        guessed: the key that can name the format, where only the file's ending did; else None.
+
     Example:
         >>> import io
         >>> class Records(Format):
@@ -41,6 +44,7 @@ class Format(ABC):
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[str] = "line"
+    guessed: str | None = None
 
     @abstractmethod
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:

@@ -31,6 +31,8 @@ def make_format(spec: Any, path: str, where: str = "source.format") -> Format:
         )
     except UnknownNameError as error:
         raise ConfigError(f"{where}: {error}") from error
+    if spec is None:
+        made.guessed = where
     return made
 
 

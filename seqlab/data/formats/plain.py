@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
 
 from seqlab.data.formats.base import Format, Numbered
 from seqlab.data.formats.lines import TextLines, rows_by_line, stripped_lines
+from seqlab.errors import DataError
 
 
 class TextFormat(Format):
@@ -31,15 +34,36 @@ class TextFormat(Format):
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each line or paragraph."""
-        if self._by == "line":
-            return rows_by_line(TextLines(stream, file), lambda text, _: {"text": text})
-        return ((line, {"text": text}) for line, text in _paragraphs(stream, file))
+        for number, text in self._texts(stream, file, blank=False):
+            yield number, text if isinstance(text, DataError) else {"text": text}
 
     def inputs(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
         """Each line, or each paragraph, as a string."""
+        return self._texts(stream, file, blank=True)
+
+    def _texts(self, stream: BinaryIO, file: str, *, blank: bool) -> Iterator[tuple[int, Any]]:
+        """The texts, if the first is not a JSON object that nobody called text.
+
+        Raises:
+            DataError: it is one.
+        """
+        texts: Iterator[tuple[int, Any]] = _paragraphs(stream, file)
         if self._by == "line":
-            return rows_by_line(TextLines(stream, file), lambda text, _: text, blank=True)
-        return _paragraphs(stream, file)
+            texts = rows_by_line(TextLines(stream, file), lambda text, _: text, blank=blank)
+        for place, (number, text) in enumerate(texts):
+            if place == 0 and self.guessed and isinstance(text, str) and _is_object(text):
+                raise DataError(
+                    f"{file} line {number}: a JSON object, where a line of text was expected; give "
+                    f"{self.guessed}=jsonl, or {self.guessed}=text if that is the text"
+                )
+            yield number, text
+
+
+def _is_object(text: str) -> bool:
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return bool(json.loads(text))
+    return False
 
 
 def _paragraphs(stream: BinaryIO, file: str) -> Iterator[tuple[int, str]]:
