@@ -19,9 +19,10 @@ from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
 from seqlab.data.order import Indices, evaluation_batches, training_batches
 from seqlab.data.processor import Processor, column_of, fit_columns
 from seqlab.data.raw_columns import Where
-from seqlab.data.row_views import Columns, NumberedRow, StreamView, View, value_of
+from seqlab.data.row_views import Columns, NumberedRow, View, value_of
 from seqlab.data.sources.base import Source
 from seqlab.data.split_views import open_views
+from seqlab.data.stream_view import StreamView
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.schema import Whole, check_value
 from seqlab.types import Batch, DataInfo, Reading

@@ -8,8 +8,9 @@ from functools import partial
 import datasets
 
 from seqlab.data.data_spec import DataSpec
-from seqlab.data.row_views import MemoryView, StreamView, View
+from seqlab.data.row_views import MemoryView, View
 from seqlab.data.sources.base import SPLITS, Source
+from seqlab.data.stream_view import StreamView
 from seqlab.data.transformed_views import rows_of, transformed
 from seqlab.data.transforms.base import Transform
 from seqlab.data.transforms.chain import Chain

@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Any, cast
 
 from seqlab import progress
-from seqlab.data.row_views import MemoryView, StreamView, View
+from seqlab.data.row_views import MemoryView, View
 from seqlab.data.sources.tables import to_dataset
+from seqlab.data.stream_view import StreamView
 from seqlab.data.transforms.base import Row
 from seqlab.data.transforms.chain import Chain, stands
 from seqlab.errors import DataError, listed

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from seqlab import progress
-from seqlab.data import row_views
+from seqlab.data import row_views, stream_view
 from seqlab.data.module import DataModule
 from seqlab.data.passes import learn_together
 from seqlab.data.sources import tables
@@ -22,7 +22,7 @@ SPEC = {
 @pytest.fixture
 def rows_read(monkeypatch):
     read = []
-    for module in (tables, row_views):
+    for module in (tables, row_views, stream_view):
         monkeypatch.setattr(module, "CHUNK", 1)  # a look at the first row is no pass
     original = tables.Table._rows
 

@@ -162,3 +162,11 @@ def test_many_inputs_at_once_are_those_one_by_one():
         assert many.example(place).inputs["text"].tolist() == alone.inputs["text"].tolist()
     with pytest.raises(DataError, match="input 1: column 'word' is missing"):
         processor.encode_inputs(["a", {"other": "b"}], "input {}".format)
+
+
+def test_numbers_may_be_written_as_text():
+    spec = {"features": {"x": {"kind": "numeric", "standardize": False}}}
+    spec["target"] = {"column": "y", "kind": "values"}
+    processor = fit_processor(spec, [{"x": ["1.5", "-2"], "y": ["3", 4]}])
+    example = processor.encode({"x": ["1.5", "-2"], "y": [3, 4]})
+    np.testing.assert_array_equal(example.inputs["x"], [[1.5], [-2.0]])

@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 
 import datasets
-import numpy as np
 import pytest
 from seqlab import ConfigError, DataError, Source, Transform, register
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.module import DataModule
 from seqlab.data.processor import Processor, fit_processor
 from seqlab.data.sources.files import FilesSource
-from seqlab.data.times import time_of
-from seqlab.data.transforms.base import Row
-from seqlab.data.transforms.fill import FillTransform
-from seqlab.data.transforms.windows import WindowsTransform
 from seqlab.errors import BundleError
 from seqlab.registry import unregister
 
@@ -313,72 +308,6 @@ def test_held_out_rows_teach_a_transform_nothing():
     assert again.rows("validation")[0]["x"][1] == pytest.approx(mean)
 
 
-def predicted(rows, **options):
-    windows = WindowsTransform(columns="x", context=3, **options)
-    made = windows.apply([Row({"x": x}, n) for n, x in enumerate(rows)], "predict")
-    return [(row.number, row.part, list(row["x"])) for row in made]
-
-
-def test_windows_to_predict_end_where_the_series_ends():
-    assert predicted([[1, 2, 3], [1, 2, 3, 4]]) == [
-        (0, "steps 1-3", [1, 2, 3]),
-        (1, "steps 2-4", [2, 3, 4]),
-    ]
-    assert predicted([list(range(6))], predict="all", stride=2) == [
-        (0, "steps 2-4", [1, 2, 3]),
-        (0, "steps 4-6", [3, 4, 5]),
-    ]
-    assert len(predicted([list(range(6))], horizon=0)) == 4
-    assert predicted(["0.5 1 2 3", "['a', 'b', 'c']"]) == [
-        (0, "steps 2-4", ["1", "2", "3"]),
-        (1, "steps 1-3", ["a", "b", "c"]),
-    ]
-
-
-def test_windows_of_several_columns_and_steps_keep_together():
-    windows = WindowsTransform(columns=["x", "y"], context=2, horizon=2, stride=2)
-    row = Row({"x": [1, 2, 3, 4, 5, 6, 7], "y": list("abcdefg"), "id": 9}, 0)
-    made = [dict(each) for each in windows.apply([row], "train")]
-    assert [each["x"] + each["x_next"] for each in made] == [[1, 2, 3, 4], [3, 4, 5, 6]]
-    assert made[1] == {
-        "x": [3, 4],
-        "y": ["c", "d"],
-        "id": 9,
-        "x_next": [5, 6],
-        "y_next": ["e", "f"],
-    }
-    with pytest.raises(DataError, match="must be equally long, found x: 3, y: 2"):
-        list(windows.apply([Row({"x": [1, 2, 3], "y": [1, 2]}, 0)], "train"))
-
-
-def test_fill_takes_the_number_before():
-    fill = FillTransform(columns="x")
-    rows = [Row({"x": ["", "2", "NA", "4", None]}, 0)]
-    fill.fit(lambda: rows)
-    assert [row["x"] for row in fill.apply(rows, "train")] == [[3.0, 2.0, 2.0, 4.0, 4.0]]
-    with pytest.raises(DataError, match="no training row has a number"):
-        fill.fit(lambda: [Row({"x": [None]}, 0)])
-    with pytest.raises(DataError, match="expected a number or nothing, found 'much'"):
-        fill.fit(lambda: [Row({"x": ["1", "much"]}, 0)])
-
-
-def test_constant_columns_of_a_group_stay_and_may_not_vary():
-    group = {"name": "group", "by": "id", "constant": ["label"]}
-    spec = {
-        "transforms": [group],
-        "features": {"x": {"kind": "numeric"}},
-        "target": {"column": "label", "kind": "label"},
-    }
-    rows = [{"id": n // 3, "x": float(n), "label": "ab"[n // 3]} for n in range(6)]
-    processor = fit_processor(spec, rows)
-    assert processor.info.target.names == ("a", "b")
-    rows[4]["label"] = "c"
-    with pytest.raises(
-        DataError, match=r"train row 5: .* column 'label': 'c' in a series that has"
-    ):
-        fit_processor(spec, rows)
-
-
 def test_filter_says_once_how_many_rows_it_left_out(caplog):
     keep = {"name": "filter", "column": "x", "min_length": 4, "splits": ["train"]}
     rows = [{"x": [1.0] * (3 + n % 3), "x_next": 1.0} for n in range(9)]
@@ -413,33 +342,6 @@ def test_a_transform_that_fails_on_a_row_or_loses_a_column_is_one_line():
     finally:
         unregister("transform", "odd")
     assert said.startswith("train row 2: data.transforms: a row with the columns x, and the first")
-
-
-@pytest.mark.parametrize(
-    ("earlier", "later"),
-    [
-        ("9", "10"),
-        ("2000-06-05", "2000-06-05 00:30"),
-        ("1999-12", "2000-01"),
-        ("2000-01-01T00:30:00+01:00", "2000-01-01T00:00:00Z"),
-        (-1, 0.5),
-    ],
-)
-def test_times_are_put_in_order(earlier, later):
-    assert time_of(earlier) < time_of(later)
-
-
-@pytest.mark.parametrize("value", [None, True, "", "soon", "nan", float("inf"), [1], "2000-13"])
-def test_what_is_no_time_has_no_place(value):
-    assert time_of(value) is None
-
-
-def test_numbers_may_be_written_as_text():
-    spec = {"features": {"x": {"kind": "numeric", "standardize": False}}}
-    spec["target"] = {"column": "y", "kind": "values"}
-    processor = fit_processor(spec, [{"x": ["1.5", "-2"], "y": ["3", 4]}])
-    example = processor.encode({"x": ["1.5", "-2"], "y": [3, 4]})
-    np.testing.assert_array_equal(example.inputs["x"], [[1.5], [-2.0]])
 
 
 @pytest.mark.parametrize("streaming", [False, True])
