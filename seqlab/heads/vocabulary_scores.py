@@ -6,6 +6,7 @@ and the others sum to 1.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -116,5 +117,14 @@ class AdaptiveSoftmax(VocabularyScores):
 
 
 def _without(scores: Tensor, never: Sequence[int]) -> Tensor:
-    ids = torch.tensor(list(never), device=scores.device)
-    return scores.index_fill(-1, ids, NEVER)
+    make = _penalty.__wrapped__ if torch.compiler.is_exporting() else _penalty
+    return scores + make(tuple(never), scores.shape[-1], scores.dtype, scores.device)
+
+
+@functools.lru_cache(maxsize=64)
+def _penalty(never: tuple[int, ...], size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``[V]``: minus infinity for what can never come, else 0; kept, as each step asks for it."""
+    with torch.inference_mode(mode=False):
+        penalty = torch.zeros(size, dtype=dtype, device=device)
+        penalty[list(never)] = NEVER
+    return penalty

@@ -6,129 +6,20 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqlab.errors import EngineError, SeqlabError
 from seqlab.failures import machine_failure
 from seqlab.files import atomic_folder
-from seqlab.model import SequenceModel
-from seqlab.types import Batch, FeatureInfo
+from seqlab.verbs.traced_parts import TRACED, Graph
 
 #: Rows and steps of the inputs a graph is run again on; none is that of the trace.
 SHAPES = ((2, 17), (5, 4))
-_TRACED = (3, 6)
-
-
-class Graph(NamedTuple):
-    """A module with the arguments of its trace, and names for what goes in and out.
-
-    ``example`` makes its arguments for so many rows and steps; ``dynamic`` tells which of their
-    dimensions may change.
-    """
-
-    module: nn.Module
-    example: Callable[[int, int], tuple[Any, ...]]
-    dynamic: tuple[Any, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-class _WholeModel(nn.Module):
-    """Features and lengths to the encoder's output, its final vector, and the head's scores."""
-
-    def __init__(self, model: SequenceModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Sequence[Tensor], lengths: Tensor) -> tuple[Tensor, ...]:
-        names = [feature.name for feature in self.model.info.features]
-        batch = Batch(dict(zip(names, features, strict=True)), lengths)
-        encoded = self.model.encode(batch)
-        scores = self.model.head.scores(encoded)
-        results = (encoded.output, encoded.final)
-        return results if scores is None else (*results, scores)
-
-
-class _OneStep(nn.Module):
-    """One encoder step: a row of features and the state before, to output and state after."""
-
-    def __init__(self, model: SequenceModel) -> None:
-        super().__init__()
-        self.encoder = model.encoder
-
-    def forward(self, features: Sequence[Tensor], state: Sequence[Tensor]) -> list[Tensor]:
-        leaves, form = torch.utils._pytree.tree_flatten(self.encoder.layer.initial_state(1))  # noqa: SLF001  # torch has no other name for it
-        del leaves
-        before = torch.utils._pytree.tree_unflatten(list(state), form)  # noqa: SLF001  # as above
-        names = [feature.name for feature in self.encoder.features if feature.role != "ahead"]
-        inputs = {n: f.unsqueeze(1) for n, f in zip(names, features, strict=True)}
-        lengths = torch.ones(features[0].shape[0], dtype=torch.int64)
-        _, x_BTD = self.encoder._join(Batch(inputs, lengths))  # noqa: SLF001  # the encoder without its layer
-        output, after = self.encoder.layer.step(self.encoder.input_layer(x_BTD).squeeze(1), before)
-        return [output, *torch.utils._pytree.tree_leaves(after)]  # noqa: SLF001  # as above
-
-
-def whole(model: SequenceModel) -> Graph:
-    """The graph of whole sequences, with dynamic rows and steps."""
-    features = model.info.features
-    rows, steps = torch.export.Dim("rows"), torch.export.Dim("steps")
-
-    def example(batch: int, count: int) -> tuple[Any, ...]:
-        lengths = torch.randint(1, count + 1, (batch,))
-        lengths[0] = count
-        steps = {"step": count, "row": 1, "ahead": model.info.target.steps}
-        return [_values(f, (batch, steps[f.role])) for f in features], lengths
-
-    module = _WholeModel(model).eval()
-    with torch.no_grad():
-        outputs = ("output", "final", "scores")[: len(module(*example(*_TRACED)))]
-    beside = [{0: rows, 1: steps} if f.role == "step" else {0: rows} for f in features]
-    dynamic = (beside, {0: rows})
-    return Graph(module, example, dynamic, (*(f.name for f in features), "lengths"), outputs)
-
-
-def one_step(model: SequenceModel) -> Graph:
-    """The graph of one step with explicit state, with dynamic rows.
-
-    Raises:
-        EngineError: the encoder runs backward in time.
-    """
-    features = tuple(f for f in model.info.features if f.role != "ahead")
-    layer = model.encoder.layer
-    _check_streams(model)
-    rows = torch.export.Dim("rows")
-    flatten = torch.utils._pytree.tree_leaves  # noqa: SLF001  # torch has no other name for it
-
-    def example(batch: int, count: int) -> tuple[Any, ...]:
-        del count
-        state = [torch.randn_like(part) for part in flatten(layer.initial_state(batch))]
-        return [_values(f, (batch,)) for f in features], state
-
-    count = len(flatten(layer.initial_state(1)))
-    before = tuple(f"state_{i}" for i in range(count))
-    after = tuple(f"next_{i}" for i in range(count))
-    dynamic = ([{0: rows} for _ in features], [{0: rows} for _ in before])
-    names = tuple(f.name for f in features)
-    return Graph(_OneStep(model), example, dynamic, (*names, *before), ("output", *after))
-
-
-def _check_streams(model: SequenceModel) -> None:
-    model.check_steps()
-    layer = model.encoder.layer
-    zeros = torch.zeros(1, layer.input_size)
-    with torch.no_grad():
-        layer.step(zeros, layer.initial_state(1))
-
-
-def _values(feature: FeatureInfo, shape: tuple[int, ...]) -> Tensor:
-    if feature.kind == "ids":
-        return torch.randint(0, feature.size, shape)
-    return torch.randn(*shape, feature.size)
 
 
 def export(graph: Graph) -> Any:
@@ -140,9 +31,7 @@ def export(graph: Graph) -> Any:
     module = graph.module.eval()
     try:
         with torch.no_grad(), _quiet():
-            return torch.export.export(
-                module, graph.example(*_TRACED), dynamic_shapes=graph.dynamic
-            )
+            return torch.export.export(module, graph.example(*TRACED), dynamic_shapes=graph.dynamic)
     except SeqlabError:
         raise
     except Exception as error:
@@ -213,8 +102,14 @@ def difference(graph: Graph, run: Callable[..., list[Tensor]]) -> dict[str, dict
         torch.random.set_rng_state(generator_state)
         with torch.no_grad():
             pairs = zip(graph.outputs, graph.module(*arguments), run(*arguments), strict=True)
-            found[f"{rows}x{steps}"] = {n: float((e - g).abs().max()) for n, e, g in pairs}
+            found[f"{rows}x{steps}"] = {n: _apart(e, g) for n, e, g in pairs}
     return found
+
+
+def _apart(expected: Tensor, given: Tensor) -> float:
+    """The largest difference; equal infinities are none."""
+    e, g = expected.double(), given.double()
+    return float(torch.where(e == g, 0.0, (e - g).abs()).max())
 
 
 def written_folder(path: Path) -> contextlib.AbstractContextManager[Path]:

@@ -12,7 +12,8 @@ from seqlab.engines.export import ExportEngine
 from seqlab.errors import EngineError
 from seqlab.model import Encoder, SequenceModel
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo
-from seqlab.verbs.graphs import Graph, difference, export, one_step, write
+from seqlab.verbs.graphs import difference, export, write
+from seqlab.verbs.traced_parts import Graph, one_step
 from torch import nn
 
 LINEAR = ("lru", "min_gru", "min_lstm", "qrnn", "rg_lru", "sru")

@@ -72,6 +72,89 @@ def test_a_step_needs_a_layer_that_streams(tmp_path):
     assert report["outputs"] == ["output", "next_0"]
 
 
+def exported(folder):
+    return torch.export.load(folder / "model.pt2").module()
+
+
+def test_the_step_of_a_tagger_gives_its_scores(tmp_path):
+    spec = changed(sentences_spec(tmp_path), encoder__wrappers=[], encoder__initial_state="trained")
+    bundle = bundle_of(spec, tmp_path / "bundle")
+    assert export.run([f"bundle={bundle}", "format=step"]) == 0
+    step, model = exported(tmp_path / "bundle-step"), seqlab.load(bundle).model
+    ids, state = torch.randint(0, 5, (2, 4)), list(model.encoder.layer.initial_state(2))
+    found = []
+    with torch.no_grad():
+        for t in range(4):
+            _, *state, scores = step([ids[:, t]], state)
+            found.append(scores)
+        whole = model.encode(seqlab.types.Batch({"words": ids}, torch.tensor([4, 4])))
+        torch.testing.assert_close(torch.stack(found, 1), model.head.scores(whole))
+
+
+def test_the_step_of_a_language_model_gives_its_distribution(tmp_path):
+    spec = changed(
+        words_spec(tmp_path),
+        data__target={"kind": "inputs", "column": "word"},
+        head={"name": "language_model"},
+        encoder__wrappers=[],
+    )
+    bundle = bundle_of(spec, tmp_path / "bundle")
+    assert export.run([f"bundle={bundle}", "format=step"]) == 0
+    report = json.loads((tmp_path / "bundle-step" / "export.json").read_text())
+    assert report["outputs"] == ["output", "next_0", "scores"]
+    zero = seqlab.load(bundle).model.encoder.layer.initial_state(1)
+    with torch.no_grad():
+        scores = exported(tmp_path / "bundle-step")([torch.tensor([2])], list(zero))[-1]
+    assert float(scores.exp().sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_decoder_runs_by_its_two_graphs(cell, tmp_path):
+    decoder = {"cell": {"name": cell, "hidden_size": 6}, "num_layers": 2}
+    feeding = cell == "gru"
+    spec = changed(pairs_spec(tmp_path), head__decoder=decoder, head__input_feeding=feeding)
+    bundle = bundle_of(spec, tmp_path / "bundle")
+    for part in ("decoder_start", "decoder_step"):
+        assert export.run([f"bundle={bundle}", "format=torch_export", f"part={part}"]) == 0
+    start, step = (
+        exported(tmp_path / f"bundle-torch_export-decoder_{part}") for part in ("start", "step")
+    )
+    trained = seqlab.load(bundle)
+    (answer,) = trained.predict(["xyzzy"])
+    info = trained.model.info.target
+    with torch.no_grad():
+        batch = trained.processor.encode_inputs(["xyzzy"], str).batch(torch.tensor([0]).numpy())
+        begun = list(start([batch.inputs["text"]], batch.lengths))
+        memory, state = begun[:3], begun[3:]
+        token, tokens = torch.tensor([info.bos]), []
+        while len(tokens) < 8:
+            log_p, *state = step(token, memory, state)
+            log_p[:, info.bos] = -torch.inf  # as every search has it
+            token = log_p.argmax(1)
+            if int(token) == info.eos:
+                break
+            tokens.append(int(token))
+    assert tokens == answer["tokens"][:8]
+
+
+def test_steps_as_onnx(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    pairs = bundle_of(pairs_spec(tmp_path), tmp_path / "pairs")
+    spec = changed(sentences_spec(tmp_path), encoder__wrappers=[])
+    tagger = bundle_of(spec, tmp_path / "tagger")
+    for bundle, part in ((pairs, "decoder_step"), (pairs, "decoder_start"), (tagger, "step")):
+        assert export.run([f"bundle={bundle}", "format=onnx", f"part={part}"]) == 0
+        written = bundle.parent / f"{bundle.name}-onnx-{part}"
+        assert (written / "model.onnx").is_file()
+
+
+def test_a_model_without_a_decoder_has_no_step_of_one(tmp_path):
+    bundle = bundle_of(words_spec(tmp_path), tmp_path / "bundle")
+    with pytest.raises(EngineError, match="has no decoder, it has a ClassificationHead"):
+        export.run([f"bundle={bundle}", "format=onnx", "part=decoder_step"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
