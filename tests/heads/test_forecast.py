@@ -8,7 +8,7 @@ from seqlab.build import build_model
 from seqlab.data.processor import Processor, fit_processor
 from seqlab.errors import ConfigError, DataError, EngineError, OptionError
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
-from seqlab.verbs import graphs
+from seqlab.verbs import graphs, traced_parts
 
 ENCODER = {"cell": {"name": "gru", "hidden_size": 5}}
 WINDOWS = {"name": "windows", "columns": "x", "known": "plan", "context": 6, "horizon": 3}
@@ -296,7 +296,7 @@ def test_a_target_without_a_series_has_its_own_scale():
 )
 def test_a_forecaster_is_a_graph_of_any_rows_and_steps(data, head):
     _, model, _ = made(data, ROWS, **head)
-    graph = graphs.whole(model.float())
+    graph = traced_parts.whole(model.float())
     program = graphs.export(graph)
     for shape in graphs.SHAPES:
         given = graph.example(*shape)
@@ -311,7 +311,7 @@ def test_a_row_that_is_scaled_by_itself_is_read_whole():
     with pytest.raises(EngineError, match=r"feature 'x' is scaled by its whole row \(row_scale\)"):
         model.stream()
     with pytest.raises(EngineError, match="scaled by its whole row"):
-        graphs.one_step(model)
+        traced_parts.one_step(model)
     _, model, _ = made(PLAIN, ROWS)
     with pytest.raises(EngineError, match="ForecastHead answers whole rows"):
         model.stream()
