@@ -34,7 +34,9 @@ _APART = {
         "pulse",
         "reuters",
         "scan",
+        "taylor",
     ),
+    "format": ("python_list",),
     "source": (
         "alice",
         "brown",
@@ -47,6 +49,7 @@ _APART = {
         "pulse",
         "reuters_r8",
         "scan",
+        "taylor",
     ),
 }
 
