@@ -6,7 +6,8 @@ A few seeds cannot be: n of them have fewer than n^n resamples, none beyond thei
 mean over seeds is drawn from Student's t with n - 1 degrees of freedom, which is what a bootstrap
 under the normal distribution with unknown variance draws. The rows that all seeds share and the
 seeds are two crossed factors (Owen, 2007); their variances are told apart as in a two-way analysis
-of variance, so that nothing counts twice.
+of variance, so that nothing counts twice. Seeds vary by at least what chance does to the rows of each
+run alone.
 """
 
 from __future__ import annotations
@@ -75,9 +76,12 @@ class Estimate:
         together = float(moved.var())
         alone = float(resampled.var(axis=1).mean())
         shared = max(0.0, (count * together - alone) / (count - 1))
+        own = max(0.0, (alone - together) * count / (count - 1))
         if together > 0:
             moved = moved * math.sqrt(shared / together)
-        return cls(mean, moved, float(values.std(ddof=1)) / math.sqrt(count), count)
+        # a few seeds can be equal by chance, as shares of few rows are
+        between = max(float(values.var(ddof=1)), own)
+        return cls(mean, moved, math.sqrt(between / count), count)
 
     def below(self, value: float) -> float:
         """The probability that the true mean is below a value."""

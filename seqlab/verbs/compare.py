@@ -32,7 +32,7 @@ def run(
     folder: Path | None,
     config_dir: str | None = None,
 ) -> dict[str, Any]:
-    """Train every contestant with every seed, write ``compare.json``, print tables.
+    """Train every contestant with every seed, write ``compare.json`` and a page, print tables.
 
     A comparison that was begun in the folder goes on.
 
@@ -110,12 +110,15 @@ def _begin(task: RunTask, config_dir: str | None) -> None:
 
 
 def _given(found: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from seqlab.comparison.page import compare_page
     from seqlab.comparison.plan import RESULT
     from seqlab.comparison.result import show
 
     write_json(folder / RESULT, found)
+    page = compare_page(found).write(folder / "report.html")
     show(found)
     say(f"comparison  {folder / RESULT}")
+    say(f"report      {page}")
     return found
 
 
