@@ -43,6 +43,7 @@ _APART = {
         "g2p",
         "hironsan",
         "japanese_vowels",
+        "memory_task",
         "mnist1d",
         "package",
         "petrogold",

@@ -16,6 +16,7 @@ from seqlab.comparison.contestants import Contestant
 from seqlab.comparison.plan import Plan
 from seqlab.comparison.shown import Comparing
 from seqlab.console import say
+from seqlab.devices import global_settings
 from seqlab.errors import SeqlabError
 from seqlab.failures import machine_failure
 from seqlab.files import write_json
@@ -172,10 +173,12 @@ def measured(task: RunTask, *, keep: bool = True) -> FinishedRun:
     file = task.folder / _VALUE
     known = kept_value(file) if keep else None
     if known is None or task.metric not in (None, known.metric):
-        trained = load(task.folder / "bundle")
-        mode = result["monitor"]["mode"]
-        wanted = task.metric or result["monitor"]["name"]
-        known = test_value(trained, trained.config["source"], wanted, mode)
+        threads = task.contestant.spec["trainer"].get("num_threads")
+        with global_settings(threads or 1):  # small batches: more would wait for each other
+            trained = load(task.folder / "bundle")
+            mode = result["monitor"]["mode"]
+            wanted = task.metric or result["monitor"]["name"]
+            known = test_value(trained, trained.config["source"], wanted, mode)
         if keep:
             write_json(file, asdict(known), indent=0)
     return FinishedRun(task.contestant.name, task.seed, task.folder, result, known)

@@ -6,8 +6,7 @@ A few seeds cannot be: n of them have fewer than n^n resamples, none beyond thei
 mean over seeds is drawn from Student's t with n - 1 degrees of freedom, which is what a bootstrap
 under the normal distribution with unknown variance draws. The rows that all seeds share and the
 seeds are two crossed factors (Owen, 2007); their variances are told apart as in a two-way analysis
-of variance, so that nothing counts twice. Seeds vary by at least what chance does to the rows of each
-run alone.
+of variance, so that nothing counts twice.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ Values = npt.NDArray[np.float64]
 RESAMPLES = 2000
 #: How often a real difference of the size seen should be found, for the seeds that are needed.
 POWER = 0.8
+#: Seeds vary by at least this part of what chance does to the rows of each run alone.
+_LEAST = 0.25
 #: Nobody trains more seeds than this for one answer.
 _MOST_SEEDS = 1000
 
@@ -79,8 +80,8 @@ class Estimate:
         own = max(0.0, (alone - together) * count / (count - 1))
         if together > 0:
             moved = moved * math.sqrt(shared / together)
-        # a few seeds can be equal by chance, as shares of few rows are
-        between = max(float(values.var(ddof=1)), own)
+        # two or three seeds can be equal by chance, above all where values are shares of few rows
+        between = max(float(values.var(ddof=1)), _LEAST * own)
         return cls(mean, moved, math.sqrt(between / count), count)
 
     def below(self, value: float) -> float:

@@ -62,7 +62,7 @@ def test_rows_that_all_seeds_share_are_not_averaged_away():
     found = Estimate.of(blocks.mean(axis=1), blocks @ weights.T)
     assert found.rows.std() == pytest.approx(0.3 / np.sqrt(4000), rel=0.35)
     own, seen = 1 / 4000, blocks.mean(axis=1).var(ddof=1)
-    assert found.seeds**2 * 6 == pytest.approx(max(own, seen), rel=0.2)
+    assert found.seeds**2 * 6 == pytest.approx(max(own / 4, seen), rel=0.2)
 
 
 def test_seeds_that_are_equal_by_chance_prove_nothing():
@@ -71,7 +71,7 @@ def test_seeds_that_are_equal_by_chance_prove_nothing():
     rows = np.stack([draw.permutation([1] * 21 + [-1] * 19 + [0] * 60) for _ in range(2)])
     found = Estimate.of(rows.mean(axis=1), rows @ row_weights(100).T / 100)
     assert rows.mean(axis=1).std() == 0
-    assert found.p_value > 0.5
+    assert found.p_value > 0.3
 
 
 def test_an_interval_has_zero_outside_just_when_the_p_value_is_small():

@@ -8,7 +8,14 @@ from seqlab.testing import check_source, parametrize_with_checks
 SOURCE = Path(seqlab_datasets.__file__).parent / "conf" / "source"
 
 
-@parametrize_with_checks([("source=mnist1d", {"rows": 100}), "source=scan", "format=python_list"])
+@parametrize_with_checks(
+    [
+        ("source=mnist1d", {"rows": 100}),
+        "source=scan",
+        ("source=memory_task", {"rows": 40}),
+        "format=python_list",
+    ]
+)
 def test_conforms(check):
     check()
 

@@ -19,6 +19,7 @@ PUBLISHED = {
     "petrogold": ({"train": 7_314, "validation": 759, "test": 1_054}, None),
     "hironsan": ({"train": 450, "test": 50}, None),
     "mnist1d": ({"train": 4_000, "test": 1_000}, None),
+    "memory_task": ({"train": 2_000, "validation": 500, "test": 1_000}, None),
     "japanese_vowels": ({"train": 270, "test": 370}, None),
     "reuters_r8": ({"train": 5_485, "test": 2_189}, None),
     "scan": ({"train": 16_728, "test": 4_182}, None),

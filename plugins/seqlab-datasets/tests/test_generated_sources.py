@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 from seqlab.errors import ConfigError
+from seqlab_datasets.memory_tasks import MemoryTaskSource
 from seqlab_datasets.mnist1d import Mnist1dSource
 from seqlab_datasets.scan import ScanSource, commands_and_actions
 
@@ -99,3 +100,21 @@ def test_scan_simple_is_drawn_by_its_seed():
 def test_wrong_options_are_refused(source, options, message):
     with pytest.raises(ConfigError, match=message):
         source(**options)
+
+
+def test_what_is_asked_of_a_memory_follows_from_the_sequence():
+    for length in (4, 30):
+        for row in MemoryTaskSource(task="adding", length=length, rows=40).load()["train"]:
+            assert len(row["series"]) == length
+            assert sum(mark for _, mark in row["series"]) == 2
+            assert row["value"] == sum(number * mark for number, mark in row["series"])
+        for row in MemoryTaskSource(task="copy", length=length, rows=40).load()["test"]:
+            assert len(row["tokens"]) == len(row["tags"]) == length + 10
+            assert row["tags"][-5:] == row["tokens"][:5]
+        for row in MemoryTaskSource(task="temporal_order", length=length, rows=40).load()["test"]:
+            assert "".join(filter("XY".count, row["tokens"])) == row["label"]
+
+
+def test_memory_tasks_are_the_same_each_time_and_others_by_seed():
+    rows = [MemoryTaskSource(rows=8, seed=seed).load()["train"].to_list() for seed in (1, 1, 2)]
+    assert rows[0] == rows[1] != rows[2]
