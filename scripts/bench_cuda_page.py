@@ -20,7 +20,8 @@ stands where a contestant refuses the cell or was not asked.
 def markdown(results: dict[str, Any]) -> str:
     """All tables as text."""
     facts = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    lines = [_INTRODUCTION, f"Measured on: {facts}.", ""]
+    notes = Path(__file__).with_name("bench_cuda_notes.md").read_text(encoding="utf-8")
+    lines = [_INTRODUCTION, f"Measured on: {facts}.", "", notes]
     kinds = dict.fromkeys((c["pass"], c["precision"]) for c in results["contests"])
     for title, precision in kinds:
         found = [c for c in results["contests"]
