@@ -2,6 +2,9 @@
 
 import pytest
 from browser import Browser, find_browser
+from seqlab import registry
+from seqlab.microscope.fresh import compare_fresh
+from seqlab.microscope.gradients_page import gradients_page
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
 
@@ -51,3 +54,15 @@ def test_dark_pages_are_dark_and_paper_is_light(browser, path):
     assert found[True, "print"] == found[False, "screen"]
     assert found[True, "screen"][0] == "rgb(15, 20, 25)"
     assert found[True, "screen"][1] != found[False, "screen"][1]
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_of_gradients_opens_alone_and_whole(browser, tmp_path, width):
+    sizes = {"length": 20, "hidden_size": 4, "rows": 1, "seed": 0}
+    cells = {name: registry.get("cell", name) for name in ("rnn", "lstm", "min_gru")}
+    path = gradients_page(compare_fresh(cells, **sizes), **sizes).write(tmp_path / "report.html")
+    browser.open(path, width=width, dark=True)
+    assert browser.complaints() == []
+    assert browser.requests() == [path.resolve().as_uri()]
+    assert browser.nameless() == []
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
