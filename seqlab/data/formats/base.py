@@ -23,8 +23,6 @@ class Format(ABC):
     Class attributes:
         suffixes: endings beside the name that stand for the format, in lower case with the dot.
         unit: what rows are counted in, for messages: ``line`` or ``row``.
-
-    Attributes:
         guessed: the key that can name the format, where only the file's ending did; else None.
 
     Example:
