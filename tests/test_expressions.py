@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from seqlab.engines.compiled.operators import FoldedGraph
+from seqlab.engines.traced.folding import FoldedGraph
 from seqlab.expressions import Graph, ordered
 
 

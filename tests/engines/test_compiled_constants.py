@@ -9,7 +9,7 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.base import HiddenState
-from seqlab.engines.compiled.constants import UnreadableError, constants_of
+from seqlab.engines.traced.constants import UnreadableError, constants_of
 from torch import nn
 
 FACTOR = 0.5
@@ -150,7 +150,8 @@ def test_values_that_stay_are_compiled_once(monkeypatch):
     for mode in (True, False):
         layer.train(mode)(x)
     monkeypatch.setattr(
-        "seqlab.engines.compiled.cell_code._make", lambda *_, **__: pytest.fail("compiled again")
+        "seqlab.engines.compiled.cell_code._variants.make",
+        lambda *_, **__: pytest.fail("compiled again"),
     )
     for mode in (True, False, True):
         layer.train(mode)(x)
@@ -185,7 +186,7 @@ def test_what_cannot_be_followed_is_refused():
 
 
 def test_a_value_that_changes_at_every_call_stops_being_compiled(monkeypatch):
-    monkeypatch.setattr("seqlab.engines.compiled.cell_code.MOST_VARIANTS", 2)
+    monkeypatch.setattr("seqlab.engines.traced.variants.MOST_VARIANTS", 2)
     cell = type("Leaky", (Reads,), {"reads": lambda self, value: self.leak * value})(3, 4)
     layer = seqlab.Recurrent(cell, engine="compiled")
     for leak in (0.1, 0.2):

@@ -110,7 +110,7 @@ def test_every_engine_is_chosen_or_has_a_reason():
 
 def test_explaining_an_engine_asked_for_by_name_compiles_nothing(monkeypatch):
     monkeypatch.setattr(
-        "seqlab.engines.compiled.cell_code._make", lambda *_, **__: pytest.fail("compiled")
+        "seqlab.engines.compiled.cell_code._variants.make", lambda *_, **__: pytest.fail("compiled")
     )
     plan = seqlab.GRU(3, 4, engine="loop").explain(torch.zeros(2, 5, 3))
     assert plan.refused["compiled"] == "another engine was asked for by name"

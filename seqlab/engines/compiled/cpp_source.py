@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from seqlab.engines.compiled.operators import CHEAP, LOGICAL, in_cpp, literal
-from seqlab.engines.compiled.traced_cell import TracedCell, TracedFunction
+from seqlab.engines.compiled.operators import in_cpp, literal
+from seqlab.engines.traced.folding import LOGICAL
+from seqlab.engines.traced.kept_values import KeptValues, Place, next_states, same_gates
+from seqlab.engines.traced.traced_cell import TracedCell, TracedFunction
 from seqlab.expressions import Node, ordered
 
 
@@ -23,30 +25,22 @@ class Layout(NamedTuple):
     same: bool
 
 
-class _Saved(NamedTuple):
-    """The forward values that a backward pass reads, by identity, with their places."""
-
-    places: dict[Node, int]
-    nodes: list[Node]
-
-
 def generate(equations: TracedCell) -> Layout:
     """The C++ source of a cell's kernels."""
-    saved = _Saved({}, [])
+    saved = KeptValues()
     update, second = equations.update, equations.second
     parameters = len(equations.parameters) + len(equations.buffers)
-    free = _free_values(update)
-    backward = _Backward(saved, free)
-    same = second is None and not equations.normalised and _same_gates(update)
+    free = next_states(update)
+    same = second is None and not equations.normalised and same_gates(update)
     write = _update_gradients_same if same else _update_gradients
     parts = [
-        _forward_function("update", update, saved, backward.find(update), _update_stores),
-        _backward_function("update_backward", update, backward, write),
+        _forward_function("update", update, saved, saved.keep(update, free), _update_stores),
+        _backward_function("update_backward", update, _places(saved, free), write),
     ]
     if second is not None:
-        stop = _Backward(saved, {})
-        body = _forward_function("second", second, saved, stop.find(second), _second_stores)
-        parts += [body, _backward_function("second_backward", second, stop, _second_gradients)]
+        body = _forward_function("second", second, saved, saved.keep(second, {}), _second_stores)
+        places = _places(saved, {})
+        parts += [body, _backward_function("second_backward", second, places, _second_gradients)]
     else:
         parts += [_EMPTY.format(name=name) for name in ("second", "second_backward")]
     output, *states = update.values
@@ -55,7 +49,7 @@ def generate(equations: TracedCell) -> Layout:
         "GATES": equations.gates,
         "FIRST": equations.first_gates,
         "STATES": equations.states,
-        "SAVED": len(saved.nodes),
+        "SAVED": len(saved),
         "PARAMS": parameters,
         "NOISES": len(equations.zoned),
     }
@@ -63,7 +57,7 @@ def generate(equations: TracedCell) -> Layout:
     flags = {"NORM": equations.normalised, "SAME": same, "NARROWS": equations.narrows}
     lines += [f"  static constexpr bool {k} = {str(v).lower()};" for k, v in flags.items()]
     source = _FILE.format(constants="\n".join(lines), functions="\n".join(parts))
-    return Layout(source, len(saved.nodes), field, same)
+    return Layout(source, len(saved), field, same)
 
 
 _FILE = """#include "recurrence.h"
@@ -80,81 +74,17 @@ _EMPTY = """  template <bool FULL>
 """
 
 
-def _free_values(update: TracedFunction) -> dict[Node, str]:
-    """Values that the history of the states holds anyway: the next state's fields."""
-    return {node: f"k.n[{i}]" for i, node in enumerate(update.values[1:])}
+def _places(saved: KeptValues, free: dict[Node, Place]) -> Callable[[Node], str | None]:
+    """Where the backward pass loads a value from; None when it computes it."""
 
+    def where(node: Node) -> str | None:
+        place = saved.place(node, free)
+        if place is None:
+            return None
+        kept = f"k.save + {place.number} * k.hidden"
+        return kept if place.kind == "saved" else f"k.n[{place.number}]"
 
-def _same_gates(update: TracedFunction) -> bool:
-    gradients = {i.value: g for i, g in zip(update.inputs, update.gradients, strict=True)}
-    gates = [index for kind, index in gradients if kind == "x"]
-    return all(gradients["x", i] is gradients["h", i] for i in gates)
-
-
-class _Backward:
-    """Decides what the backward pass reads: inputs it has, values kept, the rest anew."""
-
-    def __init__(self, saved: _Saved, free: dict[Node, str]) -> None:
-        self.saved, self.free = saved, free
-
-    def find(self, traced: TracedFunction) -> list[Node]:
-        """Register and return the values to keep of one function."""
-        wanted = [g for g in traced.gradients if g.op != "number"]
-        seeds = _depends(wanted, lambda n: n.op == "symbol" and n.value.kind.startswith("d"))
-        reached = ordered(wanted, lambda n: n not in seeds)
-        frontier = [n for n in reached if n not in seeds and n.op != "number"]
-        frontier = _reals(frontier)
-        kept: list[Node] = [n for n in frontier if self._must_keep(n)]
-        available = set(kept)
-        for node in frontier:
-            if node.op in CHEAP and not self._at_hand(node, available):
-                kept.append(node)
-                available.add(node)
-        for node in kept:
-            if node not in self.saved.places:
-                self.saved.places[node] = len(self.saved.nodes)
-                self.saved.nodes.append(node)
-        return kept
-
-    def _must_keep(self, node: Node) -> bool:
-        if node.op == "symbol":
-            return not self._at_hand(node, set())
-        return node.op not in CHEAP and node not in self.free
-
-    def _at_hand(self, node: Node, available: set[Node]) -> bool:
-        if node in available or node in self.free or node.op == "number":
-            return True
-        if node.op == "symbol":
-            return node.value.kind in {"s", "p", "z"}
-        return node.op in CHEAP and all(self._at_hand(o, available) for o in node.args)
-
-    def source_of(self, node: Node) -> str | None:
-        """Where the backward pass loads this value from; None when it computes it."""
-        if node in self.saved.places:
-            return f"k.save + {self.saved.places[node]} * k.hidden"
-        return self.free.get(node)
-
-
-def _depends(outputs: Iterable[Node], seed: Callable[[Node], bool]) -> set[Node]:
-    """The nodes among those of the outputs that depend on a seed."""
-    found: set[Node] = set()
-    for node in ordered(outputs, lambda _: False):
-        if seed(node) or any(o in found for o in node.args):
-            found.add(node)
-    return found
-
-
-def _reals(nodes: Iterable[Node]) -> list[Node]:
-    """The nodes, truth values replaced by what they compare."""
-    found: dict[Node, None] = {}
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        if node.op in LOGICAL:
-            pending.extend(node.args)
-        elif node.op != "number":
-            found[node] = None
-    return list(found)
+    return where
 
 
 _INPUTS = {
@@ -208,7 +138,7 @@ def _function(name: str, lines: Iterable[str]) -> str:
 def _forward_function(
     name: str,
     traced: TracedFunction,
-    saved: _Saved,
+    saved: KeptValues,
     kept: list[Node],
     stores: Callable[[TracedFunction, _Emitter], list[str]],
 ) -> str:
@@ -238,9 +168,12 @@ def _second_stores(traced: TracedFunction, emitter: _Emitter) -> list[str]:
 
 
 def _backward_function(
-    name: str, traced: TracedFunction, backward: _Backward, write: Callable[[str, int, str], str]
+    name: str,
+    traced: TracedFunction,
+    places: Callable[[Node], str | None],
+    write: Callable[[str, int, str], str],
 ) -> str:
-    emitter = _Emitter(backward.source_of)
+    emitter = _Emitter(places)
     emitter.emit(traced.gradients)
     lines = list(emitter.lines)
     for node, gradient in zip(traced.inputs, traced.gradients, strict=True):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seqlab.engines.compiled.cell_code import MOST, Kernel
+from seqlab.engines.traced.engine import Masks
 
 
 def _pointers(names: str) -> list[tuple[str, type]]:
@@ -38,25 +39,19 @@ class Arguments(ctypes.Structure):
 
 
 @dataclass
-class KernelRun:
+class CompiledRun:
     """One run of a kernel over a sequence: its fixed arguments and the memory it fills.
 
     H units; P is the width of what the recurrent matrix multiplies; S, that of the first state
     field, is P where ``proj_size`` narrows it, else H.
-
-    ``mask`` is ``[T, B]`` bool, ``drop`` ``[B, 1 or G, P]``, ``noise`` ``[T, B, H]`` each. A
-    narrowed state has its zoneout apart: ``zone``, the mask ``[T, B, P]`` or the expectation.
     """
 
     kernel: Kernel
     hidden: int
     inner: int
+    masks: Masks
     reverse: bool
     keep: bool
-    mask: Tensor | None
-    drop: Tensor | None
-    noise: Sequence[Tensor]
-    zone: Tensor | float
     run: Arguments = field(default_factory=Arguments)
     memory: dict[str, Tensor] = field(default_factory=dict)
     history: list[Tensor] = field(default_factory=list)
@@ -101,7 +96,7 @@ class KernelRun:
         self._matrices([*tensors[:3], tensors[after]])
         self._inputs([own for own in tensors[after + 1 :] if own is not None])
         self._allocate(x_TBG, states)
-        alias = layout.output_field if self.mask is None else None
+        alias = layout.output_field if self.masks.real is None else None
         output = None if alias is None else self._after(self.history[alias])
         if output is None:
             output = x_TBG.new_empty(steps, batch, states[0].shape[1])
@@ -116,25 +111,25 @@ class KernelRun:
             self._set(name, None if tensor is None else tensor.contiguous())
 
     def _inputs(self, parameters: Sequence[Tensor]) -> None:
-        if self.mask is not None:
-            self._set("mask", self.mask.contiguous().view(torch.uint8))
-        if self.drop is not None:
-            self._set("drop", self.drop.contiguous())
-            self.run.masks = self.drop.shape[1]
-        if isinstance(self.zone, Tensor):
-            self._set("zone", self.zone.contiguous())
+        if self.masks.real is not None:
+            self._set("mask", self.masks.real.contiguous().view(torch.uint8))
+        if self.masks.drop is not None:
+            self._set("drop", self.masks.drop.contiguous())
+            self.run.masks = self.masks.drop.shape[1]
+        if isinstance(self.masks.narrowed, Tensor):
+            self._set("zone", self.masks.narrowed.contiguous())
         else:
-            self.run.zone_rate = self.zone
+            self.run.zone_rate = self.masks.narrowed
         for index, parameter in enumerate(parameters):
             self.run.parameter[index] = parameter.data_ptr()
-        for index, noise in enumerate(self.noise):
+        for index, noise in enumerate(self.masks.zoneout):
             self.run.noise[index] = noise.data_ptr()
-        self.alive = [*parameters, *self.noise]
+        self.alive = [*parameters, *self.masks.zoneout]
 
     def _allocate(self, x_TBG: Tensor, states: Sequence[Tensor]) -> None:
         steps, batch = x_TBG.shape[:2]
         equations, layout = self.kernel.equations, self.kernel.layout
-        shown = layout.output_field if self.mask is None else None
+        shown = layout.output_field if self.masks.real is None else None
         for index, state in enumerate(states):
             ring = not self.keep and index != shown
             slots = 2 if ring else steps + 1
@@ -248,13 +243,13 @@ class KernelRun:
         for product in range(equations.products):
             first, last = gates[product : product + 2]
             vector = self.memory.get(f"reduced{product}", self._source(product))
-            if self.drop is None:
+            if self.masks.drop is None:
                 yield slice(first * self.hidden, last * self.hidden), vector
                 continue
-            tied = self.drop.shape[1] == 1
+            tied = self.masks.drop.shape[1] == 1
             for gate in [first] if tied else range(first, last):
                 rows = slice(gate * self.hidden, (last if tied else gate + 1) * self.hidden)
-                yield rows, vector * self.drop[:, 0 if tied else gate]
+                yield rows, vector * self.masks.drop[:, 0 if tied else gate]
 
     def _weight_gradient(self, d_h: Tensor) -> Tensor:
         """``[G*H, P]``: one product over all steps for rows that multiply the same vector."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from seqlab.engines.compiled.operators import LOGICAL
+from seqlab.engines.traced.folding import LOGICAL
 from seqlab.expressions import Graph, Node
 
 

@@ -12,9 +12,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from seqlab.cells.base import next_state, state_fields
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.zoneout import zone_out
-from seqlab.engines.compiled.aten_maths import NotElementwiseError, Translation
-from seqlab.engines.compiled.operators import FoldedGraph
 from seqlab.engines.replaced_parameters import with_parameters
+from seqlab.engines.traced.aten_maths import NotElementwiseError, Translation
+from seqlab.engines.traced.folding import FoldedGraph
 from seqlab.expressions import Graph, Node, ordered
 
 #: Parameters that the base class applies outside ``update``.

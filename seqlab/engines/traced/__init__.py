@@ -1,0 +1,1 @@
+"""Gated cells as expressions: what engines that write code of equations share."""

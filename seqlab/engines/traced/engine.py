@@ -1,0 +1,221 @@
+"""What engines share that write a loop around a gated cell's own equations.
+
+The input projection is one matrix product before the loop; a kernel runs the loop, forward and
+backward; gradients of gradients are those of the reference loop.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from seqlab.cells.base import Cell
+from seqlab.cells.gated import GatedCell
+from seqlab.cells.noise import Noise
+from seqlab.engines import base
+from seqlab.engines.double_backward import differentiable, replay
+from seqlab.engines.traced.traced_cell import TracedCell
+from seqlab.types import State
+
+#: The base class's own methods that a kernel's loop stands for.
+_REPLACED = ("step", "_finish")
+#: Types that kernels compute in; others are computed in float32.
+REALS = (torch.float32, torch.float64)
+
+
+class Masks(NamedTuple):
+    """What a run masks; None where there is nothing.
+
+    ``real`` is ``[T, B]`` bool, ``drop`` ``[B, 1 or G, P]``, ``zoneout`` ``[T, B, H]`` each.
+    ``narrowed`` is the zoneout of a state that ``proj_size`` narrows: the mask ``[T, B, P]`` or
+    the expectation.
+    """
+
+    real: Tensor | None
+    drop: Tensor | None
+    zoneout: list[Tensor]
+    narrowed: Tensor | float
+
+
+class KernelRun(Protocol):
+    """One run of a kernel over a sequence."""
+
+    def forward(
+        self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run all steps.
+
+        Args:
+            x_TBG: the projected input.
+            tensors: recurrent matrix, recurrent bias, gain, initial state, the matrix of
+                ``proj_size``, own parameters; None where there is none.
+
+        Returns:
+            Output ``[T, B, H]``, or ``[T, B, P]`` with ``proj_size``, and the final state's
+            tensors.
+        """
+
+    def backward(
+        self, grads: Sequence[Tensor | None], needed: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """Gradients of what ``forward`` was given: the input, then the tensors.
+
+        Args:
+            grads: gradients of the output and of the final state; None for zero.
+            needed: for each of the tensors, whether its gradient is asked for.
+        """
+
+
+class TracedEngine(base.Engine):
+    """Base of the engines that write code of equations; see ``kernel`` and ``kernel_run``."""
+
+    #: Types of devices that its code runs on.
+    device = "cpu"
+
+    @abstractmethod
+    def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Any | str:
+        """The code of a cell, with its ``equations``, or why there is none."""
+
+    @abstractmethod
+    def kernel_run(
+        self, kernel: Any, cell: GatedCell, masks: Masks, *, reverse: bool, keep: bool
+    ) -> KernelRun:
+        """One run; ``keep`` tells that ``backward`` may be called."""
+
+    def refusal(self, cell: Cell, run: base.Sequence) -> str | None:
+        """Why the cell's form or its device rules this engine out, or None."""
+        if not isinstance(cell, GatedCell):
+            return f"{type(cell).__name__} is not a GatedCell"
+        reason = _structure(cell)
+        if reason is None and {run.x.device.type, cell.weight_hh.device.type} != {self.device}:
+            reason = f"it generates code for {self.device}, the input is on {run.x.device.type}"
+        return reason
+
+    def prepare(self, cell: Cell, run: base.Sequence) -> str | None:
+        """Trace and compile the equations; refused where they are not elementwise maths."""
+        kernel = self._kernel(cast("GatedCell", cell), run.noise)
+        return kernel if isinstance(kernel, str) else None
+
+    def _kernel(self, cell: GatedCell, noise: Noise | None) -> Any | str:
+        masks = noise is not None and noise.zoneout is not None
+        return self.kernel(cell, _real(cell.weight_hh.dtype), zoneout_masks=masks)
+
+    def run(self, cell: Cell, run: base.Sequence) -> tuple[Tensor, State]:
+        """All steps; see ``Engine.run``."""
+        gated = cast("GatedCell", cell)
+        if torch.is_autocast_enabled(self.device):
+            run = run._replace(x=run.x.to(gated.weight_ih.dtype))
+        with torch.autocast(self.device, enabled=False):
+            return self._run(gated, run)
+
+    def _run(self, cell: GatedCell, run: base.Sequence) -> tuple[Tensor, State]:
+        x_BTD, state, mask, reverse, noise = run
+        kernel = self._kernel(cell, noise)
+        if isinstance(kernel, str):
+            raise base.NotPreparedError(kernel)
+        real = _real(cell.weight_hh.dtype)
+        # without masks the projection is the same at all times and rows, and may run time-major
+        plain = type(cell).project is GatedCell.project and (
+            noise is None or noise.input_mask is None
+        )
+        source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
+        weight: Tensor = cell.weight_hh
+        if noise is not None and noise.weight_mask is not None:
+            weight = weight * noise.weight_mask
+        equations: TracedCell = kernel.equations
+        own = [_row(cell, name) for name in (*equations.parameters, *equations.buffers)]
+        tensors = [weight, cell.recurrent_bias, cell.norm_hh, *state, cell.weight_hr, *own]
+        inputs = [None if t is None else t.to(real) for t in tensors]
+        keep = torch.is_grad_enabled() and any(
+            t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())
+        )
+        masks = _masks(cell, equations, noise, mask, real)
+        call = self.kernel_run(kernel, cell, masks, reverse=reverse, keep=keep)
+
+        def project() -> Tensor:
+            projected = cell.project(source, noise).to(real)
+            return projected if plain else projected.transpose(0, 1)
+
+        names = ("weight_hr", *equations.parameters)
+        again = replay(cell, noise, mask, reverse=reverse, names=names)
+        output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
+            call, self.device, (project, again), project(), *inputs
+        )
+        finals = [final.to(part.dtype) for final, part in zip(finals, state, strict=True)]
+        return output.transpose(0, 1).to(cell.weight_hh.dtype), cell.State(*finals)
+
+
+def _structure(cell: GatedCell) -> str | None:
+    """What the cell computes around its equations that no kernel does, or None."""
+    for name in _REPLACED:
+        if getattr(type(cell), name) is not getattr(GatedCell, name):
+            return f"{type(cell).__name__} has its own {name}"
+    width = cell.hidden_size if cell.proj_size is None else cell.proj_size
+    first = width if cell.projects_state else cell.hidden_size
+    rest = {cell.hidden_size} if len(cell.state_sizes) > 1 else set()
+    if (cell.output_size, cell.state_sizes[0]) != (width, first) or {*cell.state_sizes[1:]} != rest:
+        return "its states or output are not all of the hidden size"
+    return None
+
+
+def _real(dtype: torch.dtype) -> torch.dtype:
+    """The type of the computation: half-precision values are computed in float32."""
+    return dtype if dtype in REALS else torch.float32
+
+
+def _masks(
+    cell: GatedCell,
+    equations: TracedCell,
+    noise: Noise | None,
+    mask: Tensor | None,
+    real: torch.dtype,
+) -> Masks:
+    noise = Noise() if noise is None else noise
+    drop = noise.recurrent_mask
+    if drop is not None:
+        drop = (drop if drop.dim() == 3 else drop.unsqueeze(1)).to(real)
+    zoneout = noise.zoneout or [None] * equations.states
+    wide = [z.to(real) for i in equations.zoned if (z := zoneout[i]) is not None]
+    first = zoneout[0]
+    zone = cell.zoneout[0] if first is None else first.to(real)
+    return Masks(None if mask is None else mask.T, drop, wide, zone if equations.narrows else 0.0)
+
+
+def _row(cell: GatedCell, name: str) -> Tensor:
+    """A cell's elementwise parameter or buffer as ``[H]``."""
+    found: Tensor = dict([*cell.named_parameters(), *cell.named_buffers()])[name]
+    return found.expand(cell.hidden_size).contiguous()
+
+
+class _Recurrence(torch.autograd.Function):
+    """A kernel's loop as one differentiable operation, differentiable again through the loop."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: KernelRun,
+        device: str,
+        again: tuple[Callable[[], Tensor], Callable[..., Sequence[Tensor]]],
+        x_TBG: Tensor,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        output, finals = call.forward(x_TBG, tensors)
+        ctx.call, ctx.device, ctx.again = call, device, again
+        ctx.set_materialize_grads(False)
+        # the output may lie in the memory that backward reads: autograd watches over it
+        ctx.save_for_backward(output, *tensors)
+        return (output, *finals)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        _, *tensors = ctx.saved_tensors
+        nothing = (None, None, None)
+        if torch.is_grad_enabled():
+            project, repeat = ctx.again
+            return (*nothing, *differentiable(repeat, [project(), *tensors], grads))
+        with torch.autocast(ctx.device, enabled=False):
+            return (*nothing, *ctx.call.backward(grads, ctx.needs_input_grad[4:]))
