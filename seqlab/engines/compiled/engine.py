@@ -20,7 +20,7 @@ from seqlab.engines.compiled.cell_code import Kernel, kernel_of
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.cost import Cost
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
-from seqlab.engines.traced.engine import Masks, TracedEngine
+from seqlab.engines.traced.engine import Form, Masks, TracedEngine
 
 #: Seconds to trace and compile one cell, rounded up.
 COMPILE_SECONDS = 4.0
@@ -51,8 +51,7 @@ class CompiledEngine(TracedEngine):
         """The cell's C++, compiled."""
         return kernel_of(cell, dtype, zoneout_masks=zoneout_masks)
 
-    def kernel_run(
-        self, kernel: Any, cell: GatedCell, masks: Masks, *, reverse: bool, keep: bool
-    ) -> CompiledRun:
+    def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> CompiledRun:
         """One run over a sequence."""
-        return CompiledRun(kernel, cell.hidden_size, cell.recurrent_size, masks, reverse, keep)
+        sizes = cell.hidden_size, cell.recurrent_size
+        return CompiledRun(kernel, *sizes, masks, form.reverse, form.keep)

@@ -41,6 +41,16 @@ class Masks(NamedTuple):
     narrowed: Tensor | float
 
 
+class Form(NamedTuple):
+    """``reverse``: the direction; ``keep``: whether ``backward`` may be called; ``half``: the type
+    that autocast asks products to be in, or None.
+    """
+
+    reverse: bool
+    keep: bool
+    half: torch.dtype | None
+
+
 class KernelRun(Protocol):
     """One run of a kernel over a sequence."""
 
@@ -81,10 +91,8 @@ class TracedEngine(base.Engine):
         """The code of a cell, with its ``equations``, or why there is none."""
 
     @abstractmethod
-    def kernel_run(
-        self, kernel: Any, cell: GatedCell, masks: Masks, *, reverse: bool, keep: bool
-    ) -> KernelRun:
-        """One run; ``keep`` tells that ``backward`` may be called."""
+    def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> KernelRun:
+        """One run."""
 
     def refusal(self, cell: Cell, run: base.Sequence) -> str | None:
         """Why the cell's form or its device rules this engine out, or None."""
@@ -107,12 +115,16 @@ class TracedEngine(base.Engine):
     def run(self, cell: Cell, run: base.Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         gated = cast("GatedCell", cell)
+        half = None
         if torch.is_autocast_enabled(self.device):
+            half = torch.get_autocast_dtype(self.device)
             run = run._replace(x=run.x.to(gated.weight_ih.dtype))
         with torch.autocast(self.device, enabled=False):
-            return self._run(gated, run)
+            return self._run(gated, run, half)
 
-    def _run(self, cell: GatedCell, run: base.Sequence) -> tuple[Tensor, State]:
+    def _run(
+        self, cell: GatedCell, run: base.Sequence, half: torch.dtype | None
+    ) -> tuple[Tensor, State]:
         x_BTD, state, mask, reverse, noise = run
         kernel = self._kernel(cell, noise)
         if isinstance(kernel, str):
@@ -134,7 +146,7 @@ class TracedEngine(base.Engine):
             t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())
         )
         masks = _masks(cell, equations, noise, mask, real)
-        call = self.kernel_run(kernel, cell, masks, reverse=reverse, keep=keep)
+        call = self.kernel_run(kernel, cell, masks, Form(reverse, keep, half))
 
         def project() -> Tensor:
             projected = cell.project(source, noise).to(real)

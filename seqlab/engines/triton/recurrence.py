@@ -1,0 +1,196 @@
+"""One run of a cell's kernels over time-major tensors, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqlab.engines.traced.engine import Form, Masks
+from seqlab.engines.triton.cell_kernels import Kernels
+from seqlab.engines.triton.tiling import Place, Tiles, tiles
+
+
+@dataclass
+class TritonRun:
+    """One run over a sequence: the form of its launches, and the memory they fill."""
+
+    kernels: Kernels
+    hidden: int
+    masks: Masks
+    form: Form
+    place: Place
+    tiling: Tiles = field(init=False)
+    weight: Tensor = field(init=False)
+    own: list[Tensor] = field(init=False)
+    history: list[Tensor] = field(init=False)
+    second: Tensor | None = None
+    saved: Tensor | None = None
+
+    def forward(
+        self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """See ``KernelRun``."""
+        equations = self.kernels.equations
+        weight, bias, _, *rest = tensors
+        states = [s for s in rest[: equations.states] if s is not None]
+        assert weight is not None  # noqa: S101  # every gated cell has one
+        self.weight = weight.contiguous()
+        self.tiling = tiles(self.hidden, equations.gates, self.place)
+        self.own = [t for t in rest[equations.states + 1 :] if t is not None]
+        steps, batch = x_TBG.shape[:2]
+        x_TBG = x_TBG if x_TBG.stride(2) == 1 else x_TBG.contiguous()
+        start = steps if self.form.reverse else 0
+        self.history = [x_TBG.new_empty(steps + 1, batch, self.hidden) for _ in states]
+        for history, state in zip(self.history, states, strict=True):
+            history[start] = state
+        masked = self.masks.real is not None
+        field_ = None if masked else self.kernels.source.output_field
+        output = x_TBG.new_empty(steps, batch, self.hidden) if field_ is None else None
+        if equations.second is not None:
+            self.second = x_TBG.new_empty(steps, batch, self.hidden)
+        count = self.kernels.source.saved
+        if self.form.keep and count:
+            self.saved = x_TBG.new_empty(steps, batch, count * self.hidden)
+        nothing = self.weight
+        self._launch(
+            self.kernels.forward, steps, batch,
+            x_TBG, x_TBG.stride(0), x_TBG.stride(1), self.weight,
+            nothing if bias is None else bias.contiguous(), *self._masks(),
+            self._counter(batch), nothing if output is None else output,
+            nothing if self.second is None else self.second,
+            nothing if self.saved is None else self.saved,
+            *self.history, *self.own, *self._zones(),
+            BIASED=bias is not None, SAVED=self.saved is not None, GRADED=output is not None,
+        )  # fmt: skip
+        finals = [h[0 if self.form.reverse else steps].clone() for h in self.history]
+        if output is None:
+            assert field_ is not None  # noqa: S101  # one of the two
+            output = _no_view(self.history[field_], reverse=self.form.reverse)
+        return output, finals
+
+    def backward(
+        self, grads: Sequence[Tensor | None], needed: Sequence[bool]
+    ) -> list[Tensor | None]:
+        """See ``KernelRun``."""
+        equations, like = self.kernels.equations, self.history[0]
+        steps, batch = like.shape[0] - 1, like.shape[1]
+        d_output, *d_finals = grads
+        if d_output is not None and d_output.stride(2) != 1:
+            d_output = d_output.contiguous()
+        d_h = like.new_empty(steps, batch, equations.gates * self.hidden)
+        d_x = d_h if self.kernels.source.same else torch.empty_like(d_h)
+        d_states = [
+            like.new_zeros(batch, self.hidden) if d is None else d.clone(
+                memory_format=torch.contiguous_format
+            )
+            for d in d_finals
+        ]  # fmt: skip
+        groups, trained = self.tiling.groups(batch), len(equations.parameters)
+        d_own = [like.new_empty(groups, self.hidden) for _ in range(trained)]
+        nothing = self.weight
+        self._launch(
+            self.kernels.backward, steps, batch,
+            self.weight, *self._masks(), self._counter(batch),
+            nothing if self.saved is None else self.saved,
+            *self.history, *self.own, *self._zones(),
+            nothing if d_output is None else d_output,
+            *((0, 0) if d_output is None else d_output.stride()[:2]),
+            d_x, d_h, *d_states, *d_own,
+            BIASED=False, SAVED=self.saved is not None, GRADED=d_output is not None,
+        )  # fmt: skip
+        last = d_h[steps - 1 if self.form.reverse else 0]
+        d_states[0] += self._through_the_matrix(last)
+        d_weight = self._weight_gradient(d_h) if needed[0] else None
+        d_bias = d_h.flatten(0, 1).sum(0) if needed[1] else None
+        buffers = [None] * len(equations.buffers)
+        found = [d_x, d_weight, d_bias, None, *d_states, None, *[d.sum(0) for d in d_own], *buffers]
+        return [d if index == 0 or needed[index - 1] else None for index, d in enumerate(found)]
+
+    # -- launches ----------------------------------------------------------------------------
+
+    def _launch(
+        self, kernel: Any, steps: int, batch: int, *arguments: Any, **constants: bool
+    ) -> None:
+        rows, units, depth, resident, warps = self.tiling
+        programs, groups = self.tiling.programs(self.hidden), self.tiling.groups(batch)
+        together = programs > 1
+        # programs that meet must all run at once
+        most = max(1, self.place.processors // programs) if together else groups
+        for first in range(0, groups, most):
+            kernel[programs, min(most, groups - first)](
+                *arguments, steps, batch, self.hidden, first, REVERSE=self.form.reverse,
+                MASKED=self.masks.real is not None,
+                DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
+                ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident, GRID=together,
+                PRECISION=self.place.precision, REAL=_REALS[self.weight.dtype], **constants,
+                num_warps=warps, num_stages=1, launch_cooperative_grid=together,
+            )  # fmt: skip
+
+    def _masks(self) -> tuple[Any, ...]:
+        """Mask, its strides, and the dropout of what the matrix multiplies."""
+        real, drop = self.masks.real, self.masks.drop
+        mask = self.weight if real is None else real.view(torch.uint8)
+        strides = (0, 0) if real is None else real.stride()
+        return (mask, *strides, self.weight if drop is None else drop.contiguous())
+
+    def _zones(self) -> list[Tensor]:
+        return [zone.contiguous() for zone in self.masks.zoneout]
+
+    def _counter(self, batch: int) -> Tensor:
+        groups = self.tiling.groups(batch)
+        return torch.zeros(groups, dtype=torch.int32, device=self.weight.device)
+
+    # -- what is left of the gradients -------------------------------------------------------
+
+    def _through_the_matrix(self, d_gates: Tensor) -> Tensor:
+        """The gradient of what the first product multiplied, at one time."""
+        rows = self.kernels.equations.first_gates * self.hidden
+        drop = self.masks.drop
+        if drop is None:
+            return d_gates[:, :rows] @ self.weight[:rows]
+        gates = self.weight[:rows].unflatten(0, (-1, self.hidden))
+        terms = torch.einsum(
+            "bgh,ghp->bgp", d_gates[:, :rows].unflatten(1, (-1, self.hidden)), gates
+        )
+        factors = drop if drop.shape[1] == 1 else drop[:, : terms.shape[1]]
+        return (terms * factors).sum(1)
+
+    def _factors(self) -> Iterator[tuple[slice, Tensor]]:
+        """Rows of the recurrent matrix, and what they multiplied at each step: ``[T, B, H]``."""
+        equations, drop = self.kernels.equations, self.masks.drop
+        before = self.history[0][1:] if self.form.reverse else self.history[0][:-1]
+        sources = [(0, equations.first_gates, before)]
+        if self.second is not None:
+            sources.append((equations.first_gates, equations.gates, self.second))
+        for first, last, vector in sources:
+            tied = drop is None or drop.shape[1] == 1
+            for gate in ([first] if tied else range(first, last)) if first < last else []:
+                rows = slice(gate * self.hidden, (last if tied else gate + 1) * self.hidden)
+                yield rows, vector if drop is None else vector * drop[:, 0 if tied else gate]
+
+    def _weight_gradient(self, d_h: Tensor) -> Tensor:
+        """``[G*H, H]``: one product over all steps for rows that multiply the same vector."""
+        flat = d_h.flatten(0, 1)
+        parts = [flat[:, rows].T @ vector.flatten(0, 1) for rows, vector in self._factors()]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _no_view(history: Tensor, *, reverse: bool) -> Tensor:
+    """The states after each step: the history's own memory, but no view to autograd."""
+    part = history[:-1] if reverse else history[1:]
+    return history.new_empty(0).set_(
+        part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
+    )
+
+
+def _reals() -> dict[torch.dtype, Any]:
+    import triton.language as tl
+
+    return {torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+_REALS = _reals()

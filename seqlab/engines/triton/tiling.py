@@ -1,0 +1,61 @@
+"""How a run is divided among programs: the tiles of rows and units, and what stays on the chip."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+#: Bytes of the recurrent matrix that a program may keep in its registers over all steps.
+RESIDENT_BYTES = 100_000
+
+
+class Place(NamedTuple):
+    """Where kernels run: ``processors`` that work at once, and the ``precision`` of products.
+
+    ``precision`` is ``tf32``, ``ieee``, ``bf16``, ``fp16``, or ``sum`` for types that tensor cores
+    do not multiply.
+    """
+
+    processors: int
+    precision: str
+
+
+class Tiles(NamedTuple):
+    """Rows and units of a program, the depth of a product's piece, whether weights stay on chip."""
+
+    rows: int
+    units: int
+    depth: int
+    resident: bool
+    warps: int = 4
+
+    def programs(self, hidden: int) -> int:
+        """Programs that share some rows, and meet."""
+        return divided(hidden, self.units)
+
+    def groups(self, batch: int) -> int:
+        """Groups of rows."""
+        return divided(batch, self.rows)
+
+
+def tiles(hidden: int, gates: int, place: Place) -> Tiles:
+    """The tiles of a run of H units and G gates."""
+    full = max(16, power_of_two(hidden))
+    if place.processors == 1:
+        return Tiles(16, full, full, resident=True)
+    if place.precision == "sum":
+        return Tiles(16, 16, 16, resident=False)
+    units = full if full <= 64 else 16
+    while divided(hidden, units) > place.processors:
+        units *= 2
+    resident = gates * full * units * 4 <= RESIDENT_BYTES
+    return Tiles(16, units, full if resident else min(full, 128), resident)
+
+
+def divided(count: int, size: int) -> int:
+    """Tiles of a size that hold a count."""
+    return -(-count // size)
+
+
+def power_of_two(number: int) -> int:
+    """The least power of two that is not less."""
+    return 1 << max(0, number - 1).bit_length()
