@@ -87,7 +87,7 @@ def _precision(cell: GatedCell, half: torch.dtype | None) -> str:
         return "ieee"
     if cell.weight_hh.dtype == torch.float64:
         return "sum"
-    return "tf32" if torch.backends.cudnn.allow_tf32 else "ieee"
+    return "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
 
 
 @functools.cache

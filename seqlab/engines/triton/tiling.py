@@ -11,7 +11,7 @@ RESIDENT_BYTES = 100_000
 class Place(NamedTuple):
     """Where kernels run: ``processors`` that work at once, and the ``precision`` of products.
 
-    ``precision`` is ``tf32``, ``ieee``, ``bf16``, ``fp16``, or ``sum`` for types that tensor cores
+    ``precision`` is ``tf32``, ``tf32x3``, ``ieee``, ``bf16``, ``fp16``, or ``sum`` for types that tensor cores
     do not multiply.
     """
 
