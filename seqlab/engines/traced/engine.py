@@ -85,6 +85,8 @@ class TracedEngine(base.Engine):
 
     #: Types of devices that its code runs on.
     device = "cpu"
+    #: Whether its kernels read a projected input faster when it lies time-major in memory.
+    time_major = True
 
     @abstractmethod
     def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Any | str:
@@ -131,9 +133,8 @@ class TracedEngine(base.Engine):
             raise base.NotPreparedError(kernel)
         real = _real(cell.weight_hh.dtype)
         # without masks the projection is the same at all times and rows, and may run time-major
-        plain = type(cell).project is GatedCell.project and (
-            noise is None or noise.input_mask is None
-        )
+        unmasked = noise is None or noise.input_mask is None
+        plain = self.time_major and unmasked and type(cell).project is GatedCell.project
         source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
         weight: Tensor = cell.weight_hh
         if noise is not None and noise.weight_mask is not None:

@@ -35,6 +35,7 @@ class TritonEngine(TracedEngine):
     """Runs gated cells on a GPU."""
 
     name = "triton"
+    time_major = False
 
     @property
     def device(self) -> str:  # type: ignore[override]  # read only

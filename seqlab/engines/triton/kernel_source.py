@@ -54,8 +54,9 @@ from seqlab.engines.triton.maths import (
 '''
 _CONSTANTS = (
     "REVERSE: tl.constexpr, MASKED: tl.constexpr, DROPS: tl.constexpr, BIASED: tl.constexpr, "
-    "SAVED: tl.constexpr, GRADED: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, "
-    "DEPTH: tl.constexpr, RESIDENT: tl.constexpr, GRID: tl.constexpr, PRECISION: tl.constexpr, "
+    "SAVED: tl.constexpr, GRADED: tl.constexpr, FINALS: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, "
+    "DEPTH: tl.constexpr, RESIDENT: tl.constexpr, LOCAL: tl.constexpr, GRID: tl.constexpr, "
+    "PRECISION: tl.constexpr, "
     "REAL: tl.constexpr"
 )
 _PLACE = """
@@ -93,34 +94,36 @@ class _Writer:
         second = self.equations.second
         arguments = [
             "x", "x_t", "x_b", "weight", "bias", "mask", "mask_t", "mask_b", "drop", "counter",
-            "out", "second", "saved", *self._states("history"), *self._own(), *self._zones(),
-            "steps", "batch", "hidden", "first",
+            "out", "second", "saved", *self._states("history"), *self._states("start"),
+            *self._states("final"), *self._own(), *self._zones(), "steps", "batch", "hidden", "first",
         ]  # fmt: skip
         lines = self._own_loads()
         for gate in range(self.gates):
             lines += self._bias(gate)
         lines += self._weights(range(self.gates), forward=True)
-        lines += [f"start = (steps if REVERSE else 0) * slot + unit"]
-        lines += [
-            f"s{i} = tl.load(history{i} + start, mask=here, other=0.0)" for i in range(self.states)
-        ]
+        lines += ["begin = (steps if REVERSE else 0) * slot + unit"]
+        for i in range(self.states):
+            lines += [
+                f"s{i} = tl.load(start{i} + unit, mask=here, other=0.0)",
+                f"tl.store(history{i} + begin, s{i}, mask=here)",
+            ]
+        lines += self._meet()
         body = ["t = steps - 1 - step if REVERSE else step", *_TIMES]
         body += self._masked()
         body += [f"x{g} = tl.load(x + t * x_t + rows64[:, None] * x_b + ({g} * hidden + units)"
                  "[None, :], mask=here, other=0.0).to(REAL)" for g in range(self.gates)]  # fmt: skip
         body += self._zone_loads()
         if self.first:
-            body += self._products("history0 + old * slot", range(self.first), forward=True)
+            body += self._products("history0 + old * slot", "s0", range(self.first))
         if second is not None:
             made = Statements("ub", lambda _: None)
             made.add([*second.values, *keep_second])
             body += made.lines
-            body += [
-                f"tl.store(second + t * slot + unit, {self._real(made[second.values[0]])}, mask=here)"
-            ]
+            vector = self._real(made[second.values[0]])
+            body += [f"vector = {vector}", "tl.store(second + t * slot + unit, vector, mask=here)"]
             body += self._store_saved(made, keep_second)
             body += self._meet()
-            body += self._products("second + t * slot", range(self.first, self.gates), forward=True)
+            body += self._products("second + t * slot", "vector", range(self.first, self.gates))
         made = Statements("ua", lambda _: None)
         made.add([*self.equations.update.values, *keep_update])
         body += made.lines
@@ -136,8 +139,9 @@ class _Writer:
             body += ["if MASKED:", f"    n{i} = tl.where(real, n{i}, s{i})"]
         for i in range(self.states):
             body += [f"s{i} = n{i}", f"tl.store(history{i} + new * slot + unit, s{i}, mask=here)"]
-        body += ["if step + 1 < steps:", *_indented(self._meet())]
-        return _function(self._head("forward", arguments), lines, body)
+        body += self._meet_again()
+        last = [f"tl.store(final{i} + unit, s{i}, mask=here)" for i in range(self.states)]
+        return _function(self._head("forward", arguments), lines, body, last)
 
     def _real(self, name: str) -> str:
         """A value with zeros at masked rows."""
@@ -165,24 +169,20 @@ class _Writer:
         arguments = [
             "weight", "mask", "mask_t", "mask_b", "drop", "counter", "saved",
             *self._states("history"), *self._own(), *self._zones(), "d_out", "d_t", "d_b",
-            "d_x", "d_h", *self._states("d_state"), *[f"d_own{i}" for i in range(self.trained)],
+            "d_x", "d_h", *self._states("d_final"), *self._states("d_start"), *[f"d_own{i}" for i in range(self.trained)],
             "steps", "batch", "hidden", "first",
         ]  # fmt: skip
         lines = self._own_loads()
         lines += self._weights(range(self.gates), forward=False)
-        lines += [
-            f"d{i} = tl.load(d_state{i} + unit, mask=here, other=0.0)" for i in range(self.states)
-        ]
+        for i in range(self.states):
+            load = f"tl.load(d_final{i} + unit, mask=here, other=0.0)"
+            lines += [f"d{i} = tl.zeros([ROWS, UNITS], REAL)", "if FINALS:", f"    d{i} = {load}"]
+        lines += [f"g_h{g} = tl.zeros([ROWS, UNITS], REAL)" for g in range(self.gates)]
         lines += [f"o{i} = tl.zeros([ROWS, UNITS], REAL)" for i in range(self.trained)]
         body = [
-            "t = step if REVERSE else steps - 1 - step",
-            *_TIMES,
-            "before = t - 1 if REVERSE else t + 1",
-        ]
-        if self.first:
-            body += ["if step > 0:"]
-            body += _indented(self._back("before", range(self.first)))
-            body += ["    d0 += back"]
+            "t = step if REVERSE else steps - 1 - step", *_TIMES,
+            "later = t - 1 if REVERSE else t + 1",
+        ]  # fmt: skip
         body += self._masked()
         body += self._zone_loads()
         body += [
@@ -193,8 +193,13 @@ class _Writer:
             self._kept(),
         ]
         body += self._input_loads(
-            [self.equations.update, *([second] if second is not None else [])], free
+            [self.equations.update, *([] if second is None else [second])], free
         )
+        if self.first:
+            # a program that holds the gradients holds zeros at first
+            back = [*self._back("later", range(self.first)), "d0 += back"]
+            body += ["if LOCAL:", *_indented(back)]
+            body += ["else:", "    if step > 0:", *_indented(_indented(back))]
         made = Statements("ua", lambda node: self._loaded(node, free))
         made.add(self.equations.update.gradients)
         body += made.lines
@@ -221,8 +226,8 @@ class _Writer:
         body += self._stores("d_h", "g_h", range(self.first if second is not None else self.gates))
         if not self.same:
             body += self._stores("d_x", "g_x", range(self.gates))
-        body += ["if step + 1 < steps:", *_indented(self._meet())]
-        last = [f"tl.store(d_state{i} + unit, d{i}, mask=here)" for i in range(self.states)]
+        body += self._meet_again()
+        last = [f"tl.store(d_start{i} + unit, d{i}, mask=here)" for i in range(self.states)]
         last += [
             f"tl.store(d_own{i} + group * hidden + units, tl.sum(o{i}, 0), mask=in_units)"
             for i in range(self.trained)
@@ -290,7 +295,9 @@ class _Writer:
             load = f"tl.load({source.format(time=time, G=self.gates, g=gate, d='depth')}, mask=in_rows[:, None] & in_depth[None, :], other=0.0, cache_modifier='.cg')"
             far = f"tl.load({source.format(time=time, G=self.gates, g=gate, d='at')}, mask=in_rows[:, None] & (at < hidden)[None, :], other=0.0, cache_modifier='.cg')"
             lines += [
-                "if RESIDENT:",
+                "if LOCAL:",
+                f"    term = product(g_h{gate}, w{gate}, PRECISION)",
+                "elif RESIDENT:",
                 f"    term = product({load}, w{gate}, PRECISION)",
                 "else:",
                 "    term = tl.zeros([ROWS, UNITS], REAL)",
@@ -343,7 +350,13 @@ class _Writer:
         ]
 
     def _meet(self) -> list[str]:
-        return ["met += 1", "meet(counter + group, met * tl.num_programs(0), GRID)"]
+        meet = ["met += 1", "meet(counter + group, met * tl.num_programs(0), GRID)"]
+        return ["if not LOCAL:", *_indented(meet)]
+
+    def _meet_again(self) -> list[str]:
+        """Unless this was the last step."""
+        meet = ["met += 1", "meet(counter + group, met * tl.num_programs(0), GRID)"]
+        return ["if not LOCAL:", "    if step + 1 < steps:", *_indented(_indented(meet))]
 
     def _bias(self, gate: int) -> list[str]:
         load = f"tl.load(bias + {gate} * hidden + units, mask=in_units, other=0.0)[None, :]"
@@ -353,9 +366,8 @@ class _Writer:
         loads = [f"w{g} = {_weight(g, 'depth', forward=forward)}" for g in gates]
         return ["if RESIDENT:", *_indented(loads)]
 
-    def _products(self, source: str, gates: Sequence[int], *, forward: bool) -> list[str]:
-        """The recurrent parts of some gates."""
-        del forward
+    def _products(self, source: str, held: str, gates: Sequence[int]) -> list[str]:
+        """The recurrent parts of some gates; a program that has all units holds the vector."""
 
         def vector(at: str) -> str:
             inside = "in_depth" if at == "depth" else f"({at} < hidden)"
@@ -372,7 +384,10 @@ class _Writer:
             )
 
         def each(at: str, weights: Callable[[int], str], op: str) -> list[str]:
-            lines = [f"v = {vector(at)}", "if DROPS == 1:", f"    v = {masked('v', at, '0')}"]
+            lines = [f"v = {vector(at)}"]
+            if at == "depth":
+                lines = ["if LOCAL:", f"    v = {held}", "else:", f"    {lines[0]}"]
+            lines += ["if DROPS == 1:", f"    v = {masked('v', at, '0')}"]
             for gate in gates:
                 lines += [
                     "if DROPS > 1:",

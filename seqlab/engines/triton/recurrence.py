@@ -43,10 +43,8 @@ class TritonRun:
         self.own = [t for t in rest[equations.states + 1 :] if t is not None]
         steps, batch = x_TBG.shape[:2]
         x_TBG = x_TBG if x_TBG.stride(2) == 1 else x_TBG.contiguous()
-        start = steps if self.form.reverse else 0
         self.history = [x_TBG.new_empty(steps + 1, batch, self.hidden) for _ in states]
-        for history, state in zip(self.history, states, strict=True):
-            history[start] = state
+        finals = [x_TBG.new_empty(batch, self.hidden) for _ in states]
         masked = self.masks.real is not None
         field_ = None if masked else self.kernels.source.output_field
         output = x_TBG.new_empty(steps, batch, self.hidden) if field_ is None else None
@@ -63,10 +61,9 @@ class TritonRun:
             self._counter(batch), nothing if output is None else output,
             nothing if self.second is None else self.second,
             nothing if self.saved is None else self.saved,
-            *self.history, *self.own, *self._zones(),
+            *self.history, *[s.contiguous() for s in states], *finals, *self.own, *self._zones(),
             BIASED=bias is not None, SAVED=self.saved is not None, GRADED=output is not None,
         )  # fmt: skip
-        finals = [h[0 if self.form.reverse else steps].clone() for h in self.history]
         if output is None:
             assert field_ is not None  # noqa: S101  # one of the two
             output = _no_view(self.history[field_], reverse=self.form.reverse)
@@ -83,12 +80,9 @@ class TritonRun:
             d_output = d_output.contiguous()
         d_h = like.new_empty(steps, batch, equations.gates * self.hidden)
         d_x = d_h if self.kernels.source.same else torch.empty_like(d_h)
-        d_states = [
-            like.new_zeros(batch, self.hidden) if d is None else d.clone(
-                memory_format=torch.contiguous_format
-            )
-            for d in d_finals
-        ]  # fmt: skip
+        d_starts = [like.new_empty(batch, self.hidden) for _ in self.history]
+        given = [like.new_zeros(batch, self.hidden) if d is None else d.contiguous()
+                 for d in d_finals] if any(d is not None for d in d_finals) else d_starts  # fmt: skip
         groups, trained = self.tiling.groups(batch), len(equations.parameters)
         d_own = [like.new_empty(groups, self.hidden) for _ in range(trained)]
         nothing = self.weight
@@ -99,15 +93,16 @@ class TritonRun:
             *self.history, *self.own, *self._zones(),
             nothing if d_output is None else d_output,
             *((0, 0) if d_output is None else d_output.stride()[:2]),
-            d_x, d_h, *d_states, *d_own,
-            BIASED=False, SAVED=self.saved is not None, GRADED=d_output is not None,
+            d_x, d_h, *given, *d_starts, *d_own,
+            SAVED=self.saved is not None, GRADED=d_output is not None,
+            FINALS=given is not d_starts,
         )  # fmt: skip
-        last = d_h[steps - 1 if self.form.reverse else 0]
-        d_states[0] += self._through_the_matrix(last)
+        if needed[3]:
+            d_starts[0] += self._through_the_matrix(d_h[steps - 1 if self.form.reverse else 0])
         d_weight = self._weight_gradient(d_h) if needed[0] else None
         d_bias = d_h.flatten(0, 1).sum(0) if needed[1] else None
         buffers = [None] * len(equations.buffers)
-        found = [d_x, d_weight, d_bias, None, *d_states, None, *[d.sum(0) for d in d_own], *buffers]
+        found = [d_x, d_weight, d_bias, None, *d_starts, None, *[d.sum(0) for d in d_own], *buffers]
         return [d if index == 0 or needed[index - 1] else None for index, d in enumerate(found)]
 
     # -- launches ----------------------------------------------------------------------------
@@ -118,6 +113,7 @@ class TritonRun:
         rows, units, depth, resident, warps = self.tiling
         programs, groups = self.tiling.programs(self.hidden), self.tiling.groups(batch)
         together = programs > 1
+        constants = {"BIASED": False, "FINALS": False, **constants}
         # programs that meet must all run at once
         most = max(1, self.place.processors // programs) if together else groups
         for first in range(0, groups, most):
@@ -125,7 +121,8 @@ class TritonRun:
                 *arguments, steps, batch, self.hidden, first, REVERSE=self.form.reverse,
                 MASKED=self.masks.real is not None,
                 DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
-                ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident, GRID=together,
+                ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident,
+                LOCAL=resident and not together, GRID=together,
                 PRECISION=self.place.precision, REAL=_REALS[self.weight.dtype], **constants,
                 num_warps=warps, num_stages=1, launch_cooperative_grid=together,
             )  # fmt: skip
