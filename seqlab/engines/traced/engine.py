@@ -42,7 +42,9 @@ class Masks(NamedTuple):
 
 
 class Form(NamedTuple):
-    """``reverse``: the direction; ``keep``: whether ``backward`` may be called; ``half``: the type
+    """The form of a run.
+
+    ``reverse``: the direction; ``keep``: whether ``backward`` may be called; ``half``: the type
     that autocast asks products to be in, or None.
     """
 

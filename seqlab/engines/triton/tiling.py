@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 #: Bytes of the recurrent matrix that a program may keep in its registers over all steps.
-RESIDENT_BYTES = 100_000
+RESIDENT_BYTES = 140_000
 
 
 class Place(NamedTuple):
     """Where kernels run: ``processors`` that work at once, and the ``precision`` of products.
 
-    ``precision`` is ``tf32``, ``tf32x3``, ``ieee``, ``bf16``, ``fp16``, or ``sum`` for types that tensor cores
-    do not multiply.
+    ``precision`` is ``tf32``, ``tf32x3`` (three of them, for the digits of float32), ``ieee``,
+    ``bf16``, ``fp16``, or ``sum`` for types that tensor cores do not multiply.
     """
 
     processors: int
@@ -44,11 +44,12 @@ def tiles(hidden: int, gates: int, place: Place) -> Tiles:
         return Tiles(16, full, full, resident=True)
     if place.precision == "sum":
         return Tiles(16, 16, 16, resident=False)
-    units = full if full <= 64 else 16
+    # as measured on an H200: one program for few units, else tiles that stay in the registers
+    units, warps = (full, 8) if full <= 64 else (32 if full <= 256 else 16, 4)
     while divided(hidden, units) > place.processors:
         units *= 2
     resident = gates * full * units * 4 <= RESIDENT_BYTES
-    return Tiles(16, units, full if resident else min(full, 128), resident)
+    return Tiles(16, units, full if resident else 128, resident, warps)
 
 
 def divided(count: int, size: int) -> int:

@@ -1,0 +1,130 @@
+"""The text of Triton kernels: their heads, tiles of memory, and the loop over time.
+
+In a kernel ``rows`` and ``units`` are those of the program, ``here`` tells which exist, ``unit`` is
+their place in one time's ``[B, H]``, and ``slot`` the distance of two times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+#: What the code depends on beside the equations.
+CONSTANTS = (
+    "REVERSE", "MASKED", "DROPS", "BIASED", "SAVED", "GRADED", "FINALS", "ROWS", "UNITS", "DEPTH",
+    "RESIDENT", "LOCAL", "GRID", "PRECISION", "REAL",
+)  # fmt: skip
+#: Arguments that change from call to call and must not give new code.
+_CHANGING = ("steps", "batch", "first", "x_t", "x_b", "mask_t", "mask_b", "d_t", "d_b")
+HEADER = '''"""Kernels of one cell, written by seqlab from its equations."""
+
+import triton
+import triton.language as tl
+from seqlab.engines.triton.maths import (
+    meet, product, v_atan, v_expm1, v_log1p, v_pow, v_sigmoid, v_tanh,
+)
+'''
+_PLACE = """
+units = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
+group = first + tl.program_id(1)
+rows = group.to(tl.int64) * ROWS + tl.arange(0, ROWS)
+depth = tl.arange(0, DEPTH)
+in_units, in_rows, in_depth = units < hidden, rows < batch, depth < hidden
+here = in_rows[:, None] & in_units[None, :]
+unit = rows[:, None] * hidden + units[None, :]
+slot = tl.full([], hidden, tl.int64) * batch
+met = 0
+""".strip().splitlines()
+ZEROS = "tl.zeros([ROWS, UNITS], REAL)"
+REAL_ROWS = [
+    "real = in_rows[:, None]",
+    "if MASKED:",
+    "    is_real = tl.load(mask + t * mask_t + rows * mask_b, mask=in_rows, other=0)",
+    "    real = is_real[:, None] != 0",
+]
+
+
+def function(
+    name: str, arguments: Sequence[str], setup: list[str], step: list[str], last: list[str]
+) -> str:
+    """A kernel: what is done before the loop over ``step``, in it, and after it."""
+    quoted = ", ".join(f'"{a}"' for a in arguments if a in _CHANGING)
+    constants = ", ".join(f"{constant}: tl.constexpr" for constant in CONSTANTS)
+    return "\n".join([
+        f"@triton.jit(do_not_specialize=[{quoted}])",
+        f"def {name}({', '.join(arguments)}, {constants}):",
+        *indented([*_PLACE, *setup, "for step in range(steps):", *indented(step), *last]),
+        "",
+    ])  # fmt: skip
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """The lines of a block."""
+    return [f"    {line}" for line in lines]
+
+
+def when(condition: str, then: list[str], otherwise: Sequence[str] = ()) -> list[str]:
+    """An ``if``."""
+    rest = ["else:", *indented(otherwise)] if otherwise else []
+    return [f"if {condition}:", *indented(then), *rest]
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """``name0``, ``name1``, ..."""
+    return [f"{name}{index}" for index in range(count)]
+
+
+def load(where: str, condition: str = "here") -> str:
+    """A tile of the program's rows and units, zero where there is nothing."""
+    return f"tl.load({where}, mask={condition}, other=0.0)"
+
+
+def store(where: str, value: str) -> str:
+    """The way back; what has one row or one unit is spread."""
+    return f"tl.store({where}, tl.broadcast_to({value}, [ROWS, UNITS]), mask=here)"
+
+
+def of_real_rows(value: str) -> str:
+    """A value, zero at masked steps."""
+    return f"tl.where(real, {value}, {ZEROS})"
+
+
+def gates_at(time: str, gates: int, units: str) -> str:
+    """The place of a time's units in ``[T, B, G*H]``, without that of the gate."""
+    return f"({time} * batch + rows)[:, None] * ({gates} * hidden) + ({units})[None, :]"
+
+
+def meet(again: bool) -> list[str]:
+    """Let the programs of these rows read what they stored; ``again``: unless this was the last."""
+    lines = ["met += 1", "meet(counter + group, met * tl.num_programs(0), GRID)"]
+    return when("not LOCAL", when("step + 1 < steps", lines) if again else lines)
+
+
+def shared(where: str, units: str) -> str:
+    """What other programs stored, by rows and all units; past the cache that knows it not."""
+    condition = f"in_rows[:, None] & {inside(units)}[None, :]"
+    return f"tl.load({where}, mask={condition}, other=0.0, cache_modifier='.cg')"
+
+
+def inside(units: str) -> str:
+    """Which of some units exist."""
+    return "in_depth" if units == "depth" else f"({units} < hidden)"
+
+
+def weight(gate: int, depth: str, *, forward: bool) -> str:
+    """A tile ``[DEPTH, UNITS]`` of a gate's matrix: the program's units are its rows if forward."""
+    row, column = (
+        ("units[None, :]", f"{depth}[:, None]"),
+        (f"{depth}[:, None]", "units[None, :]"),
+    )[not forward]
+    place = f"weight + ({gate} * hidden + {row}) * hidden + {column}"
+    return load(place, f"{inside(depth)}[:, None] & in_units[None, :]")
+
+
+def weights(gates: int, *, forward: bool) -> list[str]:
+    """The matrices that stay on the chip."""
+    return when("RESIDENT", [f"w{g} = {weight(g, 'depth', forward=forward)}" for g in range(gates)])
+
+
+def in_pieces(lines: list[str]) -> list[str]:
+    """A loop over pieces of the depth, at ``at``."""
+    return ["for piece in range(0, hidden, DEPTH):", *indented(["at = piece + depth", *lines])]
