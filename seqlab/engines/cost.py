@@ -1,8 +1,9 @@
 """How engines estimate what a call takes.
 
 An engine's own numbers stand in its folder. Those for CPUs were measured on two cores
-(docs/benchmarks.md); elsewhere only launches of kernels are counted, and the offer says so. They
-need not be exact: they decide between engines that give the same results.
+(docs/benchmarks.md), those for GPUs on one (docs/benchmarks_cuda.md); where nothing was measured
+launches of kernels are counted, and the offer says so. They need not be exact: they decide between
+engines that give the same results.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from seqlab.engines.base import Offer
 LAUNCH_SECONDS, GPU_RATE = 1e-5, 1e13
 
 
+class OnGpu(NamedTuple):
+    """Of a call on a GPU, as measured on an H200: seconds of it, of a step, operations a second."""
+
+    call: float
+    step: float
+    rate: float
+
+
 class Cost(NamedTuple):
     """Of a call, forward and backward.
 
@@ -25,26 +34,28 @@ class Cost(NamedTuple):
         step: seconds of one time step of its own.
         rate: floating-point operations a second.
         call: seconds of a call, whatever its length.
-        launches: kernels that one step launches on a GPU.
-        gpu_call: seconds of a call on a GPU, whatever its length.
+        launches: kernels that one step launches on a GPU, where nothing was measured.
+        gpu: what was measured there.
     """
 
     step: float
     rate: float
     call: float = 0.0
     launches: float = 0.0
-    gpu_call: float = 0.0
+    gpu: OnGpu | None = None
 
     def seconds(self, cell: Cell, x_BTD: Tensor) -> float:
         """The time of a call with this input."""
         steps, work = x_BTD.shape[1], operations(cell, x_BTD)
         if x_BTD.device.type == "cpu":
             return self.call + steps * self.step + work / self.rate
-        return self.gpu_call + steps * self.launches * LAUNCH_SECONDS + work / GPU_RATE
+        if self.gpu is not None:
+            return self.gpu.call + steps * self.gpu.step + work / self.gpu.rate
+        return steps * self.launches * LAUNCH_SECONDS + work / GPU_RATE
 
     def offer(self, cell: Cell, x_BTD: Tensor, why: str, *, setup_seconds: float = 0.0) -> Offer:
         """An offer at this cost."""
-        if x_BTD.device.type != "cpu":
+        if x_BTD.device.type != "cpu" and self.gpu is None:
             why += f" (on {x_BTD.device.type} estimated by launches, not measured)"
         return Offer(setup_seconds, self.seconds(cell, x_BTD), why)
 

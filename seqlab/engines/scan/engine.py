@@ -11,7 +11,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines.base import Engine, Offer, Sequence
-from seqlab.engines.cost import Cost
+from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.scan import tile_pass
 from seqlab.engines.scan.linear_pass import linear_pass, runs_here
 from seqlab.engines.scan.linear_scan import masked_scan
@@ -26,7 +26,7 @@ SHORTEST_PART = 32
 
 #: ``launches`` are those of torch's operations; with Triton a call has the same few for any T.
 COST = Cost(step=5e-6, rate=1e11, call=1e-4, launches=2)
-TILED = COST._replace(launches=0.0, gpu_call=4e-4)
+TILED = COST._replace(gpu=OnGpu(call=4e-4, step=0.0, rate=1e13))
 
 
 class ScanEngine(Engine):

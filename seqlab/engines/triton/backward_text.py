@@ -7,8 +7,20 @@ from collections.abc import Iterable, Sequence
 from seqlab.engines.traced.kept_values import KeptValues, Place
 from seqlab.engines.traced.traced_cell import TracedCell, TracedFunction
 from seqlab.engines.triton.kernel_text import (
-    REAL_ROWS, ZEROS, function, gates_at, in_pieces, load, meet, numbered, of_real_rows, shared,
-    store, weight, weights, when,
+    REAL_ROWS,
+    ZEROS,
+    function,
+    gates_at,
+    in_pieces,
+    load,
+    meet,
+    numbered,
+    of_real_rows,
+    shared,
+    store,
+    weight,
+    weights,
+    when,
 )  # fmt: skip
 from seqlab.engines.triton.statements import Statements
 from seqlab.expressions import Node, ordered
@@ -103,7 +115,7 @@ class Backward:
     def _sums(self, grads: dict[tuple[str, int], str]) -> list[str]:
         """The gradients of the cell's own parameters, over time."""
         return [
-            f"o{i} += tl.where(here & real, {grads['p', i]}, {ZEROS})"
+            f"o{i} += {of_real_rows(grads['p', i])}"
             for i in range(self.trained)
             if ("p", i) in grads
         ]

@@ -18,7 +18,7 @@ import torch
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.base import Offer, Sequence
-from seqlab.engines.cost import Cost
+from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.traced.engine import Form, Masks, TracedEngine
 from seqlab.engines.triton.tiling import Place
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 #: Seconds to write and compile the kernels of one cell, rounded up.
 COMPILE_SECONDS = 5.0
-COST = Cost(step=1.0, rate=1.0, launches=0.6)
+#: Measured on an H200 (docs/benchmarks_cuda.md); on a CPU it is for tests only.
+COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1e-3, step=8e-6, rate=3e13))
 
 
 class TritonEngine(TracedEngine):
@@ -44,8 +45,8 @@ class TritonEngine(TracedEngine):
 
     def unavailable(self) -> str | None:
         """Why no kernel can run on this machine."""
-        if importlib.util.find_spec("triton") is None:
-            return "triton is not installed; `pip install seqlab[triton]` brings it"
+        if not _installed():
+            return "Triton is not installed (pip install 'seqlab[triton]')"
         if _interpreted() or torch.cuda.is_available():
             return None
         return "torch sees no CUDA device"
@@ -97,6 +98,11 @@ def _processors(device: torch.device) -> int:
     if _interpreted():
         return 1
     return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+@functools.cache
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def _interpreted() -> bool:

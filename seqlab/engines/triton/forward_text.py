@@ -7,8 +7,21 @@ from collections.abc import Callable, Sequence
 from seqlab.engines.traced.kept_values import KeptValues
 from seqlab.engines.traced.traced_cell import TracedCell
 from seqlab.engines.triton.kernel_text import (
-    REAL_ROWS, ZEROS, function, gates_at, in_pieces, inside, load, meet, numbered, of_real_rows,
-    shared, store, weight, weights, when,
+    REAL_ROWS,
+    ZEROS,
+    function,
+    gates_at,
+    in_pieces,
+    inside,
+    load,
+    meet,
+    numbered,
+    of_real_rows,
+    shared,
+    store,
+    weight,
+    weights,
+    when,
 )  # fmt: skip
 from seqlab.engines.triton.statements import Statements
 from seqlab.expressions import Node
@@ -46,9 +59,6 @@ class Forward:
         made.add([*self.equations.update.values, *keep_update])
         output, *fields = self.equations.update.values
         step += made.lines
-        # the next step's input comes while the others are waited for
-        step += ["ahead = t - 1 if REVERSE else t + 1"]
-        step += self._inputs("ahead", "here & (step + 1 < steps)")
         step += self._keep(made, keep_update)
         step += when("GRADED", [store("out + t * slot + unit", of_real_rows(made[output]))])
         # all of them before one is replaced, for a new field may be an old one
@@ -56,7 +66,14 @@ class Forward:
             step.append(f"n{i} = tl.broadcast_to({made[node]}, [ROWS, UNITS])")
             step += when("MASKED", [f"n{i} = tl.where(real, n{i}, s{i})"])
         for i in range(states):
-            step += [f"s{i} = n{i}", store(f"history{i} + new * slot + unit", f"s{i}")]
+            # a product runs over all units: past the end there must be no nonsense
+            step += [
+                f"s{i} = tl.where(here, n{i}, {ZEROS})",
+                store(f"history{i} + new * slot + unit", f"s{i}"),
+            ]
+        # the next step's input comes while the others are waited for
+        step += ["ahead = t - 1 if REVERSE else t + 1"]
+        step += self._inputs("ahead", "here & (step + 1 < steps)")
         step += meet(again=True)
         last = [store(f"final{i} + unit", f"s{i}") for i in range(states)]
         return function("forward", arguments, self._setup(gates, states), step, last)

@@ -84,8 +84,8 @@ def store(where: str, value: str) -> str:
 
 
 def of_real_rows(value: str) -> str:
-    """A value, zero at masked steps."""
-    return f"tl.where(real, {value}, {ZEROS})"
+    """A value, zero at masked steps and past the end, where it may be no number."""
+    return f"tl.where(here & real, {value}, {ZEROS})"
 
 
 def gates_at(time: str, gates: int, units: str) -> str:

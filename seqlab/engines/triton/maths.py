@@ -1,3 +1,5 @@
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+# ruff: noqa: ANN001, ANN201, D103, RET505  # Triton's language has types of its own
 """What Triton kernels of cells are written with: functions of numbers, products, meeting points.
 
 Triton's interpreter, which runs kernels on a CPU, has no libdevice; there formulas stand in.
@@ -19,8 +21,9 @@ if INTERPRETED:
     @triton.jit
     def v_expm1(x):
         u = tl.exp(x)
-        near = (u - 1) * x / tl.where(u == 1, x + 1, tl.log(tl.maximum(u, 1e-300)))
-        return tl.where(u == 1, x, tl.where(u - 1 == -1, u - 1, near))
+        simple = (u == 1) | (u - 1 == -1)
+        near = (u - 1) * x / tl.log(tl.where(simple, 2.0, u))
+        return tl.where(u == 1, x, tl.where(simple, u - 1, near))
 
     @triton.jit
     def v_log1p(x):

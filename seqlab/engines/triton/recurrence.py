@@ -81,8 +81,10 @@ class TritonRun:
         d_h = like.new_empty(steps, batch, equations.gates * self.hidden)
         d_x = d_h if self.kernels.source.same else torch.empty_like(d_h)
         d_starts = [like.new_empty(batch, self.hidden) for _ in self.history]
-        given = [like.new_zeros(batch, self.hidden) if d is None else d.contiguous()
-                 for d in d_finals] if any(d is not None for d in d_finals) else d_starts  # fmt: skip
+        given = d_starts
+        if any(d is not None for d in d_finals):
+            zero = like.new_zeros(batch, self.hidden)
+            given = [zero if d is None else d.contiguous() for d in d_finals]
         groups, trained = self.tiling.groups(batch), len(equations.parameters)
         d_own = [like.new_empty(groups, self.hidden) for _ in range(trained)]
         nothing = self.weight
@@ -145,14 +147,17 @@ class TritonRun:
 
     def _through_the_matrix(self, d_gates: Tensor) -> Tensor:
         """The gradient of what the first product multiplied, at one time."""
-        rows = self.kernels.equations.first_gates * self.hidden
+        equations = self.kernels.equations
+        rows = equations.first_gates * self.hidden
         drop = self.masks.drop
         if drop is None:
             return d_gates[:, :rows] @ self.weight[:rows]
-        gates = self.weight[:rows].unflatten(0, (-1, self.hidden))
-        terms = torch.einsum(
-            "bgh,ghp->bgp", d_gates[:, :rows].unflatten(1, (-1, self.hidden)), gates
+        shape = (-1, equations.first_gates, self.hidden)
+        gates = (
+            d_gates[:, :rows].reshape(shape),
+            self.weight[:rows].reshape(*shape[1:], self.hidden),
         )
+        terms = torch.einsum("bgh,ghp->bgp", *gates)
         factors = drop if drop.shape[1] == 1 else drop[:, : terms.shape[1]]
         return (terms * factors).sum(1)
 

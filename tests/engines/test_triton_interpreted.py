@@ -1,0 +1,64 @@
+"""Triton's kernels of gated cells by Triton's interpreter, on the CPU, and what surrounds them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import seqlab
+import torch
+from seqlab.engines.triton import engine as triton_engine
+from seqlab.engines.triton.engine import TritonEngine
+from seqlab.errors import EngineError
+
+KERNEL_TESTS = Path(__file__).parents[1] / "gpu" / "test_triton_cells.py"
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="Triton is for Linux"
+)
+
+
+@installed
+@pytest.mark.parametrize("kind", ["equals and True", "equals and False", "not equals"])
+def test_interpreted_kernels(kind):
+    """In a process of its own: Triton decides when it is imported."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-k", kind, str(KERNEL_TESTS)],
+        env={**os.environ, "TRITON_INTERPRET": "1", "SEQLAB_TEST_DEVICE": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "skipped" not in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")
+def test_without_a_device_the_loop_runs_and_says_why():
+    layer = seqlab.GRU(3, 4, engine="triton")
+    with pytest.warns(UserWarning, match="engine 'triton' is replaced by 'loop'"):
+        plan = layer.explain(torch.zeros(2, 3, 3))
+    assert plan.engine.name == "loop"
+    assert any(word in plan.refused["triton"] for word in ("no CUDA device", "not installed"))
+
+
+def test_without_triton_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(triton_engine, "_installed", lambda: False)
+    assert "pip install 'seqlab[triton]'" in str(TritonEngine().unavailable())
+
+
+def test_refusals(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(triton_engine, "_installed", lambda: True)
+    x = torch.zeros(2, 3, 3)
+    cases = {
+        "no layer_norm": seqlab.GRU(3, 4, engine="triton", layer_norm=True),
+        "no proj_size": seqlab.LSTM(3, 4, engine="triton", proj_size=2),
+        "not a GatedCell": seqlab.Recurrent(seqlab.get("cell", "lru")(3, 4), engine="triton"),
+    }
+    for words, layer in cases.items():
+        with pytest.raises(EngineError, match=words):
+            layer.explain(x)

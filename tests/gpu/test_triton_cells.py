@@ -1,0 +1,190 @@
+"""Triton's kernels of gated cells equal the loop: every option, mask, direction and gradient.
+
+``TRITON_INTERPRET=1 SEQLAB_TEST_DEVICE=cpu`` runs them on a CPU; see
+tests/engines/test_triton_interpreted.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+import seqlab
+import torch
+from seqlab.engines.triton.tiling import Place, tiles
+from seqlab.testing.sample import holey_mask, normal, shaken
+from torch import Tensor
+
+pytestmark = [
+    pytest.mark.gpu,
+    # units past the end compute what nobody reads, of which the interpreter warns
+    pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
+]
+
+
+class Odd(seqlab.GatedCell):
+    """Comparisons, powers, a root, functions of two arguments, a vector of its own, a buffer."""
+
+    class State(NamedTuple):
+        memory: Tensor
+        trace: Tensor
+
+    gates = ("keep", "write", "extra")
+    vectors = {"slope": "ones"}  # noqa: RUF012  # as the base class declares it
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.register_buffer("shift", torch.linspace(-0.3, 0.4, self.hidden_size))
+
+    def update(self, x, h, state):
+        keep = torch.sigmoid(x.keep * h.keep + self.slope * state.trace)
+        write = torch.where(x.write > h.write, x.write, torch.maximum(h.write, self.shift) * 0.3)
+        memory = keep * state.memory + (1 - keep) * torch.nn.functional.softplus(write)
+        bounded = memory.clamp(-1.5, 1.5).pow(2).add(1).sqrt().log1p() - torch.sin(x.extra) ** 3
+        output = torch.nn.functional.gelu(bounded) / (1.5 + torch.cos(h.extra))
+        size = torch.abs(output) ** 1.5 + torch.atan(x.extra) + torch.expm1(-(output**2))
+        return output, self.State(torch.tanh(memory), 0.5 * state.trace + torch.sign(size) * size)
+
+
+class Passing(seqlab.GatedCell):
+    """A field that becomes another, one that stays, and a constant."""
+
+    class State(NamedTuple):
+        hidden: Tensor
+        before: Tensor
+        first: Tensor
+
+    gates = ("new",)
+
+    def update(self, x, h, state):
+        hidden = torch.tanh(x.new + h.new + state.before * state.first)
+        return state.before, self.State(hidden, state.hidden, state.first)
+
+
+CASES = {
+    "rnn": ("rnn", {}),
+    "lstm": ("lstm", {"peepholes": True}),
+    "lstm without bias": ("lstm", {"use_bias": False}),
+    "gru": ("gru", {}),
+    "gru with two products": ("gru", {"reset_after": False}),
+    "masks": ("lstm", {"dropout": 0.2, "recurrent_dropout": 0.4, "zoneout": 0.3}),
+    "a mask for each gate": ("gru", {"recurrent_dropout": 0.4, "untied_dropout": True}),
+    "masked twice": ("gru", {"reset_after": False, "recurrent_dropout": 0.4, "zoneout": 0.2}),
+    "masked matrix": ("gru", {"weight_dropout": 0.4}),
+    "odd": (Odd, {}),
+    "passing": (Passing, {"zoneout": {"before": 0.2, "hidden": 0.0, "first": 0.1}}),
+}
+
+
+def pair(device, case, size, dtype, *, reverse):
+    cell, options = CASES[case]
+    make = seqlab.get("cell", cell) if isinstance(cell, str) else cell
+    loop = seqlab.Recurrent(make(*size, **options), engine="loop", reverse=reverse).double()
+    loop = shaken(loop).to(device, dtype)
+    kernels = seqlab.Recurrent(make(*size, **options), engine="triton", reverse=reverse)
+    kernels.to(device, dtype).load_state_dict(loop.state_dict())
+    return loop, kernels
+
+
+def results(layer, x, state, mask, *, seed=5):
+    torch.manual_seed(seed)
+    output, final = layer(x, state, mask=mask)
+    weight = torch.linspace(-1, 2, output.numel(), dtype=x.dtype, device=x.device)
+    loss = (output * weight.view_as(output)).sum()
+    loss = loss + sum((1 + i) * part.sin().sum() for i, part in enumerate(final))
+    inputs = [x, *state, *layer.parameters()]
+    gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
+    return [output, *final, *gradients]
+
+
+def assert_equal(ours, reference):
+    for mine, theirs in zip(ours, reference, strict=True):
+        if mine is None:
+            assert theirs is None
+        else:
+            wanted = torch.zeros_like(mine) if theirs is None else theirs
+            torch.testing.assert_close(mine, wanted)
+
+
+def inputs(device, loop, size, rows=5):
+    x = normal(rows, 6, size[0], seed=1).to(device).requires_grad_()
+    state = [
+        normal(rows, size[1], seed=2 + i).to(device).requires_grad_()
+        for i, _ in enumerate(loop.initial_state(1))
+    ]
+    return x, state
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_loop(device, case, reverse):
+    size = (5, 33) if reverse else (5, 7)
+    loop, kernels = pair(device, case, size, torch.float64, reverse=reverse)
+    x, state = inputs(device, loop, size)
+    for mask in (None, holey_mask(5, 6).to(device)):
+        for training in (True, False):
+            expected = results(loop.train(training), x, state, mask)
+            assert_equal(results(kernels.train(training), x, state, mask), expected)
+        with torch.no_grad():
+            output, final = kernels(x, state, mask=mask)
+        assert_equal((output, *final), expected[: 1 + len(final)])
+
+
+@pytest.mark.parametrize("case", ["lstm", "gru", "gru with two products", "odd"])
+def test_in_float32_over_many_rows(device, exact_products, case):
+    loop, kernels = pair(device, case, (3, 40), torch.float64, reverse=False)
+    x, state = inputs(device, loop, (3, 40), rows=35)
+    expected = results(loop, x, state, None)
+    single = kernels.float()
+    ours = results(
+        single, x.detach().float().requires_grad_(),
+        [s.detach().float().requires_grad_() for s in state], None,
+    )  # fmt: skip
+    for mine, theirs in zip(ours, expected, strict=True):
+        scale = theirs.abs().max().clamp(min=1)
+        assert ((mine - theirs).abs() / scale).max() < 1e-4
+
+
+def test_what_needs_no_gradient_gets_none(device):
+    loop, kernels = pair(device, "gru", (3, 4), torch.float64, reverse=False)
+    for layer in (loop, kernels):
+        layer.cell.weight_hh.requires_grad = False
+    x, state = inputs(device, loop, (3, 4))
+    x, state = x.detach(), [s.detach() for s in state]
+    gradients = []
+    for layer in (loop, kernels):
+        layer.zero_grad()
+        layer(x, state)[0].sum().backward()
+        assert layer.cell.weight_hh.grad is None
+        gradients.append([p.grad for p in layer.parameters() if p.grad is not None])
+    assert_equal(*gradients)
+
+
+def test_gradients_of_gradients_are_the_loops(device):
+    found = []
+    for layer in pair(device, "lstm", (3, 4), torch.float64, reverse=False):
+        x, state = inputs(device, layer, (3, 4))
+        output, _ = layer(x, state)
+        (first,) = torch.autograd.grad(output.sin().sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), [x, *layer.parameters()]))
+    assert_equal(*found)
+
+
+def test_a_strided_input_and_an_expanded_gradient(device):
+    loop, kernels = pair(device, "gru", (3, 4), torch.float64, reverse=False)
+    x, state = inputs(device, loop, (3, 4), rows=8)
+    found = []
+    for layer in (loop, kernels):
+        part = x[::2].transpose(1, 2).flip(0).transpose(1, 2)
+        output, _ = layer(part, [s[::2] for s in state])
+        found.append(torch.autograd.grad(output.sum(), [x, *state, *layer.parameters()]))
+    assert_equal(*found)
+
+
+@pytest.mark.parametrize("hidden", [1, 7, 64, 100, 128, 256, 512, 1000, 2100, 5000])
+@pytest.mark.parametrize("precision", ["tf32", "sum"])
+def test_tiles_cover_the_units_and_run_at_once(hidden, precision):
+    plan = tiles(hidden, 4, Place(132, precision))
+    assert 0 < plan.programs(hidden) <= 132 or precision == "sum"
+    assert plan.programs(hidden) * plan.units >= hidden
+    assert not plan.resident or plan.depth >= hidden
