@@ -7,12 +7,12 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, next_state
 from seqlab.engines.base import Engine, Offer, Sequence
-from seqlab.engines.cost import Cost
+from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.over_time import each_time, run_steps
 from seqlab.types import State
 
 #: Each step is some twenty operations started from Python, and as many backward.
-COST = Cost(step=4e-4, rate=8e10, launches=60)
+COST = Cost(step=4e-4, rate=8e10, gpu=OnGpu(call=3e-4, step=5e-4, rate=1e13))
 
 
 class LoopEngine(Engine):

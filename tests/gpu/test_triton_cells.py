@@ -184,7 +184,7 @@ def test_a_strided_input_and_an_expanded_gradient(device):
 @pytest.mark.parametrize("hidden", [1, 7, 64, 100, 128, 256, 512, 1000, 2100, 5000])
 @pytest.mark.parametrize("precision", ["tf32", "sum"])
 def test_tiles_cover_the_units_and_run_at_once(hidden, precision):
-    plan = tiles(hidden, 4, Place(132, precision))
+    plan = tiles(hidden, 4, Place(132, 232_448, precision))
     assert 0 < plan.programs(hidden) <= 132 or precision == "sum"
     assert plan.programs(hidden) * plan.units >= hidden
     assert not plan.resident or plan.depth >= hidden

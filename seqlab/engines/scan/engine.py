@@ -26,7 +26,7 @@ SHORTEST_PART = 32
 
 #: ``launches`` are those of torch's operations; with Triton a call has the same few for any T.
 COST = Cost(step=5e-6, rate=1e11, call=1e-4, launches=2)
-TILED = COST._replace(gpu=OnGpu(call=4e-4, step=0.0, rate=1e13))
+TILED = COST._replace(gpu=OnGpu(call=1.4e-3, step=1e-7, rate=6e13))
 
 
 class ScanEngine(Engine):

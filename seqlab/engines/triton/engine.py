@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -20,16 +20,18 @@ from seqlab.cells.gated import GatedCell
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.traced.engine import Form, Masks, TracedEngine
-from seqlab.engines.triton.tiling import Place
+from seqlab.engines.triton.tiling import CROWDED_BYTES, Place, tiles
 
 if TYPE_CHECKING:
     from seqlab.engines.triton.cell_kernels import Kernels
     from seqlab.engines.triton.recurrence import TritonRun
 
 #: Seconds to write and compile the kernels of one cell, rounded up.
-COMPILE_SECONDS = 5.0
+COMPILE_SECONDS = 3.0
 #: Measured on an H200 (docs/benchmarks_cuda.md); on a CPU it is for tests only.
-COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1e-3, step=8e-6, rate=3e13))
+COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1.3e-3, step=3e-6, rate=6e13))
+#: Where the matrix leaves too few registers for products of several parts.
+CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=3e-5, rate=6e13))
 
 
 class TritonEngine(TracedEngine):
@@ -57,8 +59,11 @@ class TritonEngine(TracedEngine):
         if reason is None:
             assert isinstance(cell, GatedCell)  # noqa: S101  # by the refusal
             reason = _options(cell)
+        if reason is not None:
+            return reason
         why = "its equations are one Triton kernel"
-        return reason or COST.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
+        cost = CROWDED if _crowded(cast("GatedCell", cell)) else COST
+        return cost.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
 
     def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernels | str:
         """The cell's kernels."""
@@ -70,8 +75,15 @@ class TritonEngine(TracedEngine):
         """One run over a sequence."""
         from seqlab.engines.triton.recurrence import TritonRun
 
-        place = Place(_processors(cell.weight_hh.device), _precision(cell, form.half))
-        return TritonRun(kernel, cell.hidden_size, masks, form, place)
+        return TritonRun(kernel, cell.hidden_size, masks, form, _place(cell, form.half))
+
+
+def _crowded(cell: GatedCell) -> bool:
+    half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
+    place = _place(cell, half)
+    plan = tiles(cell.hidden_size, len(cell.gates), place)
+    size = len(cell.gates) * plan.units * cell.hidden_size * 4
+    return place.precision != "tf32" and size > CROWDED_BYTES
 
 
 def _options(cell: GatedCell) -> str | None:
@@ -92,12 +104,19 @@ def _precision(cell: GatedCell, half: torch.dtype | None) -> str:
     return "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
 
 
+def _place(cell: GatedCell, half: torch.dtype | None) -> Place:
+    return Place(*_chip(cell.weight_hh.device), _precision(cell, half))
+
+
 @functools.cache
-def _processors(device: torch.device) -> int:
-    """Programs that run at once; the interpreter runs one after the other."""
+def _chip(device: torch.device) -> tuple[int, int]:
+    """Programs that run at once, and the memory of each; the interpreter runs one by one."""
     if _interpreted():
-        return 1
-    return torch.cuda.get_device_properties(device).multi_processor_count
+        return 1, 1 << 30
+    found = torch.cuda.get_device_properties(device)
+    # what a kernel may ask for; torch's stubs do not know the name
+    memory = getattr(found, "shared_memory_per_block_optin", found.shared_memory_per_block)
+    return found.multi_processor_count, memory
 
 
 @functools.cache

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-#: Bytes of the recurrent matrix that a program may keep in its registers over all steps.
-RESIDENT_BYTES = 140_000
+#: The share of a processor's memory that a program's part of the recurrent matrix may take.
+RESIDENT_SHARE = 0.6
+#: Bytes of it that crowd out the operands of products that are made of several.
+CROWDED_BYTES = 70_000
 
 
 class Place(NamedTuple):
-    """Where kernels run: ``processors`` that work at once, and the ``precision`` of products.
+    """Where kernels run.
+
+    ``processors`` work at once, each with ``memory`` bytes on the chip.
 
     ``precision`` is ``tf32``, ``tf32x3`` (three of them, for the digits of float32), ``ieee``,
     ``bf16``, ``fp16``, or ``sum`` for types that tensor cores do not multiply.
     """
 
     processors: int
+    memory: int
     precision: str
 
 
@@ -48,7 +53,9 @@ def tiles(hidden: int, gates: int, place: Place) -> Tiles:
     units, warps = (full, 8) if full <= 64 else (32 if full <= 256 else 16, 4)
     while divided(hidden, units) > place.processors:
         units *= 2
-    resident = gates * full * units * 4 <= RESIDENT_BYTES
+    most = RESIDENT_SHARE * place.memory
+    most = min(most, CROWDED_BYTES) if place.precision == "tf32x3" else most
+    resident = gates * full * units * 4 <= most
     return Tiles(16, units, full if resident else 128, resident, warps)
 
 
