@@ -182,7 +182,7 @@ def seeds_needed(found: Estimate, level: float) -> int | None:
 
     >>> import numpy as np
     >>> seeds_needed(Estimate(0.01, np.zeros(3), 0.01, 3), 0.05)
-    27
+    26
     """
     if found.count < 2 or found.mean == 0:
         return None

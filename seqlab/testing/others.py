@@ -14,7 +14,7 @@ def others(kind: str, part: Any) -> list[str]:
 
     >>> import seqlab
     >>> others("wrapper", seqlab.get("cell", "gru"))
-    ['bidirectional', 'residual', 'stacked']
+    ['bidirectional', 'residual', 'reverse', 'stacked']
     """
     near = {plugins.BUILT_IN, plugins.distribution_of(getattr(part, "__module__", ""))}
     return [
