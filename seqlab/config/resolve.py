@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -200,17 +201,30 @@ def _require_values(node: Any, key: str) -> None:
     """Refuse a '???' anywhere, and what no JSON file can keep, by its full key."""
     if isinstance(node, Mapping):
         for name, value in node.items():
-            _require_values(value, f"{key}.{name}" if key else str(name))
+            where = f"{key}.{name}" if key else str(name)
+            _require_plain(name, where)
+            _require_values(value, where)
     elif isinstance(node, list):
         for index, value in enumerate(node):
             _require_values(value, f"{key}.{index}")
     elif isinstance(node, str) and node == MISSING:
         raise ConfigError(f"{key}: no value was given; give it as {key}=... on the command line")
-    elif not isinstance(node, str | int | float | None):
+    else:
+        _require_plain(node, key)
+
+
+def _require_plain(value: Any, key: str) -> None:
+    """Refuse a scalar that no JSON file can keep: the run's folder and the bundle hold it so."""
+    if not isinstance(value, str | int | float | None):
         raise ConfigError(
             f"{key}: expected text, a number, true, false, null, a list or a mapping, got "
-            f"{type(node).__name__}"
+            f"{type(value).__name__}"
         )
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:  # nan, inf, or more digits than Python writes
+        got = f"one of {value.bit_length():,} bits" if isinstance(value, int) else value
+        raise ConfigError(f"{key}: expected a finite number, got {got}") from error
 
 
 def _get(node: Any, key: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import math
 from collections import Counter
 from typing import Any
 
@@ -14,13 +14,18 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from seqlab.cli import main
 from seqlab.config.resolve import resolve
-from seqlab.schema import NAMED
+from seqlab.construct import accepted_options
 
-from small_runs import changed, sentences_spec, words_spec
+from small_runs import changed, pairs_spec, sentences_spec, series_spec, words_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 TRIES = 150
-TASKS = {"words": words_spec, "sentences": sentences_spec}
+TASKS = {
+    "words": words_spec,
+    "sentences": sentences_spec,
+    "pairs": pairs_spec,
+    "series": series_spec,
+}
 #: The keys of parts, and how many arguments of theirs are given by seqlab.
 PARTS = {
     "encoder.cell": ("cell", 1),
@@ -39,6 +44,7 @@ scalars = st.one_of(
     st.integers(-(2**70), 2**70),
     st.floats(-2, 2),
     st.floats(),
+    st.sampled_from([math.nan, math.inf]),
     st.dates(),
     st.binary(max_size=3),
     st.sampled_from(
@@ -71,8 +77,7 @@ def options(spec: Any) -> list[str]:
         node = spec
         for name in key.split("."):
             node = node[name]
-        parameters = inspect.signature(seqlab.get(kind, node["name"])).parameters.values()
-        names = [p.name for p in parameters if p.kind in NAMED][first:]
+        names = list(accepted_options(seqlab.get(kind, node["name"])))[first:]
         found += [f"{key}.{name}" for name in names]
     return found
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 
@@ -14,6 +15,8 @@ from seqlab.config.resolve import check_part, resolve
 from seqlab.config.run_spec import EmbeddingSpec, TrainerSpec
 from seqlab.errors import ConfigError, OptionError, SeqlabError, UnknownNameError
 from seqlab.schema import check_fields
+
+from small_runs import pairs_spec
 
 
 class Base:
@@ -99,6 +102,22 @@ def test_what_no_json_keeps_is_refused_with_its_full_key():
     message = r"source\.size\.0: expected text, a number, true, .*, got bytes"
     with pytest.raises(ConfigError, match=message):
         resolve(config, "evaluate")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"attention": math.nan}, r"head\.attention: expected a finite number, got nan"),
+        ({"schedule": {"linear": [-math.inf]}}, r"head\.schedule\.linear\.0: .* got -inf"),
+        ({"schedule": 1 << 100_000}, r"head\.schedule: .* got one of 100,001 bits"),
+        ({"decoder": {b"cell": 1}}, r"head\.decoder\.b'cell': expected text, .* got bytes"),
+        ({"decoder": {math.inf: 1}}, r"head\.decoder\.inf: expected a finite number, got inf"),
+    ],
+)
+def test_numbers_that_no_json_keeps_are_refused_in_options_of_any_type(tmp_path, value, message):
+    spec = pairs_spec(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        resolve({**spec, "head": {**spec["head"], **value}})
 
 
 def test_interpolations_are_resolved_and_hydras_node_is_left_out():
