@@ -12,7 +12,7 @@ from typing import Any
 
 from seqlab import plugins, registry
 from seqlab.construct import split_spec, unknown_option
-from seqlab.data.batching import GivenData
+from seqlab.data.batching import GivenData, feature_defaults
 from seqlab.errors import ConfigError, DataError, SeqlabError, nearest
 from seqlab.schema import check_fields, check_value
 from seqlab.source_signatures import Option, options_of
@@ -104,7 +104,7 @@ def check_data_unread(data: Any) -> None:
     """
     given = check_fields(data, GivenData, "data")
     columns = [
-        ("feature", {"kind": "text", **spec}, f"data.features.{name}", 2)
+        ("feature", {**feature_defaults(name), **spec}, f"data.features.{name}", 2)
         for name, spec in given["features"].items()
         if isinstance(spec, Mapping)
     ]

@@ -21,6 +21,7 @@ from seqlab.config.before_import import (
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
 from seqlab.config.run_spec import CheckpointSpec, ProgressSpec, RunSpec
+from seqlab.config.source_columns import check_source_columns
 from seqlab.config.verb_specs import CompareSpec, EvaluateSpec, GenerateSpec, PredictSpec, ScoreSpec
 from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
@@ -126,6 +127,8 @@ def _check_run(spec: dict[str, Any]) -> None:
     _complete_callbacks(spec["callbacks"])
     for kind, name, options, where in switched_of(spec):
         check_options_unread(kind, name, options, where=where, given=GIVEN[kind], name_key=where)
+    source = check_part("source", spec["source"], "source")
+    check_source_columns(source, spec["data"])
     spec["data"] = _check_data(spec["data"])
     encoder = spec["encoder"]
     encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")

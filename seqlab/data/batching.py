@@ -59,3 +59,33 @@ class GivenData(Batching):
     features: Features
     target: Mapping[str, Any]
     transforms: Sequence[Any] = ()
+
+
+def feature_defaults(name: str) -> dict[str, str]:
+    """What is meant where a feature does not say its column or kind."""
+    return {"column": name, "kind": "text"}
+
+
+def target_defaults(target: Any, first: str) -> dict[str, str]:
+    """What is meant where a target does not say its column.
+
+    Args:
+        target: what was given.
+        first: the first feature's column.
+    """
+    inputs = isinstance(target, Mapping) and target.get("kind") == "inputs"
+    return {"column": first} if inputs else {}
+
+
+def column_keys(features: Mapping[str, str], target: str) -> dict[str, str | None]:
+    """The columns of features and target, each with the config key that asks for it.
+
+    Args:
+        features: each feature's column, by its name.
+        target: the target's column.
+    """
+    keys: dict[str, str | None] = {}
+    for name, column in features.items():
+        keys.setdefault(column, f"data.features.{name}.column")
+    keys.setdefault(target, "data.target.column")
+    return keys

@@ -13,7 +13,14 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.construct import check_options, construct, split_spec
-from seqlab.data.batching import Batching, Chunks, GivenData
+from seqlab.data.batching import (
+    Batching,
+    Chunks,
+    GivenData,
+    column_keys,
+    feature_defaults,
+    target_defaults,
+)
 from seqlab.data.features.base import Feature
 from seqlab.data.part import ColumnPart
 from seqlab.data.targets.base import Target
@@ -151,13 +158,11 @@ class DataSpec(Batching):
         checked = check_fields(mapping, GivenData, where)
         features = {
             name: _read_column(
-                "feature", value, f"{where}.features.{name}", {"column": name, "kind": "text"}, name
+                "feature", value, f"{where}.features.{name}", feature_defaults(name), name
             )
             for name, value in checked["features"].items()
         }
-        default = {}
-        if isinstance(checked["target"], Mapping) and checked["target"].get("kind") == "inputs":
-            default["column"] = next(iter(features.values())).column
+        default = target_defaults(checked["target"], next(iter(features.values())).column)
         target = _read_column("target", checked["target"], f"{where}.target", default)
         transforms = tuple(
             _read_transform(spec, f"{where}.transforms[{place}]")
@@ -188,7 +193,13 @@ class DataSpec(Batching):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have, as the transforms leave it."""
-        return tuple(dict.fromkeys([*self.input_columns, self.target.column]))
+        return tuple(self.column_keys)
+
+    @property
+    def column_keys(self) -> dict[str, str | None]:
+        """These columns, each with the config key that asks for it."""
+        features = {name: feature.column for name, feature in self.features.items()}
+        return column_keys(features, self.target.column)
 
     @property
     def input_columns(self) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def open_views(
     """
     columns = _used(spec)
     every = Chain(transforms, columns)
-    keys = {name: columns.get(name) or every.asked.get(name) for name in every.needs}
+    keys = every.asked_by(columns)
     source.use_columns(keys)
     loaded = source.load()
     for name in loaded:
@@ -105,7 +105,7 @@ def _through(
         whole = None if undivided is None or name != "train" else partial(_same, undivided)
         made[name] = transformed(view, chain, name, label=label, whole=whole)
         if chain.transforms:
-            _check(name, made[name], _keys(spec))
+            _check(name, made[name], spec.column_keys)
     return made
 
 
@@ -143,18 +143,9 @@ def _check(name: str, view: View, keys: Mapping[str, str | None]) -> None:
             )
 
 
-def _keys(spec: DataSpec) -> dict[str, str | None]:
-    """The columns of features and target, each with the key that asks for it."""
-    keys: dict[str, str | None] = {}
-    for name, feature in spec.features.items():
-        keys.setdefault(feature.column, f"data.features.{name}.column")
-    keys.setdefault(spec.target.column, "data.target.column")
-    return keys
-
-
 def _used(spec: DataSpec) -> dict[str, str | None]:
     """The columns that are read of the rows made, each with its key; None for one not needed."""
-    used = _keys(spec)
+    used = spec.column_keys
     references = spec.target.target().references
     if references is not None:
         used.setdefault(references, None)

@@ -60,6 +60,14 @@ class Format(ABC):
             DataError: the file cannot be read any further.
         """
 
+    def beginning(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """The first rows, for a check of the columns before anything else; by default all rows.
+
+        A format that must read a whole file before it has a row gives none, or those that the
+        beginning of the file shows.
+        """
+        return self.read(stream, file)
+
     def inputs(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
         """What ``seqlab predict`` answers, one by one; by default the rows.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -12,6 +14,9 @@ from seqlab.errors import DataError, one_line
 from seqlab.files import reading
 
 Check = Callable[[Any, str], Any]
+#: Bytes to look for the first row in; a letter that they cut in two is left out.
+_BEGINNING = 2**20
+_DECODER = codecs.getincrementaldecoder("utf-8")
 
 
 def _row(value: Any, where: str) -> Any:
@@ -79,6 +84,17 @@ class JSONFormat(Format):
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each object of the list."""
         return _entries(stream, file, _row)
+
+    def beginning(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """The first entry, if it is an object in the first megabyte."""
+        del file
+        row = None
+        with contextlib.suppress(ValueError, RecursionError):
+            text = _DECODER().decode(stream.read(_BEGINNING)).removeprefix("\ufeff").lstrip()
+            if text.startswith("["):
+                row, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
+        if isinstance(row, dict):
+            yield 1, row
 
     def inputs(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
         """Each entry of the list."""

@@ -55,3 +55,8 @@ class CMUDictFormat(Format):
                 known.append(spoken)
         for word, (line, references) in words.items():
             yield line, {"word": word, "phonemes": references[0], "references": references}
+
+    def beginning(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
+        """None: a word's other pronunciations may stand anywhere."""
+        del stream, file
+        return iter(())

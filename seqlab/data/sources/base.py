@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
-
-import datasets
+from typing import TYPE_CHECKING, TypeAlias
 
 from seqlab.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    import datasets
 
 Splits: TypeAlias = "datasets.DatasetDict | datasets.IterableDatasetDict"
 
@@ -23,6 +24,7 @@ class Source(ABC):
     group; construction does nothing slow.
 
     Example:
+        >>> import datasets
         >>> class Squares(Source):
         ...     def __init__(self, *, count=3):
         ...         self.count = count
@@ -44,6 +46,16 @@ class Source(ABC):
         Args:
             columns: each column with the config key that asks for it, for errors; None for one
                 that may be absent.
+        """
+
+    def check_columns(self) -> None:  # noqa: B027 - may stay as it is
+        """Refuse data that lack a column, if the beginning of them shows it at once.
+
+        Asked after ``use_columns``, before the libraries that training needs are imported; it
+        imports none of them. ``load`` finds the same mistakes. By default nothing is done.
+
+        Raises:
+            DataError: a column is missing; file and row are named.
         """
 
     @abstractmethod
@@ -78,6 +90,8 @@ def unknown(key: str, value: object, known: Iterable[str]) -> ConfigError:
 
 def row_counts(splits: Splits) -> dict[str, int]:
     """Rows of each split; a stream's are not known beforehand and left out."""
+    import datasets  # takes long
+
     return {
         name: split.num_rows
         for name, split in splits.items()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import datasets
 import numpy as np
 
 from seqlab.data.formats.choice import make_format
@@ -25,6 +24,9 @@ from seqlab.data.sources.tables import (
 )
 from seqlab.errors import ConfigError
 from seqlab.schema import Flag, checked
+
+if TYPE_CHECKING:
+    import datasets
 
 Paths = str | Sequence[str] | None
 
@@ -97,6 +99,11 @@ class FilesSource(Source):
                 for column, key in self._rule.needs.items():
                     self._columns.setdefault(column, key)
 
+    def check_columns(self) -> None:
+        """Hold the beginning of each file against the columns that are used."""
+        for split in self._paths:
+            self._table(split).check_columns()
+
     def load(self) -> Splits:
         """The files' rows; with ``streaming`` they are read when asked for."""
         tables = {split: self._table(split) for split in self._paths}
@@ -121,6 +128,8 @@ class FilesSource(Source):
         return Table(parts, self._format, self._columns, self._bad)
 
     def _read(self, tables: Mapping[str, Table]) -> datasets.DatasetDict:
+        import datasets  # takes long
+
         if self._rule is not None:
             columns, files = tables["all"].read()
             self._indices = split_rows(self._rule, columns, files, tables["all"].locate)
@@ -135,6 +144,8 @@ class FilesSource(Source):
         return loaded
 
     def _stream(self, tables: Mapping[str, Table]) -> datasets.IterableDatasetDict:
+        import datasets
+
         chosen: dict[str, tuple[Table, np.ndarray | None]] = {
             "train" if split == "all" else split: (table, None) for split, table in tables.items()
         }

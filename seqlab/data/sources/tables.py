@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress, islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-import datasets
 import numpy as np
 
 from seqlab import progress
@@ -21,6 +20,9 @@ from seqlab.data.sources.column_types import ColumnTypes
 from seqlab.data.sources.splits import MemberRule, Rows, Rule, divide
 from seqlab.errors import DataError, did_you_mean, listed
 from seqlab.files import reading, sha256_of
+
+if TYPE_CHECKING:
+    import datasets
 
 #: Rows that are checked together.
 CHUNK = 4096
@@ -130,10 +132,22 @@ class Table:
             skipped = f" ({self.bad})" if self.bad.skip else ""
             raise DataError(f"{', '.join(p.name for p in self.parts)}: no rows in it{skipped}")
 
-    def _rows(self, part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
+    def check_columns(self) -> None:
+        """Refuse files whose beginning lacks a column; all else is left to ``chunks``.
+
+        Raises:
+            DataError: a column is missing, or the first row is refused.
+        """
+        names: tuple[str, ...] | None = None
+        for part in self.parts:
+            for line, row in islice(self._rows(part, beginning=True), 1):
+                names = self._names(part, line, row, names)
+
+    def _rows(self, part: Part, *, beginning: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
         """The rows of one file that its format does not refuse."""
+        read = self.format.beginning if beginning else self.format.read
         with part.open() as stream, reading(part.name, DataError, "readable in its format"):
-            for line, row in self.format.read(stream, part.name):
+            for line, row in read(stream, part.name):
                 if isinstance(row, DataError):
                     self.bad.add(part.name, line, row)
                 else:
@@ -272,6 +286,8 @@ def to_dataset(columns: Mapping[str, list[Any]], where: str) -> datasets.Dataset
     Raises:
         DataError: a column mixes types that no table can hold.
     """
+    import datasets  # takes long
+
     with reading(where, DataError, "a table with one type a column"):
         return datasets.Dataset.from_dict(dict(columns))
 

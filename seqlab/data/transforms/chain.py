@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from seqlab.data.raw_columns import Where
 from seqlab.data.transforms.base import Row, RowError, Rows, Transform
@@ -38,6 +38,14 @@ class Chain:
             self.asked.update(dict.fromkeys(set(needs) - set(wanted), key))
             wanted = needs
         self.needs = tuple(wanted)
+
+    def asked_by(self, wanted: Mapping[str, str | None]) -> dict[str, str | None]:
+        """The columns to read, each with the config key that asks for it.
+
+        Args:
+            wanted: those that the rows made should have, each with its key.
+        """
+        return {name: wanted.get(name) or self.asked.get(name) for name in self.needs}
 
     @property
     def whole(self) -> int:
