@@ -10,6 +10,8 @@ from seqlab.testing.result import EXPECTED, FAILED, PASSED, SKIPPED
 
 _COLOURS = {PASSED: "green", FAILED: "bold red", SKIPPED: "dim", EXPECTED: "yellow"}
 _SIGNS = {PASSED: "ok", FAILED: "FAILED", SKIPPED: "skipped", EXPECTED: "expected"}
+#: Letters a line from which a table has room for sentences.
+_WIDE = 110
 
 
 def verdict(entry: Mapping[str, Any]) -> str:
@@ -64,9 +66,15 @@ def _table(entry: Mapping[str, Any]) -> str:
     from rich.markup import escape
     from rich.table import Table
 
+    console = Console(force_terminal=True, highlight=False)
+    wide = console.width >= _WIDE
     table = Table(title=f"{entry['kind']} {entry['name']}", title_justify="left")
-    for heading in ("", "check", "what it asserts", "seconds", "numbers or reason"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    table.add_column("")
+    table.add_column("check", no_wrap=True)
+    if wide:
+        table.add_column("what it asserts")
+    table.add_column("seconds", justify="right")
+    table.add_column("numbers or reason")
     for check in entry["checks"]:
         style, note = _COLOURS[check["outcome"]], check["reason"] or numbers_of(check)
         if check["outcome"] == FAILED:
@@ -74,15 +82,14 @@ def _table(entry: Mapping[str, Any]) -> str:
         table.add_row(
             f"[{style}]{_SIGNS[check['outcome']]}[/]",
             check["name"],
-            escape(check["says"]),
+            *([escape(check["says"])] if wide else []),
             f"{check['seconds']:.2f}",
             escape(note),
         )
-    console = Console(force_terminal=True)
     with console.capture() as captured:
         console.print(table)
         style = _COLOURS[PASSED if entry["passed"] else FAILED]
-        console.print(escape(verdict(entry)), style=style)
+        console.print(escape(verdict(entry)), style=style, soft_wrap=True)
     return captured.get()
 
 

@@ -57,12 +57,12 @@ def test_evaluate_and_predict_get_their_spec_and_make_no_folder(command, monkeyp
         verb = types.ModuleType(f"seqlab.verbs.{name}")
         verb.run = lambda spec, run_dir: calls.append((spec, run_dir))
         monkeypatch.setitem(sys.modules, f"seqlab.verbs.{name}", verb)
-    assert command("evaluate", "bundle=b", "split=dev", "limit=3").code == 0
+    assert command("evaluate", "bundle=b", "split=test", "limit=3").code == 0
     assert command("predict", "bundle=b", "search={name: beam, width: 4}").code == 0
     assert command("predict", "bundle=b", "search.width=8").code == 0
     (evaluate, where), (predict, _), (wider, _) = calls
     assert where == tmp_path
-    assert (evaluate["split"], evaluate["limit"], evaluate["source"]) == ("dev", 3, None)
+    assert (evaluate["split"], evaluate["limit"], evaluate["source"]) == ("test", 3, None)
     assert (evaluate["search"], predict["input"], predict["output"]) == (None, "-", "-")
     assert predict["search"] == {"name": "beam", "width": 4}
     assert wider["search"] == {"width": 8}
@@ -215,7 +215,10 @@ def test_the_query_form_that_shells_call(command, monkeypatch, words):
     ("words", "message"),
     [
         (["-sc"], "shell completion: expected install=SHELL, uninstall=SHELL or query=SHELL"),
-        (["-sc", "query=bsh"], "shell completion: unknown shell 'bsh', did you mean 'bash'?"),
+        (
+            ["-sc", "query=bsh"],
+            "shell completion: expected one of 'bash', 'zsh', 'fish', got 'bsh', did you mean",
+        ),
     ],
 )
 def test_wrong_completion_requests(command, words, message):

@@ -15,8 +15,8 @@ TRAINER = (
     "num_threads, overfit_batches, precision, strategy, val_check_interval)"
 )
 KEYS = (
-    "(known: callbacks, cell, data, encoder, experiment, head, logger, optimizer, resume, samples, "
-    "scheduler, seed, source, trainer, wrapper)"
+    "(known: callbacks, cell, data, encoder, experiment, head, logger, optimizer, report, resume, "
+    "samples, scheduler, seed, source, trainer, wrapper)"
 )
 QUOTE = "; values with commas, braces or '=' need quotes, as in \"key='a, b'\""
 
@@ -48,7 +48,7 @@ EXACT = [
         ["encoder.wrapers=[]"],
         (
             "encoder.wrapers: unknown key, did you mean 'wrappers'? "
-            "(known: cell, dropout, embedding, engine, input_layer, wrappers)"
+            "(known: cell, dropout, embedding, engine, initial_state, input_layer, wrappers)"
         ),
     ),
     (

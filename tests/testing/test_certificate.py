@@ -160,12 +160,23 @@ def test_text_has_a_line_a_check_and_says_more_of_failures():
     ]
 
 
-def test_a_terminal_gets_a_coloured_table():
+def test_a_terminal_gets_a_coloured_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     text = to_text(make_certificate([entry(PASSED, FAILED)]), colour=True)
     assert "\x1b[" in text
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert "what it asserts" in plain
     assert "NOT certified" in plain
+
+
+def test_a_narrow_terminal_gets_whole_names_and_no_sentences(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    long = replace(PASSED, name="gradients_are_exact")
+    text = to_text(make_certificate([entry(long, FAILED)]), colour=True)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert long.name in plain
+    assert "what it asserts" not in plain
+    assert "…" not in plain
 
 
 class Page(HTMLParser):
