@@ -71,7 +71,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     }
     metric_table(f"{spec['bundle']} on {result['rows']} rows", {spec["split"]: values})
     if classes is not None:
-        say(classes.text())
+        say(f"\n{classes.text()}\n")
     write_json(target, result)
     say(f"result  {target}")
     return result
