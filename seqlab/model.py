@@ -181,7 +181,8 @@ class Encoder(nn.Module):
                 return found
         batch = {name: value.unsqueeze(1) for name, value in inputs.items()}
         like = next(iter(batch.values()), torch.empty(0))
-        lengths = torch.ones(len(like), dtype=torch.int64, device=like.device)
+        # not len, which would make a number of a size that an export leaves open
+        lengths = torch.ones(like.shape[0], dtype=torch.int64, device=like.device)
         return self.read(Batch(batch, lengths))[1].squeeze(1)
 
     def read(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -116,7 +116,8 @@ class Page:
     def write(self, path: str | Path) -> Path:
         """Write the page; it appears whole or not at all."""
         with atomic_writer(Path(path)) as stream:
-            stream.write(self.html().encode())
+            # a file name may hold half a surrogate pair
+            stream.write(self.html().encode(errors="xmlcharrefreplace"))
         return Path(path)
 
 

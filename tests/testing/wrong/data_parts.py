@@ -110,4 +110,6 @@ class OffByOne(LabelTarget):
 class SaysSteps(ValuesTarget):
     """One row, said to be a sequence."""
 
-    layout = "steps"
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.layout = "steps"
