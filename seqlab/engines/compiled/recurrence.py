@@ -72,17 +72,7 @@ class CompiledRun:
     def forward(
         self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Run all steps.
-
-        Args:
-            x_TBG: the projected input.
-            tensors: recurrent matrix, recurrent bias, gain, initial state, the matrix of
-                ``proj_size``, own parameters; None where there is none.
-
-        Returns:
-            Output ``[T, B, H]``, or ``[T, B, P]`` with ``proj_size``, and the final state's
-            tensors.
-        """
+        """See ``KernelRun``."""
         after = 3 + self.kernel.equations.states
         states = [state for state in tensors[3:after] if state is not None]
         steps, batch = x_TBG.shape[:2]
@@ -172,12 +162,7 @@ class CompiledRun:
     def backward(
         self, grads: Sequence[Tensor | None], needed: Sequence[bool]
     ) -> list[Tensor | None]:
-        """Gradients of what ``forward`` was given: the input, then the tensors.
-
-        Args:
-            grads: gradients of the output and of the final state; None for zero.
-            needed: for each of the tensors, whether its gradient is asked for.
-        """
+        """See ``KernelRun``."""
         equations = self.kernel.equations
         d_output = grads[0]
         if d_output is not None and "output" in self.memory:
