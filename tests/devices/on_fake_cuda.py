@@ -26,9 +26,8 @@ for _name in (_LIB / "libc10.so", _LIB / "libtorch_cpu.so", Path(sys.argv[1])):
 import seqlab  # noqa: E402
 import torch  # noqa: E402
 from seqlab.build import build_layer, build_model  # noqa: E402
+from seqlab.engines import triton_presence  # noqa: E402
 from seqlab.engines.fused import vendor_calls  # noqa: E402
-from seqlab.engines.scan import tile_pass  # noqa: E402
-from seqlab.engines.triton import engine as triton_engine  # noqa: E402
 from seqlab.errors import EngineError  # noqa: E402
 from seqlab.layers.base import Layer  # noqa: E402
 from seqlab.testing.tasks import TARGETS, make_task, small_head  # noqa: E402
@@ -249,7 +248,7 @@ def main() -> None:
     """Run all, and print what came of it."""
     FakeTensorMode.__deepcopy__ = lambda mode, _: mode  # copies of a layer stay in its mode
     # fake tensors have no memory that a kernel could read
-    tile_pass._installed = triton_engine._installed = lambda: False
+    triton_presence.installed = lambda: False
     vendor_calls._call = kernel
     vendor_calls.pack_padded_sequence, vendor_calls.pad_packed_sequence = pack, unpack
     for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from seqlab.engines import triton_presence
 from seqlab.engines.scan import tile_pass
 
 KERNEL_TESTS = Path(__file__).parents[1] / "gpu" / "test_scan_kernels.py"
@@ -31,9 +32,9 @@ def test_interpreted_kernels():
 
 def test_says_why_not(monkeypatch):
     x = torch.zeros(1)
-    monkeypatch.setattr(tile_pass, "_installed", lambda: False)
+    monkeypatch.setattr(triton_presence, "installed", lambda: False)
     assert "pip install 'seqlab[triton]'" in tile_pass.missing(x, torch.float32)
-    monkeypatch.setattr(tile_pass, "_installed", lambda: True)
+    monkeypatch.setattr(triton_presence, "installed", lambda: True)
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     assert tile_pass.missing(x, torch.float32) == "Triton's kernels do not run on cpu"
     monkeypatch.setenv("TRITON_INTERPRET", "1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import seqlab
 import torch
-from seqlab.engines.triton import engine as triton_engine
+from seqlab.engines import triton_presence
 from seqlab.engines.triton.engine import TritonEngine
 from seqlab.errors import EngineError
 
@@ -46,13 +46,13 @@ def test_without_a_device_the_loop_runs_and_says_why():
 
 
 def test_without_triton_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(triton_engine, "_installed", lambda: False)
+    monkeypatch.setattr(triton_presence, "installed", lambda: False)
     assert "pip install 'seqlab[triton]'" in str(TritonEngine().unavailable())
 
 
 def test_refusals(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setattr(triton_engine, "_installed", lambda: True)
+    monkeypatch.setattr(triton_presence, "installed", lambda: True)
     x = torch.zeros(2, 3, 3)
     cases = {
         "no layer_norm": seqlab.GRU(3, 4, engine="triton", layer_norm=True),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
-import os
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqlab.engines import triton_presence
 from seqlab.engines.scan.pass_function import Gradients, PassFunction, resolved
 
 #: Types of values; half ones are computed in float32.
@@ -18,7 +16,6 @@ TYPES = (
     torch.float32, torch.float64, torch.bfloat16, torch.float16,
     torch.complex64, torch.complex128,
 )  # fmt: skip
-_MISSING = "Triton is not installed (pip install 'seqlab[triton]')"
 
 
 class Tile(NamedTuple):
@@ -35,16 +32,11 @@ REAL_TILE, COMPLEX_TILE = Tile(128, 16, 4), Tile(64, 16, 4)
 
 def missing(like: Tensor, dtype: torch.dtype) -> str | None:
     """Why values of this type cannot be run where ``like`` lies; None if they can."""
-    if not _installed():
-        return _MISSING
-    if like.device.type != ("cpu" if interpreted() else "cuda"):
+    if not triton_presence.installed():
+        return triton_presence.MISSING
+    if like.device.type != ("cpu" if triton_presence.interpreted() else "cuda"):
         return f"Triton's kernels do not run on {like.device.type}"
     return None if dtype in TYPES else f"Triton's kernels do not take {dtype}"
-
-
-def interpreted() -> bool:
-    """Whether Triton runs kernels on the CPU, to test them (``TRITON_INTERPRET=1``)."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def tile_pass(
@@ -143,8 +135,3 @@ class _Launch:
 
 def _on(device: torch.device) -> Any:
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
-
-
-@functools.cache
-def _installed() -> bool:
-    return importlib.util.find_spec("triton") is not None

@@ -9,14 +9,13 @@ matrix product before it; the gradients of the recurrent matrix and of the biase
 from __future__ import annotations
 
 import functools
-import importlib.util
-import os
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
+from seqlab.engines import triton_presence
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.traced.engine import Form, Masks, TracedEngine
@@ -43,13 +42,13 @@ class TritonEngine(TracedEngine):
     @property
     def device(self) -> str:  # type: ignore[override]  # read only
         """``cuda``, or ``cpu`` where Triton's interpreter stands in for a device."""
-        return "cpu" if _interpreted() else "cuda"
+        return "cpu" if triton_presence.interpreted() else "cuda"
 
     def unavailable(self) -> str | None:
         """Why no kernel can run on this machine."""
-        if not _installed():
-            return "Triton is not installed (pip install 'seqlab[triton]')"
-        if _interpreted() or torch.cuda.is_available():
+        if not triton_presence.installed():
+            return triton_presence.MISSING
+        if triton_presence.interpreted() or torch.cuda.is_available():
             return None
         return "torch sees no CUDA device"
 
@@ -97,7 +96,7 @@ def _precision(cell: GatedCell, half: torch.dtype | None) -> str:
     """How products are computed: as torch's own recurrent kernels do by default."""
     if half is not None:
         return {torch.bfloat16: "bf16", torch.float16: "fp16"}[half]
-    if _interpreted():
+    if triton_presence.interpreted():
         return "ieee"
     if cell.weight_hh.dtype == torch.float64:
         return "sum"
@@ -111,19 +110,9 @@ def _place(cell: GatedCell, half: torch.dtype | None) -> Place:
 @functools.cache
 def _chip(device: torch.device) -> tuple[int, int]:
     """Programs that run at once, and the memory of each; the interpreter runs one by one."""
-    if _interpreted():
+    if triton_presence.interpreted():
         return 1, 1 << 30
     found = torch.cuda.get_device_properties(device)
     # what a kernel may ask for; torch's stubs do not know the name
     memory = getattr(found, "shared_memory_per_block_optin", found.shared_memory_per_block)
     return found.multi_processor_count, memory
-
-
-@functools.cache
-def _installed() -> bool:
-    return importlib.util.find_spec("triton") is not None
-
-
-def _interpreted() -> bool:
-    """Whether Triton runs kernels on the CPU (TRITON_INTERPRET=1), to test them."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
