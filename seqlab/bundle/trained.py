@@ -76,7 +76,8 @@ class TrainedModel:
                 of the features; or a table of pandas, polars, pyarrow or datasets, or a dict of
                 lists.
             batch_size: rows computed at a time; rows of like length share a batch.
-            **options: the head's own, for example ``search={"name": "beam", "width": 4}``.
+            **options: the head's own, for example ``search={"name": "beam", "width": 4}``, and
+                with it ``n_best=3``.
 
         Returns:
             One dict an input: ``label``, ``tags`` or ``text`` by the task, and scores. Where the
@@ -208,7 +209,10 @@ def _numbered(index: int) -> str:
 def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
     """An answer of a head with its ids as text, where it holds tokens of target or input."""
     if "tokens" in answer:
-        return {"text": processor.decode_target(answer["tokens"]), **answer}
+        text = {"text": processor.decode_target(answer["tokens"]), **answer}
+        if "alternatives" in answer:
+            text["alternatives"] = [readable(one, processor) for one in answer["alternatives"]]
+        return text
     found, tokenizer = dict(answer), processor.target.tokenizer
     if "ids" in found and tokenizer is not None:
         found = {"tokens": [tokenizer.entry(index) for index in found.pop("ids")], **found}

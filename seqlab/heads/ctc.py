@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from seqlab.errors import DataError
+from seqlab.errors import DataError, OptionError
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.crf import FORBIDDEN
 from seqlab.heads.ctc_prefixes import PrefixSteps, best_path, empty_prefixes
@@ -147,15 +147,23 @@ class CTCHead(TokensHead):
         """See ``Head.refusal``: a target that needs more frames than its row has."""
         return self._refusal(batch, batch.lengths)
 
-    def answer(self, search: Any, begun: Tensor, encoded: Encoded, **options: Any) -> Found:
+    def answer(
+        self, search: Any, begun: Tensor, encoded: Encoded, *, n_best: int = 1, **options: Any
+    ) -> Found:
         """See ``TokensHead.answer``."""
         del options
         if search == BEST_PATH:
-            return Found(best_path(begun, self.bos))
+            if n_best > 1:
+                raise OptionError(
+                    f"n_best: {BEST_PATH} finds one answer a row; give search={{name: beam, "
+                    f"width: {n_best}}}"
+                )
+            return Found([best_path(begun, self.bos)])
         step = PrefixSteps(begun, blank=self.bos, eos=self.eos)
         limit = self._frames(encoded.mask.sum(1))
         start = empty_prefixes(begun, self.bos)
-        return Found(search.find(step, start, limit, bos=self.bos, eos=self.eos))
+        marks = {"bos": self.bos, "eos": self.eos}
+        return Found(search.find_several(step, start, limit, **marks, n=n_best))
 
     def _frames(self, steps_B: Tensor) -> Tensor:
         return steps_B * self.upsampling

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.heads.search import NEVER, Answers
+from seqlab.heads.search import Answers
+from seqlab.heads.search_rules import NEVER
 from seqlab.repeatable import cumulative_sum
 
 

@@ -163,7 +163,13 @@ class EncoderDecoderHead(TokensHead):
         return torch.cat(found, dim=1)
 
     def answer(
-        self, search: Search, begun: tuple[Memory, DecoderState], encoded: Encoded, **options: Any
+        self,
+        search: Search,
+        begun: tuple[Memory, DecoderState],
+        encoded: Encoded,
+        *,
+        n_best: int = 1,
+        **options: Any,
     ) -> Found:
         """See ``TokensHead.answer``; ``options`` are those of ``AnswerLimit.changed``."""
         memory, state = begun
@@ -173,5 +179,5 @@ class EncoderDecoderHead(TokensHead):
             return at_least_float32(scores).log_softmax(-1), state
 
         limit = self.limit.changed(**options).of(encoded.mask.sum(1))
-        answers = search.find(step, state, limit, bos=self.bos, eos=self.eos)
-        return Found(answers, (answers.lengths >= limit) & (limit > 0))
+        found = search.find_several(step, state, limit, bos=self.bos, eos=self.eos, n=n_best)
+        return Found(found, (found[0].lengths >= limit) & (limit > 0))

@@ -1,14 +1,14 @@
-"""Searches for the best answer of a decoder: greedy, beam, sampling.
+"""Searches for the best answer of a decoder: what a search is, greedy search, sampling.
 
 An answer is a sequence of tokens closed by ``eos``; its score is the log probability of all its
-tokens and of the ``eos``. ``bos`` is never chosen. An answer that has reached its row's limit can
-only be closed. All rows and all hypotheses of a row advance together.
+tokens and of the ``eos``. What may stand in it is said in ``seqlab.heads.search_rules``. All rows
+and all hypotheses of a row advance together.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,15 +16,14 @@ from torch import Tensor
 
 from seqlab.errors import OptionError
 from seqlab.heads.sampling import draw
-from seqlab.heads.states import repeat_rows, select_rows
-from seqlab.schema import Count, NonNegative, Positive, Share, checked
+from seqlab.heads.search_rules import Rules, Wanted
+from seqlab.heads.states import repeat_rows
+from seqlab.schema import Count, Positive, Share, Whole, checked
 from seqlab.types import State
 
 #: One step: last tokens ``[B, K]`` and the state of ``B * K`` rows, to the log probabilities
 #: ``[B, K, V]`` of the next token and the state after it.
 StepFunction = Callable[[Tensor, State], tuple[Tensor, State]]
-
-NEVER = float("-inf")
 
 
 class Answers(NamedTuple):
@@ -41,7 +40,10 @@ class Answers(NamedTuple):
 
 
 class Search(ABC):
-    """A way to choose tokens; options are given to the constructor."""
+    """A way to choose tokens; options are given to the constructor.
+
+    A subclass writes ``find``, and ``find_several`` where it can name more than one answer.
+    """
 
     @abstractmethod
     def find(
@@ -57,52 +59,78 @@ class Search(ABC):
             eos: the token that closes an answer.
         """
 
+    def find_several(
+        self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int, n: int
+    ) -> list[Answers]:
+        """The n answers of each row, best first; a score of -inf where there are no more.
 
-def _restrict(log_p: Tensor, closing: Tensor, bos: int, eos: int) -> Tensor:
-    """Log probabilities ``[B, K, V]`` with ``bos`` ruled out, and all but ``eos`` where closing."""
-    tokens = torch.arange(log_p.shape[-1], device=log_p.device)
-    ruled_out = (closing.view(-1, 1, 1) & (tokens != eos)) | (tokens == bos)
-    return log_p.masked_fill(ruled_out, NEVER)
+        Args:
+            step: as for ``find``.
+            state: as for ``find``.
+            limit_B: as for ``find``.
+            bos: as for ``find``.
+            eos: as for ``find``.
+            n: how many.
+
+        Raises:
+            OptionError: this search finds one answer a row, or fewer than n.
+        """
+        if n > 1:
+            raise OptionError(
+                f"n_best: {type(self).__name__} finds one answer a row, not {n}; give "
+                "search={name: beam, width: N} or {name: sample}"
+            )
+        return [self.find(step, state, limit_B, bos=bos, eos=eos)]
 
 
 def _walk(
     choose: Callable[[Tensor], Tensor],
     step: StepFunction,
     state: State,
-    limit_B: Tensor,
-    *,
-    bos: int,
-    eos: int,
-) -> Answers:
-    """One hypothesis a row, extended by ``choose([B, V]) -> [B]`` until all are closed."""
-    token = torch.full_like(limit_B, bos)
-    done = torch.zeros_like(limit_B, dtype=torch.bool)
-    lengths = torch.zeros_like(limit_B)
+    rules: Rules,
+    count: int = 1,
+) -> list[Answers]:
+    """``count`` answers a row, each extended by ``choose([B, V]) -> [B]`` until all are closed."""
+    limit = rules.limit.unsqueeze(1).expand(-1, count)
+    state = repeat_rows(state, count) if count > 1 else state
+    tokens = torch.empty(*limit.shape, 0, dtype=torch.long, device=limit.device)
+    last, lengths = torch.full_like(limit, rules.bos), torch.zeros_like(limit)
+    done = torch.zeros_like(limit, dtype=torch.bool)
     score: Tensor | None = None
-    chosen: list[Tensor] = []
-    for position in range(int(limit_B.max()) + 1):
-        log_p, state = step(token.unsqueeze(1), state)
-        allowed = _restrict(log_p, limit_B <= position, bos, eos).squeeze(1)
-        token = choose(allowed).masked_fill(done, eos)
-        gain = allowed.gather(1, token.unsqueeze(1)).squeeze(1).masked_fill(done, 0.0)
+    for _ in range(int(limit.max()) + 1):
+        log_p, state = step(last, state)
+        allowed = rules(log_p, tokens)
+        last = choose(allowed.flatten(0, 1)).view_as(limit).masked_fill(done, rules.eos)
+        gain = allowed.gather(2, last.unsqueeze(2)).squeeze(2).masked_fill(done, 0.0)
         score = gain if score is None else score + gain
-        done = done | (token == eos)
+        done = done | (last == rules.eos)
         lengths = lengths + (~done).long()
-        chosen.append(token)
+        tokens = torch.cat([tokens, last.unsqueeze(2)], 2)
         if bool(done.all()):
             break
-    tokens = torch.stack(chosen, dim=1)[:, :-1]
-    return Answers(tokens, lengths, torch.zeros_like(token) if score is None else score)
+    tokens = tokens[:, :, :-1]
+    score = torch.zeros_like(lengths) if score is None else score
+    return [Answers(tokens[:, k], lengths[:, k], score[:, k]) for k in range(count)]
 
 
 class GreedySearch(Search):
-    """Always the most probable next token."""
+    """Always the most probable next token.
+
+    Args:
+        min_length: the fewest tokens of an answer, see ``seqlab.heads.search_rules``.
+        no_repeat_ngram: no n tokens in a row twice, for this n; 0 for no such rule.
+    """
+
+    @checked
+    def __init__(self, *, min_length: Whole = 0, no_repeat_ngram: Whole = 0) -> None:
+        self.rules = Wanted(min_length, no_repeat_ngram)
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
     ) -> Answers:
         """See ``Search.find``."""
-        return _walk(lambda log_p: log_p.argmax(1), step, state, limit_B, bos=bos, eos=eos)
+        rules = self.rules.of(limit_B, bos, eos)
+        return _walk(lambda log_p: log_p.argmax(1), step, state, rules)[0]
 
 
 class SampleSearch(Search):
@@ -112,6 +140,8 @@ class SampleSearch(Search):
         temperature: above 0; below 1 makes the probable more probable.
         top_k: only among the k most probable tokens; None for all.
         top_p: only among the fewest tokens that have this probability together; None for all.
+        min_length: the fewest tokens of an answer, see ``seqlab.heads.search_rules``.
+        no_repeat_ngram: no n tokens in a row twice, for this n; 0 for no such rule.
     """
 
     @checked
@@ -121,116 +151,33 @@ class SampleSearch(Search):
         temperature: Positive = 1.0,
         top_k: Count | None = None,
         top_p: Share | None = None,
+        min_length: Whole = 0,
+        no_repeat_ngram: Whole = 0,
     ) -> None:
         self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        self.rules = Wanted(min_length, no_repeat_ngram)
 
     def find(
         self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
     ) -> Answers:
         """See ``Search.find``."""
-        return _walk(self._choose, step, state, limit_B, bos=bos, eos=eos)
+        return _walk(self._choose, step, state, self.rules.of(limit_B, bos, eos))[0]
+
+    def find_several(
+        self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int, n: int
+    ) -> list[Answers]:
+        """See ``Search.find_several``: n draws, which may be alike, in order of score."""
+        found = _walk(self._choose, step, state, self.rules.of(limit_B, bos, eos), n)
+        order = torch.stack([one.score for one in found]).argsort(
+            dim=0, descending=True, stable=True
+        )
+        return [take(found, place) for place in order]
 
     def _choose(self, log_p_BV: Tensor) -> Tensor:
         return draw(log_p_BV, self.temperature, self.top_k, self.top_p)
 
 
-class _Beam(NamedTuple):
-    """The open hypotheses of all rows, best first, and the best closed one of each row."""
-
-    score: Tensor  # [B, K]
-    tokens: Tensor  # [B, K, L]
-    best: Tensor  # [B] log p / penalty
-    best_score: Tensor  # [B] log p
-    best_tokens: Tensor  # [B, L]
-    best_length: Tensor  # [B]
-
-
-class BeamSearch(Search):
-    """Beam search with the length penalty of Wu et al. (2016).
-
-    The answer has the largest ``log p / ((5 + n) / 6) ** length_penalty`` for n tokens (``eos``
-    not counted) among the hypotheses that were closed. At each step the ``width`` best
-    extensions count: those by ``eos`` are closed, and the ``width`` best others stay open. A row
-    is finished when no open hypothesis can win any more, however long it gets; so a bad one that
-    is closed early never hides a good one. Without penalty, width 1 is greedy search.
-
-    Args:
-        width: hypotheses a row.
-        length_penalty: 0 for none; larger prefers longer answers.
-    """
-
-    @checked
-    def __init__(self, *, width: Count = 4, length_penalty: NonNegative = 0.0) -> None:
-        self.width, self.length_penalty = width, length_penalty
-
-    def find(
-        self, step: StepFunction, state: State, limit_B: Tensor, *, bos: int, eos: int
-    ) -> Answers:
-        """See ``Search.find``."""
-        rows, longest = limit_B.shape[0], int(limit_B.max())
-        state = repeat_rows(state, self.width)
-        last = limit_B.new_full((rows, self.width), bos)
-        beam: _Beam | None = None
-        for position in range(longest + 1):
-            log_p, state = step(last, state)
-            log_p = _restrict(log_p, limit_B <= position, bos, eos)
-            beam = beam or self._begin(log_p, longest, eos)
-            beam, last, origin = self._advance(beam, log_p, position, eos)
-            if bool(self._finished(beam, limit_B).all()):
-                break
-            first = torch.arange(rows, device=origin.device).unsqueeze(1) * self.width
-            state = select_rows(state, (origin + first).flatten())
-        if beam is None:
-            raise OptionError("the beam search was given no step to take")
-        return Answers(beam.best_tokens, beam.best_length, beam.best_score)
-
-    def _begin(self, log_p: Tensor, longest: int, eos: int) -> _Beam:
-        """One open hypothesis a row: all copies but the first are ruled out."""
-        rows, device = log_p.shape[0], log_p.device
-        score = log_p.new_full((rows, self.width), NEVER)
-        score[:, 0] = 0.0
-        never = log_p.new_full((rows,), NEVER)
-        none = torch.zeros(rows, dtype=torch.long, device=device)
-        tokens = torch.full((rows, self.width, longest), eos, device=device)
-        return _Beam(score, tokens, never, never, tokens[:, 0], none)
-
-    def _advance(
-        self, beam: _Beam, log_p: Tensor, position: int, eos: int
-    ) -> tuple[_Beam, Tensor, Tensor]:
-        """The beam after one more token; the tokens ``[B, K]`` and the hypotheses they extend."""
-        size = log_p.shape[-1]
-        total = (beam.score.unsqueeze(2) + log_p).flatten(1)
-        score, index = total.topk(min(2 * self.width, total.shape[1]), dim=1)
-        origin, token = index // size, index % size
-        ends = token == eos
-        beam = self._close(beam, score.masked_fill(~ends, NEVER), origin, position)
-        score, pick = score.masked_fill(ends, NEVER).topk(self.width, dim=1)
-        origin, token = origin.gather(1, pick), token.gather(1, pick)
-        tokens = beam.tokens.gather(1, origin.unsqueeze(2).expand_as(beam.tokens))
-        if position < tokens.shape[2]:
-            tokens[:, :, position] = token
-        return beam._replace(score=score, tokens=tokens), token, origin
-
-    def _close(self, beam: _Beam, score: Tensor, origin: Tensor, length: int) -> _Beam:
-        """Take the extensions by ``eos`` among the ``width`` best; the best of all is kept."""
-        top, rank = score[:, : self.width].max(1)
-        value = top / self._penalty(torch.full_like(top, length))
-        better = value > beam.best
-        parent = origin.gather(1, rank.unsqueeze(1))
-        parent_tokens = beam.tokens.gather(
-            1, parent.unsqueeze(2).expand(-1, 1, beam.tokens.shape[2])
-        ).squeeze(1)
-        return beam._replace(
-            best=torch.where(better, value, beam.best),
-            best_score=torch.where(better, top, beam.best_score),
-            best_tokens=torch.where(better.unsqueeze(1), parent_tokens, beam.best_tokens),
-            best_length=torch.where(better, length, beam.best_length),
-        )
-
-    def _finished(self, beam: _Beam, limit_B: Tensor) -> Tensor:
-        """Rows whose open hypotheses cannot beat the best closed one."""
-        hope = beam.score[:, 0] / self._penalty(limit_B.to(beam.score.dtype))
-        return hope <= beam.best
-
-    def _penalty(self, length: Tensor) -> Tensor:
-        return ((5.0 + length) / 6.0) ** self.length_penalty
+def take(found: Sequence[Answers], place_B: Tensor) -> Answers:
+    """For each row the answer at its own place of several."""
+    rows = torch.arange(place_B.shape[0], device=place_B.device)
+    return Answers(*(torch.stack(field)[place_B, rows] for field in zip(*found, strict=True)))

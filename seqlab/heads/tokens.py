@@ -15,15 +15,35 @@ from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.metrics import ErrorRate, Outcome, SequenceAccuracy
 from seqlab.heads.search import Answers
-from seqlab.schema import Name, checked
+from seqlab.heads.search_rules import NEVER
+from seqlab.schema import Count, Name, check_value, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
 
 
 class Found(NamedTuple):
-    """Answers, and which of them were cut at their limit, ``[B]`` bool; None without a limit."""
+    """The answers of a batch.
 
-    answers: Answers
+    ``several`` are the best answer of each row, the second of each row, and so on; ``cut [B]``
+    says which of the best reached their limit, None without a limit.
+    """
+
+    several: Sequence[Answers]
     cut: Tensor | None = None
+
+    @property
+    def best(self) -> Answers:
+        """The best answer of each row."""
+        return self.several[0]
+
+    def alternatives(self) -> list[list[dict[str, Any]]]:
+        """For each row all its answers as ``{"tokens", "score"}``, best first."""
+        rows: list[list[dict[str, Any]]] = [[] for _ in self.best.lengths]
+        for one in self.several:
+            found = zip(rows, one.to_lists(), one.score.tolist(), strict=True)
+            for row, tokens, score in found:
+                if score > NEVER:
+                    row.append({"tokens": tokens, "score": score})
+        return rows
 
 
 class TokensHead(Head):
@@ -77,8 +97,10 @@ class TokensHead(Head):
         """The training loss."""
 
     @abstractmethod
-    def answer(self, search: Any, begun: Any, encoded: Encoded, **options: Any) -> Found:
-        """One answer a row."""
+    def answer(
+        self, search: Any, begun: Any, encoded: Encoded, *, n_best: int = 1, **options: Any
+    ) -> Found:
+        """The ``n_best`` best answers of each row."""
 
     def make_search(self, spec: Any, where: str) -> Any:
         """A search from its spec."""
@@ -93,18 +115,27 @@ class TokensHead(Head):
 
         Args:
             encoded: from the encoder.
-            **options: ``search`` (a spec) and those of ``answer_options``, in place of the head's.
+            **options: ``search`` (a spec) and those of ``answer_options``, in place of the head's;
+                ``n_best``, a number: ``alternatives`` then holds so many answers, best first, each
+                with ``tokens`` and ``score`` (fewer, where the search closed fewer).
         """
-        refuse_options(self, options, ("search", *self.answer_options))
+        refuse_options(self, options, ("search", "n_best", *self.answer_options))
         chosen = options.pop("search", None)
+        several = check_value(options.pop("n_best", None), Count | None, "n_best")
         search = self.search if chosen is None else self.make_search(chosen, "search")
         with torch.no_grad():
-            answers, cut = self.answer(search, self.begin(encoded), encoded, **options)
-        columns = [answers.to_lists(), answers.score.tolist()]
-        names = ["tokens", "score"]
-        if cut is not None:
-            columns, names = [*columns, cut.tolist()], [*names, "cut"]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+            begun = self.begin(encoded)
+            found = self.answer(search, begun, encoded, n_best=several or 1, **options)
+        columns: dict[str, Any] = {
+            "tokens": found.best.to_lists(),
+            "score": found.best.score.tolist(),
+        }
+        if found.cut is not None:
+            columns["cut"] = found.cut.tolist()
+        if several is not None:
+            columns["alternatives"] = found.alternatives()
+        rows = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def metrics(self) -> dict[str, Metric]:
         """See ``Head.metrics``."""
@@ -126,12 +157,12 @@ class TokensHead(Head):
         begun = self.begin(encoded)
         search = self.search if final else self.validation_search
         with torch.no_grad():
-            answers, cut = self.answer(search, begun, encoded)
+            found = self.answer(search, begun, encoded)
         references = batch.references
         if references is None:
             target, lengths = self.target_of(batch).tolist(), self.target_lengths(batch).tolist()
             references = [[row[:n]] for row, n in zip(target, lengths, strict=True)]
-        outcome = Outcome(answers.to_lists(), references, cut=cut)
+        outcome = Outcome(found.best.to_lists(), references, cut=found.cut)
         for metric in metrics.values():
             metric.update(outcome)
         return self.loss_after(begun, encoded, batch)

@@ -16,6 +16,7 @@ from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import format_of, make_format
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.files import json_bytes, reading
+from seqlab.verbs.n_best import N_BEST, check_n_best, n_best_lines
 
 #: Batches that are sorted by length together.
 _WINDOW = 16
@@ -28,7 +29,8 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
     trained on is read with the same options. ``input`` is the line of a text file, and all fields
     of other rows. Where the data have transforms, there is a line for each row that they make, with
     ``row``, the number of its input from 0, and ``part``. A file is written whole or not at all;
-    standard output is written as rows arrive.
+    standard output is written as rows arrive. A file whose name ends in ``.nbest`` is an n-best
+    list, see ``seqlab.verbs.n_best``.
 
     Args:
         spec: ``bundle``, ``input``, ``output``, ``format``, ``column``, ``batch_size``,
@@ -55,6 +57,9 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
             if check is not None:
                 check(trained)
             column = _column(trained, spec.get("column"))
+            n_best = output.endswith(N_BEST)
+            if n_best:
+                check_n_best(trained)
             rows = rows_of(trained, stream, source, given)
             size = spec.get("batch_size") or 64
             options = {**(spec.get("options") or {}), "batch_size": size}
@@ -67,7 +72,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
                 if any(transform.whole for transform in trained.processor.transforms):
                     together = None
                 parts = iter(lambda: list(islice(rows, together)), [])
-                _answer_all(trained, parts, out, column, options)
+                _answer_all(trained, parts, out, column, options, n_best=n_best)
 
 
 def check_format(source: str, given: Any) -> Format:
@@ -107,14 +112,19 @@ def _answer_all(
     out: IO[bytes],
     column: str | None,
     options: dict[str, Any],
+    *,
+    n_best: bool,
 ) -> None:
     """Write an answer for each row; the rows of a part are answered together."""
     made = bool(trained.processor.transforms)
     with progress.stage("predicting", lines=False) as stage:
         for part in parts:
             answers = _answers(trained, part, column, options)
-            lines = _lines(part, answers, stage.done if made else None)
-            out.write(b"".join(json_bytes(line, default=str) for line in lines))
+            if n_best:
+                out.write(n_best_lines(answers, stage.done))
+            else:
+                lines = _lines(part, answers, stage.done if made else None)
+                out.write(b"".join(json_bytes(line, default=str) for line in lines))
             out.flush()
             stage.advance(len(part))
 

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from heads_helpers import batch_for, fit, info_of, make_inputs, make_model, random_encoded
 from seqlab.cli import main
 from seqlab.errors import DataError, SeqlabError
+from seqlab.heads.beam import BeamSearch
 from seqlab.heads.ctc import CTCHead
 from seqlab.heads.ctc_prefixes import PrefixSteps, best_path, empty_prefixes
-from seqlab.heads.search import BeamSearch, GreedySearch
+from seqlab.heads.search import GreedySearch
 from seqlab.types import Batch, TargetInfo, lengths_to_mask
 
 BLANK, EOS = 3, 0
