@@ -101,7 +101,7 @@ class App:
     def _check(self, config: DictConfig) -> dict[str, Any]:
         """The spec of a job that may start in Hydra's folder."""
         hydra = HydraConfig.get()
-        spec = resolve(config, self.verb)
+        spec = resolve(config, self.verb, hydra.overrides.task)
         if hydra.mode == RunMode.MULTIRUN:
             refuse_processes(spec)
         folder = Path(hydra.runtime.output_dir)

@@ -82,9 +82,10 @@ class ComparisonApp(App):
     def _composed(self, arguments: argparse.Namespace) -> Iterator[Job]:
         for config in composed_jobs(arguments, self.config_name):
             self.composing = False
-            spec = resolve(run_config(config), self.verb)
+            words = _own_words(config)
+            spec = resolve(run_config(config), self.verb, words)
             refuse_processes(spec)
-            yield Job(None, _own_words(config), spec)
+            yield Job(None, words, spec)
             self.composing = True
 
 

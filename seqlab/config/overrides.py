@@ -2,7 +2,8 @@
 
 ``cell.hidden_size=256`` means ``encoder.cell.hidden_size=256``; ``wrappers=[...]`` and
 ``embedding.size=32`` are short in the same way, with Hydra's prefixes ``+ ++ ~`` kept. Config
-groups (``cell=gru``, ``wrapper=stacked``) are no keys and stay as they are. A plain value with
+groups (``cell=gru``, ``wrapper=stacked``) are no keys and stay as they are. ``start=DIR`` means
+``start.bundle=DIR``. A plain value with
 letters beyond ASCII, which Hydra takes in quotes only, gets them.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 
 _SHORT = re.compile(r"^(?P<prefix>\+\+|\+|~|)(?P<key>cell\.|wrappers(?=[.=\[]|$)|embedding\.)")
+_BUNDLE = re.compile(r"^(\+\+|\+|)start=(?!{)")
 #: A value without anything that means something to Hydra.
 _PLAIN = re.compile(r"[^\s,'\"(){}\[\]=\\][^,'\"(){}\[\]=\\]*")
 
@@ -23,6 +25,7 @@ def expand(word: str) -> str:
     >>> expand("input=café.csv")
     "input='café.csv'"
     """
+    word = _BUNDLE.sub(r"\1start.bundle=", word)
     key, equals, value = _SHORT.sub(r"\g<prefix>encoder.\g<key>", word).partition("=")
     if not value.isascii() and _PLAIN.fullmatch(value):
         value = f"'{value}'"
@@ -31,4 +34,4 @@ def expand(word: str) -> str:
 
 def is_short(word: str) -> bool:
     """Whether ``expand`` changes the word."""
-    return _SHORT.match(word) is not None
+    return _SHORT.match(word) is not None or _BUNDLE.match(word) is not None

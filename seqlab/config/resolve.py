@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
@@ -22,6 +22,7 @@ from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
 from seqlab.config.run_spec import CheckpointSpec, ProgressSpec, RunSpec
 from seqlab.config.source_columns import check_source_columns
+from seqlab.config.started_encoder import started_encoder
 from seqlab.config.verb_specs import CompareSpec, EvaluateSpec, GenerateSpec, PredictSpec, ScoreSpec
 from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
@@ -56,12 +57,15 @@ _SPECS: dict[str, type] = {
 }
 
 
-def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict[str, Any]:
+def resolve(
+    config: DictConfig | Mapping[str, Any], verb: str = "train", words: Sequence[str] = ()
+) -> dict[str, Any]:
     """The plain spec of a composed config, with every default filled in.
 
     Args:
         config: what Hydra composed (its own node ``hydra`` does not count), or a plain mapping.
         verb: one with a config, such as ``train``.
+        words: the overrides that a job was composed with, which say more than what it starts from.
 
     Raises:
         ConfigError: a key is unknown, a value has a wrong type or is missing; the message has
@@ -71,6 +75,8 @@ def resolve(config: DictConfig | Mapping[str, Any], verb: str = "train") -> dict
     plain = _plain(config)
     _require_choices(plain, verb)
     _require_values(plain, "")
+    if _SPECS[verb] is RunSpec:
+        plain = dict(started_encoder(plain, words))
     spec = check_fields(plain, _SPECS[verb], "")
     if verb in _TRAINING:
         check_end(spec["trainer"])

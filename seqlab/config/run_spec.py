@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from seqlab.schema import Count, Fraction, NonNegative, Positive, Range, Rule, Share, Whole
+from seqlab.start.spec import StartSpec
 
 Part = dict[str, Any]
 #: Optimiser steps of a run.
@@ -166,6 +167,8 @@ class RunSpec:
             ``callback``): a registered name to its options. true: without options; null or false:
             left out. A mapping with a ``name`` may have any key.
         logger: where rows of ``metrics.csv`` go too (kind ``logger``): names as in callbacks.
+        start: the finished model it begins with, and which parts are trained how; a text is the
+            bundle. See ``seqlab.start.spec``.
         resume: true to go on with the run in this run directory, or another run's directory.
         samples: how many decoded test samples to show at the end.
         report: whether the finished run gets a page, ``report.html``.
@@ -181,6 +184,7 @@ class RunSpec:
     trainer: TrainerSpec = field(default_factory=TrainerSpec)
     callbacks: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
+    start: StartSpec = field(default_factory=StartSpec)
     resume: bool | str | None = None
     samples: Whole = 5
     report: bool = True

@@ -15,6 +15,7 @@ from seqlab.collector import rare_collections
 from seqlab.data.chunks import Chunk, Cutting
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.encoded import EncodedRows
+from seqlab.data.known_vocabularies import KnownVocabularies
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
 from seqlab.data.order import Indices, evaluation_batches, training_batches
 from seqlab.data.processor import Processor, column_of, fit_columns
@@ -36,6 +37,7 @@ class DataModule:
         data_spec: the config's ``data`` part, or a ``DataSpec``.
         seed: the run's seed; with the epoch it decides the training order.
         processor: a fitted one, for evaluation; by default one is fitted on the training rows.
+        known: vocabularies that the fitted ones go on from.
 
     Example:
         >>> import datasets, seqlab
@@ -59,20 +61,21 @@ class DataModule:
         data_spec: Mapping[str, Any] | DataSpec,
         seed: int,
         processor: Processor | None = None,
+        known: KnownVocabularies | None = None,
     ) -> None:
         check_value(seed, Whole, "seed")
         self.source = source
         self.spec = DataSpec.from_mapping(data_spec)
         if processor is not None:
-            known = processor.spec
+            fitted = processor.spec
             self.spec = dataclasses.replace(
                 self.spec,
-                features=known.features,
-                target=known.target,
-                transforms=known.transforms,
+                features=fitted.features,
+                target=fitted.target,
+                transforms=fitted.transforms,
             )
         self.seed = seed
-        self._processor = processor
+        self._processor, self._known = processor, known
         self._views: dict[str, View] = {}
         self._encoded: dict[str, EncodedRows] = {}
         self._joined: dict[str, EncodedRows] = {}
@@ -112,6 +115,7 @@ class DataModule:
                 column_of(partial(_read, whole), self.spec.target.column),
                 transforms,
                 together=isinstance(train, StreamView),
+                known=self._known,
             )
         for split, view in views.items():
             self._check_and_keep(split, view, self._processor)

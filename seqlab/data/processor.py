@@ -17,6 +17,7 @@ import numpy as np
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.encoded import EncodedRows, Example
 from seqlab.data.features.base import Feature
+from seqlab.data.known_vocabularies import KnownVocabularies
 from seqlab.data.part import Column, ColumnPart
 from seqlab.data.passes import Columns, Read, learn_together
 from seqlab.data.processor_files import Parts, read_parts, unfitted, write_parts
@@ -330,6 +331,7 @@ def fit_columns(
     transforms: Sequence[Transform] = (),
     *,
     together: bool = False,
+    known: KnownVocabularies | None = None,
 ) -> Processor:
     """Fit on the columns of training rows, in chunks that may be gone through several times.
 
@@ -340,6 +342,7 @@ def fit_columns(
             a target that has such; by default the training rows.
         transforms: the fitted ones that have made the rows.
         together: whether a pass is dear, so that parts learn in one where they can.
+        known: vocabularies to go on from.
 
     Raises:
         DataError: there are no rows, or a value does not fit its column.
@@ -357,6 +360,8 @@ def fit_columns(
             part.fit(column_of(read, part.column))
     if not alone:
         target.fit(names or column_of(read, target.column))
+    if known is not None:
+        known.hand_over([*((f"features.{f.name}", f) for f in features), ("target", target)])
     statistics = fit_statistics(target, features[0], read, _step_limit(spec, features))
     return Processor(spec, features, target, statistics, transforms)
 

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric, Metric
 from seqlab.heads.metrics.class_table import ClassTable, class_table
 from seqlab.measures import read_metrics
 from seqlab.model import SequenceModel
+from seqlab.start.training_plan import TrainingPlan
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.schedules import RunLength, build_schedule
@@ -59,6 +60,7 @@ class TrainingOptions:
     steps_per_epoch: int = 1
     monitor: tuple[str, str] = ("loss", "min")
     fused: bool = False
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
 
 
 class TrainingModule(pl.LightningModule):
@@ -98,7 +100,12 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser and, unless the rate is constant, its schedule."""
         options = self.options
-        optimizer = build_optimizer(options.optimizer, self.model, fused=options.fused)
+        for name, parameter in self.model.named_parameters():
+            if name in options.plan.epochs:
+                parameter.requires_grad_(options.plan.ever_trains(name))
+        optimizer = build_optimizer(
+            options.optimizer, self.model, fused=options.fused, rates=options.plan.rates
+        )
         run = RunLength(
             lr=optimizer.param_groups[0]["lr"],
             total_steps=options.total_steps,
@@ -107,6 +114,14 @@ class TrainingModule(pl.LightningModule):
         )
         schedule = build_schedule(options.scheduler, optimizer, run)
         return optimizer if schedule is None else ([optimizer], [schedule])
+
+    def on_train_start(self) -> None:
+        """A run that goes on inside an epoch trains what that epoch trains."""
+        self.options.plan.apply(self.model, self.trainer.current_epoch + 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Train what this epoch trains."""
+        self.options.plan.apply(self.model, self.trainer.current_epoch + 1)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

@@ -132,11 +132,19 @@ def rmsprop(
     )
 
 
-def build_optimizer(spec: Mapping[str, Any], model: nn.Module, *, fused: bool = False) -> Optimizer:
+def build_optimizer(
+    spec: Mapping[str, Any],
+    model: nn.Module,
+    *,
+    fused: bool = False,
+    rates: Mapping[str, float] | None = None,
+) -> Optimizer:
     """The optimiser a spec names, over a model's trainable parameters.
 
     Weight decay applies to matrices only: biases and other vectors are left alone. ``fused`` asks
     for the implementation in one kernel where the optimiser has it and the spec does not say.
+    ``rates`` are what the learning rates of some parameters, by name, are multiplied by; the first
+    group of the optimiser has the largest.
 
     Raises:
         SeqlabError: the name or an option is unknown, or a value is refused.
@@ -145,17 +153,21 @@ def build_optimizer(spec: Mapping[str, Any], model: nn.Module, *, fused: bool = 
     name, options = split_spec("optimizer", spec, "optimizer")
     part = registry.get("optimizer", name)
     accepted = accepted_options(part)
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise ConfigError("the model has no trainable parameter")
     if "fused" in accepted and options.get("fused") is None:
         options["fused"] = fused
     # what stays in a group when the part has no decay is no option of it
     vectors: dict[str, Any] = {"weight_decay": 0.0} if "weight_decay" in accepted else {}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in trainable if p.dim() > 1]},
-        {"params": [p for p in trainable if p.dim() <= 1], **vectors},
-    ]
+    factors = {name: (rates or {}).get(name, 1.0) for name in trainable}
+    groups: list[dict[str, Any]] = []
+    for factor in sorted(set(factors.values()), reverse=True):
+        here = [p for name, p in trainable.items() if factors[name] == factor]
+        groups += [
+            {"params": [p for p in here if p.dim() > 1]},
+            {"params": [p for p in here if p.dim() <= 1], **vectors},
+        ]
     try:
         made = construct(
             "optimizer",
@@ -169,6 +181,11 @@ def build_optimizer(spec: Mapping[str, Any], model: nn.Module, *, fused: bool = 
         raise ConfigError(f"optimizer: {one_line(error)}") from error
     if not isinstance(made, Optimizer):
         raise ConfigError(f"optimizer: '{name}' made {made!r:.80}, which is no torch optimizer")
+    factor_of = {id(p): factors[name] for name, p in trainable.items()}
+    for group in made.param_groups:
+        factor = factor_of.get(id(group["params"][0]), 1.0)
+        if factor != 1 and "lr" in group:
+            group["lr"] *= factor
     return made
 
 

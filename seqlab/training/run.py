@@ -42,6 +42,7 @@ from seqlab.training.randomness import reseed
 from seqlab.training.report import Report
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
+from seqlab.training.start import Start
 from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
@@ -119,10 +120,12 @@ class Run:
 
     def __init__(self, spec: Mapping[str, Any], folder: RunFolder) -> None:
         self.spec, self.folder = spec, folder
+        self.start = Start(spec)
         self.data = self._data()
         self._check_size()
         reseed(spec["seed"])
         self.model = build_model(spec, self.data.info)
+        self.plan = self.start.begin(self.model, self.data.processor)
         if self.model.head.refuses_rows:
             self.data.check_batches(self.model.head.refusal)
         if self.data.spec.chunks is not None:
@@ -134,6 +137,7 @@ class Run:
         )
         self.engine = summary.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
+        self.start.check_processes(self.plan, self.trainer.world_size)
         self.batches = RunData(self.data, self.trainer, overfit=overfit)
         self.batches.check_limits(spec["trainer"])
         self.length = run_length(spec, len(self.batches.train()))
@@ -148,7 +152,8 @@ class Run:
 
     def _data(self) -> DataModule:
         source = construct("source", self.spec["source"], where="source")
-        data = DataModule(source, self.spec["data"], seed=self.spec["seed"])
+        known = self.start.vocabularies
+        data = DataModule(source, self.spec["data"], seed=self.spec["seed"], known=known)
         data.prepare()
         return data
 
@@ -172,6 +177,7 @@ class Run:
             monitor=monitor_of(kept, self.model.head, "callbacks.checkpoint"),
             # Lightning does not clip the gradients of a fused optimiser in mixed precision
             fused=device in ("cpu", "cuda") and not mixed,
+            plan=self.plan,
         )
 
     def fit(self) -> None:
@@ -268,6 +274,8 @@ class Run:
             "ended": self.recorder.ended,
             "seed": self.spec["seed"],
         }
+        if (begun := self.start.told) is not None:
+            values["start"] = begun
         return values
 
     def _write(self, values: dict[str, Any], test: Mapping[str, float]) -> None:

@@ -13,7 +13,7 @@ from tokenizers import normalizers
 from seqlab.data.ragged import Ragged
 from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
-from seqlab.errors import DataError
+from seqlab.errors import DataError, OptionError
 from seqlab.files import read_json, write_json
 from seqlab.schema import Count, Flag
 
@@ -112,6 +112,22 @@ class Tokenizer(ABC):
         Raises:
             BundleError: they are not what this tokenizer writes.
         """
+
+    def go_on_from(self, earlier: Tokenizer, *, grow: bool) -> None:
+        """Take the entries of an earlier tokenizer, in its order; called after ``learn``.
+
+        Args:
+            earlier: cuts text as this one does.
+            grow: put what was learnt here and is new behind them; else there are only those.
+
+        Raises:
+            OptionError: this tokenizer cannot, or the earlier one cuts text otherwise.
+        """
+        del grow
+        raise OptionError(
+            f"a {type(self).__name__} cannot go on from the vocabulary of a "
+            f"{type(earlier).__name__}; use start.vocabulary=new"
+        )
 
     def normalize(self, text: str) -> str:
         """A text in the Unicode form and the case that were asked for."""

@@ -30,11 +30,16 @@ class CountedTokenizer(PipelineTokenizer):
     """
 
     learns_in_one_pass = True
+    grows = True
 
     def __init__(self, marks: Sequence[str] = INPUT_MARKS, **options: Any) -> None:
         super().__init__(marks, **options)
         self.escape = Escape()
         self._ids: dict[str, int] = {}
+
+    def cuts_like(self, earlier: PipelineTokenizer) -> bool:
+        """Words, and tokens that are split already, are of one kind."""
+        return isinstance(earlier, CountedTokenizer) and self.unit == earlier.unit
 
     @abstractmethod
     def pieces(self, texts: Sequence[Any]) -> Iterable[Sequence[str]]:

@@ -10,14 +10,14 @@ import json
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from tokenizers import Tokenizer as Pipeline
 from tokenizers import normalizers
 
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
-from seqlab.errors import BundleError
+from seqlab.errors import BundleError, OptionError
 from seqlab.schema import Count, Range
 
 #: An int that leaves room beside the marks.
@@ -103,6 +103,38 @@ class PipelineTokenizer(Tokenizer):
             raise BundleError(f"the vocabulary must begin with {', '.join(self.marks)}")
         self._pipeline = pipeline
 
+    #: Whether entries of two vocabularies can stand side by side, as whole pieces can.
+    grows: ClassVar[bool] = False
+
+    def go_on_from(self, earlier: Tokenizer, *, grow: bool) -> None:
+        """See the base class; parts of words, which belong together, stay as they were."""
+        if not isinstance(earlier, PipelineTokenizer) or not self.cuts_like(earlier):
+            super().go_on_from(earlier, grow=grow)
+            return
+        for option in ("lowercase", "normalization"):
+            mine, other = getattr(self, option), getattr(earlier, option)
+            if mine != other:
+                raise OptionError(
+                    f"{option} is {mine!r}, and the vocabulary to go on from has {other!r}; make "
+                    "them equal, or use start.vocabulary=new"
+                )
+        model = earlier.content()["model"]
+        entries = _entries(model["vocab"], earlier.marks)
+        if grow and self.grows:
+            own = _entries(self.content()["model"]["vocab"], self.marks)
+            known = set(entries)
+            entries += [entry for entry in own if entry not in known]
+        marks: list[Any] = list(self.marks)
+        if isinstance(model["vocab"], Mapping):
+            numbered = {entry: index for index, entry in enumerate([*marks, *entries])}
+            self.build({**model, "vocab": numbered})
+        else:
+            self.build({**model, "vocab": [*([mark, 0.0] for mark in marks), *entries]})
+
+    def cuts_like(self, earlier: PipelineTokenizer) -> bool:
+        """Whether both make the same pieces of a text."""
+        return type(self) is type(earlier)
+
     def content(self) -> dict[str, Any]:
         """A ``tokenizer.json``."""
         written: dict[str, Any] = json.loads(self.pipeline.to_str())
@@ -127,6 +159,13 @@ class PipelineTokenizer(Tokenizer):
         for key, value in found.items():
             if value != rebuilt.get(key) and not (key in old and value == old[key]):
                 raise BundleError(f"its '{key}' is not that of a {kind} made here")
+
+
+def _entries(vocab: Any, marks: Sequence[str]) -> list[Any]:
+    """All but the marks, in the order of their ids; scored ones with their scores."""
+    if isinstance(vocab, Mapping):
+        vocab = sorted(vocab, key=vocab.__getitem__)
+    return list(vocab[len(marks) :])
 
 
 def _dressed(model: Any, parts: Parts) -> Pipeline:
