@@ -86,9 +86,8 @@ def resolve(
         check_part_unread(kind, part, where, GIVEN[kind])
     if _SPECS[verb] is RunSpec:
         _check_run(spec)
-    if verb in _TRAINING:  # these bring Lightning, which takes long to import
-        for kind, name, options, where in switched_of(spec):
-            check_options(kind, name, options, given=GIVEN[kind], where=where)
+    if verb in _TRAINING:
+        _check_switched(spec)
     if spec.get("source"):
         spec["source"] = check_part("source", spec["source"], "source")
     for optional in ("source", "search"):
@@ -144,6 +143,12 @@ def _check_run(spec: dict[str, Any]) -> None:
     ]
     for kind, key in (("head", "head"), ("optimizer", "optimizer"), ("schedule", "scheduler")):
         spec[key] = check_part(kind, spec[key], key)
+
+
+def _check_switched(spec: Mapping[str, Any]) -> None:
+    """Check the options of what brings Lightning, which takes long to import."""
+    for kind, name, options, where in switched_of(spec):
+        check_options(kind, name, options, given=GIVEN[kind], where=where)
 
 
 def switched_of(spec: Mapping[str, Any]) -> list[tuple[str, str, dict[str, Any], str]]:

@@ -1,4 +1,4 @@
-"""The encoder of a run that begins with a finished model: the model's own, unless words say more."""
+"""The encoder of a run that begins with a finished model: the model's own, but for given words."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from seqlab.files import read_json
 
 #: The keys of an encoder that belong to the run.
 _OF_THE_RUN = ("engine",)
+#: Parts that hold all recurrent layers.
+_LAYERS = {"encoder", "encoder.layer"}
 #: Groups that choose a key of the encoder.
 _GROUPS = {"cell": "cell", "wrapper": "wrappers"}
 
@@ -33,16 +35,12 @@ def started_encoder(config: Mapping[str, Any], words: Iterable[str]) -> Mapping[
     start = config.get("start")
     if not isinstance(start, Mapping) or not isinstance(start.get("bundle"), str):
         return config
-    parts = start.get("parts")
-    if not isinstance(parts, list) or not {"encoder", "encoder.layer"}.intersection(
-        map(str, parts)
-    ):
+    parts, given = start.get("parts"), config.get("encoder")
+    whole = isinstance(parts, list) and not _LAYERS.isdisjoint(map(str, parts))
+    if not whole or not isinstance(given, Mapping):
         return config
-    given: Any = config.get("encoder")
-    theirs = _encoder_of(start["bundle"])
-    if not isinstance(given, Mapping):
-        return config
-    merged = {**copy.deepcopy(theirs), **{key: given[key] for key in _OF_THE_RUN if key in given}}
+    merged = copy.deepcopy(_encoder_of(start["bundle"]))
+    merged.update({key: given[key] for key in _OF_THE_RUN if key in given})
     _name_features(merged, config)
     for word in words:
         key = word.partition("=")[0].lstrip("+~")
@@ -55,7 +53,7 @@ def _encoder_of(bundle: str) -> dict[str, Any]:
     folder = local_bundle(bundle)
     if not (folder / "config.json").is_file():
         raise BundleError(
-            f"start.bundle: {folder} is no bundle; give the folder `bundle` that `seqlab train` wrote"
+            f"start.bundle: {folder} is no bundle; give the folder that `seqlab train` wrote"
         )
     encoder = read_json(folder / "config.json", CONFIG_LIMIT).get("encoder")
     if not isinstance(encoder, dict):
@@ -65,15 +63,11 @@ def _encoder_of(bundle: str) -> dict[str, Any]:
 
 def _name_features(encoder: dict[str, Any], config: Mapping[str, Any]) -> None:
     """Give the widths of single features to those that the run's data has."""
-    embedding = encoder.get("embedding")
-    widths = embedding.get("features") if isinstance(embedding, dict) else None
-    data: Any = config.get("data")
-    features = data.get("features") if isinstance(data, Mapping) else None
-    if (
-        not isinstance(embedding, dict)
-        or not isinstance(widths, dict)
-        or not isinstance(features, Mapping)
-    ):
+    embedding, data = encoder.get("embedding"), config.get("data")
+    if not isinstance(embedding, dict) or not isinstance(data, Mapping):
+        return
+    widths, features = embedding.get("features"), data.get("features")
+    if not isinstance(widths, dict) or not isinstance(features, Mapping):
         return
     if len(widths) == len(features) == 1:
         widths = dict.fromkeys(map(str, features), *widths.values())
