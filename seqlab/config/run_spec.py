@@ -167,8 +167,7 @@ class RunSpec:
             ``callback``): a registered name to its options. true: without options; null or false:
             left out. A mapping with a ``name`` may have any key.
         logger: where rows of ``metrics.csv`` go too (kind ``logger``): names as in callbacks.
-        start: the finished model it begins with, and which parts are trained how; a text is the
-            bundle. See ``seqlab.start.spec``.
+        start: the finished model it begins with, and which parts are trained how.
         resume: true to go on with the run in this run directory, or another run's directory.
         samples: how many decoded test samples to show at the end.
         report: whether the finished run gets a page, ``report.html``.

@@ -48,7 +48,11 @@ def blocks(model: SequenceModel, name: str, axis: int) -> tuple[int, ...]:
 
 
 def _of(widths: Sequence[int], size: int) -> tuple[int, ...]:
-    return tuple(width for width in widths if width) if sum(widths) == size else (size,)
+    """Widths that lie side by side, once or several times; else one block."""
+    whole = sum(widths)
+    if not whole or size % whole:
+        return (size,)
+    return tuple(width for width in widths if width) * (size // whole)
 
 
 def _directions_below(model: SequenceModel, name: str) -> tuple[int, ...]:
