@@ -130,6 +130,10 @@ class Cell(nn.Module, metaclass=CellType):
     ) -> tuple[Tensor, StateTree]:
         """One step: ``projected[:, t]`` and the state before it, to the output and the next."""
 
+    def stepper(self) -> Callable[..., tuple[Tensor, StateTree]]:
+        """``step`` for one run; a cell may do once what all steps of a run share."""
+        return self.step
+
     def vendor_kernel(self) -> VendorKernel:
         """The vendor kernel that computes exactly this cell with its options, if there is one."""
         return VendorKernel(None, "no vendor kernel has this cell's equations")

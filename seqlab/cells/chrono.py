@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.base import next_state
-from seqlab.cells.declaration import gate_tuple
 from seqlab.errors import OptionError
 
 #: Which way the bias of a gate goes by its name, where the memory's derivative does not tell.
@@ -43,26 +42,27 @@ def memory_gates(cell: Any) -> dict[str, float]:
     {'update': 1.0}
     """
     found: dict[str, float] = {}
-    for gate in cell.gates:
+    for gate in cell.input_gates:
         change = _slope(cell, gate, 1.0) - _slope(cell, gate, -1.0)
         if abs(change) > 1e-4:
             found[gate] = 1.0 if change > 0 else -1.0
-    named = {g: sign for g, sign in BY_NAME.items() if g in cell.gates and g not in found}
+    named = {g: sign for g, sign in BY_NAME.items() if g in cell.input_gates and g not in found}
     return {**found, **named} if found else {}
 
 
 def _slope(cell: Any, gate: str, value: float) -> float:
     """The mean derivative of the new memory by the old one, with one gate's input at a value."""
     like: Tensor = cell.weight_ih
-    gates = gate_tuple(tuple(cell.gates))
-    x = {name: like.new_zeros(1, cell.hidden_size) for name in cell.gates}
+    names = (*cell.input_gates, *cell.raw)
+    x = {name: like.new_zeros(1, cell.hidden_size) for name in names}
     x[gate] = x[gate] + value
-    h = {name: like.new_zeros(1, cell.hidden_size) for name in cell.gates}
+    h = {name: like.new_zeros(1, cell.hidden_size) for name in cell.recurrent_gates}
     with torch.enable_grad():
         state = cell.State(
             *(like.new_full((1, n), 0.5, requires_grad=True) for n in cell.state_sizes)
         )
-        _, new = next_state(cell, cell.update(gates(**x), gates(**h), state), state)
+        made = cell.update(cell.input_type(**x), cell.recurrent_type(**h), state)
+        _, new = next_state(cell, made, state)
         memory = new[-1]
         if not memory.requires_grad:
             return 0.0
@@ -83,5 +83,5 @@ def reset_chrono(cell: Any, bias: Tensor, longest: int) -> None:
     start = bias.new_empty(cell.hidden_size).uniform_(1.0, max(1.0, longest - 1.0)).log_()
     for gate, sign in gates.items():
         cell.gate_rows(bias, gate).copy_(sign * start)
-        if cell.recurrent_bias is not None:
+        if cell.recurrent_bias is not None and gate in cell.recurrent_gates:
             cell.gate_rows(cell.recurrent_bias, gate).zero_()

@@ -10,7 +10,9 @@ from seqlab.cells.base import VendorKernel
 from seqlab.cells.gated import GatedCell
 
 #: What a subclass may override, so that a kernel no longer computes its step.
-_EQUATIONS = ("project", "step", "update", "second_input")
+_EQUATIONS = (
+    "project", "step", "step_with", "update", "second_input", "input_matrix", "recurrent_matrix",
+)  # fmt: skip
 
 
 def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
@@ -44,6 +46,8 @@ def _refused_option(cell: GatedCell) -> str | None:
             return "untied_dropout"
     if cell.layer_norm:
         return "layer_norm"
+    if cell.heads > 1:
+        return "heads"
     if any(cell.zoneout):
         return "zoneout"
     narrows = cell.proj_size is None or (

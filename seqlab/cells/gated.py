@@ -5,8 +5,9 @@ An author writes ``gates``, ``State`` and ``update``; this class owns the weight
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -15,9 +16,16 @@ from torch import Tensor, nn
 
 from seqlab.cells.base import Cell, map_state, next_state, state_fields
 from seqlab.cells.chrono import check_chrono, reset_chrono
-from seqlab.cells.declaration import check_declaration, gate_tuple
+from seqlab.cells.declaration import (
+    Product,
+    declare,
+    gate_tuple,
+    make_types,
+    raw_columns,
+    refuse_without_matrix,
+)
 from seqlab.cells.noise import Noise, draw_noise
-from seqlab.cells.products import input_product, recurrent_product
+from seqlab.cells.products import input_product, recurrent_product, spread_heads
 from seqlab.cells.weights import draw_weights, keep_constraints, make_weights, penalties
 from seqlab.cells.zoneout import zone_out, zoneout_rates
 from seqlab.errors import OptionError
@@ -30,6 +38,11 @@ from seqlab.options.resolve import (
 from seqlab.schema import Count, Fraction, Range, checked
 from seqlab.types import State as StateTree
 
+#: Options that act on the recurrent matrix alone.
+_OF_THE_MATRIX = (
+    "recurrent_dropout", "weight_dropout", "recurrent_regularizer", "recurrent_constraint",
+    "proj_size",
+)  # fmt: skip
 #: The longest dependence that is expected.
 Steps = Annotated[int, Range(least=2)]
 
@@ -40,23 +53,37 @@ class GatedCell(Cell):
     With ``x = W_ih x_t + b`` (all times at once) and ``h = W_hh h_{t-1} (+ b_h)``, both split into
     the named gates, a subclass computes the next state from ``x.<gate>``, ``h.<gate>`` and the
     state. A gate in ``second_gates`` multiplies ``second_input(x, h, state)`` instead of
-    ``h_{t-1}``, as the candidate of a GRU with ``reset_after=False`` does.
+    ``h_{t-1}``, as the candidate of a GRU with ``reset_after=False`` does; ``products`` is the
+    same for any number of products, one after the other.
 
     Class attributes:
         gates: the gates in the order of the weight rows, those of ``second_gates`` last.
         State: a NamedTuple; its first field is what the recurrent matrix multiplies.
+        input_gates: the gates that have rows in the input matrix, and so fields in ``x``; all.
+        recurrent_gates: those that have rows in the recurrent matrix, and fields in ``h``; all.
+            ``()`` is a cell without a recurrent matrix, such as IndRNN.
         second_gates: gates of the second recurrent product; none for most cells.
+        products: the recurrent products in order, each with its gates: ``{"hidden": ("reset",),
+            "mixed": ("candidate",)}``. A key is a field of the state, or a method
+            ``mixed(self, x, h, state)`` that returns what is multiplied ``[B, H]``, where ``h``
+            holds the gates made so far.
         recurrent_bias_gates: True gives the recurrent product a bias of its own.
         default_unit_forget_bias: the default of ``unit_forget_bias``.
         vectors: parameters ``[H]`` that ``update`` may use elementwise, as ``self.<name>``; a
             mapping from name to initializer.
+        scalars: parameters of one number ``[1]``, likewise; a mapping from name to first value.
+        raw: inputs that ``update`` sees without a matrix, as ``x.<name> [B, H]``: a mapping from
+            name to 1 or H, the number of last input columns (one column is spread over the
+            units), or to ``"all"``, the whole input, which needs D = H.
+        state_widths: the width of state fields that are not H wide: a number, or ``"D"``.
         projects_state: True if the first state field serves the recurrent product alone, so that
             ``proj_size`` may narrow it.
 
-    Parameters: ``weight_ih [G*H, D]``, ``weight_hh [G*H, H]``, ``bias [G*H]``,
-    ``recurrent_bias [G*H]`` where the cell asks for one, the gains ``norm_ih`` and ``norm_hh
-    [G*H]`` with ``layer_norm``, ``weight_hr [P, H]`` with ``proj_size`` (``weight_hh`` is then
-    ``[G*H, P]``), and the declared vectors.
+    Parameters, where G counts the gates of each matrix: ``weight_ih [G*H, D]``, ``weight_hh
+    [G*H, H]`` (``[G*H, H / heads]`` with ``heads``), ``bias [G*H]``, ``recurrent_bias [G*H]``
+    where the cell asks for one, the gains ``norm_ih`` and ``norm_hh [G*H]`` with ``layer_norm``,
+    ``weight_hr [P, H]`` with ``proj_size`` (``weight_hh`` is then ``[G*H, P]``), and the declared
+    vectors and scalars.
 
     Args:
         input_size: D.
@@ -91,6 +118,8 @@ class GatedCell(Cell):
             those are is read off ``update``.
         proj_size: P; the output, and what the recurrent matrix multiplies, is ``W_hr h [B, P]``
             (Sak et al., 2014).
+        heads: the number of blocks of a block-diagonal recurrent matrix, which divides H; with H
+            of them it is diagonal.
 
     Raises:
         OptionError: an option has a wrong type or value, or contradicts another; the message
@@ -98,17 +127,25 @@ class GatedCell(Cell):
     """
 
     gates: tuple[str, ...] = ()
+    # None in a class stands for all gates; a cell has its own
+    input_gates: tuple[str, ...] = None  # type: ignore[assignment]
+    recurrent_gates: tuple[str, ...] = None  # type: ignore[assignment]
     second_gates: tuple[str, ...] = ()
+    products: Mapping[str, tuple[str, ...]] = {}
     recurrent_bias_gates: bool = False
     default_unit_forget_bias: bool = False
     vectors: Mapping[str, Any] = {}
+    scalars: Mapping[str, float] = {}
+    raw: Mapping[str, int | str] = {}
+    state_widths: Mapping[str, int | str] = {}
+    chain: tuple[Product, ...]
     projects_state: ClassVar[bool] = False
     made_in_setup = (
         "weight_ih", "weight_hh", "bias", "recurrent_bias", "norm_ih", "norm_hh", "weight_hr",
     )  # fmt: skip
 
     weight_ih: nn.Parameter
-    weight_hh: nn.Parameter
+    weight_hh: nn.Parameter  # None where there are no recurrent gates
     bias: nn.Parameter | None
     recurrent_bias: nn.Parameter | None
     norm_ih: nn.Parameter | None
@@ -143,6 +180,7 @@ class GatedCell(Cell):
         weight_dropout: Fraction = 0.0,
         chrono: Steps | None = None,
         proj_size: Count | None = None,
+        heads: Count = 1,
     ) -> None:
         super().__init__(input_size, hidden_size)
         self.activation = resolve_activation("activation", activation)
@@ -165,6 +203,7 @@ class GatedCell(Cell):
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.untied_dropout, self.layer_norm = untied_dropout, layer_norm
         self.weight_dropout, self.proj_size, self.chrono = weight_dropout, proj_size, chrono
+        self.heads = heads
         # what they may be, the declaration says, which is complete in setup
         self._zoneout_asked, self._forget_bias_asked = zoneout, unit_forget_bias
         self._is_set_up = False
@@ -173,8 +212,9 @@ class GatedCell(Cell):
 
     def setup(self) -> None:
         """Check the declaration and what depends on it, make the parameters and draw them."""
-        check_declaration(self)
+        declare(self)
         self._make_types()
+        self._check_matrix()
         self.zoneout = zoneout_rates(self._zoneout_asked, state_fields(self.State))
         check_chrono(self.chrono, use_bias=self.use_bias, forget_bias=self._forget_bias_asked)
         self.unit_forget_bias = self._check_forget_bias()
@@ -187,13 +227,28 @@ class GatedCell(Cell):
         self._make_types()
 
     def _make_types(self) -> None:
-        _ = self.gate_type, self.first_type
+        make_types(self)
+
+    def _check_matrix(self) -> None:
+        refuse_without_matrix(self, _OF_THE_MATRIX)
+        if self.heads == 1:
+            return
+        owner = type(self).__name__
+        if (
+            not self.recurrent_gates
+            or type(self).recurrent_matrix is not GatedCell.recurrent_matrix
+        ):
+            raise OptionError(f"heads: {owner} has no recurrent matrix of which to make blocks")
+        if self.proj_size is not None:
+            raise OptionError("heads contradicts proj_size: blocks are square")
+        if self.hidden_size % self.heads:
+            raise OptionError(f"heads: {self.heads} does not divide hidden_size {self.hidden_size}")
 
     def _check_forget_bias(self) -> bool:
         asked = self._forget_bias_asked
         if asked is None:
             return self.default_unit_forget_bias and self.chrono is None
-        if asked and "forget" not in self.gates:
+        if asked and "forget" not in self.input_gates:
             raise OptionError(f"unit_forget_bias: {type(self).__name__} has no forget gate")
         return asked
 
@@ -220,8 +275,12 @@ class GatedCell(Cell):
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """H for each field of ``State``; ``proj_size`` for the first where it is projected."""
-        sizes = super().state_sizes
+        """H, or what ``state_widths`` says; ``proj_size`` for the first where it is projected."""
+        sizes: tuple[int, ...] = super().state_sizes
+        if self.state_widths:
+            pairs = zip(state_fields(self.State), sizes, strict=True)
+            asked = [self.state_widths.get(name, size) for name, size in pairs]
+            sizes = tuple(self.input_size if n == "D" else int(n) for n in asked)
         return (self.output_size, *sizes[1:]) if self.projects_state else sizes
 
     @property
@@ -229,9 +288,17 @@ class GatedCell(Cell):
         """The width of what the recurrent matrix multiplies."""
         return self.state_sizes[0] if self.proj_size is None else self.proj_size
 
+    @property
+    def kernel_size(self) -> int:
+        """The number of inputs that the input matrix sees: D without the ``raw`` columns."""
+        return self.input_size - sum(raw_columns(self)) if self.raw else self.input_size
+
     def gate_rows(self, parameter: Tensor, gate: str) -> Tensor:
-        """The rows of a ``[G*H, ...]`` parameter that belong to a gate, as a view."""
-        start = self.gates.index(gate) * self.hidden_size
+        """The rows of one of the cell's ``[G*H, ...]`` parameters that belong to a gate, a view."""
+        recurrent = (self.weight_hh, self.recurrent_bias, self.norm_hh)
+        of_those = any(parameter is own for own in recurrent)
+        start = (self.recurrent_gates if of_those else self.input_gates).index(gate)
+        start *= self.hidden_size
         return parameter[start : start + self.hidden_size]
 
     def regularization_loss(self) -> Tensor:
@@ -247,10 +314,10 @@ class GatedCell(Cell):
 
     @abstractmethod
     def update(self, x: Any, h: Any, state: Any) -> tuple[Tensor, Any]:
-        """The equations: elementwise, pure, with no parameters but the declared ``vectors``.
+        """The equations: elementwise, pure, with no parameters but ``vectors`` and ``scalars``.
 
         Args:
-            x: a named tuple of the gates' input parts, each ``[B, H]``.
+            x: a named tuple of the gates' input parts and of the ``raw`` inputs, each ``[B, H]``.
             h: a named tuple of the gates' recurrent parts, each ``[B, H]``.
             state: the ``State`` before the step.
 
@@ -265,6 +332,21 @@ class GatedCell(Cell):
         """
         raise NotImplementedError(f"{type(self).__name__} has second_gates but no second_input")
 
+    def input_matrix(self) -> Tensor:
+        """The matrix ``[G*H, D]`` of the input product, once a run; here ``weight_ih``."""
+        return self.weight_ih
+
+    def recurrent_matrix(self) -> Tensor:
+        """The matrix ``[G*H, P]`` of the recurrent products, once a run; None without any.
+
+        Here ``weight_hh``, or the block-diagonal matrix of ``heads``. A subclass may make it of
+        parameters in any differentiable way; initializers, regularizers and constraints act on
+        the parameters.
+        """
+        if self.weight_hh is None or self.heads == 1:
+            return self.weight_hh
+        return spread_heads(self.weight_hh, self.hidden_size, self.heads)
+
     # -- running -----------------------------------------------------------------------------
 
     def sample_noise(
@@ -276,42 +358,53 @@ class GatedCell(Cell):
         return draw_noise(self, batch_size, steps, device=device, dtype=dtype)
 
     @property
-    def gate_type(self) -> Any:
-        """The named tuple of all gates; made at run time, so it is looked up and never kept."""
-        return gate_tuple(tuple(self.gates))
+    def input_type(self) -> Any:
+        """The named tuple ``x``; made at run time, so it is looked up and never kept."""
+        return gate_tuple((*self.input_gates, *self.raw))
 
     @property
-    def first_type(self) -> Any:
-        """The named tuple of the gates of the first product."""
-        return gate_tuple(tuple(self.gates[: len(self.gates) - len(self.second_gates)]))
-
-    @property
-    def first_rows(self) -> int:
-        """The number of weight rows of the first recurrent product."""
-        return (len(self.gates) - len(self.second_gates)) * self.hidden_size
+    def recurrent_type(self) -> Any:
+        """The named tuple ``h`` of all recurrent gates."""
+        return gate_tuple(self.recurrent_gates)
 
     def project(self, x_BTD: Tensor, noise: Noise | None = None) -> Tensor:
-        """``W_ih x + b`` for all times in one matrix product: ``[B, T, G*H]``."""
+        """``W_ih x + b`` for all times in one matrix product, and raw inputs: ``[B, T, G*H]``."""
         return input_product(self, x_BTD, None if noise is None else noise.input_mask)
 
     def step(
         self, projected_t: Tensor, state: StateTree, noise: Noise | None = None
     ) -> tuple[Tensor, StateTree]:
         """One step; ``projected_t`` is ``[B, G*H]``. Without noise it is deterministic."""
-        x = self.gate_type(*projected_t.chunk(len(self.gates), -1))
-        weight: Tensor = self.weight_hh
+        return self.step_with(self.recurrent_matrix(), projected_t, state, noise)
+
+    def stepper(self) -> Callable[..., tuple[Tensor, StateTree]]:
+        """``step`` for one run, with the recurrent matrix made once."""
+        if type(self).step is not GatedCell.step or self.weight_hh is None:
+            return self.step
+        return functools.partial(self.step_with, self.recurrent_matrix())
+
+    def step_with(
+        self,
+        weight: Tensor,
+        projected_t: Tensor,
+        state: StateTree,
+        noise: Noise | None = None,
+    ) -> tuple[Tensor, StateTree]:
+        """``step`` with this recurrent matrix ``[G*H, P]``."""
+        x = self.input_type(*projected_t.chunk(len(self.input_gates) + len(self.raw), -1))
         mask = None
         if noise is not None:
             mask = noise.recurrent_mask
             weight = weight if noise.weight_mask is None else weight * noise.weight_mask
-        first = self.first_rows
-        if not self.second_gates:
-            h = self.gate_type(*recurrent_product(self, state[0], weight, mask, slice(0, first)))
-        else:
-            h = self.first_type(*recurrent_product(self, state[0], weight, mask, slice(0, first)))
-            second = self.second_input(x, h, state)
-            rest = recurrent_product(self, second, weight, mask, slice(first, weight.shape[0]))
-            h = self.gate_type(*h, *rest)
+        made: list[Tensor] = []
+        for product in self.chain:
+            if product.gates:
+                known = gate_tuple(self.recurrent_gates[: len(made)])(*made)
+                start, count = len(made), len(product.gates)
+                rows = slice(start * self.hidden_size, (start + count) * self.hidden_size)
+                vector = product.vector(self, x, known, state)
+                made += recurrent_product(self, vector, weight, mask, rows)
+        h = self.recurrent_type(*made)
         output, new = next_state(self, self.update(x, h, state), state)
         return self._finish(output, new, state, noise)
 

@@ -15,7 +15,8 @@ class Noise(NamedTuple):
 
     ``input_mask`` is ``[B, 1, D]``, ``recurrent_mask`` ``[B, P]`` (P the width of what the
     recurrent matrix multiplies) and ``weight_mask`` ``[G*H, P]``, each 0 or 1 / (1 - rate). With
-    ``untied_dropout`` they are ``[B, G, D]`` and ``[B, G, P]``. ``zoneout`` holds for each state
+    ``untied_dropout`` they are ``[B, G, D]`` and ``[B, G, P]``; G counts the gates of each matrix,
+    and D the inputs that the input matrix sees. ``zoneout`` holds for each state
     field ``[T, B, H]`` (``[B, H]`` after ``at``): 1 where the new value is taken, 0 where the old
     one stays.
     """
@@ -52,11 +53,14 @@ def draw_noise(
         dropout_mask(like, (steps, batch_size, width), rate, scale=False)
         for width, rate in zip(cell.state_sizes, cell.zoneout, strict=True)
     )
-    untied = (len(cell.gates),) if cell.untied_dropout and len(cell.gates) > 1 else ()
+    inputs, gates = len(cell.input_gates), len(cell.recurrent_gates)
+    own = inputs if cell.untied_dropout else 1
+    untied = (gates,) if cell.untied_dropout and gates > 1 else ()
+    rows = gates * cell.hidden_size
     return Noise(
-        dropout_mask(like, (batch_size, *(untied or (1,)), cell.input_size), cell.dropout),
+        dropout_mask(like, (batch_size, own, cell.kernel_size), cell.dropout),
         dropout_mask(like, (batch_size, *untied, cell.recurrent_size), cell.recurrent_dropout),
-        dropout_mask(cell.weight_hh.detach(), cell.weight_hh.shape, cell.weight_dropout),
+        dropout_mask(cell.weight_ih.detach(), (rows, cell.recurrent_size), cell.weight_dropout),
         keep if any(cell.zoneout) else None,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,12 +12,51 @@ from seqlab.cells.noise import masked_product
 
 
 def input_product(cell: Any, x_BTD: Tensor, mask: Tensor | None) -> Tensor:
-    """``W_ih x + b`` for all times, ``[B, T, G*H]``; the mask is ``[B, 1, D]`` or ``[B, G, D]``."""
+    """``W_ih x + b`` for all times, and the raw inputs beside it: ``[B, T, (G + raw) * H]``.
+
+    Args:
+        cell: the gated cell.
+        x_BTD: its input.
+        mask: None, ``[B, 1, D]`` or ``[B, G, D]``.
+    """
+    seen = x_BTD if cell.kernel_size == x_BTD.shape[-1] else x_BTD[..., : cell.kernel_size]
+    weight = cell.input_matrix()
     if mask is not None and mask.shape[1] > 1:
         mask = mask.unsqueeze(1)
     if cell.norm_ih is None:
-        return masked_product(x_BTD, cell.weight_ih, mask, cell.bias)
-    return _normalise(masked_product(x_BTD, cell.weight_ih, mask), cell.norm_ih, cell.bias)
+        product = masked_product(seen, weight, mask, cell.bias)
+    else:
+        product = _normalise(masked_product(seen, weight, mask), cell.norm_ih, cell.bias)
+    return torch.cat([product, *_raw(cell, x_BTD)], -1) if cell.raw else product
+
+
+def _raw(cell: Any, x_BTD: Tensor) -> list[Tensor]:
+    """The inputs that ``update`` is given without a matrix, each ``[B, T, H]``."""
+    found, start = [], cell.kernel_size
+    for width in cell.raw.values():
+        if width == "all":
+            found.append(x_BTD)
+            continue
+        found.append(x_BTD[..., start : start + width].expand(*x_BTD.shape[:-1], cell.hidden_size))
+        start += width
+    return found
+
+
+def spread_heads(weight: Tensor, hidden: int, heads: int) -> Tensor:
+    """The block-diagonal matrix ``[G*H, H]`` of each gate's heads, from its blocks.
+
+    >>> spread_heads(torch.tensor([[1.0], [2.0]]), 2, 2).tolist()
+    [[1.0, 0.0], [0.0, 2.0]]
+
+    Args:
+        weight: ``[G*H, H / heads]``.
+        hidden: H.
+        heads: the number of blocks of a gate.
+    """
+    width = hidden // heads
+    blocks = weight.view(-1, heads, width, 1, width)
+    places = torch.eye(heads, dtype=weight.dtype, device=weight.device)
+    return (blocks * places.view(1, heads, 1, heads, 1)).reshape(weight.shape[0], hidden)
 
 
 def recurrent_product(

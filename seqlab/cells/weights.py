@@ -1,7 +1,7 @@
 """The weights of a gated cell: which there are, how they start, what they cost, where they stay.
 
 Initializers, regularizers and constraints see them as Keras does: kernels are the transposes of
-torch's, ``[D, G*H]`` and ``[H, G*H]``, and two biases are one ``[2, G*H]``.
+torch's, ``[D, G*H]`` and ``[H, G*H]``, and two biases of as many gates are one ``[2, G*H]``.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ def make_weights(cell: Any) -> None:
     """Give a gated cell its parameters, not yet drawn; see ``GatedCell``.
 
     Raises:
-        OptionError: a declared vector has a name that the cell uses for something else.
+        OptionError: a declared vector or scalar has a name that the cell uses for something else.
     """
-    rows = len(cell.gates) * cell.hidden_size
-    has_second = cell.use_bias and cell.recurrent_bias_gates
-    cell.weight_ih = _parameter(rows, cell.input_size)
-    cell.weight_hh = _parameter(rows, cell.recurrent_size)
+    size = cell.hidden_size
+    rows, recurrent = len(cell.input_gates) * size, len(cell.recurrent_gates) * size
+    has_second = cell.use_bias and cell.recurrent_bias_gates and recurrent
+    cell.weight_ih = _parameter(rows, cell.kernel_size)
+    cell.weight_hh = _parameter(recurrent, cell.recurrent_size // cell.heads) if recurrent else None
     cell.bias = _parameter(rows) if cell.use_bias else None
-    cell.recurrent_bias = _parameter(rows) if has_second else None
+    cell.recurrent_bias = _parameter(recurrent) if has_second else None
     cell.norm_ih = _parameter(rows) if cell.layer_norm else None
-    cell.norm_hh = _parameter(rows) if cell.layer_norm else None
+    cell.norm_hh = _parameter(recurrent) if cell.layer_norm and recurrent else None
     projects = cell.proj_size is not None
-    cell.weight_hr = _parameter(cell.proj_size, cell.hidden_size) if projects else None
-    for name in cell.vectors:
-        if hasattr(cell, name):
-            raise OptionError(f"{type(cell).__name__}.vectors: the name {name!r} is taken")
-        cell.register_parameter(name, _parameter(cell.hidden_size))
+    cell.weight_hr = _parameter(cell.proj_size, size) if projects else None
+    for kind, width in (("vectors", size), ("scalars", 1)):
+        for name in getattr(cell, kind):
+            if hasattr(cell, name):
+                raise OptionError(f"{type(cell).__name__}.{kind}: the name {name!r} is taken")
+            cell.register_parameter(name, _parameter(width))
 
 
 def _parameter(*sizes: int) -> nn.Parameter:
@@ -45,11 +47,14 @@ def _parameter(*sizes: int) -> nn.Parameter:
 def draw_weights(cell: Any) -> None:
     """Fill all parameters of a gated cell with its initializers, in the order of declaration."""
     _fill(cell.kernel_initializer, cell.weight_ih)
-    _fill(cell.recurrent_initializer, cell.weight_hh)
+    if cell.weight_hh is not None:
+        _fill(cell.recurrent_initializer, cell.weight_hh)
     if cell.weight_hr is not None:
         _fill(cell.kernel_initializer, cell.weight_hr)
     for name, initializer in cell.vectors.items():
         resolve_initializer(name, initializer)(getattr(cell, name))
+    for name, value in cell.scalars.items():
+        getattr(cell, name).fill_(value)
     if cell.bias is not None:
         _draw_biases(cell)
     for gain in (cell.norm_ih, cell.norm_hh):
@@ -65,13 +70,16 @@ def _fill(initializer: Callable[[Tensor], None], weight: Tensor) -> None:
 
 def _draw_biases(cell: Any) -> None:
     """Fill the biases in the pieces in which Keras draws them."""
-    if cell.recurrent_bias is not None:
+    if cell.recurrent_bias is not None and cell.recurrent_bias.shape != cell.bias.shape:
+        cell.bias_initializer(cell.bias)
+        cell.bias_initializer(cell.recurrent_bias)
+    elif cell.recurrent_bias is not None:
         both = torch.empty_like(torch.stack([cell.bias, cell.recurrent_bias]))
         cell.bias_initializer(both)
         cell.bias.copy_(both[0])
         cell.recurrent_bias.copy_(both[1])
     elif cell.unit_forget_bias:
-        start = cell.gates.index("forget") * cell.hidden_size
+        start = cell.input_gates.index("forget") * cell.hidden_size
         for piece in (cell.bias[:start], cell.bias[start + cell.hidden_size :]):
             if len(piece):
                 cell.bias_initializer(piece)
@@ -109,10 +117,13 @@ def keep_constraints(cell: Any) -> None:
 def _parts(cell: Any) -> Iterator[tuple[str, list[Tensor]]]:
     """The kinds of weights that have a regularizer and a constraint, with their parameters."""
     yield "kernel", [cell.weight_ih]
-    yield "recurrent", [cell.weight_hh]
-    if cell.bias is not None:
-        both = (cell.bias, cell.recurrent_bias)
-        yield "bias", [bias for bias in both if bias is not None]
+    if cell.weight_hh is not None:
+        yield "recurrent", [cell.weight_hh]
+    biases = [bias for bias in (cell.bias, cell.recurrent_bias) if bias is not None]
+    if len({bias.shape for bias in biases}) == 1:
+        yield "bias", biases
+    else:
+        yield from (("bias", [bias]) for bias in biases)
 
 
 def _seen(part: str, parameters: list[Tensor]) -> Tensor:

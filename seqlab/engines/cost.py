@@ -63,5 +63,8 @@ class Cost(NamedTuple):
 def operations(cell: Cell, x_BTD: Tensor) -> float:
     """Floating-point operations of the matrix products, forward and backward."""
     batch, steps, features = x_BTD.shape
-    gates = len(getattr(cell, "gates", "x"))
-    return 6.0 * batch * steps * gates * cell.hidden_size * (cell.hidden_size + features)
+    gates = getattr(cell, "gates", "x")
+    inputs = len(getattr(cell, "input_gates", gates))
+    recurrent = len(getattr(cell, "recurrent_gates", gates))
+    width = inputs * features + recurrent * cell.hidden_size
+    return 6.0 * batch * steps * cell.hidden_size * width

@@ -34,15 +34,21 @@ def replay(
     steps_noise = None if noise is None else noise._replace(weight_mask=None)
 
     def repeat(
-        x_TBG: Tensor, weight: Tensor, bias: Tensor | None, gain: Tensor | None, *rest: Tensor
+        x_TBG: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        gain: Tensor | None,
+        *rest: Tensor,
     ) -> Sequence[Tensor]:
         count = len(cell.state_sizes)
-        named = {"weight_hh": weight, "recurrent_bias": bias, "norm_hh": gain}
+        named = {"recurrent_bias": bias, "norm_hh": gain}
         named.update(zip(names, rest[count:], strict=False))
         replaced = {key: value for key, value in named.items() if value is not None}
 
         def run() -> Sequence[Tensor]:
-            return _steps(cell, x_TBG, rest[:count], mask, steps_noise, reverse=reverse)
+            return _steps(
+                cell, weight, x_TBG, rest[:count], mask, noise=steps_noise, reverse=reverse
+            )
 
         return with_parameters(cell, replaced, run)
 
@@ -50,11 +56,11 @@ def replay(
 
 
 def _steps(
-    cell: GatedCell, x_TBG: Tensor, state: Sequence[Tensor], mask: Tensor | None,
-    noise: Noise | None, *, reverse: bool,
+    cell: GatedCell, weight: Tensor, x_TBG: Tensor, state: Sequence[Tensor],
+    mask: Tensor | None, *, noise: Noise | None, reverse: bool,
 ) -> Sequence[Tensor]:  # fmt: skip
     def step(t: int, before: State) -> tuple[Tensor, State]:
-        return cell.step(x_TBG[t], before, None if noise is None else noise.at(t))
+        return cell.step_with(weight, x_TBG[t], before, None if noise is None else noise.at(t))
 
     start = cell.State(*state)
     outputs, final = run_steps(step, len(x_TBG), start, mask, reverse=reverse)

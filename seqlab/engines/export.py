@@ -50,10 +50,11 @@ class ExportEngine(Engine):
             return _run_linear(cell, x_BTD, state, mask, reverse=reverse)
         parts, form = _pytree.tree_flatten(cell.project(x_BTD))
         fields, state_form = _pytree.tree_flatten(state)
+        advance = cell.stepper()
 
         def step(before: list[Tensor], at: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
             now, old = _pytree.tree_unflatten(at, form), _pytree.tree_unflatten(before, state_form)
-            output, after = cell.step(now, old)
+            output, after = advance(now, old)
             return output, _pytree.tree_leaves(after)
 
         outputs, final = _over_time(step, fields, parts, mask, reverse=reverse)

@@ -28,11 +28,12 @@ class LoopEngine(Engine):
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         x_BTD, state, mask, reverse, noise = run
+        advance = cell.stepper()
         projected = each_time(cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise))
 
         def step(t: int, before: State) -> tuple[Tensor, State]:
             extra = () if noise is None else (noise.at(t),)
-            return next_state(cell, cell.step(projected[t], before, *extra), before)
+            return next_state(cell, advance(projected[t], before, *extra), before)
 
         outputs, state = run_steps(step, x_BTD.shape[1], state, mask, reverse=reverse)
         return torch.stack(outputs, 1), state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from seqlab.expressions import Node, Symbol, ordered
@@ -38,17 +39,16 @@ class Equations(NamedTuple):
     """All equations of one step, in an order in which they can be computed.
 
     ``names`` maps nodes to the names that stand for them in other equations; ``letters`` maps
-    gates, state fields and parameters to their symbols. ``second`` is what the second recurrent
-    product multiplies, and ``second_gates`` the gates it makes. Symbols have the kinds ``x`` (the
-    input), ``state`` (before the step), ``parameter``, ``input`` and ``recurrent`` (a gate's part
-    of the two matrix products).
+    gates, state fields and parameters to their symbols. ``vectors`` is what the recurrent product
+    of a gate multiplies, where that is not the first field of the state. Symbols have the kinds
+    ``x`` (the input), ``raw`` (a part of it), ``state`` (before the step), ``parameter``, ``input``
+    and ``recurrent`` (a gate's part of the two matrix products).
     """
 
     equations: tuple[Equation, ...]
     names: dict[Node, str]
     letters: dict[Symbol, str]
-    second: Node | None
-    second_gates: tuple[str, ...]
+    vectors: Mapping[str, Node]
     has_bias: bool
     has_recurrent_bias: bool
     hidden: str
@@ -57,7 +57,7 @@ class Equations(NamedTuple):
         """How often each elementwise operator is evaluated for one unit in one step."""
         roots = [equation.node for equation in self.equations]
         found: dict[str, int] = {}
-        for node in ordered(roots if self.second is None else [*roots, self.second]):
+        for node in ordered([*roots, *self.vectors.values()]):
             if node.op not in {"symbol", "number", "product"}:
                 name = node.value if node.op == "call" else node.op
                 found[name] = found.get(name, 0) + 1
@@ -67,7 +67,7 @@ class Equations(NamedTuple):
         """A symbol as it is written, with its time."""
         if symbol.kind == "x":
             return "x_t"
-        return self.letters[symbol] + ("_{t-1}" if symbol.kind == "state" else "")
+        return self.letters[symbol] + {"state": "_{t-1}", "raw": "_t"}.get(symbol.kind, "")
 
     def affine(self, symbol: Symbol) -> Affine:
         """The matrix product that a gate's symbol stands for."""
@@ -76,8 +76,9 @@ class Equations(NamedTuple):
         if symbol.kind == "input":
             return Affine(f"W{sub}", "x_t", f"b{sub}" if self.has_bias else "")
         bias = f"b'{sub}" if self.has_recurrent_bias else ""
-        if self.second is not None and symbol.name in self.second_gates:
-            return Affine(f"U{sub}", self.second, bias)
+        vector = self.vectors.get(str(symbol.name))
+        if vector is not None:
+            return Affine(f"U{sub}", vector, bias)
         return Affine(f"U{sub}", f"{self.hidden}_{{t-1}}", bias)
 
     def terms(self, node: Node, sign: str = "+") -> list[tuple[str, Node]]:

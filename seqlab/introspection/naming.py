@@ -12,7 +12,7 @@ from seqlab.introspection.recorded_step import RecordedStep, record_step
 
 #: Letters that the field uses; other names take their first free letter.
 LETTERS = {"hidden": "h", "cell": "c", "input": "i", "forget": "f", "output": "o",
-           "candidate": "g", "reset": "r", "update": "z"}  # fmt: skip
+           "candidate": "g", "reset": "r", "update": "z", "gap": "delta"}  # fmt: skip
 GREEK = frozenset({"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa",
                    "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "psi",
                    "omega"})  # fmt: skip
@@ -42,8 +42,7 @@ def equations_of(cell: Cell) -> Equations:
         tuple(naming.equations()),
         naming.names,
         naming.letters,
-        step.second,
-        tuple(getattr(cell, "second_gates", ())),
+        step.vectors,
         bool(getattr(cell, "use_bias", getattr(cell, "bias", None) is not None)),
         getattr(cell, "recurrent_bias", None) is not None,
         naming.letters[Symbol("state", next(iter(step.state)))],
@@ -55,8 +54,7 @@ class _Naming:
 
     def __init__(self, step: RecordedStep, gates: tuple[str, ...]) -> None:
         self.step, self.gates = step, gates
-        second = [] if step.second is None else [step.second]
-        self.nodes = ordered([*second, *step.state.values(), step.output])
+        self.nodes = ordered([*step.vectors.values(), *step.state.values(), step.output])
         self.variables = self._variables()
         self.owners = self._owners()
         self.letters = self._letters()
@@ -66,8 +64,7 @@ class _Naming:
         """One equation a name, gates in their order, and arguments before what uses them."""
         step, by_name = self.step, {name: node for node, name in self.names.items()}
         gates = [by_name[name] for g in self.gates if (name := self._of_gate(g)) in by_name]
-        second = [] if step.second is None else [step.second]
-        nodes = ordered([*gates, *second, *step.state.values(), step.output])
+        nodes = ordered([*gates, *step.vectors.values(), *step.state.values(), step.output])
         found = [Equation(self.names[node], node) for node in nodes if node in self.names]
         if step.output not in self.names or step.output.op == "symbol":
             found.append(Equation("y_t", step.output))
@@ -131,8 +128,12 @@ class _Naming:
             else:
                 choose("input", gate)
         for node in self.nodes:
-            if node.op == "symbol" and node.value.kind == "parameter":
+            if node.op != "symbol":
+                continue
+            if node.value.kind == "parameter":
                 found[node.value] = self._parameter(node.value.name, found)
+            elif node.value.kind == "raw":
+                choose("raw", node.value.name)
         return found
 
     def _parameter(self, name: str, letters: dict[Symbol, str]) -> str:

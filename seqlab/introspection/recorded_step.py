@@ -1,8 +1,8 @@
 """From the code of a cell to its equations: torch.fx records ``update``, nothing is written twice.
 
-Gated cells are traced through ``update`` and ``second_input``, linear recurrent cells through
-``coefficients`` and ``readout``. What stands around the equations (dropout, layer norm, zoneout,
-projection) is the base class's and not part of them.
+Gated cells are traced through ``update`` and what their products multiply, linear recurrent cells
+through ``coefficients`` and ``readout``. What stands around the equations (dropout, layer norm,
+zoneout, projection) is the base class's and not part of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, fx
 
 from seqlab.cells.base import Cell, state_fields
+from seqlab.cells.declaration import gate_tuple
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.linear import GatedLinearCell, LinearRecurrentCell
 from seqlab.expressions import Graph, Node
@@ -29,13 +30,14 @@ class UntraceableError(Exception):
 class RecordedStep(NamedTuple):
     """What one step computes, as nodes: the output, the next state by field, and helpers.
 
-    ``coefficients`` are a and b of a linear recurrence, else None; ``variables`` are the values
-    that the author's code gave a name of one letter.
+    ``vectors`` is what a recurrent gate's product multiplies, where that is not the first field of
+    the state before the step. ``coefficients`` are a and b of a linear recurrence, else None;
+    ``variables`` are the values that the author's code gave a name of one letter.
     """
 
     output: Node
     state: dict[str, Node]
-    second: Node | None = None
+    vectors: Mapping[str, Node] = {}
     coefficients: tuple[Node, Node] | None = None
     variables: Mapping[str, Node] = {}
 
@@ -110,7 +112,7 @@ class _Recording:
         vars(twin)["_parameters"] = {}
         vars(twin)["_buffers"] = {}
         for name, value in (*cell.named_parameters(recurse=False), *cell.named_buffers()):
-            if value.numel() == 1:
+            if value.numel() == 1 and name not in getattr(cell, "scalars", ()):
                 vars(twin)[name] = value
             else:
                 vars(twin)[name] = self.symbol("parameter", name)
@@ -170,20 +172,26 @@ def _trace_gated(cell: GatedCell, graph: Graph) -> RecordedStep:
     record = _Recording(cell, graph)
     fields = state_fields(cell.State)
     state = cell.State(*(record.symbol("state", field) for field in fields))
-    split = len(cell.gates) - len(cell.second_gates)
-    x = {gate: record.symbol("input", gate) for gate in cell.gates}
-    h = {gate: record.symbol("recurrent", gate) for gate in cell.gates}
-    gates = cell.gate_type
-    second = None
-    if cell.second_gates:
-        first = cell.first_type(*list(h.values())[:split])
-        second = record.node_of(record.cell.second_input(gates(*x.values()), first, state))
+    inputs = [record.symbol("input", gate) for gate in cell.input_gates]
+    raw = [
+        record.symbol("x", "x") if width == "all" else record.symbol("raw", name)
+        for name, width in cell.raw.items()
+    ]
+    x = cell.input_type(*inputs, *raw)
+    h: list[fx.Proxy] = []
+    vectors: dict[str, Node] = {}
+    for number, product in enumerate(cell.chain):
+        known = gate_tuple(cell.recurrent_gates[: len(h)])(*h)
+        if number:
+            node = record.node_of(product.vector(record.cell, x, known, state))
+            vectors.update(dict.fromkeys(product.gates, node))
+        h += [record.symbol("recurrent", gate) for gate in product.gates]
     named: dict[str, fx.Proxy] = {}
     with _variables_of(type(cell).update, named):
-        output, new = record.cell.update(gates(*x.values()), gates(*h.values()), state)
+        output, new = record.cell.update(x, cell.recurrent_type(*h), state)
     nodes = {field: record.node_of(value) for field, value in zip(fields, new, strict=True)}
     variables = {name: record.node_of(value) for name, value in named.items()}
-    return RecordedStep(record.node_of(output), nodes, second, variables=variables)
+    return RecordedStep(record.node_of(output), nodes, vectors, variables=variables)
 
 
 @contextlib.contextmanager

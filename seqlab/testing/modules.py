@@ -11,6 +11,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from seqlab.cells.gated import GatedCell
 from seqlab.testing.compare import require
 from seqlab.testing.result import Failure
 
@@ -70,13 +71,11 @@ def require_gradients(module: nn.Module, gradients: Mapping[str, Tensor | None])
     return len(names)
 
 
-def require_gate_gradients(
-    module: nn.Module, gradients: Mapping[str, Tensor | None], gates: tuple[str, ...]
-) -> None:
+def require_gate_gradients(cell: GatedCell, gradients: Mapping[str, Tensor | None]) -> None:
     """Fail if the rows of one gate get no gradient in a weight that holds all gates."""
-    for name, parameter in module.named_parameters():
+    for name, gates in (("weight_ih", cell.input_gates), ("weight_hh", cell.recurrent_gates)):
         gradient = gradients.get(name)
-        if gradient is None or parameter.shape[0] % len(gates) or "weight" not in name:
+        if gradient is None or not gates:
             continue
         for gate, rows in zip(gates, gradient.chunk(len(gates)), strict=True):
             require(

@@ -148,6 +148,8 @@ def initializer(case: CellCase, option: str, value: Any) -> Numbers:
         counts = [constant_tensors(case.make(**o), 1.0) for o in ({}, {option: value})]
     if option == "bias_initializer" and not has_bias(case):
         raise Skip("the cell has no bias")
+    if option == "recurrent_initializer" and getattr(case.new(), "weight_hh", None) is None:
+        raise Skip("the cell has no recurrent matrix")
     require(
         counts[1] > counts[0],
         f"{option}='ones' leaves {counts[1]} parameters of ones, without it there are {counts[0]}",
@@ -301,6 +303,21 @@ def proj_size(case: CellCase, option: str, value: Any) -> Numbers:
     )
     trains(case, layer)
     return {"output_size": layer.output_size}
+
+
+def heads(case: CellCase, option: str, value: Any) -> Numbers:
+    """Blocks that divide H make the recurrent matrix smaller, and all parameters learn."""
+    blocks = int(value) if case.hidden % int(value) == 0 else case.hidden
+    plain, changed = case.layer(), built(case, **{option: blocks})
+    counts = [sum(p.numel() for p in layer.parameters()) for layer in (plain, changed)]
+    gates = getattr(changed.cells()[0], "recurrent_gates", ())
+    saved = len(gates) * (case.hidden**2 - case.hidden**2 // blocks)
+    require(
+        counts[0] - counts[1] == saved,
+        f"heads={blocks} saves {counts[0] - counts[1]} numbers, not {saved}",
+    )
+    trains(case, changed)
+    return {"blocks": blocks, "saved": saved}
 
 
 def own_flag(case: CellCase, option: str, value: Any) -> Numbers:

@@ -50,6 +50,7 @@ OPTION_TESTS: dict[str, tuple[Any, OptionTest, str]] = {
     "zoneout": (0.3, trial.zoneout, "keeps old units at random in training, in part at inference"),
     "layer_norm": (True, trial.changes_output, "normalises both products"),
     "chrono": (9, trial.chrono, "sets the biases for long memory, or is refused"),
+    "heads": (5, trial.heads, "makes the recurrent matrix block-diagonal"),
     "proj_size": (2, trial.proj_size, "narrows the output, or is refused"),
 }
 

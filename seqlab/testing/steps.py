@@ -6,12 +6,12 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seqlab.cells.base import COUNT, Cell, map_state
-from seqlab.cells.declaration import gate_tuple
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.over_time import at_time
 from seqlab.heads.states import leaves
@@ -34,20 +34,18 @@ def update_is_elementwise(case: CellCase) -> Numbers:
     cell = case.cell()
     if not isinstance(cell, GatedCell):
         raise Skip("not a GatedCell: it has no update")
-    gates, names = len(cell.gates), gate_tuple(tuple(cell.gates))
     state = random_state(cell, BATCH)
     width = leaves(state)[-1].shape[-1]
     if width < 2:
         raise Skip("one unit has no others")
-    x, h = (names(*normal(gates, BATCH, width, seed=seed)) for seed in (21, 22))
+    x, h = _parts_of_gates(cell, width, seed=21)
     unit = torch.zeros(width, dtype=torch.float64)
     unit[1] = 0.7
     try:
         before = cell.update(x, h, state)
         moved_state = map_state(lambda part: part + unit[: part.shape[-1]], state)
-        after = cell.update(
-            names(*(g + unit for g in x)), names(*(g + unit for g in h)), moved_state
-        )
+        x, h = (type(part)(*(gate + unit for gate in part)) for part in (x, h))
+        after = cell.update(x, h, moved_state)
     except RuntimeError as error:
         raise Skip(f"update takes gates of another form here: {error}") from error
     others = [k for k in range(width) if k != 1]
@@ -70,8 +68,7 @@ def update_is_pure(case: CellCase) -> None:
         if not isinstance(cell, GatedCell):
             raise Skip("not a GatedCell: it has no update")
         state = random_state(cell, BATCH)
-        gates, width = len(cell.gates), leaves(state)[-1].shape[-1]
-        x, h = (cell.gate_type(*normal(gates, BATCH, width, seed=seed)) for seed in (23, 24))
+        x, h = _parts_of_gates(cell, leaves(state)[-1].shape[-1], seed=23)
         given = [*x, *h, *leaves(state)]
         before, set_before = [part.clone() for part in given], _plain_attributes(cell)
         try:
@@ -84,6 +81,16 @@ def update_is_pure(case: CellCase) -> None:
         require(same, "the second of two calls with the same values gives others")
         changed = {name for name, _ in _plain_attributes(cell) ^ set_before} - {COUNT}
         require(not changed, f"update changes the cell's {', '.join(sorted(changed))}")
+
+
+def _parts_of_gates(cell: GatedCell, width: int, *, seed: int) -> tuple[Any, Any]:
+    """Random ``x`` and ``h`` for a cell's equations, each part ``[B, width]``."""
+    kinds = (cell.input_type, cell.recurrent_type)
+    x, h = (
+        kind(*normal(len(kind._fields), BATCH, width, seed=seed + place))
+        for place, kind in enumerate(kinds)
+    )
+    return x, h
 
 
 def _plain_attributes(cell: nn.Module) -> set[tuple[str, str]]:

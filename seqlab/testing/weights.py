@@ -129,7 +129,7 @@ def parameters_get_gradients(case: LayerCase) -> Numbers:
                 name: ran.gradients[f"{path}.{name}" if path else name]
                 for name, _ in part.named_parameters()
             }
-            require_gate_gradients(part, own, tuple(part.gates))
+            require_gate_gradients(part, own)
     return {"parameters": count}
 
 

@@ -208,7 +208,13 @@ def test_a_mask_for_each_gate(name, asymmetric):
     x, h = torch.randn(2, 6, 3), torch.randn(2, 4)
     projected = cell.project(x, noise)
     product = torch.cat(
-        recurrent_product(cell, h, cell.weight_hh, noise.recurrent_mask, slice(0, cell.first_rows)),
+        recurrent_product(
+            cell,
+            h,
+            cell.weight_hh,
+            noise.recurrent_mask,
+            slice(0, len(cell.chain[0].gates) * cell.hidden_size),
+        ),
         -1,
     )
     rows = 4 * torch.arange(len(cell.gates) + 1)

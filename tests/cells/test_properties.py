@@ -149,6 +149,7 @@ EVERY_OPTION = {
     "weight_dropout": 0.3,
     "chrono": 10,
     "proj_size": 2,
+    "heads": 2,
 }
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 import seqlab
 import torch
+from seqlab.cells.base import HiddenState
 from seqlab.engines.triton.tiling import Place, tiles
 from seqlab.testing.sample import holey_mask, normal, shaken
 from torch import Tensor
@@ -61,6 +62,42 @@ class Passing(seqlab.GatedCell):
         return state.before, self.State(hidden, state.hidden, state.first)
 
 
+class Parts(seqlab.GatedCell):
+    """Gates with an input part or a recurrent part alone, a scalar, a raw input."""
+
+    class State(NamedTuple):
+        hidden: Tensor
+        cell: Tensor
+
+    input_gates = ("write", "only")
+    recurrent_gates = ("write", "back", "again")
+    second_gates = ("again",)
+    scalars = {"beta": 0.7}  # noqa: RUF012
+    raw = {"gap": 1}  # noqa: RUF012
+
+    def second_input(self, x, h, state):
+        return torch.tanh(x.only - h.back) * state.cell
+
+    def update(self, x, h, state):
+        write = torch.sigmoid(x.write + h.write - self.beta * x.gap)
+        cell = write * state.cell + (1 - write) * torch.tanh(x.only + h.again)
+        return cell * torch.tanh(h.back), self.State(torch.tanh(cell + h.back), cell)
+
+
+class Diagonal(seqlab.GatedCell):
+    """No recurrent matrix at all."""
+
+    State = HiddenState
+    input_gates = ("candidate",)
+    recurrent_gates = ()
+    vectors = {"decay": "ones"}  # noqa: RUF012
+
+    def update(self, x, h, state):
+        del h
+        hidden = torch.tanh(x.candidate + self.decay * state.hidden)
+        return hidden, HiddenState(hidden)
+
+
 CASES = {
     "rnn": ("rnn", {}),
     "lstm": ("lstm", {"peepholes": True}),
@@ -72,6 +109,8 @@ CASES = {
     "masked twice": ("gru", {"reset_after": False, "recurrent_dropout": 0.4, "zoneout": 0.2}),
     "masked matrix": ("gru", {"weight_dropout": 0.4}),
     "odd": (Odd, {}),
+    "parts": (Parts, {"recurrent_dropout": 0.4, "untied_dropout": True}),
+    "diagonal": (Diagonal, {}),
     "passing": (Passing, {"zoneout": {"before": 0.2, "hidden": 0.0, "first": 0.1}}),
 }
 

@@ -16,7 +16,7 @@ from seqlab.engines.traced.traced_cell import TracedCell, trace
 from seqlab.engines.traced.variants import Variants
 
 HEADERS = Path(__file__).parent / "cpp"
-MOST = 16  # as in cpp/arguments.h
+MOST, MOST_PRODUCTS = 16, 4  # as in cpp/arguments.h
 REALS = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -46,6 +46,8 @@ def _make(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Kernel | 
     except CompilerError as error:
         return str(error)
     counts = (equations.states, len(equations.parameters) + len(equations.buffers))
+    if equations.products > MOST_PRODUCTS:
+        return f"more than {MOST_PRODUCTS} recurrent products"
     return (
         "more than 16 states or parameters"
         if max(counts) > MOST

@@ -28,25 +28,27 @@ class Layout(NamedTuple):
 def generate(equations: TracedCell) -> Layout:
     """The C++ source of a cell's kernels."""
     saved = KeptValues()
-    update, second = equations.update, equations.second
+    update, later = equations.update, equations.later
     parameters = len(equations.parameters) + len(equations.buffers)
     free = next_states(update)
-    same = second is None and not equations.normalised and same_gates(update)
+    same = not later and not equations.normalised and same_gates(update)
     write = _update_gradients_same if same else _update_gradients
     parts = [
         _forward_function("update", update, saved, saved.keep(update, free), _update_stores),
         _backward_function("update_backward", update, _places(saved, free), write),
     ]
-    if second is not None:
-        body = _forward_function("second", second, saved, saved.keep(second, {}), _second_stores)
+    for number, (vector, _) in enumerate(later, 1):
+        name, kept = f"vector{number}", saved.keep(vector, {})
+        parts.append(_forward_function(name, vector, saved, kept, _vector_stores))
         places = _places(saved, {})
-        parts += [body, _backward_function("second_backward", second, places, _second_gradients)]
-    else:
-        parts += [_EMPTY.format(name=name) for name in ("second", "second_backward")]
+        parts.append(_backward_function(f"{name}_backward", vector, places, _vector_gradients))
+    parts += [_chosen(ending, len(later)) for ending in ("", "_backward")]
     output, *states = update.values
     field = next((i for i, state in enumerate(states) if state is output), None)
     constants = {
+        "INPUTS": equations.inputs,
         "GATES": equations.gates,
+        "PRODUCTS": equations.products,
         "FIRST": equations.first_gates,
         "STATES": equations.states,
         "SAVED": len(saved),
@@ -55,6 +57,8 @@ def generate(equations: TracedCell) -> Layout:
     }
     lines = [f"  static constexpr int {name} = {value};" for name, value in constants.items()]
     flags = {"NORM": equations.normalised, "SAME": same, "NARROWS": equations.narrows}
+    starts = ", ".join(str(start) for start in equations.starts)
+    lines.append(_STARTS.format(starts=starts))
     lines += [f"  static constexpr bool {k} = {str(v).lower()};" for k, v in flags.items()]
     source = _FILE.format(constants="\n".join(lines), functions="\n".join(parts))
     return Layout(source, len(saved), field, same)
@@ -69,9 +73,24 @@ struct Cell {{
 extern "C" void forward(const Arguments* run_) {{ run<Cell>(*run_, false); }}
 extern "C" void backward(const Arguments* run_) {{ run<Cell>(*run_, true); }}
 """
-_EMPTY = """  template <bool FULL>
-  static inline void {name}(const Row<Cell>&, int64_t, int) {{}}
+_STARTS = """  static int start(int product) {{
+    const int starts[] = {{{starts}}};
+    return starts[product];
+  }}"""
+_CHOSEN = """  template <bool FULL>
+  static inline void vector{ending}(const Row<Cell>& k, int64_t u, int n) {{
+{cases}
+  }}
 """
+
+
+def _chosen(ending: str, count: int) -> str:
+    """The function of the product at hand."""
+    calls = [
+        f"if (k.product == {i}) vector{i}{ending}<FULL>(k, u, n);" for i in range(1, count + 1)
+    ]
+    cases = calls or ["(void)k, (void)u, (void)n;"]
+    return _CHOSEN.format(ending=ending, cases="\n".join(f"    {case}" for case in cases))
 
 
 def _places(saved: KeptValues, free: dict[Node, Place]) -> Callable[[Node], str | None]:
@@ -89,7 +108,7 @@ def _places(saved: KeptValues, free: dict[Node, Place]) -> Callable[[Node], str 
 
 _INPUTS = {
     "x": "k.x[{}]", "h": "k.h[{}]", "s": "k.s[{}]", "p": "k.p[{}]", "z": "k.z[{}]",
-    "ds": "k.d_state[{}]", "do": "k.d_out", "dv": "k.d_second",
+    "ds": "k.d_state[{}]", "do": "k.d_out", "dv": "k.d_vector",
 }  # fmt: skip
 
 
@@ -163,8 +182,8 @@ def _update_stores(traced: TracedFunction, emitter: _Emitter) -> list[str]:
     return [*lines, f"if (k.out) store<FULL>(k.out + u, {emitter.names[output]}, n);"]
 
 
-def _second_stores(traced: TracedFunction, emitter: _Emitter) -> list[str]:
-    return [f"store<FULL>(k.second + u, {emitter.names[traced.values[0]]}, n);"]
+def _vector_stores(traced: TracedFunction, emitter: _Emitter) -> list[str]:
+    return [f"store<FULL>(k.vector + u, {emitter.names[traced.values[0]]}, n);"]
 
 
 def _backward_function(
@@ -196,7 +215,7 @@ def _update_gradients_same(kind: str, index: int, value: str) -> str:
     return "" if kind == "h" else _update_gradients(kind, index, value)
 
 
-def _second_gradients(kind: str, index: int, value: str) -> str:
+def _vector_gradients(kind: str, index: int, value: str) -> str:
     target = {"x": "d_x", "h": "d_h", "s": "d_state", "p": "d_p"}[kind]
     at = f"k.{target}[{index}] + u"
     return f"store<FULL>({at}, load<FULL>({at}, n) + {value}, n);"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from seqlab.engines.compiled.cell_code import MOST, Kernel
+from seqlab.engines.compiled.cell_code import MOST, MOST_PRODUCTS, Kernel
 from seqlab.engines.traced.engine import Masks
 
 
@@ -28,13 +29,13 @@ class Arguments(ctypes.Structure):
         *_numbers("steps batch hidden inner masks reverse threads"),
         *_pointers("x"), *_numbers("x_t x_b"),
         *_pointers("weight bias gain narrow mask drop zone"), ("zone_rate", ctypes.c_double),
-        *_pointers("second output saved unit scale wide"), *_numbers("wide_t"),
-        ("reduced", ctypes.c_void_p * 2),
+        *_pointers("vectors output saved unit scale wide"), *_numbers("wide_t"),
+        ("reduced", ctypes.c_void_p * MOST_PRODUCTS),
         ("history", ctypes.c_void_p * MOST), ("ring", ctypes.c_int64 * MOST),
         ("parameter", ctypes.c_void_p * MOST), ("noise", ctypes.c_void_p * MOST),
         *_pointers("d_output"), *_numbers("d_t d_b"),
         ("d_state", ctypes.c_void_p * MOST), *_pointers("d_x d_h"),
-        ("d_reduced", ctypes.c_void_p * 2), *_pointers("d_parameter d_gain d_bias"),
+        ("d_reduced", ctypes.c_void_p * MOST_PRODUCTS), *_pointers("d_parameter d_gain d_bias"),
     ]  # fmt: skip
 
 
@@ -128,19 +129,20 @@ class CompiledRun:
             history[start % 2 if ring else start] = state
             self.history.append(history)
             self.run.history[index], self.run.ring[index] = history.data_ptr(), ring
-        if equations.second is not None:
-            self._set("second", x_TBG.new_empty(steps, batch, self.hidden))
+        if equations.later:
+            shape = (len(equations.later), steps, batch, self.hidden)
+            self._set("vectors", x_TBG.new_empty(shape))
         if equations.narrows:
             self._set("wide", x_TBG.new_empty(steps if self.keep else 1, batch, self.hidden))
             self.run.wide_t = batch * self.hidden if self.keep else 0
         if self.keep:
             self._set("saved", x_TBG.new_empty(steps, batch, layout.saved * self.hidden))
             if "narrow" in self.memory and not equations.narrows:
-                for index in range(equations.products):
+                for index in self._products():
                     self._set_each("reduced", index, x_TBG.new_empty(steps, batch, self.inner))
             if equations.normalised:
                 self._set("unit", x_TBG.new_empty(steps, batch, equations.gates * self.hidden))
-                self._set("scale", x_TBG.new_empty(steps, batch, 2))
+                self._set("scale", x_TBG.new_empty(steps, batch, equations.products))
 
     def _after(self, history: Tensor) -> Tensor:
         """The states after each step: the history's own memory, but no view to autograd."""
@@ -170,7 +172,7 @@ class CompiledRun:
         d_x, d_h = self._gradients(d_output)
         d_states = self._state_gradients(grads[1:])
         own = len(equations.parameters) + len(equations.buffers)
-        like, rows = self.history[0], d_x.shape[2]
+        like, rows = self.history[0], d_h.shape[2]
         if own:
             self._set("d_parameter", like.new_zeros(self.run.threads, own, self.hidden))
         if equations.normalised:
@@ -191,11 +193,12 @@ class CompiledRun:
     def _gradients(self, d_output: Tensor | None) -> tuple[Tensor, Tensor]:
         """Memory for the gradients of the gates' input and recurrent parts."""
         run, like, equations = self.run, self.history[0], self.kernel.equations
-        d_x = like.new_empty(run.steps, run.batch, equations.gates * self.hidden)
-        d_h = d_x if self.kernel.layout.same else torch.empty_like(d_x)
+        d_x = like.new_empty(run.steps, run.batch, equations.inputs * self.hidden)
+        shape = (run.steps, run.batch, equations.gates * self.hidden)
+        d_h = d_x if self.kernel.layout.same else like.new_empty(shape)
         run.d_x, run.d_h, run.d_output = d_x.data_ptr(), d_h.data_ptr(), None
         if "narrow" in self.memory:
-            for index in range(1 if equations.narrows else equations.products):
+            for index in [0] if equations.narrows else self._products():
                 reduced = like.new_empty(run.steps, run.batch, self.inner)
                 self._set_each("d_reduced", index, reduced)
         if d_output is not None:
@@ -215,18 +218,22 @@ class CompiledRun:
             found.append(d_state)
         return found
 
+    def _products(self) -> list[int]:
+        """The products that make gates; the first may make none."""
+        starts = self.kernel.equations.starts
+        return [i for i, pair in enumerate(itertools.pairwise(starts)) if pair[0] < pair[1]]
+
     def _source(self, product: int) -> Tensor:
         """``[T, B, S or H]``: what one recurrent product is computed from at each step."""
         if product:
-            return self.memory["second"]
+            return self.memory["vectors"][product - 1]
         return self.history[0][1:] if self.reverse else self.history[0][:-1]
 
     def _factors(self) -> Iterator[tuple[slice, Tensor]]:
         """Rows of the recurrent matrix, and what they multiplied at each step: ``[T, B, P]``."""
         equations = self.kernel.equations
-        gates = (0, equations.first_gates, equations.gates)
-        for product in range(equations.products):
-            first, last = gates[product : product + 2]
+        for product in self._products():
+            first, last = equations.starts[product : product + 2]
             vector = self.memory.get(f"reduced{product}", self._source(product))
             if self.masks.drop is None:
                 yield slice(first * self.hidden, last * self.hidden), vector
@@ -247,7 +254,7 @@ class CompiledRun:
         if self.kernel.equations.narrows:
             pairs = [(self.memory["d_reduced0"], self.memory["wide"])]
         else:
-            products = range(self.kernel.equations.products)
+            products = self._products()
             pairs = [(self.memory[f"d_reduced{i}"], self._source(i)) for i in products]
             if d_output is not None:
                 pairs.append((d_output, self.memory["output"]))

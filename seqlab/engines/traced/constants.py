@@ -20,7 +20,7 @@ from seqlab.cells.base import COUNT
 from seqlab.cells.gated import GatedCell
 
 #: Where the equations begin.
-_STARTS = ("update", "second_input")
+_STARTS = ("update",)
 #: Packages whose own globals do not change.
 _FIXED = frozenset({"torch", "math", "cmath", "numpy", "builtins", "typing", "seqlab"})
 #: Names that reach attributes which no name tells.
@@ -54,7 +54,8 @@ def read_constants(cell: GatedCell) -> tuple[Hashable, bool]:
     """``constants_of``, and whether it stays so as long as nothing is set on the cell."""
     reader = _Reader(cell)
     own = vars(cell)
-    names = reached_names(type(cell))
+    sources = (product.source for product in cell.chain if product.source is not None)
+    names = reached_names(type(cell), tuple(sources))
     if not _DYNAMIC.isdisjoint(names):
         rest = (name for name in own if name not in _TORCH and not name.endswith(_OPTIONS))
         names = (*names, *(name for name in rest if name not in names))
@@ -63,10 +64,10 @@ def read_constants(cell: GatedCell) -> tuple[Hashable, bool]:
 
 
 @functools.lru_cache(maxsize=1024)
-def reached_names(kind: type[GatedCell]) -> tuple[str, ...]:
-    """The names that ``update`` and the methods it may call look up."""
+def reached_names(kind: type[GatedCell], sources: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The names that ``update``, the vectors of products and the methods they call look up."""
     found: dict[str, None] = {}
-    pending = list(_STARTS)
+    pending = [*_STARTS, *sources]
     while pending:
         name = pending.pop()
         if name in found:

@@ -22,7 +22,7 @@ from seqlab.engines.traced.traced_cell import TracedCell
 from seqlab.types import State
 
 #: The base class's own methods that a kernel's loop stands for.
-_REPLACED = ("step", "_finish")
+_REPLACED = ("step", "step_with", "_finish")
 #: Types that kernels compute in; others are computed in float32.
 REALS = (torch.float32, torch.float64)
 
@@ -103,7 +103,7 @@ class TracedEngine(base.Engine):
         if not isinstance(cell, GatedCell):
             return f"{type(cell).__name__} is not a GatedCell"
         reason = _structure(cell)
-        if reason is None and {run.x.device.type, cell.weight_hh.device.type} != {self.device}:
+        if reason is None and {run.x.device.type, cell.weight_ih.device.type} != {self.device}:
             reason = f"it generates code for {self.device}, the input is on {run.x.device.type}"
         return reason
 
@@ -114,7 +114,7 @@ class TracedEngine(base.Engine):
 
     def _kernel(self, cell: GatedCell, noise: Noise | None) -> Any | str:
         masks = noise is not None and noise.zoneout is not None
-        return self.kernel(cell, _real(cell.weight_hh.dtype), zoneout_masks=masks)
+        return self.kernel(cell, _real(cell.weight_ih.dtype), zoneout_masks=masks)
 
     def run(self, cell: Cell, run: base.Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
@@ -133,13 +133,13 @@ class TracedEngine(base.Engine):
         kernel = self._kernel(cell, noise)
         if isinstance(kernel, str):
             raise base.NotPreparedError(kernel)
-        real = _real(cell.weight_hh.dtype)
+        real = _real(cell.weight_ih.dtype)
         # without masks the projection is the same at all times and rows, and may run time-major
         unmasked = noise is None or noise.input_mask is None
         plain = self.time_major and unmasked and type(cell).project is GatedCell.project
         source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
-        weight: Tensor = cell.weight_hh
-        if noise is not None and noise.weight_mask is not None:
+        weight = cell.recurrent_matrix()
+        if weight is not None and noise is not None and noise.weight_mask is not None:
             weight = weight * noise.weight_mask
         equations: TracedCell = kernel.equations
         own = [_row(cell, name) for name in (*equations.parameters, *equations.buffers)]
@@ -161,7 +161,7 @@ class TracedEngine(base.Engine):
             call, self.device, (project, again), project(), *inputs
         )
         finals = [final.to(part.dtype) for final, part in zip(finals, state, strict=True)]
-        return output.transpose(0, 1).to(cell.weight_hh.dtype), cell.State(*finals)
+        return output.transpose(0, 1).to(cell.weight_ih.dtype), cell.State(*finals)
 
 
 def _structure(cell: GatedCell) -> str | None:

@@ -61,8 +61,8 @@ def next_states(update: TracedFunction) -> dict[Node, Place]:
 def same_gates(update: TracedFunction) -> bool:
     """Whether the input's and the recurrent part of each gate have one gradient."""
     gradients = {i.value: g for i, g in zip(update.inputs, update.gradients, strict=True)}
-    gates = [index for kind, index in gradients if kind == "x"]
-    return all(gradients["x", i] is gradients["h", i] for i in gates)
+    gates, parts = ([i for kind, i in gradients if kind == wanted] for wanted in "xh")
+    return gates == parts and all(gradients["x", i] is gradients["h", i] for i in gates)
 
 
 def _must_keep(node: Node, free: dict[Node, Place]) -> bool:

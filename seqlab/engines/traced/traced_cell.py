@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.cells.base import next_state, state_fields
+from seqlab.cells.declaration import Product, gate_tuple
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.zoneout import zone_out
 from seqlab.engines.replaced_parameters import with_parameters
@@ -35,21 +36,31 @@ class TracedFunction(NamedTuple):
     gradients: tuple[Node, ...]
 
 
+class TracedProduct(NamedTuple):
+    """A recurrent product after the first: the input of it, and how many gates it makes."""
+
+    vector: TracedFunction
+    gates: int
+
+
 class TracedCell(NamedTuple):
     """A cell's equations as expressions.
 
-    ``update``: values are the output and the next state's fields. ``second``: the input of the
-    second recurrent product, or None. ``parameters`` are the names of the cell's own elementwise
-    parameters; ``zoned`` the indices of the state fields whose zoneout masks are inputs ``z``.
-    ``narrows`` tells that ``proj_size`` narrows the first state field: it and the output are then
-    those before the projection, and the field has no zoneout here.
+    ``update``: values are the output and the next state's fields. ``inputs`` counts the parts of
+    the projected input (``x``), ``gates`` the recurrent ones (``h``), of which the first product
+    makes ``first_gates`` and those of ``later`` the others, in order. ``parameters`` are the names
+    of the cell's own elementwise parameters; ``zoned`` the indices of the state fields whose
+    zoneout masks are inputs ``z``. ``narrows`` tells that ``proj_size`` narrows the first state
+    field: it and the output are then those before the projection, and the field has no zoneout
+    here.
     """
 
+    inputs: int
     gates: int
     first_gates: int
     states: int
     update: TracedFunction
-    second: TracedFunction | None
+    later: tuple[TracedProduct, ...]
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
     zoned: tuple[int, ...]
@@ -59,7 +70,15 @@ class TracedCell(NamedTuple):
     @property
     def products(self) -> int:
         """The number of recurrent products of a step."""
-        return 1 if self.second is None else 2
+        return 1 + len(self.later)
+
+    @property
+    def starts(self) -> list[int]:
+        """The first gate of each product, and the number of all."""
+        found = [0, self.first_gates]
+        for product in self.later:
+            found.append(found[-1] + product.gates)
+        return found
 
 
 def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
@@ -77,17 +96,17 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
     narrows = cell.weight_hr is not None and cell.projects_state
     zoned = [i for i, rate in enumerate(cell.zoneout) if rate and not (narrows and i == 0)]
     zoned = zoned if zoneout_masks else []
-    gates, states = len(cell.gates), len(state_fields(cell.State))
-    first = gates - len(cell.second_gates)
+    inputs, gates = len(cell.input_gates) + len(cell.raw), len(cell.recurrent_gates)
+    states = len(state_fields(cell.State))
     names = [*own, *buffers]
     extra = [("p", i) for i in range(len(names))]
 
     def update(*tensors: Tensor) -> tuple[Tensor, ...]:
-        x, h, s, p, z = _split(tensors, (gates, gates, states, len(extra), len(zoned)))
+        x, h, s, p, z = _split(tensors, (inputs, gates, states, len(extra), len(zoned)))
 
         def apply() -> Any:
             old = cell.State(*s)
-            made = cell.update(cell.gate_type(*x), cell.gate_type(*h), old)
+            made = cell.update(cell.input_type(*x), cell.recurrent_type(*h), old)
             output, new = next_state(cell, made, old)
             masks: list[Tensor | None] = [None] * states
             for index, mask in zip(zoned, z, strict=True):
@@ -99,36 +118,46 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
         output, new = with_parameters(cell, dict(zip(names, p, strict=True)), apply)
         return (output, *new)
 
-    def second(*tensors: Tensor) -> tuple[Tensor, ...]:
-        x, h, s, p = _split(tensors, (gates, first, states, len(extra)))
+    def vector(product: Product, known: int) -> Callable[..., tuple[Tensor, ...]]:
+        def function(*tensors: Tensor) -> tuple[Tensor, ...]:
+            x, h, s, p = _split(tensors, (inputs, known, states, len(extra)))
 
-        def apply() -> Tensor:
-            return cell.second_input(cell.gate_type(*x), cell.first_type(*h), cell.State(*s))
+            def apply() -> Tensor:
+                made = gate_tuple(cell.recurrent_gates[:known])(*h)
+                found: Tensor = product.vector(cell, cell.input_type(*x), made, cell.State(*s))
+                return found
 
-        return (with_parameters(cell, dict(zip(names, p, strict=True)), apply),)
+            return (with_parameters(cell, dict(zip(names, p, strict=True)), apply),)
+
+        return function
 
     graph = FoldedGraph()
     width = cell.hidden_size
-    base = [("x", gates), ("h", gates), ("s", states)]
-    inputs = [(k, i) for k, n in base for i in range(n)] + extra
+
+    def seen(known: int) -> list[tuple[str, int]]:
+        base = [("x", inputs), ("h", known), ("s", states)]
+        return [(k, i) for k, n in base for i in range(n)] + extra
+
     masks = [("z", i) for i in range(len(zoned))]
     cotangents = [("do", 0), *(("ds", i) for i in range(states))]
-    traced = _trace(update, [*inputs, *masks], cotangents, width, graph)
-    second_traced = None
-    if cell.second_gates:
-        seen = [(k, i) for k, i in inputs if not (k == "h" and i >= first)]
-        second_traced = _trace(second, seen, [("dv", 0)], width, graph)
+    traced = _trace(update, [*seen(gates), *masks], cotangents, width, graph)
+    later, known = [], len(cell.chain[0].gates)
+    for product in cell.chain[1:]:
+        function = vector(product, known)
+        made = _trace(function, seen(known), [("dv", 0)], width, graph)
+        later.append(TracedProduct(made, len(product.gates)))
+        known += len(product.gates)
     if narrows:
-        _refuse_narrowed(traced, second_traced)
+        _refuse_narrowed(traced, *(product.vector for product in later))
     return TracedCell(
-        gates, first, states, traced, second_traced, tuple(own), tuple(buffers), tuple(zoned),
-        cell.layer_norm, narrows,
+        inputs, gates, len(cell.chain[0].gates), states, traced, tuple(later), tuple(own),
+        tuple(buffers), tuple(zoned), cell.layer_norm, narrows,
     )  # fmt: skip
 
 
-def _refuse_narrowed(*functions: TracedFunction | None) -> None:
+def _refuse_narrowed(*functions: TracedFunction) -> None:
     """Refuse equations that read the state field that ``proj_size`` narrows."""
-    nodes = ordered(n for f in functions if f is not None for n in f.values)
+    nodes = ordered(n for f in functions for n in f.values)
     if any(n.op == "symbol" and n.value == ("s", 0) for n in nodes):
         raise NotElementwiseError("it reads the state field that proj_size narrows")
 

@@ -35,9 +35,12 @@ class Backward:
         self.own = len(equations.parameters) + len(equations.buffers)
         self.trained = len(equations.parameters)
 
+    def _vector(self) -> TracedFunction | None:
+        return self.equations.later[0].vector if self.equations.later else None
+
     def text(self, free: dict[Node, Place]) -> str:
         """The kernel; ``free`` are values that need not be kept."""
-        update, second = self.equations.update, self.equations.second
+        update, second = self.equations.update, self._vector()
         first, zones = range(self.equations.first_gates), len(self.equations.zoned)
         arguments = [
             "weight", "mask", "mask_t", "mask_b", "drop", "counter", "saved",
@@ -50,6 +53,7 @@ class Backward:
         step = [
             "t = step if REVERSE else steps - 1 - step",
             "later = t - 1 if REVERSE else t + 1", f"gate = {gates_at('t', self.gates, 'units')}",
+            f"part = {gates_at('t', self.equations.inputs, 'units')}",
             *REAL_ROWS,
         ]  # fmt: skip
         if first:
@@ -63,7 +67,8 @@ class Backward:
         step += [f"g_h{g} = {of_real_rows(grads.get(('h', g), ZEROS))}" for g in range(self.gates)]
         if not self.same:
             step += [
-                f"g_x{g} = {of_real_rows(grads.get(('x', g), ZEROS))}" for g in range(self.gates)
+                f"g_x{g} = {of_real_rows(grads.get(('x', g), ZEROS))}"
+                for g in range(self.equations.inputs)
             ]
         step += self._sums(grads)
         step += [f"e{i} = tl.where(real, {grads['s', i]}, d{i})" for i in range(self.states)]
@@ -75,7 +80,7 @@ class Backward:
         step += [*ahead, *_at("ahead", inputs, "more")]
         step += self._stores("h", first if second is not None else range(self.gates))
         if not self.same:
-            step += self._stores("x", range(self.gates))
+            step += self._stores("x", range(self.equations.inputs))
         step += meet(again=True)
         last = [store(f"d_start{i} + unit", f"d{i}") for i in range(self.states)]
         last += [
@@ -110,7 +115,8 @@ class Backward:
         return [*lines, *self._sums(grads)]
 
     def _stores(self, kind: str, gates: Iterable[int]) -> list[str]:
-        return [store(f"d_{kind} + gate + {g} * hidden", f"g_{kind}{g}") for g in gates]
+        place = {"h": "gate", "x": "part"}[kind]
+        return [store(f"d_{kind} + {place} + {g} * hidden", f"g_{kind}{g}") for g in gates]
 
     def _sums(self, grads: dict[tuple[str, int], str]) -> list[str]:
         """The gradients of the cell's own parameters, over time."""
@@ -126,7 +132,7 @@ class Backward:
 
     def _inputs(self, free: dict[Node, Place]) -> dict[str, str]:
         """What a step's equations read from memory, by name: where it lies at time ``TIME``."""
-        update, second = self.equations.update, self.equations.second
+        update, second = self.equations.update, self._vector()
         kept = gates_at("TIME", len(self.kept), "units")
         places = {
             "k": f"saved + {kept} + {{}} * hidden",

@@ -80,8 +80,9 @@ class TritonEngine(TracedEngine):
 def _crowded(cell: GatedCell) -> bool:
     half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
     place = _place(cell, half)
-    plan = tiles(cell.hidden_size, len(cell.gates), place)
-    size = len(cell.gates) * plan.units * cell.hidden_size * 4
+    gates = max(1, len(cell.recurrent_gates))
+    plan = tiles(cell.hidden_size, gates, place)
+    size = gates * plan.units * cell.hidden_size * 4
     return place.precision != "tf32" and size > CROWDED_BYTES
 
 
@@ -89,6 +90,8 @@ def _options(cell: GatedCell) -> str | None:
     """Options that the kernels do not know."""
     if cell.layer_norm:
         return "its kernels have no layer_norm"
+    if len(cell.chain) > 2:
+        return f"its kernels have two recurrent products, not {len(cell.chain)}"
     return None if cell.proj_size is None else "its kernels have no proj_size"
 
 
@@ -98,13 +101,13 @@ def _precision(cell: GatedCell, half: torch.dtype | None) -> str:
         return {torch.bfloat16: "bf16", torch.float16: "fp16"}[half]
     if triton_presence.interpreted():
         return "ieee"
-    if cell.weight_hh.dtype == torch.float64:
+    if cell.weight_ih.dtype == torch.float64:
         return "sum"
     return "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
 
 
 def _place(cell: GatedCell, half: torch.dtype | None) -> Place:
-    return Place(*_chip(cell.weight_hh.device), _precision(cell, half))
+    return Place(*_chip(cell.weight_ih.device), _precision(cell, half))
 
 
 @functools.cache

@@ -95,14 +95,14 @@ class Forward:
         return [
             f"x{g} = tl.load(x + {time} * x_t + rows[:, None] * x_b + ({g} * hidden + units)"
             f"[None, :], mask={condition}, other=0.0).to(REAL)"
-            for g in range(self.equations.gates)
+            for g in range(self.equations.inputs)
         ]
 
     def _second(self, keep: list[Node]) -> list[str]:
         """What the second product multiplies, and that product."""
-        second = self.equations.second
-        if second is None:
+        if not self.equations.later:
             return []
+        second = self.equations.later[0].vector
         made = Statements("ub", lambda _: None)
         made.add([*second.values, *keep])
         vector = of_real_rows(made[second.values[0]])

@@ -31,7 +31,8 @@ class Source(NamedTuple):
 
 def generate(equations: TracedCell) -> Source:
     """The kernels of a cell, as the text of a module."""
-    kept, update, second = KeptValues(), equations.update, equations.second
+    kept, update = KeptValues(), equations.update
+    second = equations.later[0].vector if equations.later else None
     free = next_states(update)
     keep_update = kept.keep(update, free)
     keep_second = [] if second is None else kept.keep(second, {})

@@ -122,7 +122,8 @@ def weight(gate: int, depth: str, *, forward: bool) -> str:
 
 def weights(gates: int, *, forward: bool) -> list[str]:
     """The matrices that stay on the chip."""
-    return when("RESIDENT", [f"w{g} = {weight(g, 'depth', forward=forward)}" for g in range(gates)])
+    lines = [f"w{g} = {weight(g, 'depth', forward=forward)}" for g in range(gates)]
+    return when("RESIDENT", lines) if lines else []
 
 
 def in_pieces(lines: list[str]) -> list[str]:

@@ -37,9 +37,9 @@ class TritonRun:
         equations = self.kernels.equations
         weight, bias, _, *rest = tensors
         states = [s for s in rest[: equations.states] if s is not None]
-        assert weight is not None  # noqa: S101  # every gated cell has one
-        self.weight = weight.contiguous()
-        self.tiling = tiles(self.hidden, equations.gates, self.place)
+        # without recurrent gates no kernel reads it
+        self.weight = x_TBG.new_empty(1) if weight is None else weight.contiguous()
+        self.tiling = tiles(self.hidden, max(1, equations.gates), self.place)
         self.own = [t for t in rest[equations.states + 1 :] if t is not None]
         steps, batch = x_TBG.shape[:2]
         x_TBG = x_TBG if x_TBG.stride(2) == 1 else x_TBG.contiguous()
@@ -48,7 +48,7 @@ class TritonRun:
         masked = self.masks.real is not None
         field_ = None if masked else self.kernels.source.output_field
         output = x_TBG.new_empty(steps, batch, self.hidden) if field_ is None else None
-        if equations.second is not None:
+        if equations.later:
             self.second = x_TBG.new_empty(steps, batch, self.hidden)
         count = self.kernels.source.saved
         if self.form.keep and count:
@@ -79,7 +79,8 @@ class TritonRun:
         if d_output is not None and d_output.stride(2) != 1:
             d_output = d_output.contiguous()
         d_h = like.new_empty(steps, batch, equations.gates * self.hidden)
-        d_x = d_h if self.kernels.source.same else torch.empty_like(d_h)
+        shape = (steps, batch, equations.inputs * self.hidden)
+        d_x = d_h if self.kernels.source.same else like.new_empty(shape)
         d_starts = [like.new_empty(batch, self.hidden) for _ in self.history]
         given = d_starts
         if any(d is not None for d in d_finals):
@@ -95,11 +96,11 @@ class TritonRun:
             *self.history, *self.own, *self._zones(),
             nothing if d_output is None else d_output,
             *((0, 0) if d_output is None else d_output.stride()[:2]),
-            d_x, d_h, *given, *d_starts, *d_own,
+            d_x, d_h if equations.gates else d_x, *given, *d_starts, *d_own,
             SAVED=self.saved is not None, GRADED=d_output is not None,
             FINALS=given is not d_starts,
         )  # fmt: skip
-        if needed[3]:
+        if needed[3] and equations.first_gates:
             d_starts[0] += self._through_the_matrix(d_h[steps - 1 if self.form.reverse else 0])
         d_weight = self._weight_gradient(d_h) if needed[0] else None
         d_bias = d_h.flatten(0, 1).sum(0) if needed[1] else None

@@ -2,6 +2,7 @@
 #pragma once
 #include "vector.h"
 
+constexpr int MOST_PRODUCTS = 4;  // recurrent products of one cell
 constexpr int MOST = 16;  // state fields, parameters and noises of one cell
 
 // Mirrors `Arguments` in recurrence.py. Time-major: [T, B, ...] contiguous unless strides are given.
@@ -18,13 +19,13 @@ struct Arguments {
                                  // `masks` is 1 or the number of gates
   const real* zone;              // [T, B, P] zoneout of a narrowed state, 1 = new; or null
   double zone_rate;              // its expectation, where there is no mask
-  real* second;                  // [T, B, H] what the second product multiplies, or null
+  real* vectors;                 // [products - 1, T, B, H] what those after the first multiply
   real* output;                  // [T, B, width of state 0] or null when it is a state's history
   real* saved;                   // [T, B, SAVED * H]
-  real *unit, *scale;            // normalised products [T, B, G*H]; inverse deviations [T, B, 2]
+  real *unit, *scale;            // normalised products [T, B, G*H]; inverse deviations [T, B, products]
   real* wide;                    // outputs before W_hr narrows them: [B, H] at step wide_t, or null
   int64_t wide_t;
-  real* reduced[2];              // [T, B, P] W_hr times the vector of each product, or null
+  real* reduced[MOST_PRODUCTS];  // [T, B, P] W_hr times the vector of each product, or null
   real* history[MOST];           // [T + 1, B, width], or [2, B, width] where ring is set
   int64_t ring[MOST];
   const real* parameter[MOST];   // [H]
@@ -32,8 +33,8 @@ struct Arguments {
   const real* d_output;          // strides d_t and d_b
   int64_t d_t, d_b;
   real* d_state[MOST];           // [B, width]: in, gradient of the final state; out, of the initial
-  real *d_x, *d_h;               // [T, B, G*H]; the same memory where Cell::SAME
-  real* d_reduced[2];            // [T, B, P] gradients of W_hr's products, or null
+  real *d_x, *d_h;               // [T, B, INPUTS*H], [T, B, G*H]; the same memory where Cell::SAME
+  real* d_reduced[MOST_PRODUCTS];  // [T, B, P] gradients of W_hr's products, or null
   real *d_parameter, *d_gain, *d_bias;  // [threads, PARAMS * H], [threads, G*H], [threads, G*H]
 };
 
@@ -54,9 +55,11 @@ struct Share {
 // Pointers to one row at one time.
 template <class C>
 struct Row {
-  const real *x[C::GATES], *h[C::GATES], *s[C::STATES], *p[MOST], *z[MOST], *n[C::STATES];
-  real *out, *next[C::STATES], *second, *save;
-  const real *d_out, *d_second;
-  real *d_state[C::STATES], *d_x[C::GATES], *d_h[C::GATES], *d_p[MOST];
+  static constexpr int GATES = C::GATES ? C::GATES : 1;  // no array has no elements
+  const real *x[C::INPUTS], *h[GATES], *s[C::STATES], *p[MOST], *z[MOST], *n[C::STATES];
+  real *out, *next[C::STATES], *vector, *save;
+  const real *d_out, *d_vector;
+  real *d_state[C::STATES], *d_x[C::INPUTS], *d_h[GATES], *d_p[MOST];
   int64_t hidden;
+  int product;
 };

@@ -32,8 +32,8 @@ struct Matrices {
   Matrices(const Arguments& run, bool backward_)
       : r(run), backward(backward_), H(run.hidden), P(run.inner), B(run.batch),
         width(padded(C::GATES * H) + PANEL) {
-    for (int which = 0; which < 2; ++which) {
-      const int first = which ? C::FIRST : 0, last = which ? C::GATES : C::FIRST;
+    for (int which = 0; which < C::PRODUCTS; ++which) {
+      const int first = C::start(which), last = C::start(which + 1);
       const int step = r.masks > 1 ? 1 : last - first;
       for (int gate = first; gate < last; gate += step) {
         const real* drop = r.drop ? r.drop + (r.masks > 1 ? gate * P : 0) : nullptr;

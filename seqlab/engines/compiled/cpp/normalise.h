@@ -21,7 +21,7 @@ static inline void normalise(const Arguments& r, int64_t at, const Span& span, r
   mean /= count;
   for (int64_t i = 0; i < count; ++i) variance += (h[i] - mean) * (h[i] - mean);
   const real scale = 1 / std::sqrt(variance / count + EPSILON);
-  if (r.scale) r.scale[at * 2 + span.product] = scale;
+  if (r.scale) r.scale[at * C::PRODUCTS + span.product] = scale;
   real* unit = r.unit ? r.unit + at * C::GATES * r.hidden + span.offset : nullptr;
   const real *gain = r.gain + span.offset, *bias = r.bias ? r.bias + span.offset : nullptr;
   for (int64_t i = 0; i < count; ++i) {
@@ -49,6 +49,6 @@ static inline void normalise_backward(const Arguments& r, int64_t at, const Span
   }
   mean /= count;
   along /= count;
-  const real scale = r.scale[at * 2 + span.product];
+  const real scale = r.scale[at * C::PRODUCTS + span.product];
   for (int64_t i = 0; i < count; ++i) d[i] = scale * (d[i] - mean - unit[i] * along);
 }

@@ -36,18 +36,23 @@ struct Driver {
   const Arguments& r;
   const int64_t H, P, B, S;  // S: the width of state field 0 and of the output
   const Matrices<C> matrices;
-  const Span spans[2];
+  Span spans[C::PRODUCTS];
 
   Driver(const Arguments& run, bool backward)
       : r(run), H(run.hidden), P(run.inner), B(run.batch), S(C::NARROWS ? P : H),
-        matrices(run, backward),
-        spans{{0, C::FIRST * H, 0}, {C::FIRST * H, (C::GATES - C::FIRST) * H, 1}} {}
+        matrices(run, backward) {
+    for (int p = 0; p < C::PRODUCTS; ++p)
+      spans[p] = {C::start(p) * H, (C::start(p + 1) - C::start(p)) * H, p};
+  }
 
   int64_t before(int64_t t) const { return r.reverse ? t + 1 : t; }
   int64_t after(int64_t t) const { return r.reverse ? t : t + 1; }
   int64_t size(int f) const { return f ? H : S; }
   real* state(int f, int64_t slot, int64_t row) const {
     return r.history[f] + ((r.ring[f] ? slot & 1 : slot) * B + row) * size(f);
+  }
+  real* vector(int product, int64_t t, int64_t row) const {
+    return r.vectors + (((product - 1) * r.steps + t) * B + row) * H;
   }
   real* wide(int64_t t, int64_t row) const { return r.wide + t * r.wide_t + row * H; }
 
@@ -61,14 +66,18 @@ struct Driver {
   }
   bool is_real(int64_t t, int64_t row) const { return !r.mask || r.mask[t * B + row]; }
 
-  Row<C> row_at(int64_t t, int64_t row, const real* h) const {
+  // `product` is the one whose vector is wanted, if any
+  Row<C> row_at(int64_t t, int64_t row, const real* h, int product = 0) const {
     Row<C> k;
     k.hidden = H;
+    k.product = product;
     const int64_t at = t * B + row;
-    for (int g = 0; g < C::GATES; ++g) {
+    for (int g = 0; g < C::INPUTS; ++g) {
       k.x[g] = r.x + t * r.x_t + row * r.x_b + g * H;
+      k.d_x[g] = r.d_x ? r.d_x + (at * C::INPUTS + g) * H : nullptr;
+    }
+    for (int g = 0; g < C::GATES; ++g) {
       k.h[g] = h + g * H;
-      k.d_x[g] = r.d_x ? r.d_x + (at * C::GATES + g) * H : nullptr;
       k.d_h[g] = r.d_h ? r.d_h + (at * C::GATES + g) * H : nullptr;
     }
     for (int f = 0; f < C::STATES; ++f) {
@@ -81,7 +90,7 @@ struct Driver {
     for (int i = 0; i < C::NOISES; ++i) k.z[i] = r.noise[i] + at * H;
     k.out = r.output && !C::NARROWS ? r.output + at * H : nullptr;
     k.save = r.saved ? r.saved + at * C::SAVED * H : nullptr;
-    k.second = r.second ? r.second + at * H : nullptr;
+    k.vector = product ? vector(product, t, row) : nullptr;
     k.d_out = r.d_output && !C::NARROWS ? r.d_output + t * r.d_t + row * r.d_b : nullptr;
     return k;
   }
@@ -98,7 +107,7 @@ struct Driver {
     for (int f = 0; f < C::STATES; ++f)
       std::memcpy(state(f, after(t), row), state(f, before(t), row), size(f) * sizeof(real));
     if (r.output) zero(r.output + at * S, S);
-    if (r.second) zero(r.second + at * H, H);
+    for (int p = 1; p < C::PRODUCTS; ++p) zero(vector(p, t, row), H);
     if (r.wide) zero(wide(t, row), H);
     for (real* reduced : r.reduced)
       if (reduced) zero(reduced + at * P, P);
@@ -111,15 +120,13 @@ struct Driver {
 
   void step(int64_t t, Rows rows, const Share& share, const real* bias, Work& work) const {
     real* h = work.gates.get();
-    if (C::FIRST) {
-      matrices.gates(0, t, rows, share, state(0, before(t), rows.begin), bias, work);
-      if (C::NORM) normalise_all(t, rows, spans[0], h);
-    }
-    if (C::FIRST < C::GATES) {
-      for (int64_t row = rows.begin; row < rows.end; ++row)
-        EACH_VECTOR(second, row_at(t, row, h + (row - rows.begin) * matrices.width));
-      matrices.gates(1, t, rows, share, r.second + (t * B + rows.begin) * H, bias, work);
-      if (C::NORM) normalise_all(t, rows, spans[1], h);
+    for (int p = 0; p < C::PRODUCTS; ++p) {
+      if (!spans[p].count) continue;
+      for (int64_t row = rows.begin; p && row < rows.end; ++row)
+        EACH_VECTOR(vector, row_at(t, row, h + (row - rows.begin) * matrices.width, p));
+      const real* source = p ? vector(p, t, rows.begin) : state(0, before(t), rows.begin);
+      matrices.gates(p, t, rows, share, source, bias, work);
+      if (C::NORM) normalise_all(t, rows, spans[p], h);
     }
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!is_real(t, row)) {
@@ -168,9 +175,9 @@ struct Driver {
   // -- backward --------------------------------------------------------------------------------
 
   void clear(int64_t t, int64_t row) const {
-    const int64_t count = C::GATES * H, at = t * B + row;
-    zero(r.d_x + at * count, count);
-    if (!C::SAME) zero(r.d_h + at * count, count);
+    const int64_t inputs = C::INPUTS * H, gates = C::GATES * H, at = t * B + row;
+    zero(r.d_x + at * inputs, inputs);
+    if (!C::SAME && gates) zero(r.d_h + at * gates, gates);
     for (real* reduced : r.d_reduced)
       if (reduced) zero(reduced + at * P, P);
   }
@@ -207,14 +214,14 @@ struct Driver {
       if (is_real(t, row)) normalise_backward<C>(r, t * B + row, span, thread);
   }
 
-  void second_backward(int64_t t, Rows rows, const Share& share, Work& work) const {
-    const real* d = matrices.source_gradient(1, t, rows, share, work);
+  void vector_backward(int p, int64_t t, Rows rows, const Share& share, Work& work) const {
+    const real* d = matrices.source_gradient(p, t, rows, share, work);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!is_real(t, row)) continue;
-      Row<C> k = row_at(t, row, nullptr);
-      k.d_second = d + (row - rows.begin) * work.step;
+      Row<C> k = row_at(t, row, nullptr, p);
+      k.d_vector = d + (row - rows.begin) * work.step;
       for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (share.thread * C::PARAMS + i) * H;
-      EACH_VECTOR(second_backward, k);
+      EACH_VECTOR(vector_backward, k);
     }
   }
 
@@ -223,9 +230,9 @@ struct Driver {
       if (!is_real(t, row)) clear(t, row);
     if (C::NARROWS) narrow_backward(t, rows, work);
     update_backward(t, rows, share, work);
-    if (C::FIRST < C::GATES) {
-      if (C::NORM) normalise_all_backward(t, rows, spans[1], share.thread);
-      second_backward(t, rows, share, work);
+    for (int p = C::PRODUCTS - 1; p > 0; --p) {
+      if (C::NORM) normalise_all_backward(t, rows, spans[p], share.thread);
+      vector_backward(p, t, rows, share, work);
     }
     if (!C::FIRST) return;
     if (C::NORM) normalise_all_backward(t, rows, spans[0], share.thread);
@@ -257,7 +264,7 @@ constexpr int64_t WORTH_A_WAIT = 1 << 18;  // multiplications of a thread at one
 template <class C>
 static bool by_units(const Arguments& r) {
   const int64_t rows = r.batch / r.threads, work = r.batch * C::GATES * r.hidden * r.hidden;
-  const bool simple = C::FIRST == C::GATES && !C::NORM && !r.narrow && !r.mask && r.masks <= 1;
+  const bool simple = C::PRODUCTS == 1 && C::GATES && !C::NORM && !r.narrow && !r.mask && r.masks <= 1;
   return simple && r.threads > 1 && r.hidden % (r.threads * PANEL) == 0 && rows < FEW_ROWS &&
          work / r.threads >= WORTH_A_WAIT;
 }
