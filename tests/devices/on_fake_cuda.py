@@ -72,9 +72,9 @@ def backward(module: nn.Module, outputs: Any, *inputs: Tensor) -> None:
         assert tensor.grad is None or tensor.grad.device.type == "cuda", f"gradient of {name}"
 
 
-def kernel(form, data, start, weights, sizes=None, *, batch_first=True):
+def kernel(form, data, start, weights, sizes=None, *, batch_first=True, repeat=None):
     """In place of torch's recurrent kernels: outputs of the right form, from all inputs."""
-    del batch_first
+    del batch_first, repeat
     assert sizes is None or sizes.device.type == "cpu"
     total = sum(tensor.mean() for tensor in leaves((data, *start, *weights)))
     width = form.directions * start[0].shape[-1]

@@ -8,9 +8,14 @@ import gc
 import pytest
 import seqlab
 import torch
-from seqlab.engines.fused import cell_stack, vendor_calls
+from seqlab.engines.fused import cell_stack, cudnn_call, vendor_calls
+from seqlab.engines.fused.call_form import CallForm
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
+
+
+def without_autocast(_data):
+    return not torch.is_autocast_enabled("cpu")
 
 
 def yes(*_args, **_options):
@@ -44,12 +49,35 @@ def by_engine(layer, engine):
     return layer
 
 
-@pytest.fixture(name="once_differentiable", params=[False, True])
+class StandInKernel(cudnn_call.Kernel):
+    """Torch's kernels of the CPU, called as cuDNN's are."""
+
+    def forward(self, data, tensors):
+        mode, _, _, levels, batch_first, _, train, both, sizes, _ = self.settings
+        name = {number: name for name, number in cudnn_call.MODES.items()}[mode]
+        form = CallForm(name, levels, 1 + both, self.stride > 3, train)
+        sizes = torch.tensor(sizes) if sizes else None
+        results = vendor_calls._by_torch(form, sizes, data, *tensors, batch_first=batch_first)
+        return (*results, data.new_zeros(1), data.new_zeros(1))
+
+    def backward(self, inputs, _, grads, mask):
+        with torch.enable_grad():
+            leaves = [value.detach().requires_grad_() for value in inputs]
+            results = self.forward(leaves[0], leaves[1:])[:-2]
+        pairs = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None]
+        found = list(torch.autograd.grad([r for r, _ in pairs], leaves, [g for _, g in pairs]))
+        return found if mask[3] else found[: 1 + self.fields]
+
+
+@pytest.fixture(name="once_differentiable", params=["twice", "graph", "node"])
 def _once_differentiable(request, monkeypatch):
-    """With True: as on a GPU, where the kernel has no second derivatives."""
-    if request.param:
+    """As on a GPU, where the kernel has no second derivatives: a graph or a node in the graph."""
+    if request.param != "twice":
         monkeypatch.setattr(cell_stack, "_once_differentiable", yes)
-    return request.param
+    if request.param == "node":
+        monkeypatch.setattr(vendor_calls, "calls_cudnn", without_autocast)
+        monkeypatch.setattr(cudnn_call, "Kernel", StandInKernel)
+    return request.param != "twice"
 
 
 def second_derivatives(layer, x, mask):

@@ -6,7 +6,8 @@ their outputs side by side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -16,9 +17,9 @@ from torch import Tensor
 from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.double_backward import OnceDifferentiable, replay
+from seqlab.engines.double_backward import replay
+from seqlab.engines.fused.call_form import CallForm
 from seqlab.engines.fused.vendor_calls import (
-    CallForm,
     is_sparse,
     pads,
     run_packed,
@@ -132,24 +133,22 @@ def run_levels(
     ]
     wanted = _learns((x_BTD, *fields, *weights))
     form = CallForm(kernel, len(levels), len(levels[0]), cells[0].bias is not None, wanted)
-    padded = x_BTD.device.type == "cpu" and pads(kernel, form.directions, at_rest=at_rest)
+    again = functools.partial(_loop, levels) if wanted and _once_differentiable(x_BTD) else None
+    padded = again is None and x_BTD.device.type == "cpu"
+    padded = padded and pads(kernel, form.directions, at_rest=at_rest)
 
-    def run(x: Tensor, *rest: Tensor) -> Sequence[Tensor]:
-        start, given = rest[: form.fields], rest[form.fields :]
+    def run(x: Tensor) -> Sequence[Tensor]:
         if mask is None:
-            return run_whole(form, x, start, given, reverse=reverse)
-        function = run_padded if padded and not is_sparse(mask) else run_packed
-        return function(form, x, start, given, mask, reverse=reverse)
+            return run_whole(form, x, fields, weights, reverse=reverse, again=again)
+        if padded and not is_sparse(mask):
+            return run_padded(form, x, fields, weights, mask, reverse=reverse)
+        return run_packed(form, x, fields, weights, mask, reverse=reverse, again=again)
 
-    inputs = (x_BTD, *fields, *weights)
     if _lacks_type(kernel, x_BTD):
         with torch.autocast("cpu", enabled=False):
-            output, *finals = run(x_BTD.to(weights[0].dtype), *inputs[1:])
-    elif wanted and _once_differentiable(x_BTD):
-        again = _repeat(levels, mask, reverse=reverse)
-        output, *finals = OnceDifferentiable.apply(run, again, *inputs)  # type: ignore[no-untyped-call]  # autograd's own
+            output, *finals = run(x_BTD.to(weights[0].dtype))
     else:
-        output, *finals = run(*inputs)
+        output, *finals = run(x_BTD)
     finals = [_in_type(final, part) for final, part in zip(finals, fields, strict=True)]
     parts = zip(*(final.unbind() for final in finals), strict=True)
     return output, [cell.State(*part) for cell, part in zip(cells, parts, strict=True)]
@@ -180,29 +179,26 @@ def _once_differentiable(x_BTD: Tensor) -> bool:
     return x_BTD.device.type != "cpu"
 
 
-def _repeat(
-    levels: Sequence[Sequence[GatedCell]], mask: Tensor | None, *, reverse: bool
-) -> Callable[..., Sequence[Tensor]]:
-    """The same run, of the same tensors, by the reference loop."""
-
-    def loop(value: Tensor, *rest: Tensor) -> Sequence[Tensor]:
-        count = len(levels[0][0].state_sizes)
-        states = list(zip(*(field.unbind() for field in rest[:count]), strict=True))
-        weights = list(rest[count:])
-        finals: list[Sequence[Tensor]] = []
-        for level in levels:
-            outputs = []
-            for direction, cell in enumerate(level):
-                own = [weights.pop(0) for _ in kernel_weights(cell, None)]
-                output, *final = _loop_cell(
-                    cell, value, states[len(finals)], own, mask, reverse=reverse != bool(direction)
-                )
-                outputs.append(output)
-                finals.append(final)
-            value = torch.cat(outputs, -1)
-        return (value, *(torch.stack(parts) for parts in zip(*finals, strict=True)))
-
-    return loop
+def _loop(
+    levels: Sequence[Sequence[GatedCell]], mask: Tensor | None, x_BTD: Tensor, *rest: Tensor
+) -> Sequence[Tensor]:
+    """What one call computes of these fields and weights, by the reference loop."""
+    count = len(levels[0][0].state_sizes)
+    states = list(zip(*(field.unbind() for field in rest[:count]), strict=True))
+    weights = list(rest[count:])
+    finals: list[Sequence[Tensor]] = []
+    value = x_BTD
+    for level in levels:
+        outputs = []
+        for direction, cell in enumerate(level):
+            own = [weights.pop(0) for _ in kernel_weights(cell, None)]
+            output, *final = _loop_cell(
+                cell, value, states[len(finals)], own, mask, reverse=bool(direction)
+            )
+            outputs.append(output)
+            finals.append(final)
+        value = torch.cat(outputs, -1)
+    return (value, *(torch.stack(parts) for parts in zip(*finals, strict=True)))
 
 
 def _loop_cell(

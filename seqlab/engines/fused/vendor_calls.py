@@ -8,14 +8,20 @@ fields.
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from seqlab.engines.double_backward import OnceDifferentiable
+from seqlab.engines.fused import cudnn_call
+from seqlab.engines.fused.call_form import CallForm
+from seqlab.engines.fused.cudnn_call import calls_cudnn
 
 #: What a masked step adds inside the gates, times ``SATURATED``, so that it keeps the cell's
 #: memory and, where that is zero, shows zero.
@@ -26,36 +32,29 @@ SATURATED = 1e4
 SPARSE = 6
 
 
-class CallForm(NamedTuple):
-    """What one call computes: so many levels of one or two directions, by one kernel."""
-
-    kernel: str
-    levels: int
-    directions: int
-    biased: bool
-    train: bool
-
-    @property
-    def fields(self) -> int:
-        """The number of fields of a cell's state."""
-        return 2 if self.kernel == "lstm" else 1
-
-
 Fields = Sequence[Tensor]
+#: A mask ``[B, T]`` or None, the input ``[B, T, D]``, fields and weights -> output and fields.
+Again = Callable[..., Sequence[Tensor]]
 
 
 def run_whole(
-    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, *, reverse: bool
-) -> list[Tensor]:
-    """No masked step: one call on the tensor as it is."""
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, *, reverse: bool,
+    again: Again | None = None,
+) -> list[Tensor]:  # fmt: skip
+    """No masked step: one call on the tensor as it is.
+
+    ``again`` is the same by the reference loop, for a kernel without gradients of gradients.
+    """
     source = x_BTD.flip(1) if reverse else x_BTD
-    output, *final = _call(form, source, start, weights)
+    repeat = None if again is None else functools.partial(again, None)
+    output, *final = _call(form, source, start, weights, repeat=repeat)
     return [output.flip(1) if reverse else output, *final]
 
 
 def run_packed(
-    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
-) -> list[Tensor]:
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool,
+    again: Again | None = None,
+) -> list[Tensor]:  # fmt: skip
     """Real steps moved together in running order, run packed in one call, and moved back."""
     lengths = mask.sum(1)
     order = running_order(mask, reverse=reverse)
@@ -66,7 +65,8 @@ def run_packed(
     )
     into, back = cast("Tensor", packed.sorted_indices), cast("Tensor", packed.unsorted_indices)
     started = [field.index_select(1, into) for field in start]
-    data, *final = _call(form, packed.data, started, weights, packed.batch_sizes)
+    repeat = None if again is None else functools.partial(_packed, again, packed.batch_sizes)
+    data, *final = _call(form, packed.data, started, weights, packed.batch_sizes, repeat=repeat)
     output, _ = pad_packed_sequence(
         PackedSequence(data, packed.batch_sizes, into, back),
         batch_first=True,
@@ -176,6 +176,16 @@ def _held(
     return _call(form, value_TBD, start, weights, batch_first=False)
 
 
+def _packed(again: Again, sizes: Tensor, data: Tensor, *rest: Tensor) -> Sequence[Tensor]:
+    """What ``again`` computes, of packed rows: they are padded for it, and packed again."""
+    real = torch.arange(int(sizes[0])) < sizes.unsqueeze(1)
+    places = real.flatten().nonzero().squeeze(1).to(data.device)
+    padded = data.new_zeros(real.numel(), data.shape[1]).index_copy(0, places, data)
+    mask = real.T.to(data.device)
+    output, *finals = again(mask, padded.view(*real.shape, -1).transpose(0, 1), *rest)
+    return (output.transpose(0, 1).flatten(0, 1)[places], *finals)
+
+
 def _split(weights: Fields, parts: int) -> Iterator[Fields]:
     size = len(weights) // parts
     return (weights[i * size : (i + 1) * size] for i in range(parts))
@@ -195,17 +205,31 @@ def _call(
     sizes: Tensor | None = None,
     *,
     batch_first: bool = True,
+    repeat: Again | None = None,
 ) -> list[Tensor]:
     """One call of torch's kernel, without its dropout."""
+    hidden = [
+        (field if field.dtype == data.dtype else field.to(data.dtype)).contiguous()
+        for field in start
+    ]
+    if calls_cudnn(data):
+        return cudnn_call.call(
+            form, sizes, repeat, data, *hidden, *weights, batch_first=batch_first
+        )
+    if repeat is None:
+        return _by_torch(form, sizes, data, *hidden, *weights, batch_first=batch_first)
+    kernel = functools.partial(_by_torch, form, sizes, batch_first=batch_first)
+    results = OnceDifferentiable.apply(kernel, repeat, data, *hidden, *weights)  # type: ignore[no-untyped-call]  # autograd's own
+    return list(results)
+
+
+def _by_torch(
+    form: CallForm, sizes: Tensor | None, data: Tensor, *rest: Tensor, batch_first: bool
+) -> list[Tensor]:
+    """One call of torch's public function."""
     function: Any = getattr(torch, form.kernel)
-    hidden: Any = tuple(
-        [  # a list costs less than a generator
-            (field if field.dtype == data.dtype else field.to(data.dtype)).contiguous()
-            for field in start
-        ]
-    )
-    if form.kernel != "lstm":
-        hidden = hidden[0]
+    hidden: Any = rest[0] if form.fields == 1 else rest[: form.fields]
+    weights = rest[form.fields :]
     tail = (form.biased, form.levels, 0.0, form.train, form.directions == 2)
     if sizes is None:
         arguments: tuple[Any, ...] = (data, hidden, list(weights), *tail, batch_first)
