@@ -6,6 +6,7 @@ no graph of its own inside the graph, as ``OnceDifferentiable`` does.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -45,8 +46,15 @@ class Kernel(NamedTuple):
         """Output and final fields, then two tensors for the gradients."""
         (h, c), weights = self._start(tensors), list(tensors[self.fields :])
         run = torch._cudnn_rnn  # noqa: SLF001  # no other
-        output, *rest = run(data, weights, self.stride, None, h, c, *self.settings)
+        output, *rest = run(data, weights, self.stride, self._in_one(weights), h, c, *self.settings)
         return (output, *rest[: self.fields], *rest[2:])
+
+    def _in_one(self, weights: Fields) -> Tensor:
+        """The weights in one piece of memory; torch would copy them one by one, and warn."""
+        shapes = tuple([weight.shape for weight in weights])
+        layout = (self.stride, *self.settings[:4], self.settings[7])
+        order = _order(layout, shapes, weights[0].dtype, weights[0].device)
+        return torch.cat([weights[i].reshape(-1) for i in order])
 
     def backward(
         self, inputs: Fields, kept: Fields, grads: Sequence[Tensor | None], mask: list[bool]
@@ -117,6 +125,27 @@ class CudnnCall(torch.autograd.Function):
         found = kernel.backward(inputs, (output, reserve, buffer), grads, mask)
         found += [None] * (len(inputs) - len(found))
         return (None, None, *[g if n else None for g, n in zip(found, needed, strict=True)])
+
+
+@functools.cache
+def _order(
+    layout: tuple[int, ...], shapes: tuple[torch.Size, ...], dtype: torch.dtype,
+    device: torch.device,
+) -> list[int]:  # fmt: skip
+    """How cuDNN orders weights of these shapes in its memory: torch lays out some to see it."""
+    stride, mode, hidden, narrow, levels, both = layout
+    laid = [torch.empty(shape, dtype=dtype, device=device) for shape in shapes]
+    flatten = torch._cudnn_rnn_flatten_weight  # noqa: SLF001  # no other
+    with torch.no_grad():
+        sizes = (shapes[0][1], mode, hidden, narrow, levels)
+        whole = flatten(laid, stride, *sizes, False, bool(both))  # noqa: FBT003  # as torch orders them
+    order = sorted(range(len(laid)), key=lambda i: laid[i].storage_offset())
+    place = 0
+    for i in order:
+        assert laid[i].storage_offset() == place, "cuDNN leaves gaps between weights"  # noqa: S101  # not so up to 9.19
+        place += laid[i].numel()
+    assert place == whole.numel(), "cuDNN leaves gaps between weights"  # noqa: S101  # not so up to 9.19
+    return order
 
 
 def _kernel(form: CallForm, sizes: Tensor | None, tensors: Fields, *, batch_first: bool) -> Kernel:

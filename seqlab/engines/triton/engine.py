@@ -19,7 +19,7 @@ from seqlab.engines import triton_presence
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.traced.engine import Form, Masks, TracedEngine
-from seqlab.engines.triton.tiling import CROWDED_BYTES, Place, tiles
+from seqlab.engines.triton.tiling import CROWDED_UNITS, Place, tiles
 
 if TYPE_CHECKING:
     from seqlab.engines.triton.cell_kernels import Kernels
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 COMPILE_SECONDS = 3.0
 #: Measured on an H200 (docs/benchmarks_cuda.md); on a CPU it is for tests only.
 COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1.3e-3, step=3e-6, rate=6e13))
-#: Where the matrix leaves too few registers for products of several parts.
-CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=3e-5, rate=6e13))
+#: Where the matrix is read in pieces, for products of several parts leave it no room.
+CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=2e-5, rate=6e13))
+CROWDED_WIDE = COST._replace(gpu=OnGpu(call=1.3e-3, step=4.5e-5, rate=6e13))
 
 
 class TritonEngine(TracedEngine):
@@ -61,7 +62,7 @@ class TritonEngine(TracedEngine):
         if reason is not None:
             return reason
         why = "its equations are one Triton kernel"
-        cost = CROWDED if _crowded(cast("GatedCell", cell)) else COST
+        cost = _cost(cast("GatedCell", cell))
         return cost.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
 
     def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernels | str:
@@ -77,13 +78,13 @@ class TritonEngine(TracedEngine):
         return TritonRun(kernel, cell.hidden_size, masks, form, _place(cell, form.half))
 
 
-def _crowded(cell: GatedCell) -> bool:
+def _cost(cell: GatedCell) -> Cost:
     half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
     place = _place(cell, half)
     gates = max(1, len(cell.recurrent_gates))
-    plan = tiles(cell.hidden_size, gates, place)
-    size = gates * plan.units * cell.hidden_size * 4
-    return place.precision != "tf32" and size > CROWDED_BYTES
+    if place.precision != "tf32x3" or tiles(cell.hidden_size, gates, place).resident:
+        return COST
+    return CROWDED if cell.hidden_size <= CROWDED_UNITS else CROWDED_WIDE
 
 
 def _options(cell: GatedCell) -> str | None:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 #: The share of a processor's memory that a program's part of the recurrent matrix may take.
 RESIDENT_SHARE = 0.6
-#: Bytes of it that crowd out the operands of products that are made of several.
-CROWDED_BYTES = 70_000
+#: Bytes of it, and units, that crowd out the operands of products that are made of several.
+CROWDED_BYTES, CROWDED_UNITS = 70_000, 256
 
 
 class Place(NamedTuple):
@@ -54,7 +54,8 @@ def tiles(hidden: int, gates: int, place: Place) -> Tiles:
     while divided(hidden, units) > place.processors:
         units *= 2
     most = RESIDENT_SHARE * place.memory
-    most = min(most, CROWDED_BYTES) if place.precision == "tf32x3" else most
+    if place.precision == "tf32x3":
+        most = min(most, CROWDED_BYTES) if full <= CROWDED_UNITS else 0
     resident = gates * full * units * 4 <= most
     return Tiles(16, units, full if resident else 128, resident, warps)
 
