@@ -6,11 +6,13 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import importlib.util
 import os
 import platform
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,14 @@ from seqlab.locks import scratch_folder
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
           "-ffp-contract=fast", "-Wno-psabi", "-Wno-ignored-attributes")  # fmt: skip
 
+#: Some compilers take -fopenmp and lack its header.
+_PROBE = """#ifdef _OPENMP
+#include <omp.h>
+#endif
+#include <vector>
+extern "C" int answer() { return int(std::vector<int>(42).size()); }
+"""
+
 
 class CompilerError(Exception):
     """There is no working compiler here; the message says what was tried."""
@@ -28,9 +38,14 @@ class CompilerError(Exception):
 class Compiler(NamedTuple):
     """A C++ compiler that was seen working, with the flags for this machine."""
 
-    path: str
+    command: tuple[str, ...]
     flags: tuple[str, ...]
     identity: str
+
+    @property
+    def path(self) -> str:
+        """The program."""
+        return self.command[0]
 
 
 def kernel_folder() -> Path:
@@ -57,43 +72,60 @@ def kernel_folder() -> Path:
 
 @functools.cache
 def find_compiler() -> Compiler:
-    """The first of ``$CXX``, g++, clang++, c++ that makes a working library.
+    """The first that makes a working library: ``$CXX``, g++, clang++, c++, the one of ziglang.
+
+    The last is a package of PyPI (``pip install seqlab[compiler]``), for machines without another;
+    it knows no OpenMP, so its code runs in one thread.
 
     Raises:
         CompilerError: none does.
     """
     if os.name != "posix":
         raise CompilerError("compiled code needs Linux or macOS")
-    candidates = [os.environ.get("CXX"), "g++", "clang++", "c++"]
-    found = [path for name in candidates if name and (path := shutil.which(name))]
-    for path in found:
+    found = list(_candidates())
+    for command in found:
         for extra in (("-march=native", "-fopenmp"), ("-fopenmp",), ("-march=native",), ()):
             flags = (*_FLAGS, *extra)
-            identity = _identity(path)
-            if _known_to_work(path, flags, identity):
-                return Compiler(path, flags, identity)
-    tried = ", ".join(found) or "g++, clang++, c++ are not on PATH"
-    raise CompilerError(f"no working C++ compiler ({tried}); install g++ or set CXX")
+            identity = _identity(command[0])
+            if _known_to_work(command, flags, identity):
+                return Compiler(command, flags, identity)
+    tried = ", ".join(" ".join(command) for command in found)
+    tried = tried or "g++, clang++, c++ are not on PATH"
+    raise CompilerError(
+        f"no working C++ compiler ({tried}); install g++, set CXX or pip install seqlab[compiler]"
+    )
 
 
-def _known_to_work(path: str, flags: tuple[str, ...], identity: str) -> bool:
+def _candidates() -> Iterator[tuple[str, ...]]:
+    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        path = shutil.which(name) if name else None
+        if path is not None:
+            yield (path,)
+    spec = importlib.util.find_spec("ziglang")
+    if spec is not None and spec.origin is not None:
+        zig = Path(spec.origin).with_name("zig")
+        if zig.exists():
+            yield str(zig), "c++"
+
+
+def _known_to_work(command: tuple[str, ...], flags: tuple[str, ...], identity: str) -> bool:
     """Whether a compiler works; a mark in the cache spares later processes the proof."""
-    text = "\0".join([path, *flags, identity])
+    text = "\0".join([*command, *flags, identity])
     mark = kernel_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.works"
     if mark.exists():
         return True
-    works = _works(path, flags)
+    works = _works(command, flags)
     if works:
         mark.touch()
     return works
 
 
-def _works(path: str, flags: tuple[str, ...]) -> bool:
+def _works(command: tuple[str, ...], flags: tuple[str, ...]) -> bool:
     with _scratch() as folder:
         source, target = folder / "probe.cpp", folder / "probe.so"
-        source.write_text('extern "C" int answer() { return 42; }\n')
-        command = [path, *flags, str(source), "-o", str(target)]
-        if _run(command, folder, timeout=60).returncode:
+        source.write_text(_PROBE)
+        whole = [*command, *flags, str(source), "-o", str(target)]
+        if _run(whole, folder, timeout=300).returncode:
             return False
         with contextlib.suppress(OSError):
             return int(ctypes.CDLL(str(target)).answer()) == 42
@@ -112,8 +144,16 @@ def _run(command: list[str], folder: Path, timeout: float) -> subprocess.Complet
         check=False,
         text=True,
         timeout=timeout,
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": str(folder), **_zig_caches(folder)},
     )
+
+
+def _zig_caches(folder: Path) -> dict[str, str]:
+    """Where zig keeps its libraries, which take it minutes to build, and what it makes else."""
+    return {
+        "ZIG_GLOBAL_CACHE_DIR": str(kernel_folder() / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(folder),
+    }
 
 
 def _identity(path: str) -> str:
@@ -141,7 +181,9 @@ def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
     """
     compiler = find_compiler()
     included = "".join(path.read_text() for path in sorted(headers.glob("*.h")))
-    text = "\0".join([source, real, included, compiler.path, *compiler.flags, compiler.identity])
+    text = "\0".join(
+        [source, real, included, *compiler.command, *compiler.flags, compiler.identity]
+    )
     folder = kernel_folder()
     target = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
     if not target.exists():
@@ -154,7 +196,7 @@ def _compile(compiler: Compiler, source: str, real: str, headers: Path, target: 
     with _scratch() as folder:
         text, made = folder / "kernel.cpp", folder / "kernel.so"
         text.write_text(source)
-        command = [compiler.path, *compiler.flags, f"-DREAL={real}", f"-I{headers}", str(text),
+        command = [*compiler.command, *compiler.flags, f"-DREAL={real}", f"-I{headers}", str(text),
                    "-o", str(made)]  # fmt: skip
         done = _run(command, folder, timeout=600)
         if done.returncode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -255,6 +256,27 @@ def test_a_broken_compiler_is_passed_over(monkeypatch, tmp_path):
     cpp_compiler.find_compiler.cache_clear()
     try:
         assert cpp_compiler.find_compiler().path != str(broken)
+    finally:
+        cpp_compiler.find_compiler.cache_clear()
+
+
+def test_the_compiler_of_a_package_is_found_where_the_machine_has_none(monkeypatch, tmp_path):
+    real = shutil.which("g++")
+    if real is None:
+        pytest.skip("the package's compiler is stood in for by g++")
+    package = tmp_path / "ziglang"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    zig = package / "zig"
+    zig.write_text(f'#!/bin/sh\n[ "$1" = c++ ] && shift && exec {real} "$@"\n')
+    zig.chmod(0o700)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(cpp_compiler.shutil, "which", lambda _: None)
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path / "cache"))
+    cpp_compiler.find_compiler.cache_clear()
+    try:
+        assert cpp_compiler.find_compiler().command == (str(zig), "c++")
     finally:
         cpp_compiler.find_compiler.cache_clear()
 

@@ -33,12 +33,26 @@ RIGHT = {
 }
 
 
+#: Those that compile most variants of a cell before one is caught.
+LONG = {
+    *(f"cells.{name}" for name in ("UnusedFlag", "DropsRegularizer", "HardCodedSigmoid")),
+    *(
+        f"cells_at_extremes.{name}"
+        for name in ("OverflowsFarFromZero", "NarrowOnly", "ShortProjection", "FewRowsOnly")
+    ),
+}
+
+
+def marked(path: str):
+    return pytest.param(path, marks=pytest.mark.slow) if path in LONG else path
+
+
 def part_of(path: str):
     module, _, name = path.partition(".")
     return getattr(importlib.import_module(f"wrong.{module}"), name)
 
 
-@pytest.mark.parametrize("path", WRONG)
+@pytest.mark.parametrize("path", map(marked, WRONG))
 def test_a_wrong_part_fails_the_check_that_is_there_for_it(path):
     name, sentence, reason, *consequences = WRONG[path]
     part = part_of(path)
