@@ -57,6 +57,11 @@ VERBS = {
         "compare",
         answers=False,
     ),
+    "sweep": Verb(
+        "search a space of configs: experiment=NAME sweep.space={...} sweep.trials=20",
+        "sweep",
+        answers=False,
+    ),
     "inspect": Verb(
         "look inside a trained model: bundle=DIR input=FILE [output=DIR]", answers=False
     ),
@@ -173,6 +178,10 @@ def _app(verb: str, config: str) -> App:
         from seqlab.config.comparison_app import ComparisonApp
 
         return ComparisonApp(verb, config)
+    if verb == "sweep":
+        from seqlab.config.sweep_app import SweepApp
+
+        return SweepApp(verb, config)
     from seqlab.config.app import App
 
     return App(verb, config)

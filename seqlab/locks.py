@@ -37,6 +37,24 @@ def try_lock(descriptor: int) -> bool:
     return False
 
 
+def wait_for_lock(descriptor: int, seconds: float | None = None) -> bool:
+    """Lock an open file for its descriptor, however long another process holds it.
+
+    Args:
+        descriptor: of the open file.
+        seconds: how long to wait at most; None: for ever.
+
+    Returns:
+        Whether it is locked now; True too where there are no such locks.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    while not _lock(descriptor):
+        if end is not None and time.monotonic() >= end:
+            return False
+        time.sleep(_PAUSE_S / 10)
+    return True
+
+
 def _lock(descriptor: int) -> bool:
     if sys.platform == "win32":
         return True

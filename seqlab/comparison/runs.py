@@ -150,7 +150,7 @@ def _carry_out(task: RunTask, begin: Callable[[RunTask], None]) -> tuple[Finishe
     trained = not task.done
     try:
         if trained:
-            with _logged(task.folder / "train.log"):
+            with logged(task.folder / "train.log"):
                 train(task.contestant.run_spec(task.seed), task.folder, lambda: begin(task))
         return measured(task), trained
     except SeqlabError as error:
@@ -185,8 +185,8 @@ def measured(task: RunTask, *, keep: bool = True) -> FinishedRun:
 
 
 @contextlib.contextmanager
-def _logged(file: Path) -> Iterator[None]:
-    """What a run prints goes into a file of its own."""
+def logged(file: Path) -> Iterator[None]:
+    """What a run prints goes into a file of its own, for the time of a block."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
         yield

@@ -69,14 +69,24 @@ class App:
         """
         parser = get_args_parser()
         arguments = _parse(parser, [expand(word) for word in words], lambda: self._names()[""])
+        with self.composer():
+            self._start(arguments, parser)
+        if self.failures:
+            raise self.failures[0]
+
+    @contextlib.contextmanager
+    def composer(self) -> Iterator[None]:
+        """Hydra set up for a block that composes configs; its errors are one line each.
+
+        Raises:
+            ConfigError: what Hydra says of a config.
+        """
         setbase(VERSION_BASE)
         search_path.install()
         OmegaConf.register_new_resolver("first_of", _first_of, replace=True)
         OmegaConf.register_new_resolver("known", _known, replace=True)
         with self._translated():
-            self._start(arguments, parser)
-        if self.failures:
-            raise self.failures[0]
+            yield
 
     def _start(self, arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         """Check all jobs, then let Hydra run them, or show what it is asked to show."""

@@ -23,7 +23,14 @@ from seqlab.config.hydra_errors import with_key
 from seqlab.config.run_spec import CheckpointSpec, ProgressSpec, RunSpec
 from seqlab.config.source_columns import check_source_columns
 from seqlab.config.started_encoder import started_encoder
-from seqlab.config.verb_specs import CompareSpec, EvaluateSpec, GenerateSpec, PredictSpec, ScoreSpec
+from seqlab.config.verb_specs import (
+    CompareSpec,
+    EvaluateSpec,
+    GenerateSpec,
+    PredictSpec,
+    ScoreSpec,
+    SweepSpec,
+)
 from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
@@ -43,13 +50,14 @@ GIVEN = {
 #: keys of ``callbacks`` that are settings of every run
 _SETTINGS: dict[str, type] = {"checkpoint": CheckpointSpec, "progress": ProgressSpec}
 _CHOICES = {"source": "name", "data": "features", "head": "name"}
-_TRAINING = ("train", "compare")
+_TRAINING = ("train", "compare", "sweep")
 #: The keys of ``compare`` that its runs know nothing of.
 COMPARISON_KEYS = tuple(field.name for field in dataclasses.fields(CompareSpec))
 _SPECS: dict[str, type] = {
     "train": RunSpec,
     "explain": RunSpec,
     "compare": RunSpec,
+    "sweep": RunSpec,
     "evaluate": EvaluateSpec,
     "predict": PredictSpec,
     "score": ScoreSpec,
@@ -109,6 +117,16 @@ def comparison_settings(config: DictConfig) -> dict[str, Any]:
     """
     given = _plain(config)
     return check_fields({key: given[key] for key in COMPARISON_KEYS}, CompareSpec, "")
+
+
+def sweep_settings(config: DictConfig) -> dict[str, Any]:
+    """The keys of a composed config that say how a sweep goes, checked.
+
+    Raises:
+        ConfigError: a value does not fit.
+    """
+    given = _plain(config)
+    return check_fields({key: given[key] for key in ("sweep", "resume")}, SweepSpec, "")
 
 
 def completed(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,7 @@ _OPEN_NODES = {
         "logger",
     ),
     "open_compare": ("contestants",),
+    "open_sweep": ("sweep",),
     "open_evaluate": ("source", "search"),
     "open_predict": ("format", "search", "options"),
     "open_score": ("format",),

@@ -152,3 +152,45 @@ class CompareSpec:
     contestants: dict[str, Any] = field(default_factory=dict)
     runs: str | list[str] | None = None
     resume: str | None = None
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep goes about it.
+
+    Attributes:
+        space: keys to what they may be: a list of choices, ``{uniform: [low, high]}``,
+            ``{log: [low, high]}`` or ``{int: [low, high]}``; see ``seqlab.sweeping.space``.
+        trials: how many there are in all; null: 20, or those a resumed sweep was begun with.
+        workers: trials at once, each in a process of its own.
+        sampler: how points are chosen: ``tpe`` learns from the trials so far; ``random``; ``grid``
+            takes all points of a space of choices in turn.
+        pruner: when a trial that does badly is given up: ``median``: it is worse than the median
+            of the others after as many validations; ``halving``, ``hyperband``: the best of those
+            that came so far go on; ``none``.
+        startup: how many trials must have ended before ``median`` gives one up.
+        warmup: validations of a trial before it may be given up.
+        seed: of the choice of points; that of the runs is ``seed``.
+    """
+
+    space: dict[str, Any] = field(default_factory=dict)
+    trials: Count | None = None
+    workers: Count = 1
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    pruner: Literal["median", "halving", "hyperband", "none"] = "median"
+    startup: Count = 5
+    warmup: Whole = 1
+    seed: Whole = 0
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """One sweep; all other keys are those of a training run.
+
+    Attributes:
+        sweep: how it goes about it.
+        resume: the folder of a sweep to go on with.
+    """
+
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    resume: str | None = None

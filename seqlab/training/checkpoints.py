@@ -79,7 +79,7 @@ class Keeper(Checkpoint):
     def save_when_due(self, trainer: Trainer, batch_idx: int) -> None:
         """Write the resume checkpoint before a batch, when it is due."""
         if batch_idx % trainer.accumulate_grad_batches == 0 and self._due(trainer, batch_idx):
-            self._save(trainer)
+            self.save(trainer)
 
     def _due(self, trainer: Trainer, batch_idx: int) -> bool:
         if self.every_n_steps is not None or trainer.world_size > 1:
@@ -89,7 +89,8 @@ class Keeper(Checkpoint):
             return steps >= every or (batch_idx == 0 and steps > 0)
         return time.monotonic() >= self._next_save and trainer.global_step > self._saved_step
 
-    def _save(self, trainer: Trainer) -> None:
+    def save(self, trainer: Trainer) -> None:
+        """Write the resume checkpoint now, at the start of a batch."""
         begin = time.monotonic()
         self.run.check_there()
         trainer.save_checkpoint(self.run.resume_checkpoint)
@@ -158,7 +159,7 @@ class Keeper(Checkpoint):
         """Note that training is over; what is left are the tests and the bundle."""
         del pl_module
         self.finished = True
-        self._save(trainer)
+        self.save(trainer)
 
 
 class SaveBeforeBatch(Callback):

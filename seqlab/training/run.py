@@ -50,6 +50,7 @@ from seqlab.training.trainer import (
     make_trainer,
     run_length,
 )
+from seqlab.training.watched import Watch, Watched
 
 #: Test rows whose predicted numbers are drawn.
 _NUMBERS = 200
@@ -75,6 +76,7 @@ def train(
     run_dir: str | Path,
     begin: Callable[[], None] | None = None,
     complete: Complete = dict,
+    watch: Watch | None = None,
 ) -> Result:
     """Carry out a run.
 
@@ -83,9 +85,11 @@ def train(
         run_dir: where it writes ``metrics.csv``, ``checkpoints/``, ``result.json``, ``bundle/``.
         begin: called when the folder is checked and held by this process.
         complete: fills in what the spec of a run of an earlier version lacks.
+        watch: told the monitored value after each validation; True halts the run.
 
     Raises:
         SeqlabError: bad input, in one line; found before training where it can be.
+        HaltedError: ``watch`` asked for it.
     """
     options = spec["trainer"]
     check_device(options)
@@ -97,7 +101,7 @@ def train(
         open_folder(Path(run_dir), spec, begin, complete) as folder,
         _in_one_line(folder),
     ):
-        run = Run(spec, folder)
+        run = Run(spec, folder, watch)
         run.fit()
         return run.finish()
 
@@ -118,7 +122,9 @@ def _in_one_line(folder: RunFolder) -> Iterator[None]:
 class Run:
     """The objects of one run: data, model, trainer; made, then ``fit``, then ``finish``."""
 
-    def __init__(self, spec: Mapping[str, Any], folder: RunFolder) -> None:
+    def __init__(
+        self, spec: Mapping[str, Any], folder: RunFolder, watch: Watch | None = None
+    ) -> None:
         self.spec, self.folder = spec, folder
         self.start = Start(spec)
         self.data = self._data()
@@ -135,6 +141,8 @@ class Run:
         self.recorder, self.keeper, callbacks = make_callbacks(
             spec, folder, self.model.head, validates=validates
         )
+        if watch is not None:
+            callbacks.insert(0, Watched(self.keeper, watch))
         self.engine = summary.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
         self.start.check_processes(self.plan, self.trainer.world_size)

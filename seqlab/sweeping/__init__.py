@@ -1,0 +1,1 @@
+"""Search over a space of configs: trials that are ordinary runs, several workers, one journal."""
