@@ -32,7 +32,8 @@ def sweep_page(found: Mapping[str, Any]) -> Page:
         f"{counts}; {less} {metric} is better. "
         f"Sampler {found['sampler']}, pruner {found['pruner']}."
     )
-    page.section("The best trial", f"Train it again: `seqlab train {' '.join(best['words'])}`")
+    again = " ".join(["seqlab train", *best["words"]])
+    page.section("The best trial", f"Train it again: `{again}`")
     page.table(["key", "value"], list(best["values"].items()), "Where in the space it lies")
     if best["test"]:
         page.table(
