@@ -155,7 +155,12 @@ def outcome(trial: FrozenTrial, plan: Plan) -> str:
     if trial.state == TrialState.PRUNED:
         count = len(trial.intermediate_values)
         return f"given up after {count} validation{'s' * (count != 1)}"
-    return f"failed: {trial.user_attrs.get(ERROR, 'its process was killed')}"
+    return f"failed: {reason(trial)}"
+
+
+def reason(trial: FrozenTrial) -> str:
+    """Why a trial failed."""
+    return str(trial.user_attrs.get(ERROR, "its process was killed"))
 
 
 def point(space: tuple[Dimension, ...], values: Mapping[str, Any]) -> str:

@@ -16,11 +16,11 @@ from seqlab import console
 from seqlab.bundle.manifest import versions
 from seqlab.errors import RunError
 from seqlab.files import atomic_folder, write_json
-from seqlab.sweeping.crew import outcome, shown
+from seqlab.sweeping.crew import outcome, reason, shown
 from seqlab.sweeping.page import sweep_page
 from seqlab.sweeping.plan import BUNDLE, PAGE, RESULT, Plan, trial_folder
 from seqlab.sweeping.study import HOPELESS, Sweep
-from seqlab.sweeping.worker import ERROR, trial_words
+from seqlab.sweeping.worker import trial_words
 
 _STATES = {
     TrialState.COMPLETE: "complete",
@@ -96,7 +96,7 @@ def _entry(trial: FrozenTrial, plan: Plan, folder: Path) -> dict[str, Any]:
     result = place / "result.json"
     test = json.loads(result.read_text("utf-8"))["test"] if result.is_file() else None
     state = _STATES[trial.state]
-    failed = {"error": trial.user_attrs.get(ERROR, outcome(trial, plan))}
+    failed = {"error": reason(trial)}
     return {
         "number": trial.number,
         "state": state,

@@ -70,7 +70,7 @@ def test_the_trial_of_a_dead_process_is_failed_once(tmp_path):
     second.study.tell(kept.trial, 0.5)
     found = found_in(first)
     assert found["counts"] == {"complete": 1, "pruned": 0, "failed": 1, "running": 0}
-    assert found["trials"][0]["error"] == "failed: its process was killed"
+    assert found["trials"][0]["error"] == "its process was killed"
     assert found["best"]["number"] == 1
 
 
