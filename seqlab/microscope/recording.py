@@ -122,7 +122,8 @@ def _watched(trace: CellTrace) -> Iterator[None]:
         trace.steps.append(Step(projected_t, before, output, after, dict(gates)))
         return output, after
 
-    with _replaced(cell, "step", step), _decay_watched(trace):
+    steps = _replaced(cell, "stepper", lambda: step)
+    with _replaced(cell, "step", step), steps, _decay_watched(trace):
         yield
 
 
