@@ -116,7 +116,7 @@ class App:
             refuse_processes(spec)
         folder = Path(hydra.runtime.output_dir)
         if self._keeps_folder and is_primary():  # its other processes share the folder
-            refuse_taken(folder)
+            refuse_taken(folder, resuming=bool(spec.get("resume")))
         return spec
 
     @property

@@ -82,13 +82,17 @@ def words_of(folder: Path) -> list[str]:
         return [str(word) for word in OmegaConf.load(file)]
 
 
-def refuse_taken(folder: Path) -> None:
+def refuse_taken(folder: Path, *, resuming: bool = False) -> None:
     """Refuse a folder that holds a finished run or is in use, before anything is written.
+
+    Args:
+        folder: the folder of a job.
+        resuming: the job goes on with the run in it, which may be finished.
 
     Raises:
         RunError: it is.
     """
-    if (folder / "result.json").exists():
+    if not resuming and (folder / "result.json").exists():
         raise RunError(
             f"run folder {folder} already holds a finished run (result.json); "
             "choose another with hydra.run.dir=FOLDER"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
+from torch import nn
 
 from seqlab.construct import build_part, switched_parts
 from seqlab.errors import OptionError
@@ -47,6 +49,23 @@ class Callback(pl.Callback):
     options_may_change: ClassVar[bool] = False
     #: Why it stopped the run, in words; None while it has not.
     reason: str | None = None
+
+    @contextlib.contextmanager
+    def measured_weights(self, module: nn.Module) -> Iterator[None]:
+        """Put the weights that validation measures into a module, where they are not the run's own.
+
+        Args:
+            module: what is trained.
+        """
+        del module
+        yield
+
+    def end_with(self, module: nn.Module) -> None:
+        """Leave in a module what a run without validation rows is to end with.
+
+        Args:
+            module: what was trained.
+        """
 
     def prepare(self, head: Head, where: str) -> None:
         """Look at the task before the run begins, and refuse options that do not fit it.

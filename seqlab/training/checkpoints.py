@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from seqlab.training.callbacks import Callback as SeqlabCallback
 from seqlab.training.checkpoint_io import check_plain
 from seqlab.training.folder import RunFolder
 from seqlab.training.module import validation_results
@@ -116,7 +118,9 @@ class Keeper(Checkpoint):
         """
         del pl_module
         check_plain(trainer, checkpoint)
-        if not self.finished:
+        if self.finished:
+            checkpoint["epoch"] = before_another_batch(checkpoint["loops"]["fit_loop"])
+        else:
             between_batches(checkpoint["loops"]["fit_loop"])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,7 +141,11 @@ class Keeper(Checkpoint):
             "validation": dict(values),
         }
         self.run.check_there()
-        trainer.save_checkpoint(self.folder / self.best["file"], weights_only=True)
+        with contextlib.ExitStack() as stack:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, SeqlabCallback):
+                    stack.enter_context(callback.measured_weights(pl_module))
+            trainer.save_checkpoint(self.folder / self.best["file"], weights_only=True)
 
     def _better(self, score: float) -> bool:
         best = float(self.best.get("score", math.nan))
@@ -193,3 +201,31 @@ def between_batches(loop: dict[str, Any]) -> None:
         done = counts["completed"]
         counts.update(ready=done, started=done, processed=done)
     progress["is_last_batch"] = False
+
+
+def before_another_batch(loop: dict[str, Any]) -> int:
+    """Turn the loop state at the end of a run into the one before the next batch, in place.
+
+    Lightning counts an epoch as done in whose middle a run ends. After a whole epoch the next one
+    begins.
+
+    Returns:
+        The epochs that are done.
+    """
+    epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
+    whole = batches["is_last_batch"]
+    for counts in (epochs["total"], epochs["current"]):
+        done = counts["completed"] - (not whole)
+        counts.update(ready=done + 1, started=done + 1, processed=done, completed=done)
+    if whole:
+        progress = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
+        for counts in (batches, progress["step"], progress["zero_grad"]):
+            counts["current"] = dict.fromkeys(counts["current"], 0)
+    batches["is_last_batch"] = False
+    return int(epochs["current"]["completed"])
+
+
+def is_before_a_batch(loop: dict[str, Any]) -> bool:
+    """Whether a run can go on from a loop state; earlier versions kept that of a finished one."""
+    epochs = loop["epoch_progress"]["current"]
+    return bool(epochs["ready"] > epochs["completed"])

@@ -12,7 +12,7 @@ from seqlab.console import is_primary
 from seqlab.errors import MachineError, RunError
 from seqlab.files import check_writable, reading, write_json
 from seqlab.locks import LOCK_NAME, folder_lock, is_at, sweep
-from seqlab.training.resuming import check_same
+from seqlab.training.resuming import check_same, goes_further
 
 RESUME_NAME = "resume.ckpt"
 
@@ -26,6 +26,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
+        reopened: whether it holds a finished run that is to be trained further.
         resumed: whether a checkpoint is there to go on from.
         carried: what the resumed run changes on purpose, a line each.
     """
@@ -34,7 +35,7 @@ class RunFolder:
         self, path: Path, plain: Mapping[str, Any], begin: Callable[[], None] | None = None
     ) -> None:
         self.path = path
-        self.resumed = False
+        self.resumed = self.reopened = False
         self.carried: list[str] = []
         self._plain, self._begin = plain, begin
         self._lock: int | None = None
@@ -80,6 +81,8 @@ class RunFolder:
         """Write down what the run is: when nothing can refuse it any more."""
         if self._lock is None:
             return
+        if self.reopened:
+            self.result.unlink(missing_ok=True)
         write_json(self.spec, self._plain)
         if self._begin is not None:
             self._begin()
@@ -159,10 +162,19 @@ def _check(
 ) -> None:
     """Check what lies in the folder, and remove what killed processes left there."""
     _check_free(folder, resuming=resuming)
+    begun: Mapping[str, Any] = plain
     if resuming and folder.spec.is_file():
         with reading(folder.spec, RunError, "the spec of a run"):
             begun = complete(json.loads(folder.spec.read_text("utf-8")))
             folder.carried = check_same(begun, plain)
+    if folder.result.exists():
+        folder.reopened = goes_further(begun, plain) and folder.resume_checkpoint.is_file()
+        if not folder.reopened:
+            raise RunError(
+                f"run folder {folder.path} already holds a finished run (result.json); train it "
+                "further with a larger trainer.max_epochs=N or trainer.max_steps=N, or choose "
+                "another folder with hydra.run.dir=FOLDER"
+            )
     folder.resumed = resuming and folder.resume_checkpoint.is_file()
     for place in (folder.path, folder.checkpoints):
         sweep(place)
@@ -170,7 +182,7 @@ def _check(
 
 
 def _check_free(folder: RunFolder, *, resuming: bool) -> None:
-    if folder.result.exists():
+    if not resuming and folder.result.exists():
         raise RunError(
             f"run folder {folder.path} already holds a finished run (result.json); "
             "choose another with hydra.run.dir=FOLDER"

@@ -69,6 +69,15 @@ def check_same(begun: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return carried
 
 
+def goes_further(begun: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a run that was finished may train further by its new spec.
+
+    Its length is another, or what may have stopped it: a callback, or the clock.
+    """
+    keys = (*_LENGTH, "trainer.max_seconds", *_free_callbacks(begun), *_free_callbacks(now))
+    return any(_under(key, keys) for key, *_ in _differences(begun, now, ""))
+
+
 def check_length_left(trainer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     """Refuse a length that the checkpoint is beyond.
 

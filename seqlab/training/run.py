@@ -29,7 +29,9 @@ from seqlab.heads.forecast import ForecastHead
 from seqlab.measures import plain_numbers
 from seqlab.training import summary
 from seqlab.training.baseline import baseline
+from seqlab.training.callbacks import Callback
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
+from seqlab.training.checkpoints import is_before_a_batch
 from seqlab.training.folder import Complete, RunFolder, open_folder
 from seqlab.training.identity import check_identity, identity_of
 from seqlab.training.lightning_advice import quiet
@@ -227,6 +229,7 @@ class Run:
         state = AtomicCheckpointIO().load_checkpoint(path)
         with reading(path, RunError, "a checkpoint of this run"):
             check_length_left(self.spec["trainer"], state)
+            self._check_reopened(state)
             changes = check_identity(state.get("identity"), self.module.identity)
         self.folder.describe()
         if is_primary():
@@ -234,12 +237,27 @@ class Run:
             for line in [*self.folder.carried, *changes]:
                 console.say(line)
         callbacks = state["callbacks"]
-        if not callbacks[self.keeper.state_key]["finished"]:
+        if self.folder.reopened or not callbacks[self.keeper.state_key]["finished"]:
             return str(path)
+        for callback in self._callbacks():
+            callback.load_state_dict(callbacks.get(callback.state_key, callback.state_dict()))
         self.keeper.load_state_dict(callbacks[self.keeper.state_key])
         self.recorder.load_state_dict(callbacks[self.recorder.state_key])
         self.module.load_state_dict(state["state_dict"])
         return "finished"
+
+    def _check_reopened(self, state: Mapping[str, Any]) -> None:
+        """Refuse to train a finished run further where that would not be the same run."""
+        if not self.folder.reopened:
+            return
+        begin = f"begin another run with start={self.folder.bundle}"
+        if not is_before_a_batch(state["loops"]["fit_loop"]):
+            raise RunError(f"resume: an earlier version finished this run; {begin}")
+        if self.trainer.world_size > 1:
+            raise RunError(f"resume: one process alone can train a finished run further; {begin}")
+
+    def _callbacks(self) -> list[Callback]:
+        return [c for c in self.trainer.callbacks if isinstance(c, Callback)]  # type: ignore[attr-defined]
 
     def finish(self) -> Result:
         """Test with the best weights and write what the run leaves."""
@@ -247,6 +265,9 @@ class Run:
         if self.keeper.best_path is not None:
             best = AtomicCheckpointIO().load_checkpoint(self.keeper.best_path)
             self.module.load_state_dict(best["state_dict"])
+        else:
+            for callback in self._callbacks():
+                callback.end_with(self.module)
         if is_primary():
             summary.show_ending(self.recorder.ended, self.keeper.choice)
         begin = time.monotonic()
