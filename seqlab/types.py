@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from seqlab.bounds import Positive, Whole
+from seqlab.target_names import SOLE
 
 #: A recurrent state: a NamedTuple of ``[B, ...]`` tensors, or a tuple of such states.
 State = Any
@@ -76,7 +77,8 @@ class TargetInfo:
     ``size`` counts classes, tags, vocabulary or numbers; ``names`` are the classes or tags in
     order. ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens`` and ``inputs``. ``unit``
     is what people call one entry of it. ``statistics`` are those of the training rows, for defaults
-    that follow the data.
+    that follow the data. Several targets are one of kind ``joint``: ``parts`` has each by its name,
+    and ``size`` is their number.
     """
 
     kind: str
@@ -88,6 +90,12 @@ class TargetInfo:
     feature: str = ""
     unit: str = "token"
     steps: int = 0
+    parts: Mapping[str, TargetInfo] = field(default_factory=dict)
+
+    @property
+    def named(self) -> dict[str, TargetInfo]:
+        """Each target by its name; a sole one by the name ``""``."""
+        return dict(self.parts) if self.parts else {SOLE: self}
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,22 @@ class DataInfo:
 
     features: tuple[FeatureInfo, ...]
     target: TargetInfo
+
+
+class TargetValues(NamedTuple):
+    """One of several targets of a batch, as ``Batch`` holds a sole one."""
+
+    target: Tensor | None
+    target_lengths: Tensor | None = None
+    references: list[list[list[int]]] | None = None
+
+    def apply(self, function: Callable[[Tensor], Tensor]) -> TargetValues:
+        """The same with a function applied to every tensor."""
+        lengths = self.target_lengths
+        return self._replace(
+            target=None if self.target is None else function(self.target),
+            target_lengths=None if lengths is None else function(lengths),
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +136,7 @@ class Batch:
         starts: of chunks of rows, whether the rows start here, or go on from the batch before;
             None: the batch has whole rows. ``target_lengths`` are then those of ``target``, which
             may go a step beyond the inputs.
+        targets: of a model with several targets, each by its name; ``target`` is then None.
     """
 
     inputs: dict[str, Tensor]
@@ -121,6 +146,7 @@ class Batch:
     references: list[list[list[int]]] | None = field(default=None, repr=False)
     rows: Tensor | None = None
     starts: bool | None = None
+    targets: Mapping[str, TargetValues] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -140,7 +166,17 @@ class Batch:
             target=maybe(self.target),
             target_lengths=maybe(self.target_lengths),
             rows=maybe(self.rows),
+            targets={name: values.apply(function) for name, values in self.targets.items()},
         )
+
+    def of_target(self, name: str) -> Batch:
+        """The batch with one of several targets as its sole one; with none if it has it not."""
+        values = self.targets.get(name, TargetValues(None))
+        return replace(self, targets={}, **values._asdict())
+
+    def without_targets(self) -> Batch:
+        """The same inputs, as when predicting."""
+        return replace(self, target=None, target_lengths=None, references=None, targets={})
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""

@@ -34,12 +34,14 @@ from seqlab.data.order import cut
 from seqlab.data.processor import Processor
 from seqlab.data.raw_columns import Where
 from seqlab.data.row_objects import rows_in
+from seqlab.data.targets.base import Target
 from seqlab.data.transforms.chain import stands
 from seqlab.errors import BundleError, SeqlabError
 from seqlab.files import atomic_folder, read_json, write_json
 from seqlab.memory import ALWAYS_FINE, whole_numbers
 from seqlab.model import SequenceModel
 from seqlab.schema import Count, check_value
+from seqlab.target_names import SOLE
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
 
 
@@ -208,12 +210,19 @@ def _numbered(index: int) -> str:
 
 def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
     """An answer of a head with its ids as text, where it holds tokens of target or input."""
+    if SOLE in processor.targets:
+        return _readable(answer, processor.target)
+    return {name: _readable(answer[name], target) for name, target in processor.targets.items()}
+
+
+def _readable(answer: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """A head's answer to one target."""
     if "tokens" in answer:
-        text = {"text": processor.decode_target(answer["tokens"]), **answer}
+        text = {"text": target.decode(answer["tokens"]), **answer}
         if "alternatives" in answer:
-            text["alternatives"] = [readable(one, processor) for one in answer["alternatives"]]
+            text["alternatives"] = [_readable(one, target) for one in answer["alternatives"]]
         return text
-    found, tokenizer = dict(answer), processor.target.tokenizer
+    found, tokenizer = dict(answer), target.tokenizer
     if "ids" in found and tokenizer is not None:
         found = {"tokens": [tokenizer.entry(index) for index in found.pop("ids")], **found}
     return found
@@ -347,11 +356,16 @@ def _read_info(config: Any, path: Path) -> DataInfo:
     try:
         raw = config["info"]
         features = tuple(FeatureInfo(**feature) for feature in raw["features"])
-        target = _tuples(raw["target"])
-        target["statistics"] = TargetStatistics(**_tuples(target.get("statistics", {})))
-        return DataInfo(features, TargetInfo(**target))
-    except (KeyError, TypeError, AttributeError) as error:
+        return DataInfo(features, _target_info(raw["target"]))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{path}: 'info' does not describe features and target") from error
+
+
+def _target_info(raw: Mapping[str, Any]) -> TargetInfo:
+    target = _tuples(raw)
+    target["statistics"] = TargetStatistics(**_tuples(target.get("statistics", {})))
+    target["parts"] = {name: _target_info(part) for name, part in raw.get("parts", {}).items()}
+    return TargetInfo(**target)
 
 
 def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:

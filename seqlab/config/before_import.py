@@ -12,7 +12,7 @@ from typing import Any
 
 from seqlab import plugins, registry
 from seqlab.construct import split_spec, unknown_option
-from seqlab.data.batching import GivenData, feature_defaults
+from seqlab.data.batching import GivenData, feature_defaults, given_targets
 from seqlab.errors import ConfigError, DataError, SeqlabError, nearest
 from seqlab.schema import check_fields, check_value
 from seqlab.source_signatures import Option, options_of
@@ -110,7 +110,12 @@ def check_data_unread(data: Any) -> None:
     ]
     for place, spec in enumerate(given["transforms"]):
         check_part_unread("transform", spec, f"data.transforms[{place}]", 0)
-    for kind, spec, where, first in [*columns, ("target", dict(given["target"]), "data.target", 1)]:
+    targets = [
+        ("target", dict(spec), key, 1)
+        for spec, key in given_targets(given["target"], given["targets"]).values()
+        if isinstance(spec, Mapping)
+    ]
+    for kind, spec, where, first in [*columns, *targets]:
         name = spec.pop("kind", None)
         spec.pop("column", None)
         if isinstance(name, str):

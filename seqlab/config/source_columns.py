@@ -7,7 +7,7 @@ from typing import Any
 
 from seqlab import registry
 from seqlab.construct import construct
-from seqlab.data.batching import column_keys, feature_defaults, target_defaults
+from seqlab.data.batching import column_keys, feature_defaults, given_targets, target_defaults
 from seqlab.data.sources.base import Source
 
 
@@ -40,13 +40,18 @@ def _columns(data: Mapping[str, Any]) -> dict[str, str | None]:
         name: {**feature_defaults(name), **(spec if isinstance(spec, Mapping) else {})}["column"]
         for name, spec in data["features"].items()
     }
-    defaults = target_defaults(data["target"], next(iter(features.values())))
-    target: Any = {**defaults, **data["target"]}.get("column")
-    if not all(isinstance(column, str) for column in (*features.values(), target)):
+    first = next(iter(features.values()))
+    given = given_targets(data.get("target"), data.get("targets"))
+    targets: dict[str, Any] = {
+        name: {**target_defaults(spec, first), **spec}.get("column")
+        for name, (spec, _) in given.items()
+        if isinstance(spec, Mapping)
+    }
+    if not all(isinstance(column, str) for column in (*features.values(), *targets.values())):
         return {}
     transforms = [
         construct("transform", spec, where=f"{KEY}[{place}]")
         for place, spec in enumerate(data.get("transforms", ()))
     ]
-    keys = column_keys(features, target)
+    keys = column_keys(features, targets)
     return Chain(transforms, keys).asked_by(keys)

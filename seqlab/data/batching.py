@@ -6,15 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from seqlab.errors import ConfigError
 from seqlab.schema import Count, Flag, Part, Rule, Whole
+from seqlab.target_names import SOLE, target_key
+
+
+def _named(parts: Mapping[str, Any]) -> bool:
+    return bool(parts) and all(name.isidentifier() for name in parts)
+
 
 #: Features by name.
 Features = Annotated[
     Mapping[str, Any],
-    Rule(
-        lambda features: features and all(name.isidentifier() for name in features),
-        "features with their options, by names of letters, digits and '_'",
-    ),
+    Rule(_named, "features with their options, by names of letters, digits and '_'"),
+]
+#: Targets by name.
+Targets = Annotated[
+    Mapping[str, Any],
+    Rule(_named, "targets with their options, by names of letters, digits and '_'"),
 ]
 
 
@@ -57,7 +66,8 @@ class GivenData(Batching):
     """All keys of ``data``, before its parts are looked at."""
 
     features: Features
-    target: Mapping[str, Any]
+    target: Mapping[str, Any] | None = None
+    targets: Targets | None = None
     transforms: Sequence[Any] = ()
 
 
@@ -77,15 +87,40 @@ def target_defaults(target: Any, first: str) -> dict[str, str]:
     return {"column": first} if inputs else {}
 
 
-def column_keys(features: Mapping[str, str], target: str) -> dict[str, str | None]:
-    """The columns of features and target, each with the config key that asks for it.
+def given_targets(target: Any, targets: Any, where: str = "data") -> dict[str, tuple[Any, str]]:
+    """Each target by its name, a sole one by ``SOLE``: its spec, and the config key.
+
+    Args:
+        target: what ``data.target`` holds.
+        targets: what ``data.targets`` holds.
+        where: the key of both.
+
+    Raises:
+        ConfigError: neither or both are given.
+    """
+    if target is not None and targets is not None:
+        raise ConfigError(
+            f"{where}: target and targets are both given; leave one out: {where}.target=null"
+        )
+    if targets is not None:
+        return {name: (spec, target_key(name, where)) for name, spec in targets.items()}
+    if target is None:
+        raise ConfigError(
+            f"{where}.target: the key is missing; give it, or several as {where}.targets"
+        )
+    return {SOLE: (target, target_key(SOLE, where))}
+
+
+def column_keys(features: Mapping[str, str], targets: Mapping[str, str]) -> dict[str, str | None]:
+    """The columns of features and targets, each with the config key that asks for it.
 
     Args:
         features: each feature's column, by its name.
-        target: the target's column.
+        targets: each target's column, by its name.
     """
     keys: dict[str, str | None] = {}
     for name, column in features.items():
         keys.setdefault(column, f"data.features.{name}.column")
-    keys.setdefault(target, "data.target.column")
+    for name, column in targets.items():
+        keys.setdefault(column, f"{target_key(name)}.column")
     return keys

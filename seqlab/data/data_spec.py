@@ -19,6 +19,7 @@ from seqlab.data.batching import (
     GivenData,
     column_keys,
     feature_defaults,
+    given_targets,
     target_defaults,
 )
 from seqlab.data.features.base import Feature
@@ -28,6 +29,7 @@ from seqlab.data.transforms.base import Transform
 from seqlab.data.transforms.chain import Chain
 from seqlab.errors import ConfigError, UnknownNameError
 from seqlab.schema import Name, check_fields, check_value
+from seqlab.target_names import SOLE
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class DataSpec(Batching):
 
     Args:
         features: name to feature; all features of a row have the same number of steps.
-        target: what is to be predicted.
+        targets: what is to be predicted, a sole target by the name ``SOLE``; in configs
+            ``data.target``, or several by their names as ``data.targets``.
         transforms: registered transforms with their options, in the order in which rows go
             through them before anything else; the columns above are those that they leave.
         batch_size: rows in a training batch.
@@ -136,7 +139,7 @@ class DataSpec(Batching):
     """
 
     features: Mapping[str, ColumnSpec]
-    target: ColumnSpec
+    targets: Mapping[str, ColumnSpec]
     transforms: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
@@ -162,13 +165,17 @@ class DataSpec(Batching):
             )
             for name, value in checked["features"].items()
         }
-        default = target_defaults(checked["target"], next(iter(features.values())).column)
-        target = _read_column("target", checked["target"], f"{where}.target", default)
+        first = next(iter(features.values())).column
+        given = given_targets(checked.pop("target"), checked["targets"], where)
+        targets = {
+            name: _read_column("target", value, key, target_defaults(value, first))
+            for name, (value, key) in given.items()
+        }
         transforms = tuple(
             _read_transform(spec, f"{where}.transforms[{place}]")
             for place, spec in enumerate(checked["transforms"])
         )
-        parts = {"features": features, "target": target, "transforms": transforms}
+        parts: dict[str, Any] = {"features": features, "targets": targets, "transforms": transforms}
         if checked["chunks"] is not None:
             parts["chunks"] = Chunks(**checked["chunks"])
         return cls(**{**checked, **parts})
@@ -181,10 +188,30 @@ class DataSpec(Batching):
         return {
             "transforms": transforms,
             "features": features,
-            "target": self.target.to_dict(),
+            **self._plain_targets(),
             **plain,
             "chunks": None if self.chunks is None else dataclasses.asdict(self.chunks),
         }
+
+    def _plain_targets(self) -> dict[str, Any]:
+        targets = {name: target.to_dict() for name, target in self.targets.items()}
+        return {"targets": targets} if self.several else {"target": targets[SOLE]}
+
+    @property
+    def target(self) -> ColumnSpec:
+        """The sole target.
+
+        Raises:
+            ConfigError: there are several; see ``targets``.
+        """
+        if self.several:
+            raise ConfigError(f"there is no sole target, but {', '.join(self.targets)}")
+        return self.targets[SOLE]
+
+    @property
+    def several(self) -> bool:
+        """Whether targets are told apart by names."""
+        return SOLE not in self.targets
 
     def new_transforms(self) -> tuple[Transform, ...]:
         """The transforms, which have learnt nothing yet."""
@@ -199,7 +226,8 @@ class DataSpec(Batching):
     def column_keys(self) -> dict[str, str | None]:
         """These columns, each with the config key that asks for it."""
         features = {name: feature.column for name, feature in self.features.items()}
-        return column_keys(features, self.target.column)
+        targets = {name: target.column for name, target in self.targets.items()}
+        return column_keys(features, targets)
 
     @property
     def input_columns(self) -> tuple[str, ...]:

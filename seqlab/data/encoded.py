@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from seqlab.data.chunks import Chunk
 from seqlab.data.ragged import Array, Offsets, Ragged
-from seqlab.types import Batch
+from seqlab.target_names import SOLE
+from seqlab.types import Batch, TargetValues
 
 References = list[list[list[int]]]
 
@@ -25,19 +26,37 @@ Layout = Literal["row", "steps", "sequence"]
 _WIDER = {np.dtype(np.int32): np.int64, np.dtype(np.uint8): np.float32}
 
 
+class Answer(NamedTuple):
+    """One target of one row.
+
+    ``value`` is encoded; ``references`` are all accepted answers as ids, of a target that has them.
+    """
+
+    value: Array
+    references: list[list[int]] | None = None
+
+
 @dataclass(frozen=True)
 class Example:
     """One encoded row.
 
     Args:
         inputs: feature name to ids ``[T]`` or values ``[T, D]``.
-        target: the encoded target, or None for an input to predict.
-        references: every accepted answer as ids, for a target that has them.
+        targets: each target by its name, a sole one by ``SOLE``; none for an input to predict.
     """
 
     inputs: dict[str, Array]
-    target: Array | None = None
-    references: list[list[int]] | None = None
+    targets: Mapping[str, Answer] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Array | None:
+        """The sole target, or None."""
+        return self.targets[SOLE].value if SOLE in self.targets else None
+
+    @property
+    def references(self) -> list[list[int]] | None:
+        """Every accepted answer of the sole target, or None."""
+        return self.targets[SOLE].references if SOLE in self.targets else None
 
     @property
     def length(self) -> int:
@@ -46,20 +65,79 @@ class Example:
 
 
 @dataclass(frozen=True)
+class EncodedTarget:
+    """One target of R rows.
+
+    Args:
+        values: ``[R]`` or ``[R, C]`` for one entry a row, otherwise sequences.
+        layout: how it lies beside the rows' steps.
+        references: for each row every accepted answer as ids, or None.
+    """
+
+    values: Array | Ragged
+    layout: Layout
+    references: References | None = None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[EncodedTarget]) -> EncodedTarget:
+        """Of all rows of all parts, in order."""
+        first = parts[0]
+        values: Array | Ragged
+        if isinstance(first.values, Ragged):
+            values = Ragged.concatenate([p.values for p in parts if isinstance(p.values, Ragged)])
+        else:
+            values = np.concatenate([p.values for p in parts if isinstance(p.values, np.ndarray)])
+        references = None
+        if first.references is not None:
+            references = [row for part in parts for row in part.references or []]
+        return cls(values, first.layout, references)
+
+    @classmethod
+    def from_answers(cls, answers: Sequence[Answer], layout: Layout) -> EncodedTarget:
+        """Of rows one by one."""
+        values = [answer.value for answer in answers]
+        references = [a.references for a in answers if a.references is not None]
+        return cls(
+            np.stack(values) if layout == "row" else _stack(values),
+            layout,
+            references if len(references) == len(answers) else None,
+        )
+
+    def answer(self, index: int) -> Answer:
+        """Of one row."""
+        values = self.values
+        found = values.row(index) if isinstance(values, Ragged) else np.asarray(values[index])
+        return Answer(found, None if self.references is None else self.references[index])
+
+    def joined(self, count: int) -> EncodedTarget:
+        """See ``EncodedRows.joined``."""
+        values = self.values.joined(count) if isinstance(self.values, Ragged) else self.values
+        return EncodedTarget(values, self.layout)
+
+    def batch(self, rows: Offsets) -> TargetValues:
+        """Of the rows at ``rows [B]``, padded."""
+        references = None
+        if self.references is not None:
+            references = [self.references[row] for row in rows.tolist()]
+        if not isinstance(self.values, Ragged):
+            return TargetValues(_tensor(self.values[rows]), None, references)
+        lengths = None
+        if self.layout == "sequence":
+            lengths = torch.from_numpy(self.values.lengths_of(rows))
+        return TargetValues(_tensor(self.values.pad(rows)), lengths, references)
+
+
+@dataclass(frozen=True)
 class EncodedRows:
     """R encoded rows, held compactly.
 
     Args:
         inputs: feature name to R sequences of the same lengths.
-        target: ``[R]`` or ``[R, C]`` for one entry a row, otherwise sequences.
-        references: for each row every accepted answer as ids, or None.
-        layout: the target's, or None when there is no target.
+        targets: each target by its name, a sole one by ``SOLE``; none when predicting.
     """
 
     inputs: dict[str, Ragged]
-    target: Array | Ragged | None = None
-    references: References | None = None
-    layout: Layout | None = None
+    targets: Mapping[str, EncodedTarget] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -72,34 +150,32 @@ class EncodedRows:
     @property
     def order_keys(self) -> Offsets:
         """``[R]``: rows with near keys waste little padding in one batch."""
-        if not isinstance(self.target, Ragged):
-            return self.lengths
-        target = self.target.lengths
-        return self.lengths * (int(target.max(initial=0)) + 1) + target
+        keys = self.lengths
+        for target in self.targets.values():
+            if isinstance(target.values, Ragged):
+                longest = int(target.values.lengths.max(initial=0))
+                keys = keys * (longest + 1) + target.values.lengths
+        return keys
 
     def digest(self) -> str:
         """The SHA-256 of all rows, as hexadecimal digits."""
-        content = hashlib.sha256(json.dumps(self.references).encode())
-        parts = [*sorted(self.inputs.items()), ("target", self.target)]
+        content = hashlib.sha256()
+        for target in self.targets.values():
+            content.update(json.dumps(target.references).encode())
+        parts: list[tuple[str, Array | Ragged]] = [*sorted(self.inputs.items())]
+        parts += [(f"target {name}".strip(), part.values) for name, part in self.targets.items()]
         for name, part in parts:
             arrays = [part.values, part.lengths] if isinstance(part, Ragged) else [part]
             for array in arrays:
-                if array is not None:
-                    content.update(f"{name} {array.dtype} {array.shape}".encode())
-                    content.update(np.ascontiguousarray(array).data)
+                content.update(f"{name} {array.dtype} {array.shape}".encode())
+                content.update(np.ascontiguousarray(array).data)
         return content.hexdigest()
 
     def example(self, index: int) -> Example:
         """One row as an ``Example``."""
-        target = self.target
-        if isinstance(target, Ragged):
-            target = target.row(index)
-        elif target is not None:
-            target = np.asarray(target[index])
         return Example(
             {name: ragged.row(index) for name, ragged in self.inputs.items()},
-            target,
-            None if self.references is None else self.references[index],
+            {name: target.answer(index) for name, target in self.targets.items()},
         )
 
     @classmethod
@@ -107,40 +183,37 @@ class EncodedRows:
         """All rows of all parts, in order."""
         if len(parts) == 1:
             return parts[0]
-        first = parts[0]
         inputs = {
-            name: Ragged.concatenate([part.inputs[name] for part in parts]) for name in first.inputs
+            name: Ragged.concatenate([part.inputs[name] for part in parts])
+            for name in parts[0].inputs
         }
-        target: Array | Ragged | None = None
-        if isinstance(first.target, Ragged):
-            target = Ragged.concatenate([p.target for p in parts if isinstance(p.target, Ragged)])
-        elif first.target is not None:
-            target = np.concatenate([p.target for p in parts if isinstance(p.target, np.ndarray)])
-        references = None
-        if first.references is not None:
-            references = [row for part in parts for row in part.references or []]
-        return cls(inputs, target, references, first.layout)
+        targets = {
+            name: EncodedTarget.concatenate([part.targets[name] for part in parts])
+            for name in parts[0].targets
+        }
+        return cls(inputs, targets)
 
     @classmethod
-    def from_examples(cls, examples: Sequence[Example], layout: Layout) -> EncodedRows:
-        """Examples of one processor as rows; ``layout`` is the target's."""
+    def from_examples(
+        cls, examples: Sequence[Example], layouts: Mapping[str, Layout]
+    ) -> EncodedRows:
+        """Examples of one processor as rows; ``layouts`` are those of the targets."""
         inputs = {
             name: _stack([example.inputs[name] for example in examples])
             for name in examples[0].inputs
         }
-        targets = [example.target for example in examples if example.target is not None]
-        if len(targets) < len(examples):
+        if not all(example.targets for example in examples):
             return cls(inputs)
-        target = np.stack(targets) if layout == "row" else _stack(targets)
-        references = [e.references for e in examples if e.references is not None]
-        complete = len(references) == len(examples)
-        return cls(inputs, target, references if complete else None, layout)
+        targets = {
+            name: EncodedTarget.from_answers([e.targets[name] for e in examples], layout)
+            for name, layout in layouts.items()
+        }
+        return cls(inputs, targets)
 
     def joined(self, count: int) -> EncodedRows:
         """All rows end to end, as at most ``count`` rows of one length; for targets of steps."""
-        target = self.target.joined(count) if isinstance(self.target, Ragged) else self.target
         inputs = {name: ragged.joined(count) for name, ragged in self.inputs.items()}
-        return EncodedRows(inputs, target, None, self.layout)
+        return EncodedRows(inputs, {n: part.joined(count) for n, part in self.targets.items()})
 
     def chunk(self, chunk: Chunk) -> Batch:
         """A chunk as a batch; for targets of steps."""
@@ -153,16 +226,15 @@ class EncodedRows:
             name: _tensor(ragged.pad(rows, chunk.begin, chunk.end))
             for name, ragged in self.inputs.items()
         }
-        target = None
-        if isinstance(self.target, Ragged):
-            target = _tensor(self.target.pad(rows, chunk.first, chunk.last))
-        return Batch(
-            inputs,
-            within(chunk.begin, chunk.end),
-            target,
-            within(chunk.first, chunk.last),
-            starts=chunk.starts,
-        )
+        targets = {
+            name: TargetValues(
+                _tensor(part.values.pad(rows, chunk.first, chunk.last)),
+                within(chunk.first, chunk.last),
+            )
+            for name, part in self.targets.items()
+            if isinstance(part.values, Ragged)
+        }
+        return _batch(Batch(inputs, within(chunk.begin, chunk.end), starts=chunk.starts), targets)
 
     def batch(self, rows: Offsets, numbers: npt.NDArray[np.int64] | None = None) -> Batch:
         """The rows at ``rows [B]`` as a batch.
@@ -172,24 +244,17 @@ class EncodedRows:
             numbers: what ``Batch.rows`` should hold; by default the positions themselves.
         """
         inputs = {name: _tensor(ragged.pad(rows)) for name, ragged in self.inputs.items()}
-        target, target_lengths = None, None
-        if isinstance(self.target, Ragged):
-            target = _tensor(self.target.pad(rows))
-            if self.layout == "sequence":
-                target_lengths = torch.from_numpy(self.target.lengths_of(rows))
-        elif self.target is not None:
-            target = _tensor(self.target[rows])
-        references = None
-        if self.references is not None:
-            references = [self.references[row] for row in rows.tolist()]
-        return Batch(
-            inputs,
-            torch.from_numpy(next(iter(self.inputs.values())).lengths_of(rows)),
-            target,
-            target_lengths,
-            references,
-            torch.from_numpy(np.array(rows if numbers is None else numbers, dtype=np.int64)),
-        )
+        lengths = torch.from_numpy(next(iter(self.inputs.values())).lengths_of(rows))
+        places = torch.from_numpy(np.array(rows if numbers is None else numbers, dtype=np.int64))
+        targets = {name: target.batch(rows) for name, target in self.targets.items()}
+        return _batch(Batch(inputs, lengths, rows=places), targets)
+
+
+def _batch(inputs: Batch, targets: Mapping[str, TargetValues]) -> Batch:
+    """A batch with its targets: a sole one is ``Batch.target``."""
+    if SOLE in targets:
+        return replace(inputs, **targets[SOLE]._asdict())
+    return replace(inputs, targets=dict(targets))
 
 
 def _stack(rows: Sequence[Array]) -> Ragged:

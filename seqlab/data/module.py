@@ -71,7 +71,7 @@ class DataModule:
             self.spec = dataclasses.replace(
                 self.spec,
                 features=fitted.features,
-                target=fitted.target,
+                targets=fitted.targets,
                 transforms=fitted.transforms,
             )
         self.seed = seed
@@ -112,7 +112,7 @@ class DataModule:
             self._processor = fit_columns(
                 self.spec,
                 partial(_read, train),
-                column_of(partial(_read, whole), self.spec.target.column),
+                partial(column_of, partial(_read, whole)),
                 transforms,
                 together=isinstance(train, StreamView),
                 known=self._known,
@@ -241,13 +241,18 @@ class DataModule:
             ConfigError: the data cannot be cut: rows are a stream, or their target is no sequence
                 of steps.
         """
-        chunks, target = self.spec.chunks, self.processor.target
+        chunks, targets = self.spec.chunks, self.processor.targets
         if chunks is None:
             return
-        if target.layout != "steps":
+        if any(target.layout != "steps" for target in targets.values()):
             raise ConfigError(
                 "data.chunks: the target belongs to whole rows; chunks need one with an entry for "
                 "each step, such as tags or inputs"
+            )
+        overlap = max(target.overlap for target in targets.values())
+        if any(target.overlap != overlap for target in targets.values()):
+            raise ConfigError(
+                "data.chunks: inputs as one target among others cannot be cut; leave chunks out"
             )
         for split, view in self._views.items():
             if isinstance(view, StreamView):
@@ -255,7 +260,7 @@ class DataModule:
             cut = split == "train" or reading.measures
             if cut or chunks.continuous:
                 self._cuttings[split] = Cutting(
-                    chunks.length if cut else None, reading.reads, target.overlap
+                    chunks.length if cut else None, reading.reads, overlap
                 )
                 if chunks.continuous:
                     self._joined[split] = self._encoded[split].joined(self._batch_size(split))
@@ -343,10 +348,11 @@ def _read(view: View, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]
 
 def _columns(processor: Processor, split: str, row: Mapping[str, Any]) -> list[str]:
     """The columns to encode; accepted answers count in evaluation only."""
-    columns, references = processor.spec.columns, processor.target.references
-    if references is None or split == "train" or references not in row:
+    columns = processor.spec.columns
+    if split == "train":
         return list(columns)
-    return [*columns, references]
+    accepted = [target.references for target in processor.targets.values()]
+    return list(dict.fromkeys([*columns, *(name for name in accepted if name and name in row)]))
 
 
 def _raw_length(column: str, row: Mapping[str, Any]) -> int:

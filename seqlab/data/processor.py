@@ -6,7 +6,7 @@ the model as plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from seqlab.data.data_spec import DataSpec
-from seqlab.data.encoded import EncodedRows, Example
+from seqlab.data.encoded import EncodedRows, EncodedTarget, Example
 from seqlab.data.features.base import Feature
 from seqlab.data.known_vocabularies import KnownVocabularies
 from seqlab.data.part import Column, ColumnPart
@@ -28,7 +28,8 @@ from seqlab.data.targets.base import Target
 from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.transforms.chain import Chain
 from seqlab.errors import DataError
-from seqlab.types import Batch, DataInfo, TargetStatistics
+from seqlab.target_names import SOLE, target_key
+from seqlab.types import Batch, DataInfo, TargetInfo, TargetStatistics
 
 _CHUNK = 4096
 
@@ -39,8 +40,8 @@ class Processor:
     Args:
         spec: the data spec.
         features: the fitted features, in order.
-        target: the fitted target.
-        statistics: what the training rows say of the target.
+        targets: the fitted targets by their names, a sole one by ``SOLE``.
+        statistics: what the training rows say of each target, by its name.
         transforms: the fitted transforms, in order.
 
     Example:
@@ -59,17 +60,33 @@ class Processor:
         self,
         spec: DataSpec,
         features: Sequence[Feature],
-        target: Target,
-        statistics: TargetStatistics | None = None,
+        targets: Mapping[str, Target],
+        statistics: Mapping[str, TargetStatistics] | None = None,
         transforms: Sequence[Transform] = (),
     ) -> None:
         self.spec = spec
         self.transforms = tuple(transforms)
         self.features = tuple(features)
-        self.target = target
-        described = replace(target.info, statistics=statistics or TargetStatistics())
+        self.targets = dict(targets)
+        known = statistics or {}
+        infos = {
+            name: replace(target.info, statistics=known.get(name, TargetStatistics()))
+            for name, target in self.targets.items()
+        }
+        described = infos[SOLE] if SOLE in infos else _joint(infos)
         self.info = DataInfo(tuple(feature.info for feature in features), described)
         self._limit = _step_limit(spec, features)
+
+    @property
+    def target(self) -> Target:
+        """The sole target.
+
+        Raises:
+            DataError: there are several; see ``targets``.
+        """
+        if SOLE not in self.targets:
+            raise DataError(f"there is no sole target, but {', '.join(self.targets)}")
+        return self.targets[SOLE]
 
     def encode(self, row: Mapping[str, Any], *, where: str = "row") -> Example:
         """One row with its target.
@@ -154,18 +171,27 @@ class Processor:
                 f"{where(row)}: column '{first.column}' is empty, so there is nothing to learn "
                 "from; take the row out or set data.allow_empty=true"
             )
-        target: Array | Ragged | None = self.target.of_inputs(inputs)
-        if target is None:
-            target = self.target.encode(columns[self.target.column], where)
-        if self.target.layout == "steps" and isinstance(target, Ragged):
-            self._check_steps(lengths, target, where)
-            target = target.truncate(self._limit)
+        targets = {
+            name: self._encode_target(target, inputs, columns, where)
+            for name, target in self.targets.items()
+        }
+        return EncodedRows({name: self._cut(name, r) for name, r in inputs.items()}, targets)
+
+    def _encode_target(
+        self, target: Target, inputs: Mapping[str, Ragged], columns: Columns, where: Where
+    ) -> EncodedTarget:
+        """One target of rows whose inputs are encoded and not yet cut."""
+        values: Array | Ragged | None = target.of_inputs(inputs)
+        if values is None:
+            values = target.encode(columns[target.column], where)
+        if target.layout == "steps" and isinstance(values, Ragged):
+            self._check_steps(target, next(iter(inputs.values())).lengths, values, where)
+            values = values.truncate(self._limit)
         references = None
-        column = self.target.references
+        column = target.references
         if column is not None and column in columns:
-            references = self.target.encode_references(columns[column], where)
-        inputs = {name: self._cut(name, ragged) for name, ragged in inputs.items()}
-        return EncodedRows(inputs, target, references, self.target.layout)
+            references = target.encode_references(columns[column], where)
+        return EncodedTarget(values, target.layout, references)
 
     def _encode_inputs(
         self, columns: Columns, where: Where, *, cut: bool = True
@@ -187,25 +213,29 @@ class Processor:
         self, feature: Feature, inputs: Mapping[str, Ragged], ragged: Ragged
     ) -> tuple[Array, str]:
         """How many steps a feature must have in each row, and of what that is the number."""
-        if feature.role == "ahead" and self.info.target.steps:
-            return np.full_like(ragged.lengths, self.info.target.steps), "the target has"
+        if feature.role == "ahead" and (steps := self._steps_ahead()):
+            return np.full_like(ragged.lengths, steps), "the target has"
         if feature.role == "row":
             return np.ones_like(ragged.lengths), "a feature with role=row has"
         first = next((f for f in self.features if f.role == feature.role), feature)
         return inputs.get(first.name, ragged).lengths, f"feature '{first.name}' has"
+
+    def _steps_ahead(self) -> int:
+        """The steps of a target that comes after those of the inputs; 0: there is none."""
+        return max(info.steps for info in self.info.target.named.values())
 
     def _cut(self, name: str, ragged: Ragged) -> Ragged:
         """The first steps of a row, as many as are read."""
         roles = {feature.name: feature.role for feature in self.features}
         return ragged.truncate(self._limit) if roles[name] == "step" else ragged
 
-    def _check_steps(self, lengths: Any, target: Ragged, where: Where) -> None:
-        if np.array_equal(lengths, target.lengths):
+    def _check_steps(self, target: Target, lengths: Any, values: Ragged, where: Where) -> None:
+        if np.array_equal(lengths, values.lengths):
             return
-        row = int(np.argmax(lengths != target.lengths))
+        row = int(np.argmax(lengths != values.lengths))
         raise DataError(
-            f"{where(row)}: column '{self.target.column}' has {target.lengths[row]} "
-            f"{self.info.target.kind} for {lengths[row]} steps in column "
+            f"{where(row)}: column '{target.column}' has {values.lengths[row]} "
+            f"{target.info.kind} for {lengths[row]} steps in column "
             f"'{self.features[0].column}'; give one a step"
         )
 
@@ -217,20 +247,23 @@ class Processor:
         """
         if not examples:
             raise DataError("a batch needs at least one example")
-        rows = EncodedRows.from_examples(examples, self.target.layout)
+        layouts = {name: target.layout for name, target in self.targets.items()}
+        rows = EncodedRows.from_examples(examples, layouts)
         return rows.batch(np.arange(len(examples)))
 
-    def decode_target(self, prediction: Any) -> Any:
+    def decode_target(self, prediction: Any, target: str = SOLE) -> Any:
         """Predicted ids as people read them.
 
         Args:
             prediction: a class id (``label``), a list of ids (``labels``, ``tags``, ``text``),
                 or numbers (``values``).
+            target: which of several targets.
 
         Returns:
             The class's name, a list of names, a text, or a list of numbers.
         """
-        return self.target.decode(prediction)
+        known = self.target if target == SOLE else self.targets[target]
+        return known.decode(prediction)
 
     def decode_input(self, values: Sequence[Any], feature: str | None = None) -> Any:
         """A feature's ids as text (``text``) or tokens (``tokens``); numbers unscaled.
@@ -244,8 +277,9 @@ class Processor:
 
     def save(self, folder: str | Path) -> None:
         """Write ``processor.json``, tokenizers and labels into an existing folder."""
-        learnt = (self.info.target.statistics, self.transforms)
-        write_parts(Path(folder), Parts(self.spec, self.features, self.target, *learnt))
+        statistics = {name: info.statistics for name, info in self.info.target.named.items()}
+        parts = Parts(self.spec, self.features, self.targets, statistics, self.transforms)
+        write_parts(Path(folder), parts)
 
     @classmethod
     def load(cls, folder: str | Path) -> Processor:
@@ -255,6 +289,11 @@ class Processor:
             BundleError: a file is missing, too large, damaged, or does not fit the others.
         """
         return cls(*read_parts(Path(folder)))
+
+
+def _joint(parts: Mapping[str, TargetInfo]) -> TargetInfo:
+    """Several targets as one."""
+    return TargetInfo("joint", len(parts), parts=parts)
 
 
 def _step_limit(spec: DataSpec, features: Sequence[Feature]) -> int | None:
@@ -327,7 +366,7 @@ def _train_row(start: int, index: int) -> str:
 def fit_columns(
     spec: DataSpec,
     read: Read,
-    names: Column | None = None,
+    names: Callable[[str], Column] | None = None,
     transforms: Sequence[Transform] = (),
     *,
     together: bool = False,
@@ -338,8 +377,8 @@ def fit_columns(
     Args:
         spec: the data spec.
         read: begins a pass over some columns.
-        names: the target column of all rows that may say which classes or tags there are, for
-            a target that has such; by default the training rows.
+        names: gives a target's column of all rows that may say which classes or tags there are,
+            for a target that has such; by default the training rows.
         transforms: the fitted ones that have made the rows.
         together: whether a pass is dear, so that parts learn in one where they can.
         known: vocabularies to go on from.
@@ -347,10 +386,11 @@ def fit_columns(
     Raises:
         DataError: there are no rows, or a value does not fit its column.
     """
-    if next(iter(read([spec.target.column])), None) is None:
+    if next(iter(read([next(iter(spec.targets.values())).column])), None) is None:
         raise DataError("the training split has no rows")
-    features, target = unfitted(spec)
-    alone = [target] if names is None or not target.fits_on_all else []
+    features, targets = unfitted(spec)
+    fit_on_all = [part for part in targets.values() if names is not None and part.fits_on_all]
+    alone = [part for part in targets.values() if part not in fit_on_all]
     parts: list[ColumnPart] = [*features, *alone]
     shared = [part for part in parts if together and part.fits_in_one_pass]
     if len(shared) > 1:
@@ -358,12 +398,20 @@ def fit_columns(
     for part in parts:
         if part not in shared or len(shared) == 1:
             part.fit(column_of(read, part.column))
-    if not alone:
-        target.fit(names or column_of(read, target.column))
+    for target in fit_on_all:
+        target.fit(names(target.column) if names else column_of(read, target.column))
     if known is not None:
-        known.hand_over([*((f"features.{f.name}", f) for f in features), ("target", target)])
-    statistics = fit_statistics(target, features[0], read, _step_limit(spec, features))
-    return Processor(spec, features, target, statistics, transforms)
+        known.hand_over(
+            [
+                *((f"features.{feature.name}", feature) for feature in features),
+                *((target_key(name).removeprefix("data."), t) for name, t in targets.items()),
+            ]
+        )
+    limit = _step_limit(spec, features)
+    statistics = {
+        name: fit_statistics(target, features[0], read, limit) for name, target in targets.items()
+    }
+    return Processor(spec, features, targets, statistics, transforms)
 
 
 def column_of(read: Read, name: str) -> Column:

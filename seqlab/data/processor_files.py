@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.transforms.base import Transform
 from seqlab.errors import BundleError
 from seqlab.files import read_json, write_json
+from seqlab.target_names import SOLE
 from seqlab.types import TargetStatistics
 
 PROCESSOR_FILE = "processor.json"
@@ -30,25 +31,27 @@ class Parts(NamedTuple):
 
     spec: DataSpec
     features: Sequence[Feature]
-    target: Target
-    statistics: TargetStatistics
+    targets: Mapping[str, Target]
+    statistics: Mapping[str, TargetStatistics]
     transforms: Sequence[Transform]
 
 
 def write_parts(folder: Path, parts: Parts) -> None:
     """Write ``processor.json``, tokenizers and labels into an existing folder."""
-    spec, features, target, statistics, transforms = parts
-    for name, tokenizer in _tokenizers(features, target).items():
+    spec, features, targets, statistics, transforms = parts
+    for name, tokenizer in _tokenizers(features, targets).items():
         tokenizer.save(folder / name)
-    if target.keeps_state:
-        labels = {"kind": spec.target.kind, **target.state()}
-        write_json(folder / LABELS_FILE, labels, indent=1)
+    for name, target in targets.items():
+        if target.keeps_state:
+            labels = {"kind": spec.targets[name].kind, **target.state()}
+            write_json(folder / _file_of(LABELS_FILE, name), labels, indent=1)
+    plain = {name: plain_statistics(found) for name, found in statistics.items()}
     content = {
         "format": _FORMAT,
         "data": spec.to_dict(),
         "statistics": {f.name: f.state() for f in features if f.keeps_state},
         "transforms": [transform.state() for transform in transforms],
-        "target": plain_statistics(statistics),
+        **({"targets": plain} if spec.several else {"target": plain[SOLE]}),
     }
     write_json(folder / PROCESSOR_FILE, content, indent=1)
 
@@ -66,8 +69,8 @@ def read_parts(folder: Path) -> Parts:
     with restoring(path, "the form of the data"):
         data = content.get("data")
         spec = DataSpec.from_mapping(data if content["format"] == _FORMAT else upgraded(data))
-    features, target = unfitted(spec)
-    for name, tokenizer in _tokenizers(features, target).items():
+    features, targets = unfitted(spec)
+    for name, tokenizer in _tokenizers(features, targets).items():
         tokenizer.load(folder / name)
     statistics = content.get("statistics")
     for feature in features:
@@ -75,23 +78,41 @@ def read_parts(folder: Path) -> Parts:
             kept = statistics.get(feature.name) if isinstance(statistics, dict) else None
             feature.restored(kept, str(path))
     transforms = _restored_transforms(spec, content.get("transforms", []), path)
-    if target.keeps_state:
-        target.restored(_labels(folder / LABELS_FILE, spec.target.kind), str(folder / LABELS_FILE))
-    learnt = read_statistics(content.get("target", {}), target.info, path)
-    return Parts(spec, features, target, learnt, transforms)
+    learnt = {}
+    for name, target in targets.items():
+        if target.keeps_state:
+            labels = folder / _file_of(LABELS_FILE, name)
+            target.restored(_labels(labels, spec.targets[name].kind), str(labels))
+        learnt[name] = read_statistics(_statistics_of(content, name), target.info, path)
+    return Parts(spec, features, targets, learnt, transforms)
 
 
-def unfitted(spec: DataSpec) -> tuple[list[Feature], Target]:
-    """The features, those of steps first, and the target of a spec, fitted on nothing yet.
+def _file_of(file: str, target: str) -> str:
+    """The name of a target's file: ``labels.json`` of a sole one, ``labels.NAME.json``."""
+    stem, _, ending = file.rpartition(".")
+    return file if target == SOLE else f"{stem}.{target}.{ending}"
+
+
+def _statistics_of(content: Mapping[str, Any], target: str) -> Any:
+    """What a processor's file says of a target."""
+    if target == SOLE:
+        return content.get("target", {})
+    several = content.get("targets")
+    return several.get(target, {}) if isinstance(several, dict) else {}
+
+
+def unfitted(spec: DataSpec) -> tuple[list[Feature], dict[str, Target]]:
+    """The features, those of steps first, and the targets of a spec, fitted on nothing yet.
 
     Raises:
-        OptionError: the target does not fit the features.
+        OptionError: a target does not fit the features.
     """
     made = [part.feature(name) for name, part in spec.features.items()]
     features = sorted(made, key=lambda feature: feature.role != "step")
-    target = spec.target.target()
-    target.see(features)
-    return features, target
+    targets = {name: part.target() for name, part in spec.targets.items()}
+    for target in targets.values():
+        target.see(features)
+    return features, targets
 
 
 def _restored_transforms(spec: DataSpec, states: Any, path: Path) -> tuple[Transform, ...]:
@@ -105,15 +126,16 @@ def _restored_transforms(spec: DataSpec, states: Any, path: Path) -> tuple[Trans
     return transforms
 
 
-def _tokenizers(features: Sequence[Feature], target: Target) -> dict[str, Tokenizer]:
+def _tokenizers(features: Sequence[Feature], targets: Mapping[str, Target]) -> dict[str, Tokenizer]:
     """All tokenizers by their files; that of the first feature with one is ``tokenizer.json``."""
     found: dict[str, Tokenizer] = {}
     for feature in features:
         if feature.tokenizer is not None:
             name = f"tokenizer.{feature.name}.json" if found else "tokenizer.json"
             found[name] = feature.tokenizer
-    if target.tokenizer is not None and target.tokenizer not in found.values():
-        found[TARGET_TOKENIZER_FILE] = target.tokenizer
+    for name, target in targets.items():
+        if target.tokenizer is not None and target.tokenizer not in found.values():
+            found[_file_of(TARGET_TOKENIZER_FILE, name)] = target.tokenizer
     return found
 
 

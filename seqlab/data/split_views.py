@@ -57,7 +57,8 @@ def open_views(
         if name not in names:
             raise DataError(_no_split(name, names))
     chosen = [name for name in SPLITS if name in (names if wanted is None else wanted)]
-    label = spec.target.column if spec.target.kind == "label" else None
+    labels = [target.column for target in spec.targets.values() if target.kind == "label"]
+    label = labels[0] if labels else None
     hold_out = hold_out and bool({"train", "validation"} & set(chosen))
     views: dict[str, View] = {
         name: _view(source, name, loaded[name], None if transforms else label)
@@ -146,9 +147,10 @@ def _check(name: str, view: View, keys: Mapping[str, str | None]) -> None:
 def _used(spec: DataSpec) -> dict[str, str | None]:
     """The columns that are read of the rows made, each with its key; None for one not needed."""
     used = spec.column_keys
-    references = spec.target.target().references
-    if references is not None:
-        used.setdefault(references, None)
+    for target in spec.targets.values():
+        references = target.target().references
+        if references is not None:
+            used.setdefault(references, None)
     return used
 
 

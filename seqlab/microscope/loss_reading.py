@@ -17,7 +17,7 @@ def read_loss(model: SequenceModel, encoded: Encoded, batch: Batch) -> tuple[Rea
 
     Without a loss each step's output is read in one random direction, the same for equal batches.
     """
-    if batch.target is None:
+    if batch.target is None and not batch.targets:
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(encoded.output.shape, generator=generator, dtype=torch.float64)
         direction = direction / direction.norm(dim=-1, keepdim=True)

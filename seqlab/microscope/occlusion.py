@@ -29,7 +29,7 @@ def occlusion(model: SequenceModel, batch: Batch) -> list[float]:
         each[torch.arange(steps), torch.arange(steps)] = 0.0
         rows = _repeated(batch, steps + 1)
         encoded = model.encoder.run(each, mask.expand(steps + 1, -1), rows)
-        if batch.target is not None:
+        if batch.target is not None or batch.targets:
             losses = [float(model.head.loss(_row(encoded, i), batch)) for i in range(steps + 1)]
             return [loss - losses[-1] for loss in losses[:-1]]
         scores = model.head.scores(encoded)
@@ -41,7 +41,7 @@ def occlusion(model: SequenceModel, batch: Batch) -> list[float]:
 
 def _repeated(batch: Batch, count: int) -> Batch:
     """The same row many times, without its target."""
-    alone = dataclasses.replace(batch, target=None, target_lengths=None, references=None, rows=None)
+    alone = dataclasses.replace(batch.without_targets(), rows=None)
     return alone.apply(lambda tensor: tensor.repeat(count, *[1] * (tensor.dim() - 1)))
 
 

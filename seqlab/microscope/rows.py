@@ -27,7 +27,7 @@ def encode(processor: Processor, values: Sequence[Any], where: Where) -> tuple[E
         DataError: a value does not fit its column.
     """
     spec = processor.spec
-    of_inputs = processor.info.target.kind == "inputs"
+    of_inputs = all(info.kind == "inputs" for info in processor.info.target.named.values())
     wanted = spec.input_columns if of_inputs else spec.columns
     chain = Chain(processor.transforms, wanted)
     rows = _as_mappings(values, spec.input_columns)
@@ -42,9 +42,10 @@ def encode(processor: Processor, values: Sequence[Any], where: Where) -> tuple[E
         columns = {name: [row[name] for row in rows] for name in wanted}
         return processor.encode_columns(columns, lambda i: stands(chained[i], where)), True
     columns = {name: [row[name] for row in rows] for name in wanted}
-    references = processor.target.references
-    if references is not None and all(references in row for row in rows):
-        columns[references] = [row[references] for row in rows]
+    for target in processor.targets.values():
+        references = target.references
+        if references is not None and all(references in row for row in rows):
+            columns[references] = [row[references] for row in rows]
     return processor.encode_columns(columns, where), True
 
 

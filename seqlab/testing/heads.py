@@ -27,35 +27,49 @@ from seqlab.testing.pickling import round_trips
 from seqlab.testing.result import Numbers
 from seqlab.testing.sample import normal
 from seqlab.testing.tasks import learn, through_a_bundle
-from seqlab.types import Batch, Encoded
+from seqlab.types import Batch, Encoded, TargetInfo
 
 HEAD_CHECKS = Table(HEAD_CONTRACT)
 _GARBAGE = 77
 
 
-def _widened(encoded: Encoded, batch: Batch, kind: str) -> tuple[Encoded, Batch]:
+def _widened(encoded: Encoded, batch: Batch, info: TargetInfo) -> tuple[Encoded, Batch]:
     """NaN at padded steps, three more padded steps, and garbage in the padding of ids."""
     mask = torch.cat([encoded.mask, encoded.mask.new_zeros(batch.size, 3)], 1)
     output = torch.cat(
         [encoded.output, encoded.output.new_zeros(batch.size, 3, encoded.output.shape[2])], 1
     )
     output = output.masked_fill(~mask.unsqueeze(-1), float("nan"))
-    target, lengths = batch.target, batch.target_lengths
-    if target is not None and kind == "step_values":
-        padded = target.masked_fill(~encoded.mask.unsqueeze(-1), _GARBAGE)
-        garbage = target.new_full((batch.size, 3, target.shape[2]), _GARBAGE)
-        target = torch.cat([padded, garbage], 1)
-    elif target is not None and kind in ("tags", "tokens", "inputs"):
-        real = _real_tokens(target, lengths) if kind == "tokens" else encoded.mask
-        garbage = target.new_full((batch.size, 3), _GARBAGE)
-        target = torch.cat([target.masked_fill(~real, _GARBAGE), garbage], 1)
     inputs = {}
     for name, value in encoded.inputs.items():
         longer = torch.cat([value, value.new_zeros(batch.size, 3, *value.shape[2:])], 1)
         padded = ~mask if value.dim() == 2 else ~mask.unsqueeze(-1)
         inputs[name] = longer.masked_fill(padded, _GARBAGE)
     wide = encoded._replace(output=output, mask=mask, inputs=inputs)
-    return wide, dataclasses.replace(batch, target=target, inputs=inputs)
+    target = _widened_target(batch.target, batch.target_lengths, encoded.mask, info.kind)
+    targets = {
+        name: values._replace(
+            target=_widened_target(
+                values.target, values.target_lengths, encoded.mask, info.parts[name].kind
+            )
+        )
+        for name, values in batch.targets.items()
+    }
+    return wide, dataclasses.replace(batch, target=target, targets=targets, inputs=inputs)
+
+
+def _widened_target(
+    target: Tensor | None, lengths: Tensor | None, mask: Tensor, kind: str
+) -> Tensor | None:
+    """A target with three more padded entries, and garbage in the padding."""
+    if target is None or kind not in ("step_values", "tags", "tokens", "inputs"):
+        return target
+    if kind == "step_values":
+        padded = target.masked_fill(~mask.unsqueeze(-1), _GARBAGE)
+        return torch.cat([padded, target.new_full((len(target), 3, target.shape[2]), _GARBAGE)], 1)
+    real = _real_tokens(target, lengths) if kind == "tokens" else mask
+    garbage = target.new_full((len(target), 3), _GARBAGE)
+    return torch.cat([target.masked_fill(~real, _GARBAGE), garbage], 1)
 
 
 def _real_tokens(target: Tensor, lengths: Tensor | None) -> Tensor:
@@ -73,7 +87,7 @@ def padding_is_ignored(case: HeadCase) -> Numbers:
     largest = 0.0
     for task, model in case.each():
         encoded, batch = model.encode(task.batch), task.batch
-        wide, wide_batch = _widened(encoded, batch, task.kind)
+        wide, wide_batch = _widened(encoded, batch, task.processor.info.target)
         (loss, values), (wide_loss, wide_values) = (
             measured(model, e, b) for e, b in ((encoded, batch), (wide, wide_batch))
         )
@@ -181,7 +195,7 @@ def a_missing_target_is_refused(case: HeadCase) -> None:
     Catches: crashes in the middle of a computation.
     """
     for task, model in case.each():
-        batch = dataclasses.replace(task.batch, target=None, target_lengths=None, references=None)
+        batch = task.batch.without_targets()
         encoded = model.encode(batch)
         what = f"{task.kind}: the loss of a batch without target"
         refused(functools.partial(model.head.loss, encoded, batch), (DataError,), what)

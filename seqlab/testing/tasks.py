@@ -46,7 +46,10 @@ TARGETS: dict[str, dict[str, Any]] = {
     "inputs": {"kind": "inputs"},
     "step_values": {"kind": "values", "per": "step"},
     "horizon": {"kind": "horizon"},
+    "joint": {"steps": {"kind": "tags"}, "whole": {"kind": "label"}},
 }
+#: Of ``joint``: the kind of each target.
+_PARTS = {"steps": "tags", "whole": "label"}
 #: Texts in which each letter but the first follows from those beside it.
 _TEXTS = ("abcdefgh", "cdefgh", "efghij", "bcdefgh", "ghij")
 
@@ -91,7 +94,18 @@ def make_task(kind: str) -> Task:
     if kind == "inputs":
         rows = tuple({"series": text} for text in _TEXTS)
         feature: dict[str, Any] = {"kind": "text", "tokenizer": {"name": "chars"}}
-        target = TARGETS[kind]
+        targets: dict[str, Any] = {"target": TARGETS[kind]}
+    elif kind == "joint":
+        rows = tuple(
+            {
+                "series": normal(length, INPUT_WIDTH, seed=200 + row).tolist(),
+                **{name: _target(part, row) for name, part in _PARTS.items()},
+            }
+            for row, length in enumerate(ROW_LENGTHS)
+        )
+        feature = {"kind": "numeric"}
+        parts = {name: {"column": name, **spec} for name, spec in TARGETS[kind].items()}
+        targets = {"targets": parts}
     else:
         rows = tuple(
             {
@@ -101,8 +115,8 @@ def make_task(kind: str) -> Task:
             for row, length in enumerate(ROW_LENGTHS)
         )
         feature = {"kind": "numeric"}
-        target = {"column": "target", **TARGETS[kind]}
-    data = {"features": {"series": feature}, "target": target, "batch_size": ROWS}
+        targets = {"target": {"column": "target", **TARGETS[kind]}}
+    data = {"features": {"series": feature}, **targets, "batch_size": ROWS}
     return Task(kind, rows, fit_processor(data, rows), data)
 
 

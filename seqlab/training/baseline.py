@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from seqlab import registry
-from seqlab.data.data_spec import DataSpec
+from seqlab.data.data_spec import ColumnSpec, DataSpec
 from seqlab.data.numbers import row_of_numbers
 from seqlab.data.part import NEXT
 from seqlab.data.raw_columns import token_lists
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
+from seqlab.target_names import metric_name
 from seqlab.types import TargetInfo
 
 Rows = Iterable[Mapping[str, Any]]
@@ -93,9 +94,28 @@ def _span_f1(
     return {"span_f1": float(metric.compute())}
 
 
-def baseline(spec: DataSpec, train: Rows, test: Rows, names: Sequence[str]) -> dict[str, Any]:
-    """The baseline that fits the target, or an empty dict where none does."""
-    target = spec.target
+def baselines(spec: DataSpec, train: Rows, test: Rows, target: TargetInfo) -> list[dict[str, Any]]:
+    """The baselines that fit the targets; those of one name are one.
+
+    Args:
+        spec: the data spec.
+        train: rows to count.
+        test: rows to measure.
+        target: what is known of the targets; of several, metrics have their names before them.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, info in target.named.items():
+        values = _baseline(spec, spec.targets[name], train, test, info.names)
+        if values:
+            own = found.setdefault(values["name"], {"name": values.pop("name")})
+            own.update({metric_name(name, key): value for key, value in values.items()})
+    return list(found.values())
+
+
+def _baseline(
+    spec: DataSpec, target: ColumnSpec, train: Rows, test: Rows, names: Sequence[str]
+) -> dict[str, Any]:
+    """The baseline that fits a target, or an empty dict where none does."""
     if target.kind == "label":
         values = majority_class(train, test, target.column)
         return {"name": "most frequent class", **values} if values else {}
@@ -104,19 +124,19 @@ def baseline(spec: DataSpec, train: Rows, test: Rows, names: Sequence[str]) -> d
         values = most_frequent_tags(train, test, words[0], target.column, names)
         return {"name": "most frequent tag of each word", **values} if values else {}
     if target.kind == "values":
-        series = series_before(spec)
+        series = series_before(spec, target)
         if series is not None:
             return {"name": "last value", **last_value(test, series, target.column)}
         return {"name": "mean of the training rows", **mean_value(train, test, target.column)}
     return {}
 
 
-def series_before(spec: DataSpec) -> str | None:
-    """The column of the steps that the target's come after, where windows have made it."""
+def series_before(spec: DataSpec, target: ColumnSpec) -> str | None:
+    """The column of the steps that a target's come after, where windows have made it."""
     for transform in spec.transforms:
         columns = transform.get("columns", ())
         for column in [columns] if isinstance(columns, str) else columns:
-            if transform["name"] == "windows" and column + NEXT == spec.target.column:
+            if transform["name"] == "windows" and column + NEXT == target.column:
                 return str(column)
     return None
 

@@ -98,8 +98,13 @@ def read_looks(path: Path) -> list[dict[str, Any]]:
 
 def first_rows(batch: Batch, count: int) -> Batch:
     """The first rows of a batch, without their gradients' history."""
+    cut = batch.apply(lambda t: t[:count].detach())
+    targets = {
+        name: values._replace(references=values.references and values.references[:count])
+        for name, values in cut.targets.items()
+    }
     references = batch.references and batch.references[:count]
-    return dataclasses.replace(batch.apply(lambda t: t[:count].detach()), references=references)
+    return dataclasses.replace(cut, references=references, targets=targets)
 
 
 def _line(look: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +13,14 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
-from seqlab.heads.metrics.class_table import ClassTable, class_table
+from seqlab.heads.metrics.class_table import ClassTables
 from seqlab.measures import read_metrics
 from seqlab.model import SequenceModel
 from seqlab.start.training_plan import TrainingPlan
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.schedules import RunLength, build_schedule
-from seqlab.types import Batch, TargetInfo
+from seqlab.types import Batch
 
 #: More classes make no table for people.
 _CLASSES = 100
@@ -84,7 +85,7 @@ class TrainingModule(pl.LightningModule):
         self.carry, self.measured_carry = model.new_carry(), model.new_carry()
         self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
-        self.class_table = _small_class_table(model.head.target_info)
+        self.class_tables = ClassTables(model.head.target_info, _CLASSES)
         self.classes: dict[str, Any] = {}
         self.results: dict[str, dict[str, float]] = {}
         self.identity: dict[str, Any] = {}
@@ -176,8 +177,8 @@ class TrainingModule(pl.LightningModule):
     def _measure(self, metrics: nn.ModuleDict, batch: Batch, *, final: bool) -> None:
         named: dict[str, Any] = dict(metrics.items())
         mean = named.pop("loss")
-        if final and self.class_table is not None:
-            named["class table"] = self.class_table
+        if final:
+            named |= self.class_tables.metrics()
         loss = self.model.measure(named, batch, final=final, carry=self.measured_carry)
         mean.update(loss, batch.size)
 
@@ -200,20 +201,18 @@ class TrainingModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Keep the test metrics, and which classes were taken for which."""
         self._publish("test", self.test_metrics)
-        if self.class_table is not None:
-            with self.class_table.sync_context():
-                self.classes = self.class_table.content()
-            self.class_table.reset()
+        tables = self.class_tables.tables().values()
+        with contextlib.ExitStack() as synced:
+            for table in tables:
+                synced.enter_context(table.sync_context())
+            self.classes = self.class_tables.content()
+        for table in tables:
+            table.reset()
 
     def _publish(self, split: str, metrics: nn.ModuleDict) -> dict[str, float]:
         values = read_metrics(dict(metrics.items()))
         self.results[split] = values
         return values
-
-
-def _small_class_table(target: TargetInfo) -> ClassTable | None:
-    """Counts of classes, where a page has room for them."""
-    return class_table(target) if target.size <= _CLASSES else None
 
 
 def validation_results(module: pl.LightningModule) -> dict[str, float]:

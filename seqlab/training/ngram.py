@@ -9,6 +9,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from seqlab.data.processor import Processor
+from seqlab.target_names import SOLE
 
 Gram = tuple[int, ...]
 _LONGEST, _MOST_GRAMS, _CHUNK = 6, 1_000_000, 1000
@@ -144,6 +145,6 @@ def _texts(processor: Processor, rows: Iterable[Mapping[str, Any]]) -> Iterator[
     remaining = iter(rows)
     while chunk := list(islice(remaining, _CHUNK)):
         columns = {name: [row[name] for row in chunk] for name in processor.spec.columns}
-        target: Any = processor.encode_columns(columns, str).target
+        target: Any = processor.encode_columns(columns, str).targets[SOLE].values
         for index in range(len(chunk)):
             yield target.row(index).tolist()

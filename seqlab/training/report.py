@@ -127,24 +127,11 @@ class Report:
         page.table(header, rows, "Answers beside what was expected")
 
     def _add_classes(self, page: Page) -> None:
-        if not self.classes:
-            return
-        page.section("Classes", _hardest(self.classes["classes"]))
-        confusion = self.classes.get("confusion")
-        if confusion and len(confusion["names"]) <= _CLASSES:
-            names = confusion["names"]
-            shares = [[count / max(sum(row), 1) for count in row] for row in confusion["counts"]]
-            page.figure(
-                Heatmap(
-                    shares, names, names, x="predicted", y="right", value="share of the row",
-                    bounds=(0.0, 1.0), show_values=len(names) <= 8,
-                ),
-                "Confusion on the test rows",
-                "Each line is a class: how its rows or steps were answered.",
-            )  # fmt: skip
-        header = ["class", "precision", "recall", "f1", "support"]
-        rows = [[entry[key] for key in header] for entry in self.classes["classes"]]
-        page.table(header, rows, "Each class on the test rows")
+        several = self.classes.get("targets") or {}
+        for name, classes in several.items():
+            _add_classes(page, classes, f"Classes of {name}")
+        if self.classes and not several:
+            _add_classes(page, self.classes, "Classes")
 
     def _add_numbers(self, page: Page) -> None:
         if not self.numbers:
@@ -166,6 +153,26 @@ class Report:
         page.table(["key", "value"], given, "The config of the run, without what is not set")
         versions = [[name, value] for name, value in self.result["versions"].items()]
         page.table(["package", "version"], versions, "Versions")
+
+
+def _add_classes(page: Page, classes: Mapping[str, Any], title: str) -> None:
+    """How the classes of one target were answered."""
+    page.section(title, _hardest(classes["classes"]))
+    confusion = classes.get("confusion")
+    if confusion and len(confusion["names"]) <= _CLASSES:
+        names = confusion["names"]
+        shares = [[count / max(sum(row), 1) for count in row] for row in confusion["counts"]]
+        page.figure(
+            Heatmap(
+                shares, names, names, x="predicted", y="right", value="share of the row",
+                bounds=(0.0, 1.0), show_values=len(names) <= 8,
+            ),
+            "Confusion on the test rows",
+            "Each line is a class: how its rows or steps were answered.",
+        )  # fmt: skip
+    header = ["class", "precision", "recall", "f1", "support"]
+    rows = [[entry[key] for key in header] for entry in classes["classes"]]
+    page.table(header, rows, "Each class on the test rows")
 
 
 def _add_forecast(page: Page, index: int, row: Predicted) -> None:

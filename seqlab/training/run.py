@@ -28,7 +28,7 @@ from seqlab.files import reading, write_json
 from seqlab.heads.forecast import ForecastHead
 from seqlab.measures import plain_numbers
 from seqlab.training import summary
-from seqlab.training.baseline import baseline
+from seqlab.training.baseline import baselines
 from seqlab.training.callbacks import Callback
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.checkpoints import is_before_a_batch
@@ -357,5 +357,4 @@ class Run:
         if self.data.info.target.kind == "inputs":
             held_out = self.data.rows("validation") if "validation" in self.data.splits else ()
             return [ngram_baseline(self.data.processor, train, held_out, test)]
-        found = baseline(self.data.spec, train, test, self.data.info.target.names)
-        return [found] if found else []
+        return baselines(self.data.spec, train, test, self.data.info.target)

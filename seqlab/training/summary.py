@@ -15,6 +15,7 @@ from seqlab.data.data_spec import DataSpec
 from seqlab.heads.language_model import LanguageModelHead
 from seqlab.layers.recurrent import Recurrent
 from seqlab.model import SequenceModel
+from seqlab.target_names import SOLE
 
 #: The most tokens of a generated text.
 _SAMPLE = 70
@@ -66,14 +67,15 @@ def decode_samples(
     if isinstance(model.model.head, LanguageModelHead) and len(model.processor.features) == 1:
         answers = model.generate(n=len(rows), max_length=_SAMPLE, seed=0)
         return Samples(generated=[answer["text"] for answer in answers])
-    column, target = next(iter(spec.features.values())).column, spec.target
-    references = model.processor.target.references
+    column = next(iter(spec.features.values())).column
     found = []
     for row, prediction in zip(rows, model.answer_rows(rows, _shown), strict=True):
-        answer, expected = answer_of(prediction), row[target.column]
-        accepted = [expected, *(row.get(references or "") or [])]
-        right = console.shorten(answer) in map(console.shorten, accepted)
-        found.append((row[column], expected, answer, right))
+        for name, target in model.processor.targets.items():
+            own = prediction if name == SOLE else prediction[name]
+            answer, expected = answer_of(own), row[target.column]
+            accepted = [expected, *(row.get(target.references or "") or [])]
+            right = console.shorten(answer) in map(console.shorten, accepted)
+            found.append((row[column], expected, answer, right))
     return Samples(found)
 
 
@@ -108,8 +110,9 @@ def predicted_numbers(
     if not rows or not _NUMBERS & {model.processor.info.target.kind}:
         return []
     column, found = next(iter(spec.features.values())).column, []
+    target = model.processor.target.column
     for row, answer in zip(rows, model.answer_rows(rows, _shown), strict=True):
-        expected, predicted = _line(row[spec.target.column]), _line(answer.get("values"))
+        expected, predicted = _line(row[target]), _line(answer.get("values"))
         if not predicted or len(expected) != len(predicted):
             continue
         bounds = [_line(values) for _, values in sorted((answer.get("quantiles") or {}).items())]

@@ -27,7 +27,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
 
     Returns:
         What was written: ``{split: {metric: value}, "bundle": ..., "rows": ..., ...}``, and for
-        classes ``"classes"`` and ``"confusion"`` (``seqlab.heads.metrics.class_table``).
+        classes ``"classes"`` and ``"confusion"`` (``seqlab.heads.metrics.class_table``), of several
+        targets as ``"targets"`` by their names.
 
     Raises:
         SeqlabError: the bundle, the data or the output is not as it should be; a label that the
@@ -40,7 +41,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
     from seqlab.console import metric_table, say
     from seqlab.devices import global_settings, pick_device
     from seqlab.files import write_json
-    from seqlab.heads.metrics.class_table import class_table
+    from seqlab.heads.metrics.class_table import ClassTables
     from seqlab.measures import plain_numbers
     from seqlab.verbs.predictions import write_predictions
 
@@ -54,7 +55,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         if data.spec.chunks is not None:
             data.read_in_chunks(trained.model.chunk_reading())
         begin = time.monotonic()
-        classes = class_table(trained.model.head.target_info)
+        classes = ClassTables(trained.model.head.target_info)
         values = measure(trained.model, data, spec["split"], spec.get("search"), classes)
         seconds = round(time.monotonic() - begin, 3)
         if spec.get("predictions"):
@@ -62,7 +63,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
             write_predictions(spec["predictions"], trained, data, spec["split"], batch_size=size)
     result = {
         spec["split"]: plain_numbers(values),
-        **({} if classes is None else classes.content()),
+        **classes.content(),
         "bundle": str(spec["bundle"]),
         "rows": data.sizes[spec["split"]],
         "seconds": seconds,
@@ -70,7 +71,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         "versions": versions(),
     }
     metric_table(f"{spec['bundle']} on {result['rows']} rows", {spec["split"]: values})
-    if classes is not None:
+    if classes.tables():
         say(f"\n{classes.text()}\n")
     write_json(target, result)
     say(f"result  {target}")
@@ -128,7 +129,7 @@ def measure(
         data: the prepared ``DataModule``.
         split: which split.
         search: another way to decode than the head's own, for heads that search.
-        classes: a ``ClassTable`` to count in, or None.
+        classes: the ``ClassTables`` to count in, or None.
 
     Raises:
         OptionError: the head does not search.
@@ -145,7 +146,7 @@ def measure(
     device = next(model.parameters()).device
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
     loss = MeanMetric().to(device)
-    counted = metrics if classes is None else {**metrics, "class table": classes.to(device)}
+    counted = metrics if classes is None else {**metrics, **classes.to(device).metrics()}
     model.eval()
     with torch.inference_mode(), progress.stage(split, data.sizes[split]) as stage:
         carry = model.new_carry()

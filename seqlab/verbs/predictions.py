@@ -7,6 +7,7 @@ from typing import Any
 
 from seqlab import progress
 from seqlab.files import atomic_writer, json_bytes
+from seqlab.target_names import SOLE
 
 #: Batches that are sorted by length together.
 _WINDOW = 16
@@ -18,9 +19,10 @@ def write_predictions(
     """A JSON object for each row of a split, in order: ``{"input", "gold", <answer>}``.
 
     ``input`` holds the columns of the features, ``gold`` the target's column as it stands in the
-    data, or all accepted answers where a column has them. The file is written whole or not at all.
+    data, or all accepted answers where a column has them; of several targets, each by its name.
+    The file is written whole or not at all.
     """
-    view, spec, target = data.rows(split), data.spec, trained.processor.target
+    view, spec, targets = data.rows(split), data.spec, trained.processor.targets
     rows, start = iter(view), 0
     with atomic_writer(path) as out, progress.stage("predictions", len(view)) as stage:
         while part := list(islice(rows, batch_size * _WINDOW)):
@@ -32,8 +34,11 @@ def write_predictions(
                 **options,
             )
             for row, shown, answer in zip(part, inputs, answers, strict=True):
-                gold = row.get(target.references or "", row[spec.target.column])
-                line = {"input": shown, "gold": gold, **answer}
+                golds = {
+                    name: row.get(target.references or "", row[target.column])
+                    for name, target in targets.items()
+                }
+                line = {"input": shown, "gold": golds.get(SOLE, golds), **answer}
                 out.write(json_bytes(line, default=str))
             start += len(part)
             stage.advance(len(part))

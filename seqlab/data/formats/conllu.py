@@ -10,21 +10,25 @@ from seqlab.data.formats.lines import stripped_lines
 from seqlab.errors import DataError
 
 _COLUMNS = 10
-_TAGS = {"upos": 3, "xpos": 4}
+#: What a sentence's row holds of its words, and in which columns of the file.
+_PLACES = {"tokens": 1, "lemmas": 2, "upos": 3, "xpos": 4, "feats": 5}
 
 
 class CoNLLUFormat(Format):
-    """CoNLL-U (Universal Dependencies): words and their part of speech.
+    """CoNLL-U (Universal Dependencies): words and what is known of each.
+
+    A row has ``tokens``, ``lemmas``, ``upos``, ``xpos`` and ``feats`` (the whole cell, such as
+    ``Gender=Fem|Number=Sing``; ``_`` for none), lists of the same length, and ``tags``, one of them.
 
     Multiword ranges (``9-10``) and empty nodes (``8.1``) are left out. ``document`` is the
     last ``newdoc id``, or ``sent_id`` up to its last hyphen.
 
     Args:
-        tags: ``upos`` or ``xpos``.
+        tags: which of them stand in ``tags``.
     """
 
-    def __init__(self, *, tags: Literal["upos", "xpos"] = "upos") -> None:
-        self._tag_column = _TAGS[tags]
+    def __init__(self, *, tags: Literal["upos", "xpos", "feats", "lemmas"] = "upos") -> None:
+        self._tags = tags
 
     @staticmethod
     def example() -> bytes:
@@ -38,8 +42,8 @@ class CoNLLUFormat(Format):
         )
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
-        """A row for each sentence: ``tokens``, ``tags``, ``document``."""
-        sentence = _Sentence(self._tag_column)
+        """A row for each sentence."""
+        sentence = _Sentence(self._tags)
         for line, text in stripped_lines(stream, file):
             if text.startswith("#"):
                 sentence.comment(text)
@@ -54,14 +58,13 @@ class CoNLLUFormat(Format):
 class _Sentence:
     """Collects the lines of one CoNLL-U sentence."""
 
-    def __init__(self, tag_column: int) -> None:
-        self._tag_column = tag_column
+    def __init__(self, tags: str) -> None:
+        self._tags = tags
         self._document: str | None = None
         self._identity = ""
         self._line = 0
         self._problem: DataError | None = None
-        self.tokens: list[str] = []
-        self.tags: list[str] = []
+        self._words: dict[str, list[str]] = {name: [] for name in _PLACES}
 
     def comment(self, text: str) -> None:
         key, _, value = text.lstrip("# ").partition("=")
@@ -73,7 +76,7 @@ class _Sentence:
     @property
     def begun(self) -> bool:
         """Whether there is anything to give."""
-        return bool(self.tokens) or self._problem is not None
+        return bool(self._words["tokens"]) or self._problem is not None
 
     def word(self, cells: list[str], line: int, file: str) -> None:
         self._line = self._line if self.begun else line
@@ -83,18 +86,20 @@ class _Sentence:
                 "with tabs between them"
             )
         elif cells[0].isdigit():
-            if not (cells[1] and cells[self._tag_column]):
-                name = "tags" if cells[1] else "tokens"
+            empty = [n for n in ("tokens", self._tags) if not cells[_PLACES[n]]]
+            if empty:
+                name = "tokens" if empty[0] == "tokens" else "tags"
                 self._problem = self._problem or DataError(
                     f"{file} line {line}: the column '{name}' is empty"
                 )
-            self._line = self._line if self.tokens else line
-            self.tokens.append(cells[1])
-            self.tags.append(cells[self._tag_column])
+            self._line = self._line if self._words["tokens"] else line
+            for name, place in _PLACES.items():
+                self._words[name].append(cells[place] or "_")
 
     def finish(self) -> Numbered:
         document = self._document or self._identity.rpartition("-")[0]
-        row = {"tokens": self.tokens, "tags": self.tags, "document": document}
+        row = {**self._words, "tags": self._words[self._tags], "document": document}
         line, problem = self._line, self._problem
-        self.tokens, self.tags, self._identity, self._problem = [], [], "", None
+        self._words = {name: [] for name in _PLACES}
+        self._identity, self._problem = "", None
         return line, problem or row

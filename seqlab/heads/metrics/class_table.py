@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqlab.heads.metrics.base import Outcome, TaskMetric
+from seqlab.target_names import CLASS_TABLE, SOLE, metric_name
 from seqlab.types import TargetInfo, lengths_to_mask
 
 #: The most classes whose confusion matrix is printed.
@@ -94,9 +95,46 @@ class ClassTable(TaskMetric):
         return self.matrix.diagonal(), self.matrix.sum(0), self.matrix.sum(1)
 
 
-def class_table(target: TargetInfo) -> ClassTable | None:
-    """The table of a target; None where it has no classes."""
-    return ClassTable(target) if target.kind in ClassTable.needs else None
+class ClassTables(nn.ModuleList):
+    """The tables of all targets that have classes, by the targets' names.
+
+    Args:
+        target: what is predicted.
+        most: targets of more classes have none; None: all have one.
+
+    >>> parts = {"upos": TargetInfo("tags", 2), "topic": TargetInfo("label", 2)}
+    >>> ClassTables(TargetInfo("joint", 2, parts=parts)).metrics().keys()
+    dict_keys(['upos_class table', 'topic_class table'])
+    """
+
+    def __init__(self, target: TargetInfo, most: int | None = None) -> None:
+        counted = {
+            name: info
+            for name, info in target.named.items()
+            if info.kind in ClassTable.needs and (most is None or info.size <= most)
+        }
+        super().__init__(ClassTable(info) for info in counted.values())
+        self.names = tuple(counted)
+
+    def tables(self) -> dict[str, ClassTable]:
+        """Each table by its target's name."""
+        tables = (table for table in self if isinstance(table, ClassTable))
+        return dict(zip(self.names, tables, strict=True))
+
+    def metrics(self) -> dict[str, ClassTable]:
+        """The tables by the names under which heads are given them to measure."""
+        return {metric_name(name, CLASS_TABLE): table for name, table in self.tables().items()}
+
+    def content(self) -> dict[str, Any]:
+        """That of the sole target's table, or of several by their names as ``targets``."""
+        found = {name: table.content() for name, table in self.tables().items()}
+        several = {"targets": found} if found else {}
+        return found.get(SOLE, several)
+
+    def text(self) -> str:
+        """The tables, to be printed."""
+        tables = self.tables().items()
+        return "\n\n".join(f"{name}\n{t.text()}" if name else t.text() for name, t in tables)
 
 
 def _entry(name: str, right: int, given: int, support: int) -> dict[str, Any]:
