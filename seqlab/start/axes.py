@@ -14,15 +14,17 @@ import torch
 
 from seqlab.build import build_model
 from seqlab.errors import SeqlabError
+from seqlab.target_names import SOLE
 from seqlab.types import DataInfo, TargetInfo
 
-#: What an axis runs over: a feature by its name, or the target.
-TARGET = ""
 Shapes = dict[str, tuple[int, ...]]
 
 
 class Axis(NamedTuple):
-    """What an axis of a weight runs over; ``exact``: each place of it is one entry."""
+    """What an axis of a weight runs over, a feature by its name or a target by ``target_axis``.
+
+    ``exact``: each place of it is one entry.
+    """
 
     over: str
     exact: bool = True
@@ -52,9 +54,14 @@ def entry_axes(spec: Mapping[str, Any], info: DataInfo) -> dict[str, dict[int, A
     return found
 
 
+def target_axis(name: str) -> str:
+    """What an axis over the entries of a target is called; no feature is."""
+    return f" {name}"
+
+
 def _size(info: DataInfo, name: str) -> int:
-    if name == TARGET:
-        return info.target.size
+    if name.startswith(" "):
+        return info.target.named[name[1:]].size
     return next(feature.size for feature in info.features if feature.name == name)
 
 
@@ -69,17 +76,24 @@ def _one_more(spec: Mapping[str, Any], info: DataInfo) -> Iterator[tuple[str, Sh
         if target.kind == "inputs" and target.feature == feature.name:
             target = replace(target, size=target.size + 1)
         yield feature.name, _shapes(spec, DataInfo(tuple(features), target))
-    if info.target.kind in ("label", "labels", "tags", "tokens"):
-        for target in _with_one_more(info.target):
-            try:
-                shapes = _shapes(spec, replace(info, target=target))
-            except SeqlabError:
-                continue  # a name that the head's scheme does not know
-            yield TARGET, shapes
-            return
-        # nothing is known of the head
-        kept = _shapes(spec, info).items()
-        yield TARGET, {name: shape for name, shape in kept if not name.startswith("head.")}
+    for name, part in info.target.named.items():
+        if part.kind in ("label", "labels", "tags", "tokens"):
+            yield target_axis(name), _one_more_answer(spec, info, name, part)
+
+
+def _one_more_answer(
+    spec: Mapping[str, Any], info: DataInfo, name: str, part: TargetInfo
+) -> Shapes:
+    """The shapes with one more entry of a target."""
+    for larger in _with_one_more(part):
+        several = replace(info.target, parts={**info.target.parts, name: larger})
+        try:
+            return _shapes(spec, replace(info, target=larger if name == SOLE else several))
+        except SeqlabError:
+            continue  # a name that the head's scheme does not know
+    # nothing is known of the head
+    kept = _shapes(spec, info).items()
+    return {tensor: shape for tensor, shape in kept if not tensor.startswith("head.")}
 
 
 def _with_one_more(target: TargetInfo) -> Iterator[TargetInfo]:

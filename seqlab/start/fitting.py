@@ -13,7 +13,7 @@ from seqlab.bundle import TrainedModel
 from seqlab.data.processor import Processor
 from seqlab.errors import ConfigError
 from seqlab.model import SequenceModel
-from seqlab.start.axes import TARGET, entry_axes
+from seqlab.start.axes import entry_axes, target_axis
 from seqlab.start.parts import paired_tables
 from seqlab.start.sizes import blocks, overlap
 from seqlab.start.spec import StartSpec
@@ -70,7 +70,9 @@ class Fit:
         self.spec, self.model, self.other = start, model, trained.model
         self._their_encoder = trained.config["encoder"]
         self.theirs = trained.model.state_dict()
-        self.pairs = {**paired_tables(model, trained.model), TARGET: TARGET}
+        self.tables = paired_tables(model, trained.model)
+        axes = {target_axis(name) for name in processor.targets}
+        self.pairs = {**self.tables, **{axis: axis for axis in axes}}
         self.names = self._table_names()
         self.axes = entry_axes(spec, processor.info)
         self.other_axes = entry_axes(trained.config, trained.processor.info)
@@ -81,9 +83,7 @@ class Fit:
         """The table of each feature under the name that it has in the bundle."""
         mine, other = list(self.model.encoder.tables()), list(self.other.encoder.tables())
         name = "encoder.embeddings.{}.weight".format
-        return {
-            name(mine.index(a)): name(other.index(b)) for a, b in self.pairs.items() if a != TARGET
-        }
+        return {name(mine.index(a)): name(other.index(b)) for a, b in self.tables.items()}
 
     def copy(self, name: str, tensor: Tensor) -> Taken:
         """Fill a weight with what the bundle has for it.
@@ -159,16 +159,18 @@ class Fit:
 
 
 def entries_of(processor: Processor) -> dict[str, list[str]]:
-    """The entries of each vocabulary, and of the target, in the order of their ids."""
+    """The entries of each vocabulary, and of each target, in the order of their ids."""
     made = {feature.name: feature.tokenizer for feature in processor.features}
+    made |= {target_axis(name): target.tokenizer for name, target in processor.targets.items()}
     found = {
         name: [tokenizer.entry(index) for index in range(tokenizer.size)]
-        for name, tokenizer in {**made, TARGET: processor.target.tokenizer}.items()
+        for name, tokenizer in made.items()
         if tokenizer is not None
     }
-    info = processor.info.target
-    if info.names:
-        found[TARGET] = list(info.names)
-    elif TARGET not in found:
-        found[TARGET] = [str(index) for index in range(info.size)]
+    for name, info in processor.info.target.named.items():
+        axis = target_axis(name)
+        if info.names:
+            found[axis] = list(info.names)
+        elif axis not in found:
+            found[axis] = [str(index) for index in range(info.size)]
     return found

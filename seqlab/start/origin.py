@@ -14,12 +14,14 @@ from seqlab.data.data_spec import DataSpec
 from seqlab.data.known_vocabularies import KnownVocabularies
 from seqlab.data.processor import Processor
 from seqlab.data.processor_files import unfitted
+from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.errors import ConfigError
 from seqlab.model import SequenceModel
 from seqlab.start.fitting import Fit, Taken
 from seqlab.start.parts import level_of, paired_tables, tensors_of
 from seqlab.start.spec import StartSpec
 from seqlab.start.wording import cell_of, encoder_text, name_of
+from seqlab.target_names import target_key
 
 #: Options of a cell that say how it is trained, not what its weights mean.
 _OF_TRAINING = ("dropout", "zoneout", "regularizer", "constraint", "initializer", "forget_bias")
@@ -58,19 +60,21 @@ class Origin:
         """
         if self.spec.vocabulary == "new":
             return None
-        features, target = unfitted(data)
+        features, targets = unfitted(data)
         theirs = {f.name: f.tokenizer for f in self.trained.processor.features}
         known = {name: tokenizer for name, tokenizer in theirs.items() if tokenizer is not None}
         mine = [feature.name for feature in features if feature.tokenizer is not None]
         if len(mine) == len(known) == 1:
             known = {mine[0]: next(iter(known.values()))}
-        found = {}
+        found: dict[str, Tokenizer] = {}
         if any(part == "encoder" or part.startswith("encoder.emb") for part in self.spec.parts):
             found = {f"features.{name}": known[name] for name in mine if name in known}
-        other = self.trained.processor.target.tokenizer
-        own = target.tokenizer is not None and target.of_inputs({}) is None
-        if own and other is not None and any(part.startswith("head") for part in self.spec.parts):
-            found["target"] = other
+        if any(part.startswith("head") for part in self.spec.parts):
+            for name, target in targets.items():
+                other = self.trained.processor.targets.get(name)
+                own = target.tokenizer is not None and target.of_inputs({}) is None
+                if own and other is not None and other.tokenizer is not None:
+                    found[target_key(name).removeprefix("data.")] = other.tokenizer
         return KnownVocabularies(found, self.spec.vocabulary == "grow") if found else None
 
     def give(

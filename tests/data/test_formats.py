@@ -188,7 +188,8 @@ def test_conllu_leaves_out_ranges_and_empty_nodes():
         (3, ["em", "a"], ["ADP", "DET"], "doc-A"),
         (9, ["fim"], ["NOUN"], "B"),
     ]
-    assert found[0][1]["upos"] == ["ADP", "DET"] and found[0][1]["xpos"] == ["IN", "DT"]
+    assert found[0][1]["upos"] == ["ADP", "DET"]
+    assert found[0][1]["xpos"] == ["IN", "DT"]
     assert rows("conllu", text, tags="xpos")[1][1]["tags"] == ["NN"]
 
 

@@ -18,7 +18,7 @@ class CoNLLUFormat(Format):
     """CoNLL-U (Universal Dependencies): words and what is known of each.
 
     A row has ``tokens``, ``lemmas``, ``upos``, ``xpos`` and ``feats`` (the whole cell, such as
-    ``Gender=Fem|Number=Sing``; ``_`` for none), lists of the same length, and ``tags``, one of them.
+    ``Gender=Fem|Number=Sing``; ``_`` for none), lists of one length, and ``tags``, one of them.
 
     Multiword ranges (``9-10``) and empty nodes (``8.1``) are left out. ``document`` is the
     last ``newdoc id``, or ``sent_id`` up to its last hyphen.
