@@ -9,7 +9,7 @@ from seqlab.build import build_model
 from seqlab.data.tokenizers.build import build_tokenizer
 from seqlab.data.tokenizers.marks import INPUT_MARKS, TARGET_MARKS
 from seqlab.errors import OptionError
-from seqlab.start.axes import TARGET, Axis, entry_axes
+from seqlab.start.axes import Axis, entry_axes, target_axis
 from seqlab.start.parts import known_parts, levels, tensors_of
 from seqlab.start.sizes import blocks, overlap
 from seqlab.start.spec import StartSpec
@@ -32,11 +32,11 @@ def test_axes_of_entries_are_found_in_heads_that_do_not_name_them():
     )
     assert found == {
         "encoder.embeddings.0.weight": {0: Axis("text")},
-        "head.classifier.output.weight": {0: Axis(TARGET)},
-        "head.classifier.output.bias": {0: Axis(TARGET)},
-        "head.crf.start": {0: Axis(TARGET)},
-        "head.crf.end": {0: Axis(TARGET)},
-        "head.crf.transitions": {0: Axis(TARGET), 1: Axis(TARGET)},
+        "head.classifier.output.weight": {0: Axis(target_axis(""))},
+        "head.classifier.output.bias": {0: Axis(target_axis(""))},
+        "head.crf.start": {0: Axis(target_axis(""))},
+        "head.crf.end": {0: Axis(target_axis(""))},
+        "head.crf.transitions": {0: Axis(target_axis("")), 1: Axis(target_axis(""))},
     }
 
 
@@ -58,7 +58,7 @@ def test_axes_are_those_of_entries_even_where_other_sizes_are_equal():
     target = TargetInfo("label", 4, ("a", "b", "c", "d"))
     info = DataInfo((FeatureInfo("text", "ids", 4),), target)
     found = entry_axes(spec({"name": "classification", "hidden_size": 4}), info)
-    assert found["head.classifier.output.weight"] == {0: Axis(TARGET)}
+    assert found["head.classifier.output.weight"] == {0: Axis(target_axis(""))}
     assert not any(name.startswith("head.classifier.hidden") for name in found)
     assert not any(name.startswith("encoder.layer") for name in found)
 
