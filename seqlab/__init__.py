@@ -109,7 +109,7 @@ _HOMES = {name: home for home, names in _LAZY.items() for name in names.split()}
 __all__ = [*_HOMES, "__version__", "available", "get", "register"]  # noqa: PLE0604 - strings, by the table
 
 #: Packages and modules that `import seqlab` alone gives access to.
-_MODULES = frozenset({"compat", "errors", "registry", "schema", "testing", "types"})
+_MODULES = frozenset({"compat", "errors", "registry", "schema", "sklearn", "testing", "types"})
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from seqlab import progress
 
 WIDTH = 72
+_silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
 def is_primary() -> bool:
@@ -20,8 +23,24 @@ def is_primary() -> bool:
     )
 
 
+@contextlib.contextmanager
+def silent(when: bool = True) -> Iterator[None]:
+    """Print nothing in the block; other threads print as before.
+
+    >>> with silent():
+    ...     say("nobody hears this")
+    """
+    token = _silent.set(when or _silent.get())
+    try:
+        yield
+    finally:
+        _silent.reset(token)
+
+
 def say(text: str) -> None:
     """Print a line at once."""
+    if _silent.get():
+        return
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
     progress.spoken()

@@ -20,6 +20,7 @@ from seqlab.bundle.manifest import versions
 from seqlab.console import is_primary
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
+from seqlab.data.sources.base import Source
 from seqlab.devices import check_device, global_settings
 from seqlab.engines.plan import expected_calls
 from seqlab.errors import MachineError, RunError
@@ -125,11 +126,15 @@ class Run:
     """The objects of one run: data, model, trainer; made, then ``fit``, then ``finish``."""
 
     def __init__(
-        self, spec: Mapping[str, Any], folder: RunFolder, watch: Watch | None = None
+        self,
+        spec: Mapping[str, Any],
+        folder: RunFolder,
+        watch: Watch | None = None,
+        source: Source | None = None,
     ) -> None:
         self.spec, self.folder = spec, folder
         self.start = Start(spec)
-        self.data = self._data()
+        self.data = self._data(source or construct("source", spec["source"], where="source"))
         self._check_size()
         reseed(spec["seed"])
         self.model = build_model(spec, self.data.info)
@@ -160,8 +165,7 @@ class Run:
         if not validates and is_primary():
             console.say("no validation rows: the last weights are kept, not the best")
 
-    def _data(self) -> DataModule:
-        source = construct("source", self.spec["source"], where="source")
+    def _data(self, source: Source) -> DataModule:
         known = self.start.vocabularies
         data = DataModule(source, self.spec["data"], seed=self.spec["seed"], known=known)
         data.prepare()
@@ -259,15 +263,19 @@ class Run:
     def _callbacks(self) -> list[Callback]:
         return [c for c in self.trainer.callbacks if isinstance(c, Callback)]  # type: ignore[attr-defined]
 
-    def finish(self) -> Result:
-        """Test with the best weights and write what the run leaves."""
-        seconds = self.recorder.final_seconds
+    def take_best(self) -> None:
+        """Put the best weights into the model, or what a callback ends a run with."""
         if self.keeper.best_path is not None:
             best = AtomicCheckpointIO().load_checkpoint(self.keeper.best_path)
             self.module.load_state_dict(best["state_dict"])
         else:
             for callback in self._callbacks():
                 callback.end_with(self.module)
+
+    def finish(self) -> Result:
+        """Test with the best weights and write what the run leaves."""
+        seconds = self.recorder.final_seconds
+        self.take_best()
         if is_primary():
             summary.show_ending(self.recorder.ended, self.keeper.choice)
         begin = time.monotonic()
