@@ -33,6 +33,7 @@ from bench_contestants import (
     theirs,
     torchrecurrent_layer,
 )
+from bench_inference import stepping, whole
 from bench_timing import paired, rows, step, table
 
 Tables = Iterator[tuple[str, dict[str, Any]]]
@@ -199,6 +200,18 @@ def streaming(_: list[int], rounds: int) -> Tables:
         yield kind, rows(paired({"nn's cell": reference, "stream": mine}, rounds), "nn's cell")
 
 
+def inference(_: list[int], rounds: int) -> Tables:
+    """Without gradients, D=H=128, beside what people deploy; the runtimes where installed."""
+    for kind in ("lstm", "gru"):
+        for batch, steps in ((1, 50), (1, 200), (32, 50), (32, 200)):
+            calls = whole(kind, batch, steps, 128)
+            yield f"{kind} B={batch}, T={steps}", rows(paired(calls, rounds), next(iter(calls)))
+        for width in (128, 512):
+            calls = stepping(kind, width, 100)
+            title = f"{kind}, H={width}, a hundred steps one by one"
+            yield title, rows(paired(calls, rounds), next(iter(calls)))
+
+
 _FIRST = """
 import time, torch, seqlab
 layer = seqlab.{cell}(16, 32, engine="{engine}")
@@ -251,7 +264,8 @@ def memory(_: list[int], __: int) -> Tables:
 
 
 SECTIONS = {part.__name__: part for part in (
-    cells, others, masked, joined, options, scan, growth, streaming, first_call, memory,
+    cells, others, masked, joined, options, scan, growth, streaming, inference,
+    first_call, memory,
 )}  # fmt: skip
 
 

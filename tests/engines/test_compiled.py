@@ -16,6 +16,7 @@ from seqlab.cells.base import HiddenState
 from seqlab.engines import cpp_compiler
 from seqlab.engines.cpp_compiler import CompilerError, kernel_folder
 from seqlab.engines.plan import _warn_once, expected_calls
+from seqlab.engines.traced import variants
 from torch import Tensor
 
 
@@ -237,6 +238,15 @@ def test_without_a_compiler_the_loop_runs_and_one_warning_says_so(monkeypatch):
     assert plan.engine.name == "loop"
     assert "install g++" in plan.refused["compiled"]
     _warn_once.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_what_equations_read_is_read_once_where_nothing_was_set(name, monkeypatch):
+    layer = seqlab.Recurrent(seqlab.get("cell", name)(3, 4), engine="compiled")
+    x = torch.randn(2, 5, 3)
+    layer(x)
+    monkeypatch.setattr(variants, "read_constants", None)
+    layer(x)
 
 
 def test_a_cache_that_others_may_write_is_refused(monkeypatch, tmp_path):

@@ -145,7 +145,8 @@ class _Reader:
         if kind is types.FunctionType and not value.__closure__ and _is_fixed(value.__module__):
             code: types.CodeType = value.__code__
             return code
-        self.settled = self.settled and kind is tuple
+        # a tuple's own parts cannot be set; what they are is looked at like all else
+        self.settled = self.settled and isinstance(value, tuple) and not hasattr(value, "__dict__")
         for kinds, read in _CONTENTS:
             if isinstance(value, kinds):
                 return read(self, value, name)

@@ -1,0 +1,174 @@
+"""The same LSTM and GRU as people deploy them: seqlab, torch, ONNX Runtime, OpenVINO."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import seqlab
+import torch
+from torch import Tensor, nn
+
+from bench_contestants import theirs
+
+State = tuple[Tensor, ...]
+
+
+def weighted(module: nn.Module, engine: str) -> seqlab.Layer:
+    """A layer with the weights of torch's module."""
+    lstm = isinstance(module, nn.LSTM)
+    layer = (seqlab.LSTM if lstm else seqlab.GRU)(
+        module.input_size, module.hidden_size, engine=engine
+    )
+    x = torch.randn(2, 3, module.input_size)
+    cell = layer.cell
+    with torch.no_grad():
+        # torch's gates stand in another order in a GRU: reset, update, candidate
+        own = [torch.cat(_gates(p, lstm=lstm)) for p in module.parameters()]
+        for mine, value in zip((cell.weight_ih, cell.weight_hh), own[:2], strict=True):
+            mine.copy_(value)
+        if cell.recurrent_bias is None:
+            cell.bias.copy_(own[2] + own[3])
+        else:
+            cell.bias.copy_(own[2])
+            cell.recurrent_bias.copy_(own[3])
+        torch.testing.assert_close(layer(x)[0], module(x)[0])
+    return layer.eval()
+
+
+def _gates(parameter: Tensor, *, lstm: bool) -> list[Tensor]:
+    parts = list(parameter.chunk(4 if lstm else 3))
+    return parts if lstm else [parts[1], parts[0], parts[2]]
+
+
+class WithState(nn.Module):
+    """Torch's module with its state as separate tensors, for exporters."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Output, then the final state."""
+        output, final = self.module(x, state if len(state) > 1 else state[0])
+        return (output, *(final if isinstance(final, tuple) else (final,)))
+
+
+def onnx_of(module: nn.Module, x: Tensor, state: State) -> bytes:
+    """The module as ONNX, for inputs of this form."""
+    made = io.BytesIO()
+    names = ["x", *[f"s{i}" for i in range(len(state))]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            WithState(module).eval(), (x, *state), made, dynamo=False, input_names=names,
+            output_names=["y", *[f"n{i}" for i in range(len(state))]],
+        )  # fmt: skip
+    return made.getvalue()
+
+
+def onnx_runtime(model: bytes, threads: int) -> Callable[..., list[Any]]:
+    """The model by ONNX Runtime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+def openvino(model: bytes, threads: int) -> Callable[..., list[Any]]:
+    """The model by OpenVINO."""
+    import openvino as ov
+
+    core = ov.Core()
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    # float32, as the others: by default it computes in bfloat16 where the machine has it
+    settings["INFERENCE_PRECISION_HINT"] = "f32"
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
+
+    def run(*arrays: Any) -> list[Any]:
+        found = request.infer(list(arrays), share_inputs=True)
+        return [found[i].copy() for i in range(1 + len(arrays[1:]))]
+
+    return run
+
+
+RUNTIMES = {"ONNX Runtime": ("onnxruntime", onnx_runtime), "OpenVINO": ("openvino", openvino)}
+
+
+def runtimes() -> dict[str, Callable[[bytes, int], Callable[..., list[Any]]]]:
+    """Those that are installed."""
+    found = importlib.util.find_spec
+    return {name: make for name, (module, make) in RUNTIMES.items() if found(module)}
+
+
+def whole(kind: str, batch: int, steps: int, width: int) -> dict[str, Callable[[], Any]]:
+    """Calls that run whole sequences, each seen to give the same numbers."""
+    module = theirs(kind, width, width).eval()
+    x = torch.randn(batch, steps, width)
+    state = tuple(torch.zeros(1, batch, width) for _ in range(2 if kind == "lstm" else 1))
+    layers = {f"nn.{kind.upper()}": module} | {
+        name: weighted(module, name) for name in ("auto", "compiled")
+    }
+
+    def call(layer: nn.Module) -> Callable[[], Any]:
+        return torch.inference_mode()(lambda: layer(x)[0])
+
+    calls = {name: call(layer) for name, layer in layers.items()}
+    model = onnx_of(module, x, state)
+    arrays = [t.numpy() for t in (x, *state)]
+    for name, make in runtimes().items():
+        run = make(model, torch.get_num_threads())
+        calls[name] = lambda run=run: run(*arrays)[0]
+    expected = calls[f"nn.{kind.upper()}"]()
+    for result in (made() for made in calls.values()):
+        torch.testing.assert_close(torch.as_tensor(result), expected, rtol=1e-3, atol=1e-4)
+    return calls
+
+
+def stepping(kind: str, width: int, count: int) -> dict[str, Callable[[], Any]]:
+    """Calls that run so many steps at B=1, one at a time, the state handed on."""
+    module = theirs(kind, width, width).eval()
+    x = torch.randn(1, 1, width)
+    fields = 2 if kind == "lstm" else 1
+    layer = weighted(module, "auto")
+    cell = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(width, width)
+    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in module.state_dict().items()})
+
+    @torch.inference_mode()
+    def torchs() -> Tensor:
+        state: Any = None
+        for _ in range(count):
+            state = cell(x[:, 0], state)
+        return state[0] if kind == "lstm" else state
+
+    @torch.inference_mode()
+    def stream() -> Tensor:
+        running = seqlab.stream(layer)
+        for _ in range(count):
+            output, _ = running.step(x[:, 0])
+        return output
+
+    calls: dict[str, Callable[[], Any]] = {"nn's cell": torchs, "stream": stream}
+    zeros = tuple(torch.zeros(1, 1, width) for _ in range(fields))
+    model = onnx_of(module, x, zeros)
+    for name, make in runtimes().items():
+        run = make(model, torch.get_num_threads())
+
+        def steps(run: Callable[..., list[Any]] = run) -> Any:
+            state = [t.numpy() for t in zeros]
+            given = x.numpy()
+            for _ in range(count):
+                output, *state = run(given, *state)
+            return output[:, 0]
+
+        calls[name] = steps
+    expected = calls["nn's cell"]()
+    for result in (made() for made in calls.values()):
+        torch.testing.assert_close(torch.as_tensor(result), expected, rtol=1e-3, atol=1e-4)
+    return calls
