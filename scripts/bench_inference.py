@@ -10,6 +10,7 @@ from typing import Any
 
 import seqlab
 import torch
+from seqlab.compat.torch import from_torch
 from torch import Tensor, nn
 
 from bench_contestants import theirs
@@ -19,29 +20,11 @@ State = tuple[Tensor, ...]
 
 def weighted(module: nn.Module, engine: str) -> seqlab.Layer:
     """A layer with the weights of torch's module."""
-    lstm = isinstance(module, nn.LSTM)
-    layer = (seqlab.LSTM if lstm else seqlab.GRU)(
-        module.input_size, module.hidden_size, engine=engine
-    )
-    x = torch.randn(2, 3, module.input_size)
-    cell = layer.cell
-    with torch.no_grad():
-        # torch's gates stand in another order in a GRU: reset, update, candidate
-        own = [torch.cat(_gates(p, lstm=lstm)) for p in module.parameters()]
-        for mine, value in zip((cell.weight_ih, cell.weight_hh), own[:2], strict=True):
-            mine.copy_(value)
-        if cell.recurrent_bias is None:
-            cell.bias.copy_(own[2] + own[3])
-        else:
-            cell.bias.copy_(own[2])
-            cell.recurrent_bias.copy_(own[3])
-        torch.testing.assert_close(layer(x)[0], module(x)[0])
+    layer = from_torch(module)
+    for part in layer.modules():
+        if isinstance(part, seqlab.Recurrent):
+            part.engine = engine
     return layer.eval()
-
-
-def _gates(parameter: Tensor, *, lstm: bool) -> list[Tensor]:
-    parts = list(parameter.chunk(4 if lstm else 3))
-    return parts if lstm else [parts[1], parts[0], parts[2]]
 
 
 class WithState(nn.Module):

@@ -28,6 +28,7 @@ class Arguments(ctypes.Structure):
     _fields_ = [
         *_numbers("steps batch hidden inner masks reverse threads"),
         *_pointers("x"), *_numbers("x_t x_b"),
+        *_pointers("source kernel kernel_bias"), *_numbers("source_t source_b features"),
         *_pointers("weight bias gain narrow mask drop zone"), ("zone_rate", ctypes.c_double),
         *_pointers("vectors output saved unit scale wide"), *_numbers("wide_t"),
         ("reduced", ctypes.c_void_p * MOST_PRODUCTS),
@@ -70,6 +71,11 @@ class CompiledRun:
 
     # -- forward -----------------------------------------------------------------------------
 
+    def project(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Let ``forward`` take the input itself ``[T, B, D]``, and project it as it goes."""
+        self._set("kernel", weight.contiguous())
+        self._set("kernel_bias", bias)
+
     def forward(
         self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
     ) -> tuple[Tensor, list[Tensor]]:
@@ -83,7 +89,12 @@ class CompiledRun:
         run.threads = torch.get_num_threads()
         if x_TBG.stride(2) != 1:
             x_TBG = x_TBG.contiguous()
-        run.x, run.x_t, run.x_b = x_TBG.data_ptr(), x_TBG.stride(0), x_TBG.stride(1)
+        place = x_TBG.data_ptr(), x_TBG.stride(0), x_TBG.stride(1)
+        if "kernel" in self.memory:
+            run.source, run.source_t, run.source_b = place
+            run.features = x_TBG.shape[2]
+        else:
+            run.x, run.x_t, run.x_b = place
         self._matrices([*tensors[:3], tensors[after]])
         self._inputs([own for own in tensors[after + 1 :] if own is not None])
         self._allocate(x_TBG, states)

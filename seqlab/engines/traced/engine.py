@@ -56,6 +56,9 @@ class Form(NamedTuple):
 class KernelRun(Protocol):
     """One run of a kernel over a sequence."""
 
+    def project(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Let ``forward`` take the input itself; only where the engine ``projects``."""
+
     def forward(
         self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
     ) -> tuple[Tensor, list[Tensor]]:
@@ -98,6 +101,10 @@ class TracedEngine(base.Engine):
     def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> KernelRun:
         """One run."""
 
+    def projects(self, cell: GatedCell, run: base.Sequence) -> bool:  # noqa: ARG002  # for engines that do
+        """Whether its runs without gradients project the input themselves (``project``)."""
+        return False
+
     def refusal(self, cell: Cell, run: base.Sequence) -> str | None:
         """Why the cell's form or its device rules this engine out, or None."""
         if not isinstance(cell, GatedCell):
@@ -134,10 +141,6 @@ class TracedEngine(base.Engine):
         if isinstance(kernel, str):
             raise base.NotPreparedError(kernel)
         real = _real(cell.weight_ih.dtype)
-        # without masks the projection is the same at all times and rows, and may run time-major
-        unmasked = noise is None or noise.input_mask is None
-        plain = self.time_major and unmasked and type(cell).project is GatedCell.project
-        source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
         weight = cell.recurrent_matrix()
         if weight is not None and noise is not None and noise.weight_mask is not None:
             weight = weight * noise.weight_mask
@@ -150,6 +153,15 @@ class TracedEngine(base.Engine):
         )
         masks = _masks(cell, equations, noise, mask, real)
         call = self.kernel_run(kernel, cell, masks, Form(reverse, keep, half))
+        if not keep and half is None and self.projects(cell, run):
+            call.project(cell.input_matrix(), cell.bias)
+            output, parts = call.forward(x_BTD.transpose(0, 1), inputs)
+            return output.transpose(0, 1), cell.State(*parts)
+
+        # without masks the projection is the same at all times and rows, and may run time-major
+        unmasked = noise is None or noise.input_mask is None
+        plain = self.time_major and unmasked and type(cell).project is GatedCell.project
+        source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
 
         def project() -> Tensor:
             projected = cell.project(source, noise).to(real)

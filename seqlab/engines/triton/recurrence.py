@@ -30,6 +30,10 @@ class TritonRun:
     second: Tensor | None = None
     saved: Tensor | None = None
 
+    def project(self, weight: Tensor, bias: Tensor | None) -> None:
+        """No kernel of it does."""
+        raise NotImplementedError
+
     def forward(
         self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
     ) -> tuple[Tensor, list[Tensor]]:

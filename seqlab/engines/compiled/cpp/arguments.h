@@ -10,8 +10,10 @@ constexpr int MOST = 16;  // state fields, parameters and noises of one cell
 // width P where the cell narrows it (Cell::NARROWS), all other fields have width H.
 struct Arguments {
   int64_t steps, batch, hidden, inner, masks, reverse, threads;
-  const real *x;                 // projected input, strides x_t and x_b, last one contiguous
-  int64_t x_t, x_b;
+  const real *x;                 // projected input, strides x_t and x_b, last one contiguous;
+  int64_t x_t, x_b;              // or null, where the loop projects it:
+  const real *source, *kernel, *kernel_bias;  // the input, strides source_t and source_b; W_ih
+  int64_t source_t, source_b, features;       // [INPUTS*H, D]; [INPUTS*H] or null; D
   const real *weight, *bias, *gain;   // W_hh [G*H, P]; [G*H] or null; [G*H]
   const real* narrow;            // W_hr [P, H] or null
   const uint8_t* mask;           // [T, B], 1 = real, or null

@@ -27,7 +27,7 @@ struct Matrices {
   const bool backward;
   const int64_t H, P, B, width;  // width: of a row of gates, with room for what a panel overhangs
   std::vector<Part> parts;
-  Packed narrow;
+  Packed narrow, input;
 
   Matrices(const Arguments& run, bool backward_)
       : r(run), backward(backward_), H(run.hidden), P(run.inner), B(run.batch),
@@ -42,6 +42,7 @@ struct Matrices {
       }
     }
     if (r.narrow) allocate(narrow, P, H);
+    if (r.source) allocate(input, C::INPUTS * H, r.features);
   }
 
   void allocate(Packed& packed, int64_t rows, int64_t columns) const {
@@ -50,6 +51,7 @@ struct Matrices {
   void pack(int thread, int threads) const {
     for (const Part& part : parts) pack(part.matrix, r.weight + part.row * P, P, thread, threads);
     if (r.narrow) pack(narrow, r.narrow, H, thread, threads);
+    if (r.source) pack(input, r.kernel, r.features, thread, threads);
   }
   void pack(const Packed& packed, const real* from, int64_t columns, int thread,
             int threads) const {
@@ -84,16 +86,34 @@ struct Matrices {
       const real* left = part.drop ? work.two.get() : source;
       const real* start = bias ? bias + part.row : nullptr;
       real* result = work.gates.get() + part.row;
-      // a share of the units has whole panels (see `by_units`)
-      for (int64_t gate = 0; share.waits && gate < C::GATES; ++gate)
-        product(left, part.drop ? work.step : step, rows.count(), part.matrix,
-                (gate * H + share.unit_begin) / PANEL, (gate * H + share.unit_end) / PANEL, start,
-                result, width);
-      if (!share.waits)
-        product(left, part.drop ? work.step : step, rows.count(), part.matrix, start, result,
-                width);
+      of_share(share, C::GATES, left, part.drop ? work.step : step, rows.count(), part.matrix, start,
+               result, width);
     }
   }
+
+  // A product's columns for the units of a share, which has whole panels (see `by_units`).
+  void of_share(const Share& share, int64_t gates, const real* left, int64_t left_step,
+                int64_t rows, const Packed& right, const real* bias, real* result,
+                int64_t result_step) const {
+    for (int64_t gate = 0; share.waits && gate < gates; ++gate)
+      product(left, left_step, rows, right, (gate * H + share.unit_begin) / PANEL,
+              (gate * H + share.unit_end) / PANEL, bias, result, result_step);
+    if (!share.waits) product(left, left_step, rows, right, bias, result, result_step);
+  }
+
+  // The inputs of a share's rows at so many times from the first on: [times, rows, `beside`].
+  void project(const Share& share, int64_t first, int64_t times, const real* bias,
+               real* result) const {
+    const int64_t count = share.rows.count(), beside = input_width();
+    const real* from = r.source + first * r.source_t + share.rows.begin * r.source_b;
+    // the rows of one time are one product, or the times of one row, whichever are more
+    const bool by_time = count >= times;
+    for (int64_t i = 0; i < (by_time ? times : count); ++i)
+      of_share(share, C::INPUTS, from + i * (by_time ? r.source_t : r.source_b),
+               by_time ? r.source_b : r.source_t, by_time ? count : times, input, bias,
+               result + i * (by_time ? count : 1) * beside, (by_time ? 1 : count) * beside);
+  }
+  int64_t input_width() const { return padded(C::INPUTS * H) + PANEL; }
 
   void keep(const real* from, int64_t step, Rows rows, real* to) const {
     for (int64_t row = rows.begin; row < rows.end; ++row)

@@ -6,6 +6,7 @@
 #include "vector.h"
 
 constexpr int PANEL = 2 * LANES;  // columns that one pass of `block` computes
+constexpr int LINE = 64 / sizeof(real);  // of a cache
 
 struct Free {
   void operator()(real* memory) const { std::free(memory); }
@@ -37,10 +38,20 @@ struct Packed {
     real* to = panel(p);
     const int64_t first = p * PANEL;
     const int64_t count = std::min<int64_t>(PANEL, columns - first);
-    for (int64_t n = 0; n < PANEL; ++n) {
-      const real* source = from + (first + n) * step_n;
+    if (step_n == 1 && count == PANEL) {
       for (int64_t k = 0; k < depth; ++k)
-        to[k * PANEL + n] = n < count ? source[k * step_k] : real(0);
+        std::memcpy(to + k * PANEL, from + first + k * step_k, PANEL * sizeof(real));
+      return;
+    }
+    // few steps of depth at a time, so that what is written stays in the nearest cache
+    for (int64_t begin = 0; begin < depth; begin += LINE) {
+      const int64_t end = std::min<int64_t>(depth, begin + LINE);
+      for (int64_t n = 0; n < count; ++n) {
+        const real* source = from + (first + n) * step_n;
+        for (int64_t k = begin; k < end; ++k) to[k * PANEL + n] = source[k * step_k];
+      }
+      for (int64_t n = count; n < PANEL; ++n)
+        for (int64_t k = begin; k < end; ++k) to[k * PANEL + n] = real(0);
     }
   }
 };

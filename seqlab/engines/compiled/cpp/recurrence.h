@@ -31,6 +31,17 @@ static inline void wait_for_others(const Share& share) {
   }
 }
 
+constexpr int64_t ROWS_AHEAD = 64;  // of inputs, projected at once where the loop does that
+
+// Where the inputs of the equations are: all of them, or those of some steps and a share's rows.
+struct Inputs {
+  const real* memory;
+  int64_t t, b, first_time, first_row;
+  const real* at(int64_t time, int64_t row) const {
+    return memory + (time - first_time) * t + (row - first_row) * b;
+  }
+};
+
 template <class C>
 struct Driver {
   const Arguments& r;
@@ -66,14 +77,16 @@ struct Driver {
   }
   bool is_real(int64_t t, int64_t row) const { return !r.mask || r.mask[t * B + row]; }
 
+  Inputs given() const { return {r.x, r.x_t, r.x_b, 0, 0}; }
+
   // `product` is the one whose vector is wanted, if any
-  Row<C> row_at(int64_t t, int64_t row, const real* h, int product = 0) const {
+  Row<C> row_at(int64_t t, int64_t row, const Inputs& inputs, const real* h, int product = 0) const {
     Row<C> k;
     k.hidden = H;
     k.product = product;
     const int64_t at = t * B + row;
     for (int g = 0; g < C::INPUTS; ++g) {
-      k.x[g] = r.x + t * r.x_t + row * r.x_b + g * H;
+      k.x[g] = inputs.at(t, row) + g * H;
       k.d_x[g] = r.d_x ? r.d_x + (at * C::INPUTS + g) * H : nullptr;
     }
     for (int g = 0; g < C::GATES; ++g) {
@@ -118,12 +131,13 @@ struct Driver {
       normalise<C>(r, t * B + row, span, h + (row - rows.begin) * matrices.width);
   }
 
-  void step(int64_t t, Rows rows, const Share& share, const real* bias, Work& work) const {
+  void step(int64_t t, Rows rows, const Share& share, const Inputs& inputs, const real* bias,
+            Work& work) const {
     real* h = work.gates.get();
     for (int p = 0; p < C::PRODUCTS; ++p) {
       if (!spans[p].count) continue;
       for (int64_t row = rows.begin; p && row < rows.end; ++row)
-        EACH_VECTOR(vector, row_at(t, row, h + (row - rows.begin) * matrices.width, p));
+        EACH_VECTOR(vector, row_at(t, row, inputs, h + (row - rows.begin) * matrices.width, p));
       const real* source = p ? vector(p, t, rows.begin) : state(0, before(t), rows.begin);
       matrices.gates(p, t, rows, share, source, bias, work);
       if (C::NORM) normalise_all(t, rows, spans[p], h);
@@ -133,7 +147,7 @@ struct Driver {
         carry(t, row);
         continue;
       }
-      const Row<C> k = row_at(t, row, h + (row - rows.begin) * matrices.width);
+      const Row<C> k = row_at(t, row, inputs, h + (row - rows.begin) * matrices.width);
       EACH_VECTOR(update, k);
     }
     if (C::NARROWS) narrow(t, rows, work);
@@ -159,15 +173,25 @@ struct Driver {
     return r.zone ? real(r.zone[(t * B + row) * P + i] > 0) : real(1 - r.zone_rate);
   }
 
-  void forward(const Share& share, const real* bias) const {
+  void forward(const Share& share, const real* bias, const real* kernel_bias) const {
     const Rows mine = share.rows;
     Work work = matrices.work(mine.count());
+    Inputs inputs = given();
+    const int64_t rows_of_one = std::max<int64_t>(1, mine.count());
+    const int64_t times = std::min(r.steps, std::max<int64_t>(1, ROWS_AHEAD / rows_of_one));
+    const Buffer ahead = make_buffer(r.source ? times * rows_of_one * matrices.input_width() : 1);
     for (int64_t s = 0; s < r.steps; ++s) {
       const int64_t t = r.reverse ? r.steps - 1 - s : s;
+      if (r.source && s % times == 0) {
+        const int64_t some = std::min(times, r.steps - s), first = r.reverse ? t - some + 1 : t;
+        matrices.project(share, first, some, kernel_bias, ahead.get());
+        const int64_t beside = matrices.input_width();
+        inputs = {ahead.get(), mine.count() * beside, beside, first, mine.begin};
+      }
       const Rows rows = real_rows(t, mine);
       for (int64_t row = mine.begin; row < rows.begin; ++row) carry(t, row);
       for (int64_t row = rows.end; row < mine.end; ++row) carry(t, row);
-      if (rows.count()) step(t, rows, share, bias, work);
+      if (rows.count()) step(t, rows, share, inputs, bias, work);
       wait_for_others(share);
     }
   }
@@ -202,7 +226,7 @@ struct Driver {
   void update_backward(int64_t t, Rows rows, const Share& share, Work& work) const {
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!is_real(t, row)) continue;
-      Row<C> k = row_at(t, row, nullptr);
+      Row<C> k = row_at(t, row, given(), nullptr);
       if (C::NARROWS) k.d_state[0] = work.wide.get() + (row - rows.begin) * work.step;
       for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (share.thread * C::PARAMS + i) * H;
       EACH_VECTOR(update_backward, k);
@@ -218,7 +242,7 @@ struct Driver {
     const real* d = matrices.source_gradient(p, t, rows, share, work);
     for (int64_t row = rows.begin; row < rows.end; ++row) {
       if (!is_real(t, row)) continue;
-      Row<C> k = row_at(t, row, nullptr, p);
+      Row<C> k = row_at(t, row, given(), nullptr, p);
       k.d_vector = d + (row - rows.begin) * work.step;
       for (int i = 0; i < C::PARAMS; ++i) k.d_p[i] = r.d_parameter + (share.thread * C::PARAMS + i) * H;
       EACH_VECTOR(vector_backward, k);
@@ -272,12 +296,17 @@ static bool by_units(const Arguments& r) {
 template <class C>
 static void run(const Arguments& r, bool backward) {
   const Driver<C> driver(r, backward);
-  std::vector<real> bias;  // with room for what a panel overhangs
+  std::vector<real> bias, kernel_bias;  // with room for what a panel overhangs
   if (!backward && !C::NORM && r.bias) {
     bias.assign(driver.matrices.width, real(0));
     std::copy(r.bias, r.bias + C::GATES * r.hidden, bias.begin());
   }
+  if (r.kernel_bias) {
+    kernel_bias.assign(driver.matrices.input_width(), real(0));
+    std::copy(r.kernel_bias, r.kernel_bias + C::INPUTS * r.hidden, kernel_bias.begin());
+  }
   const real* start = bias.empty() ? nullptr : bias.data();
+  const real* first_start = kernel_bias.empty() ? nullptr : kernel_bias.data();
 #ifdef _OPENMP
   const bool units = by_units<C>(r);
 #else
@@ -302,6 +331,6 @@ static void run(const Arguments& r, bool backward) {
     if (backward)
       driver.backward(share);
     else
-      driver.forward(share, start);
+      driver.forward(share, start, first_start);
   }
 }
