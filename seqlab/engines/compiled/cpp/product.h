@@ -44,7 +44,18 @@ struct Packed {
       return;
     }
     // few steps of depth at a time, so that what is written stays in the nearest cache
-    for (int64_t begin = 0; begin < depth; begin += LINE) {
+    int64_t begin = 0;
+#ifdef TURNS
+    for (; step_k == 1 && count == PANEL && begin + LANES <= depth; begin += LANES)
+      for (int64_t n = 0; n < PANEL; n += LANES) {
+        V square[LANES];
+        for (int i = 0; i < LANES; ++i)
+          square[i] = load<true>(from + (first + n + i) * step_n + begin, 0);
+        turn(square);
+        for (int i = 0; i < LANES; ++i) store<true>(to + (begin + i) * PANEL + n, square[i], 0);
+      }
+#endif
+    for (; begin < depth; begin += LINE) {
       const int64_t end = std::min<int64_t>(depth, begin + LINE);
       for (int64_t n = 0; n < count; ++n) {
         const real* source = from + (first + n) * step_n;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 typedef REAL real;
 typedef std::conditional<sizeof(real) == 4, int32_t, int64_t>::type whole;
@@ -42,6 +43,28 @@ static inline void store(real* to, V value, int n) {
   else
     std::memcpy(to, &value, n * sizeof(real));
 }
+
+// A square of LANES vectors, turned about its diagonal: blocks of D x D change places, D = 1, 2, ...
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define TURNS 1
+template <int D, int... J>
+static inline void exchange(V& a, V& b, std::integer_sequence<int, J...>) {
+  const V first = __builtin_shufflevector(a, b, ((J & D) ? LANES + J - D : J)...);
+  b = __builtin_shufflevector(a, b, ((J & D) ? LANES + J : J + D)...);
+  a = first;
+}
+template <int D = 1>
+static inline void turn(V* square) {
+  if constexpr (D < LANES) {
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i)
+      if (!(i & D)) exchange<D>(square[i], square[i + D], std::make_integer_sequence<int, LANES>{});
+    turn<2 * D>(square);
+  }
+}
+#endif
+#endif
 
 static inline V choose(M condition, V yes, V no) { return condition ? yes : no; }
 

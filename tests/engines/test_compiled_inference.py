@@ -1,0 +1,104 @@
+"""Runs without gradients, which project the input as they go, equal the loop."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import seqlab
+import torch
+from seqlab.engines.compiled.recurrence import CompiledRun
+
+#: B, T, D, H: whole vectors and rests, one row of many times, more rows than are projected at once.
+SIZES = ((1, 130, 37, 33), (3, 30, 5, 16), (70, 3, 33, 64), (5, 1, 1, 1), (2, 9, 16, 40))
+MASKS = ("none", "padded", "holes")
+
+
+@pytest.fixture(name="projected")
+def _projected(monkeypatch):
+    """The inputs that runs projected themselves."""
+    seen = []
+    once = CompiledRun.project
+    monkeypatch.setattr(CompiledRun, "project", lambda *a: (seen.append(a), once(*a))[1])
+    return seen
+
+
+def mask_of(kind, batch, steps):
+    if kind == "none":
+        return None
+    lengths = torch.arange(batch) % (steps + 1)
+    mask = torch.arange(steps) < lengths.unsqueeze(1)
+    if kind == "holes":
+        mask |= torch.arange(steps) % 3 == 2
+    return mask
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn reversed", "mgu reversed"])
+def test_equals_loop(cell, size, kind, asymmetric, projected):
+    batch, steps, features, hidden = size
+    name, _, reverse = cell.partition(" ")
+    made = seqlab.get("cell", name)(features, hidden)
+    layer = asymmetric(seqlab.Recurrent(made, engine="compiled", reverse=bool(reverse))).double()
+    x = torch.randn(batch, steps, features, dtype=torch.float64)
+    mask = mask_of(kind, batch, steps)
+    reference = copy.deepcopy(layer)
+    reference.engine = "loop"
+    before = torch.get_num_threads()
+    expected = reference(x, mask=mask)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with torch.no_grad():
+                output, state = layer(x, mask=mask)
+            torch.testing.assert_close(output, expected[0].detach())
+            torch.testing.assert_close(tuple(state), tuple(s.detach() for s in expected[1]))
+    finally:
+        torch.set_num_threads(before)
+    assert len(projected) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"use_bias": False}, {"proj_size": 3}, {"reset_after": False}, {"layer_norm": True},
+     {"zoneout": 0.2}, {"dropout": 0.3, "recurrent_dropout": 0.2}],
+    ids=str,
+)  # fmt: skip
+def test_options(options, asymmetric, projected):
+    cell = seqlab.get("cell", "gru" if "reset_after" in options else "lstm")(6, 24, **options)
+    layer = asymmetric(seqlab.Recurrent(cell, engine="compiled")).double().eval()
+    x = torch.randn(4, 7, 6, dtype=torch.float64)
+    with torch.no_grad():
+        output, state = layer(x)
+        layer.engine = "loop"
+        expected = layer(x)
+    torch.testing.assert_close(output, expected[0])
+    torch.testing.assert_close(tuple(state), tuple(expected[1]))
+    assert len(projected) == ("layer_norm" not in options)
+
+
+def test_another_layout_and_a_batch_of_parts(projected):
+    layer = seqlab.LSTM(6, 24, engine="compiled")
+    whole = torch.randn(9, 8, 12)
+    for x in (whole.transpose(0, 1)[..., :6], whole[::2, :, 3:9], whole[..., ::2]):
+        with torch.no_grad():
+            output, _ = layer(x)
+        expected, _ = layer(x.contiguous().requires_grad_())
+        torch.testing.assert_close(output, expected.detach())
+    assert len(projected) == 3
+
+
+def test_threads_that_each_have_units_of_all_rows(projected):
+    layer = seqlab.LSTM(20, 256, engine="compiled")
+    x = torch.randn(4, 6, 20)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.no_grad():
+            output, _ = layer(x)
+    finally:
+        torch.set_num_threads(before)
+    expected, _ = layer(x.requires_grad_())
+    torch.testing.assert_close(output, expected.detach(), rtol=1e-4, atol=1e-5)
+    assert projected
