@@ -67,6 +67,13 @@ EXPERIMENTS = {
             "so its seconds are many"
         ),
     ),
+    "alice_carried": (
+        "bits_per_character",
+        (
+            "the same Kneser-Ney model, a paragraph at a time. GRU forward, one thread on a busy "
+            "machine; RNN, LSTM, backward and both ways in [State that lives on](state.md)"
+        ),
+    ),
 }
 HEAD = """# Results
 

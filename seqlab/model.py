@@ -173,17 +173,30 @@ class Encoder(nn.Module):
         Args:
             inputs: feature name to ids ``[B]`` or numbers ``[B, D]``.
         """
-        if len(self.features) == 1 and len(self.embeddings) == 1 and not self.training:
-            ids = inputs.get(self.features[0].name)
-            if ids is not None and ids.dim() == 1:
-                # the same as below, without masks
-                found: Tensor = self.input_layer(self.embeddings[0](ids))
-                return found
         batch = {name: value.unsqueeze(1) for name, value in inputs.items()}
         like = next(iter(batch.values()), torch.empty(0))
         # not len, which would make a number of a size that an export leaves open
         lengths = torch.ones(like.shape[0], dtype=torch.int64, device=like.device)
         return self.read(Batch(batch, lengths))[1].squeeze(1)
+
+    def step_reader(self) -> Callable[[Mapping[str, Tensor]], Tensor]:
+        """``read_step`` for many steps: what it looks up in the encoder is looked up once.
+
+        So it is of the encoder's parts as they are now; their weights may change.
+        """
+        if len(self.features) > 1 or not len(self.embeddings) or self.training:
+            return self.read_step
+        name, table, width = self.features[0].name, self.embeddings[0], self.input_layer
+        plain = isinstance(width, nn.Identity)
+
+        def read(inputs: Mapping[str, Tensor]) -> Tensor:
+            ids = inputs.get(name)
+            if ids is None or ids.dim() != 1:
+                return self.read_step(inputs)  # which says what is wrong
+            found: Tensor = table(ids) if plain else width(table(ids))
+            return found
+
+        return read
 
     def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mask ``[B, T]`` and what the layer is given, ``[B, T, D]``; each step by itself."""
@@ -331,7 +344,7 @@ class SequenceModel(nn.Module):
         True
         """
         self.check_steps()
-        return ModelStream(self.encoder.read_step, self.encoder.layer, self.head)
+        return ModelStream(self.encoder.step_reader(), self.encoder.layer, self.head)
 
     def check_steps(self) -> None:
         """See that a step can be read before its row has ended.

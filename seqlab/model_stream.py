@@ -35,7 +35,7 @@ class ModelStream:
         refusal = head.refuses_steps()
         if refusal is not None:
             raise EngineError(f"this model cannot be streamed: {refusal}")
-        self._read, self._head, self._stream = read, head, Stream(layer)
+        self._read, self._score, self._stream = read, head.step_scorer(), Stream(layer)
 
     @property
     def state(self) -> State | None:
@@ -52,9 +52,14 @@ class ModelStream:
             The head's scores after this step, ``[B, ...]``: of labels before the softmax, or the
             log probabilities of what comes next.
         """
-        with torch.no_grad():
-            output, _ = self._stream.step(self._read(inputs))
-            return self._head.step_scores(output)
+        if torch.is_grad_enabled():
+            # quicker than a block of no_grad
+            torch.set_grad_enabled(False)
+            try:
+                return self._score(self._stream.step(self._read(inputs))[0])
+            finally:
+                torch.set_grad_enabled(True)
+        return self._score(self._stream.step(self._read(inputs))[0])
 
     def reset(self, state: State | None = None) -> None:
         """Start anew, from the initial state or from the one given."""

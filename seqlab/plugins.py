@@ -25,6 +25,7 @@ _DATASETS = "seqlab-datasets"
 _APART = {
     "experiment": (
         "alice",
+        "alice_carried",
         "g2p",
         "g2p_ctc",
         "japanese_vowels",

@@ -22,6 +22,18 @@ def cumulative_sum(x: Tensor, dim: int) -> Tensor:
     return _doubled_sum(x, dim) if _is_refused(x) else x.cumsum(dim)
 
 
+def scattered_sum(x_BUT: Tensor, index_BUT: Tensor, size: int) -> Tensor:
+    """``[B, U, size]``: the sum of the entries of x whose index is each number below ``size``.
+
+    >>> x, index = torch.tensor([[[1.0, 2.0, 4.0]]]), torch.tensor([[[1, 0, 1]]])
+    >>> scattered_sum(x, index, 3).tolist()
+    [[[2.0, 5.0, 0.0]]]
+    """
+    if _is_refused(x_BUT):
+        return torch.einsum("but,butv->buv", x_BUT, F.one_hot(index_BUT, size).to(x_BUT.dtype))
+    return x_BUT.new_zeros(*x_BUT.shape[:2], size).scatter_add(2, index_BUT, x_BUT)
+
+
 def ctc_loss(
     log_p_TBV: Tensor, target: Tensor, frames: Tensor, lengths: Tensor, **options: Any
 ) -> Tensor:

@@ -6,7 +6,7 @@ Padding is described by ``lengths`` or ``mask``, never by a magic value in the d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -77,8 +77,9 @@ class TargetInfo:
     ``size`` counts classes, tags, vocabulary or numbers; ``names`` are the classes or tags in
     order. ``bos`` and ``eos`` are ids inside the vocabulary of ``tokens`` and ``inputs``. ``unit``
     is what people call one entry of it. ``statistics`` are those of the training rows, for defaults
-    that follow the data. Several targets are one of kind ``joint``: ``parts`` has each by its name,
-    and ``size`` is their number.
+    that follow the data. ``copies``, of ``tokens`` that may be copied from the feature named
+    ``feature``, is the id of the same token for each of that feature's ids. Several targets are one
+    of kind ``joint``: ``parts`` has each by its name, and ``size`` is their number.
     """
 
     kind: str
@@ -90,12 +91,31 @@ class TargetInfo:
     feature: str = ""
     unit: str = "token"
     steps: int = 0
+    copies: tuple[int, ...] = ()
     parts: Mapping[str, TargetInfo] = field(default_factory=dict)
 
     @property
     def named(self) -> dict[str, TargetInfo]:
         """Each target by its name; a sole one by the name ``""``."""
         return dict(self.parts) if self.parts else {SOLE: self}
+
+
+class Writer:
+    """Ids to text, by what belongs to the data; copies of a model share it.
+
+    Args:
+        decode: the ids of one answer to what people read.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], Any]) -> None:
+        self.decode = decode
+
+    def __call__(self, ids: Sequence[int]) -> str:
+        """The text."""
+        return str(self.decode(ids))
+
+    def __deepcopy__(self, memo: Any) -> Writer:
+        return self
 
 
 @dataclass(frozen=True)
@@ -131,7 +151,8 @@ class Batch:
         lengths: ``[B]`` int64, the number of real steps, from the left.
         target: the tensor described by ``TargetInfo``, or None when predicting.
         target_lengths: ``[B]`` int64 for ``tokens``, else None.
-        references: for ``tokens``, every accepted answer of each row as id lists, or None.
+        references: for ``tokens``, and for ``label`` with several accepted classes, every accepted
+            answer of each row as id lists, or None.
         rows: each row's position in its data set, ``[B]`` int64, or None.
         starts: of chunks of rows, whether the rows start here, or go on from the batch before;
             None: the batch has whole rows. ``target_lengths`` are then those of ``target``, which

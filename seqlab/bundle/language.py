@@ -54,6 +54,7 @@ class _Reader:
         if backward:
             self.layer.reverse_()
         self.encoder, self.name = encoder, encoder.features[0].name
+        self._read = encoder.step_reader()
         self.state: State = None
 
     def begin(self, ids_NT: Tensor) -> Tensor:
@@ -64,8 +65,7 @@ class _Reader:
 
     def step(self, ids_N: Tensor) -> Tensor:
         """Read one more token: ``[N, E]``."""
-        x_ND = self._embedded(ids_N.unsqueeze(1)).squeeze(1)
-        output, self.state = self.layer.step(x_ND, self.state)
+        output, self.state = self.layer.step(self._read({self.name: ids_N}), self.state)
         return output
 
     def _embedded(self, ids_NT: Tensor) -> Tensor:
@@ -102,15 +102,18 @@ def generate(
     mark = int(ids[0 if backward else -1])
     chosen: list[Tensor] = []
     gains: list[Tensor] = []
+    ended = torch.zeros(n, dtype=torch.bool)
+    score, unknown = head.step_scorer(term), torch.tensor([UNK_ID])
     with torch.inference_mode():
         output = reader.begin(context.to(device).expand(n, -1))
         for _ in range(max_length):
-            log_p = head.log_probabilities(term, output).cpu()
-            known = log_p.index_fill(1, torch.tensor([UNK_ID]), float("-inf"))
+            log_p = score(output).cpu()
+            known = log_p.index_fill(1, unknown, float("-inf"))
             token = draw(known, temperature, top_k, top_p, random)
             chosen.append(token)
             gains.append(log_p.gather(1, token.unsqueeze(1)).squeeze(1))
-            if bool(torch.stack(chosen).eq(mark).any(0).all()):
+            ended |= token == mark
+            if bool(ended.all()):
                 break
             output = reader.step(token.to(device))
     before = context.tolist()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from seqlab.errors import BundleError
 
 WEIGHTS = "model.safetensors"
 _HUB_PATTERNS = ("*.json", WEIGHTS, "README.md")
+
+
+def each_bundle(path: str | Path | Sequence[str]) -> list[str | Path]:
+    """The bundles that are named: one, or those of an ensemble."""
+    return [path] if isinstance(path, (str, Path)) else list(path)
 
 
 def local_bundle(path: str | Path) -> Path:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 
 from seqlab.build import build_model
 from seqlab.bundle.card import model_card
+from seqlab.bundle.ensemble import Ensemble, check_alike, check_count
 from seqlab.bundle.language import fill, generate, language_head
 from seqlab.bundle.manifest import (
     CONFIG_LIMIT,
@@ -63,6 +64,7 @@ class TrainedModel:
         manifest: dict[str, Any] | None = None,
     ) -> None:
         self.model, self.processor = model, processor
+        model.head.write_with(processor.writers())
         self.config, self.manifest = config, manifest or {}
 
     @property
@@ -200,7 +202,7 @@ class TrainedModel:
                 batch = rows.batch(places).to(self.device)
                 found = self.model.predict(batch, **options)
                 for place, answer in zip(places.tolist(), found, strict=True):
-                    answers[place] = readable(answer, self.processor)
+                    answers[place] = readable(answer, self.processor, inputs[place])
         return answers
 
 
@@ -208,19 +210,33 @@ def _numbered(index: int) -> str:
     return f"input {index + 1}"
 
 
-def readable(answer: Mapping[str, Any], processor: Processor) -> dict[str, Any]:
-    """An answer of a head with its ids as text, where it holds tokens of target or input."""
+def readable(answer: Mapping[str, Any], processor: Processor, value: Any = None) -> dict[str, Any]:
+    """An answer of a head with its ids as text, where it holds tokens of target or input.
+
+    Args:
+        answer: of a head.
+        processor: decodes.
+        value: the input, from which unknown tokens are copied.
+    """
     if SOLE in processor.targets:
-        return _readable(answer, processor.target)
-    return {name: _readable(answer[name], target) for name, target in processor.targets.items()}
+        return _readable(answer, processor.target, processor, value)
+    return {
+        name: _readable(answer[name], target, processor, value)
+        for name, target in processor.targets.items()
+    }
 
 
-def _readable(answer: Mapping[str, Any], target: Target) -> dict[str, Any]:
+def _readable(
+    answer: Mapping[str, Any], target: Target, processor: Processor, value: Any
+) -> dict[str, Any]:
     """A head's answer to one target."""
     if "tokens" in answer:
-        text = {"text": target.decode(answer["tokens"]), **answer}
+        copied = answer.get("copied")
+        text = {"text": processor.decode_answer(target, answer["tokens"], copied, value), **answer}
         if "alternatives" in answer:
-            text["alternatives"] = [_readable(one, target) for one in answer["alternatives"]]
+            text["alternatives"] = [
+                _readable(one, target, processor, value) for one in answer["alternatives"]
+            ]
         return text
     found, tokenizer = dict(answer), target.tokenizer
     if "ids" in found and tokenizer is not None:
@@ -274,20 +290,28 @@ def _size(model: SequenceModel) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedModel:
-    """Load a bundle from a folder, or by its name on the Hugging Face Hub.
+def load(
+    path: str | Path | Sequence[str | Path], *, device: str | torch.device = "cpu"
+) -> TrainedModel:
+    """Load a bundle from a folder, or by its name on the Hugging Face Hub; several as an ensemble.
 
     Nothing in a bundle chooses code: parts are looked up by registered name, weights are
     safetensors, the rest is JSON, and every file must have the digest of the manifest.
 
     Args:
-        path: a folder, or ``owner/name`` on the Hub if no such folder exists.
+        path: a folder, or ``owner/name`` on the Hub if no such folder exists. A list of them is
+            an ensemble of encoder-decoders: the probabilities of each next token are averaged;
+            limits, search and metrics are those of the first.
         device: where to compute.
 
     Raises:
         BundleError: no bundle is there, a file is missing, changed or does not fit, a plugin is
-            not installed, or the Hub cannot be reached; one line says which.
+            not installed, or the Hub cannot be reached; one line says which. Bundles of an
+            ensemble have other vocabularies.
+        OptionError: bundles of an ensemble are of another task.
     """
+    if not isinstance(path, (str, Path)):
+        return _load_together(list(path), device)
     folder = local_bundle(path)
     manifest = read_manifest(folder)
     config = read_json(folder / "config.json", CONFIG_LIMIT)
@@ -310,6 +334,19 @@ def load(path: str | Path, *, device: str | torch.device = "cpu") -> TrainedMode
         raise BundleError(f"{folder}: config.json and the tokenizer files do not belong together")
     _load_weights(model, folder / WEIGHTS)
     return TrainedModel(model.to(device).eval(), processor, config, manifest)
+
+
+def _load_together(paths: Sequence[str | Path], device: str | torch.device) -> TrainedModel:
+    """Several bundles as one model."""
+    names = [str(path) for path in paths]
+    check_count(names)
+    loaded = [load(path, device=device) for path in paths]
+    if len(loaded) == 1:
+        return loaded[0]
+    check_alike([one.processor for one in loaded], names)
+    first = loaded[0]
+    model = Ensemble([one.model for one in loaded]).eval()
+    return TrainedModel(model, first.processor, first.config, first.manifest)
 
 
 def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> None:

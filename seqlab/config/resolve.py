@@ -215,7 +215,7 @@ def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
     """Say how to give what only the user can choose, before any type is checked."""
     if _SPECS[verb] is not RunSpec:
-        if plain.get("bundle", MISSING) in {MISSING, None}:
+        if plain.get("bundle", MISSING) in (MISSING, None):
             raise ConfigError("bundle: no value was given; give the folder as bundle=DIR")
         return
     missing = [

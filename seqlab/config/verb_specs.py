@@ -15,7 +15,7 @@ class EvaluateSpec:
     """One evaluation of a bundle.
 
     Attributes:
-        bundle: the bundle's folder.
+        bundle: the bundle's folder, or a list of folders: an ensemble.
         source: the data; null: the source the bundle was trained on.
         split: which split of it.
         output: file or folder for the results.
@@ -27,7 +27,7 @@ class EvaluateSpec:
         search: decoding options of the head, for example ``{name: beam, width: 4}``.
     """
 
-    bundle: str
+    bundle: str | list[str]
     source: Part | str | None = None
     split: Literal["train", "validation", "test"] = "test"
     output: str | None = None
@@ -70,10 +70,12 @@ class PredictSpec(ScoreSpec):
     """Predictions of a bundle for every row of a file.
 
     Attributes:
+        bundle: the bundle's folder, or a list of folders: an ensemble.
         search: decoding options of the head, for example ``{name: beam, width: 4}``.
         options: of the head's answers, for example ``{k_best: 3}`` for tagging.
     """
 
+    bundle: str | list[str]  # type: ignore[assignment]  # wider than that of a score
     search: Part | None = None
     options: Part = field(default_factory=dict)
 

@@ -29,7 +29,7 @@ from seqlab.data.transforms.base import PREDICT, Row, Transform
 from seqlab.data.transforms.chain import Chain
 from seqlab.errors import DataError
 from seqlab.target_names import SOLE, target_key
-from seqlab.types import Batch, DataInfo, TargetInfo, TargetStatistics
+from seqlab.types import Batch, DataInfo, TargetInfo, TargetStatistics, Writer
 
 _CHUNK = 4096
 
@@ -264,6 +264,35 @@ class Processor:
         """
         known = self.target if target == SOLE else self.targets[target]
         return known.decode(prediction)
+
+    def writers(self) -> dict[str, Writer]:
+        """What writes the answers to each target as text, by its name."""
+        return {name: Writer(target.decode) for name, target in self.targets.items()}
+
+    def decode_answer(
+        self,
+        target: Target,
+        ids: Sequence[int],
+        copied: Sequence[Sequence[int]] | None,
+        value: Any,
+    ) -> Any:
+        """An answer as text; with pieces of the input where it copied unknown tokens.
+
+        Args:
+            target: which it answers.
+            ids: of the answer.
+            copied: pairs of a place in it and the step of the input that stands there.
+            value: the input, as ``encode_input`` takes it.
+        """
+        if not copied:
+            return target.decode(ids)
+        source = next((f for f in self.features if f.name == target.info.feature), None)
+        if source is None or source.tokenizer is None or target.tokenizer is None:
+            return target.decode(ids)
+        text = value[source.column] if isinstance(value, Mapping) else value
+        pieces = source.tokenizer.pieces_of(text) or []
+        written = {place: pieces[step] for place, step in copied if step < len(pieces)}
+        return target.tokenizer.decode_with(ids, written)
 
     def decode_input(self, values: Sequence[Any], feature: str | None = None) -> Any:
         """A feature's ids as text (``text``) or tokens (``tokens``); numbers unscaled.

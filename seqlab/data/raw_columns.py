@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -98,6 +99,38 @@ def label_lists(values: Sequence[Any], column: str, where: Where) -> list[list[s
 
 def _same_row(where: Where, row: int, _entry: int) -> str:
     return where(row)
+
+
+def accepted_lists(values: Sequence[Any], column: str, where: Where) -> list[list[Any]]:
+    """The accepted answers of each row, at least one; what is no list is the only one.
+
+    A string is read as a list if it spells one.
+    """
+    lists: list[list[Any]] = []
+    for row, value in enumerate(values):
+        found = value
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError, SyntaxError):
+                found = written_list(value)
+            found = value if found is None else found
+        answers = list(found) if isinstance(found, (list, tuple)) else [found]
+        if not answers:
+            raise refuse(where(row), column, "at least one accepted answer", value)
+        lists.append(answers)
+    return lists
+
+
+def one_answer(values: Sequence[Any], column: str, where: Where, expected: str) -> Sequence[Any]:
+    """The values, none of which may be a list.
+
+    Raises:
+        DataError: one is; the message says how to give several answers.
+    """
+    if not {list, tuple}.isdisjoint(map(type, values)):
+        row = next(i for i, value in enumerate(values) if isinstance(value, (list, tuple)))
+        several = f"{expected} (a list of accepted answers needs data.target.several=true)"
+        raise refuse(where(row), column, several, values[row])
+    return values
 
 
 def tag_lists(values: Sequence[Any], column: str, where: Where) -> list[list[str]]:

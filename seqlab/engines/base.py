@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -71,6 +72,11 @@ class NotPreparedError(Exception):
     """A run came for which the engine can do nothing any more, since the cell has changed."""
 
 
+#: One step of streaming: ``[B, D]`` and the state before it to ``[B, E]`` and the state after it;
+#: None where the engine has no way of its own.
+StepCall = Callable[[Tensor, State], "tuple[Tensor, State] | None"]
+
+
 class Engine(ABC):
     """Runs a cell over a sequence. Engines are stateless; one instance serves all layers.
 
@@ -126,6 +132,14 @@ class Engine(ABC):
         """One step of streaming; None where the engine has no faster way than the cell's own."""
         del cell, x_BD, state
         return None
+
+    def ready_step(self, cell: Cell) -> StepCall:
+        """``step`` for many steps of one cell, of which no attribute is set meanwhile.
+
+        An engine that looks at a cell's options in each step may look once, here; parameters may
+        change between the steps.
+        """
+        return functools.partial(self.step, cell)
 
     def stack_form(self, cell: Cell) -> Hashable | None:
         """Cells of equal, not None, form may stand in one stack that this engine runs at once."""

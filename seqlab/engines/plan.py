@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell, first_parameter, settings_key
-from seqlab.engines.base import Engine, Offer, Sequence
+from seqlab.engines.base import Engine, Offer, Sequence, StepCall
 from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.errors import EngineError
 from seqlab.types import State
@@ -125,8 +125,8 @@ class Planner:
 
     def stepper(
         self, name: str, cell: Cell, x_BD: Tensor, state: State, *, check: Callable[[Tensor], None]
-    ) -> Engine:
-        """The engine for steps of streaming; with ``auto`` one that needs no setting up.
+    ) -> StepCall:
+        """A step of streaming by an engine; with ``auto`` one that needs no setting up.
 
         ``check`` is called with an input whose form or type is new.
         """
@@ -137,11 +137,11 @@ class Planner:
             None if like is None else like.dtype,
             torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
         )  # fmt: skip
-        found: Engine | None = None if exporting else self.recall(key)
+        found: StepCall | None = None if exporting else self.recall(key)
         if found is None:
             check(x_BD)
             run = Sequence(x_BD.unsqueeze(1), state)
-            found = self._make(name, cell, run, ready=True).engine
+            found = self._make(name, cell, run, ready=True).engine.ready_step(cell)
             if not exporting:
                 self.keep(key, found)
         return found

@@ -2,7 +2,8 @@
 
 With queries ``q`` (decoder outputs) and keys ``k_t`` (encoder outputs), the weights are the
 softmax over the real source steps of a score, and the context is the weighted sum of the ``k_t``.
-Dot and general are of Luong, Pham and Manning (2015), additive of Bahdanau, Cho and Bengio (2015).
+Dot and general are of Luong, Pham and Manning (2015), additive of Bahdanau, Cho and Bengio (2015),
+multi_head of Vaswani et al. (2017).
 """
 
 from __future__ import annotations
@@ -22,12 +23,22 @@ class Memory(NamedTuple):
     """The source as the attention sees it; made once a batch by ``Attention.prepare``.
 
     ``keys`` is ``[B, T, K]`` in the attention's own form, ``values`` ``[B, T, E]`` the encoder's
-    outputs with zeros at padded steps, ``mask`` ``[B, T]`` bool.
+    outputs with zeros at padded steps, ``mask`` ``[B, T]`` bool. ``ids [B, T]`` are the target's
+    ids of the source's tokens, for a decoder that copies; else None.
     """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
+    ids: Tensor | None = None
+
+    def tensors(self) -> list[Tensor]:
+        """Those that there are, in order."""
+        return [part for part in self if part is not None]
+
+    def repeated(self, times: int) -> Memory:
+        """Each row ``times`` times, copies side by side."""
+        return Memory(*(part.repeat_interleave(times, dim=0) for part in self.tensors()))
 
 
 class Attention(nn.Module, ABC):
@@ -153,3 +164,76 @@ class AdditiveAttention(Attention):
         both = self.query(query_BUQ).unsqueeze(2) + keys_BTK.unsqueeze(1)
         scores: Tensor = self.vector(torch.tanh(both)).squeeze(-1)
         return scores
+
+
+class MultiHeadAttention(Attention):
+    """Several attentions side by side, each to a part of the width d = size / heads.
+
+        a_j = softmax over t of (Q_j q . K_j k_t / sqrt(d))         for each head j
+        context = O [sum_t a_1t V_1 k_t; ...; sum_t a_nt V_n k_t]
+
+    The maps have no bias, so that the context is zero where no source step is real. The weights
+    handed on, for pictures, coverage and copying, are the mean of the heads'.
+
+    Args:
+        query_size: the width of the decoder's output.
+        memory_size: E, the width of the encoder's output and of the context.
+        heads: how many.
+        size: the width of all heads together; None for the query's, or the next one above it that
+            the heads can share evenly.
+
+    Raises:
+        OptionError: the heads cannot share the width evenly.
+    """
+
+    @checked
+    def __init__(
+        self, query_size: int, memory_size: int, *, heads: Count = 4, size: Count | None = None
+    ) -> None:
+        super().__init__(query_size, memory_size)
+        size = -(-query_size // heads) * heads if size is None else size
+        if size % heads:
+            raise OptionError(
+                f"multi_head attention of width {size} cannot be shared by {heads} heads; give a "
+                "size that heads divides"
+            )
+        self.heads = heads
+        self.scale: float = (size // heads) ** -0.5
+        self.query = nn.Linear(query_size, size, bias=False)
+        self.map = nn.Linear(memory_size, size, bias=False)
+        self.value = nn.Linear(memory_size, size, bias=False)
+        self.output = nn.Linear(size, memory_size, bias=False)
+
+    def prepare(self, output_BTE: Tensor, mask_BT: Tensor) -> Memory:
+        """See ``Attention.prepare``; the values are those of all heads, side by side."""
+        memory = super().prepare(output_BTE, mask_BT)
+        return memory._replace(values=self.value(memory.values))
+
+    def keys(self, values_BTE: Tensor) -> Tensor:
+        """``K k`` of all heads, side by side."""
+        mapped: Tensor = self.map(values_BTE)
+        return mapped
+
+    def score(self, query_BUQ: Tensor, keys_BTK: Tensor) -> Tensor:
+        """The scores of one head, from its parts of query and keys."""
+        return torch.bmm(query_BUQ, keys_BTK.transpose(1, 2)) * self.scale
+
+    def forward(self, query_BUQ: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Contexts ``[B, U, E]`` and the mean weights ``[B, U, T]``; heads are rows meanwhile."""
+        parts = Memory(
+            self._split(memory.keys),
+            self._split(memory.values),
+            memory.mask.repeat_interleave(self.heads, dim=0),
+        )
+        context: Tensor
+        context, weights = super().forward(self._split(self.query(query_BUQ)), parts)
+        rows, steps = query_BUQ.shape[:2]
+        context = context.view(rows, self.heads, steps, context.shape[2])
+        joined: Tensor = self.output(context.transpose(1, 2).flatten(2))
+        return joined, weights.view(rows, self.heads, steps, weights.shape[2]).mean(1)
+
+    def _split(self, x_BUS: Tensor) -> Tensor:
+        """``[B * heads, U, d]``: the parts of the heads as rows."""
+        rows, steps, size = x_BUS.shape
+        parts = x_BUS.reshape(rows, steps, self.heads, size // self.heads)
+        return parts.transpose(1, 2).flatten(0, 1)

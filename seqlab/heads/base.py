@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -11,9 +11,11 @@ from torchmetrics import Metric
 
 from seqlab.construct import construct, split_spec
 from seqlab.errors import DataError, EngineError, OptionError
+from seqlab.heads.metrics.texts import TextMetric
 from seqlab.layers.base import Layer
 from seqlab.schema import checked
-from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+from seqlab.target_names import SOLE
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, Writer
 
 
 class Head(nn.Module, ABC):
@@ -38,6 +40,8 @@ class Head(nn.Module, ABC):
     monitor: tuple[str, str]
     #: Whether it reads ``Encoded.ahead``, what is known of the steps to come.
     looks_ahead: ClassVar[bool] = False
+    #: Ids of an answer to text, for metrics of texts; None where the data's tokenizer is not known.
+    decode: Writer | None = None
 
     @checked
     def __init__(
@@ -84,6 +88,27 @@ class Head(nn.Module, ABC):
         for the measurements during training.
         """
 
+    def together(self, heads: Sequence[Head]) -> Head:
+        """A head that answers as several do together, of which this is the first.
+
+        Raises:
+            OptionError: heads of this kind cannot.
+        """
+        del heads
+        raise OptionError(
+            f"an ensemble needs models of encoder_decoder, these have a {type(self).__name__}; "
+            "give one bundle"
+        )
+
+    def write_with(self, writers: Mapping[str, Writer]) -> None:
+        """Take what writes the ids of each target as text, by the targets' names."""
+        self.decode = writers.get(SOLE)
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """The names of the metrics that the option ``metrics`` asks for."""
+        return frozenset(self._chosen)
+
     def with_chosen(self, own: Mapping[str, Metric]) -> dict[str, Metric]:
         """The head's own metrics, and fresh ones of those that the option ``metrics`` names.
 
@@ -95,6 +120,8 @@ class Head(nn.Module, ABC):
             if name in found:
                 raise OptionError(f"head.metrics: the head measures '{name}' already")
             found[name] = construct("metric", spec, self.target_info, where="head.metrics")
+            if isinstance(found[name], TextMetric):
+                found[name].decode = self.decode
         return found
 
     def scores(self, encoded: Encoded) -> Tensor | None:
@@ -137,6 +164,10 @@ class Head(nn.Module, ABC):
         """
         del output_BE
         raise EngineError(f"this head has no answer for a step: {self.refuses_steps()}")
+
+    def step_scorer(self) -> Callable[[Tensor], Tensor]:
+        """``step_scores`` for many steps; what it looks up in the head may be looked up once."""
+        return self.step_scores
 
     def answer_steps(self, scores: Tensor) -> list[dict[str, Any]]:
         """One JSON-able answer a row to one step, from ``step_scores``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,15 @@ from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.losses import cross_entropy
 from seqlab.heads.metrics import Outcome
-from seqlab.heads.metrics.classes import Accuracy, ExactMatch, MacroF1
+from seqlab.heads.metrics.classes import Accuracy, CalibrationError, ExactMatch, MacroF1
 from seqlab.heads.pooling import Poolings
 from seqlab.heads.precision import at_least_float32
-from seqlab.schema import Count, Fraction, Share, checked
+from seqlab.schema import Count, Fraction, Positive, Share, checked
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+
+Temperature = Positive | Literal["fitted"]
+#: What the error of calibrated probabilities is called.
+CALIBRATION = "calibration_error"
 
 
 class ClassificationHead(Head):
@@ -30,6 +34,9 @@ class ClassificationHead(Head):
     Predictions: ``{"label": ..., "id": int, "scores": [C floats]}``; with several labels
     ``{"labels": [...], "ids": [...], "scores": [C floats]}``. Scores are probabilities; labels
     are names where the target has names.
+
+    A row with several accepted classes is right if its answer is any of them; the loss is that of
+    the first.
 
     Metrics: ``accuracy`` and ``macro_f1``; with several labels ``accuracy`` counts each yes or
     no, and ``exact_match`` the rows where all are right.
@@ -47,6 +54,9 @@ class ClassificationHead(Head):
         label_smoothing: moves this share of the target evenly over the classes (Szegedy et al.
             2016); with several labels each 0/1 moves half that share towards the other.
         threshold: several labels only: a label is given where its probability is above it.
+        temperature: divides the scores before the softmax; above 1 makes answers less sure.
+            ``fitted``: a run fits it on the validation rows when it has ended and keeps it in the
+            bundle, see ``seqlab.heads.calibration``; ``calibration_error`` is then measured, too.
         metrics: further registered metrics, such as ``top_k_accuracy``.
 
     Raises:
@@ -74,6 +84,7 @@ class ClassificationHead(Head):
         class_weights: ClassWeights = None,
         label_smoothing: Fraction = 0.0,
         threshold: Share = 0.5,
+        temperature: Temperature = 1.0,
         metrics: Sequence[Any] = (),
     ) -> None:
         super().__init__(encoder, target, metrics=metrics)
@@ -81,6 +92,14 @@ class ClassificationHead(Head):
             raise OptionError("the target has 1 class; classification needs at least 2")
         self.multi_label = target.kind == "labels"
         self.label_smoothing, self.threshold = label_smoothing, threshold
+        self.fits_temperature = temperature == "fitted"
+        self.temperature = 1.0 if isinstance(temperature, str) else temperature
+        self.calibrated = temperature != 1.0
+        if self.calibrated and self.multi_label:
+            raise OptionError(
+                "temperature: it calibrates one label a row; of several labels a row each has its "
+                "own yes and no: leave it out"
+            )
         self.poolings = Poolings(encoder, pooling)
         self.classifier = Classifier(
             self.poolings.output_size,
@@ -118,6 +137,8 @@ class ClassificationHead(Head):
         own: dict[str, Metric] = {"accuracy": Accuracy(target), "macro_f1": MacroF1(target)}
         if self.multi_label:
             own["exact_match"] = ExactMatch(target)
+        if self.calibrated and CALIBRATION not in self.chosen:
+            own[CALIBRATION] = CalibrationError(target)
         return self.with_chosen(own)
 
     def measure(
@@ -127,6 +148,8 @@ class ClassificationHead(Head):
         del final
         scores, target = self.scores(encoded), self.target_of(batch)
         raw = scores.detach()
+        if batch.references is not None and not self.multi_label:
+            target = _nearest(raw.argmax(-1), target, batch.references)
         outcome = (
             Outcome(self._yes(raw).long(), target.long(), raw.sigmoid())
             if self.multi_label
@@ -134,11 +157,12 @@ class ClassificationHead(Head):
         )
         for metric in metrics.values():
             metric.update(outcome)
-        return self._loss(scores, target)
+        return self._loss(scores, self.target_of(batch))
 
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, C]``: log probabilities up to a constant a row, or one logit a label."""
-        return at_least_float32(self.classifier(self.poolings(encoded)))
+        scores = at_least_float32(self.classifier(self.poolings(encoded)))
+        return scores if self.temperature == 1.0 else scores / self.temperature
 
     def _loss(self, scores_BC: Tensor, target: Tensor) -> Tensor:
         if self.multi_label:
@@ -160,3 +184,10 @@ class ClassificationHead(Head):
             "ids": ids,
             "scores": probabilities,
         }
+
+
+def _nearest(answer_B: Tensor, target_B: Tensor, accepted: Sequence[Sequence[list[int]]]) -> Tensor:
+    """What each row is held against: its answer, where that is accepted, else its target."""
+    rows = zip(answer_B.tolist(), target_B.tolist(), accepted, strict=True)
+    nearest = [answer if [answer] in ids else gold for answer, gold, ids in rows]
+    return torch.tensor(nearest, dtype=target_B.dtype, device=target_B.device)

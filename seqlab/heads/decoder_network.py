@@ -6,12 +6,14 @@
     scores_t = V r_t
 
 as in Luong, Pham and Manning (2015). Since ``c_t`` comes after the recurrence, all steps of a
-known target run in one call of the layer, unless input feeding ties each step to the last.
+known target run in one call of the layer, unless input feeding ties each step to the last. With
+coverage the looks at the source still follow one another (``seqlab.heads.coverage``); with copying
+the scores are those of ``seqlab.heads.pointer``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,12 +21,15 @@ from torch import Tensor, nn
 
 from seqlab.cells.base import map_state
 from seqlab.construct import construct, split_spec
+from seqlab.errors import OptionError
 from seqlab.heads.attention import Attention, Memory
+from seqlab.heads.coverage import Coverage, Looked
 from seqlab.heads.dropout import dropout as make_dropout
+from seqlab.heads.pointer import Pointer
 from seqlab.heads.states import leaves
 from seqlab.layers.base import Layer, step_with
 from seqlab.schema import Count, check_value, checked, with_defaults
-from seqlab.types import Encoded, EncoderInfo, State
+from seqlab.types import Encoded, EncoderInfo, State, TargetInfo
 from seqlab.wrappers.base import LayerFactory, Wrapper
 
 #: What ``decoder: {...}`` of an encoder-decoder holds, with its defaults.
@@ -34,14 +39,38 @@ DEFAULT_DECODER: Mapping[str, Any] = {
     "dropout": 0.0,
     "residual": False,
     "engine": "auto",
+    "initial_state": "zeros",
 }
 
 
 class DecoderState(NamedTuple):
-    """Between two steps: the layer's state and, with input feeding, ``(r_{t-1},)``, else ``()``."""
+    """Between two steps.
+
+    ``layer`` is the layer's state; ``feed`` with input feeding ``(r_{t-1},)``, else ``()``;
+    ``covered`` with coverage ``(c_t,)``, else ``()``.
+    """
 
     layer: State
     feed: tuple[Tensor, ...]
+    covered: tuple[Tensor, ...] = ()
+
+
+class Written(NamedTuple):
+    """Scores ``[B, U, V]`` and where the decoder looked for them."""
+
+    scores: Tensor
+    looked: Looked
+
+
+def joined(steps: Sequence[Written]) -> Written:
+    """Written steps, side by side in time."""
+    scores = torch.cat([step.scores for step in steps], dim=1)
+    looks = [step.looked for step in steps]
+    context = torch.cat([look.context for look in looks], dim=1)
+    weights = torch.cat([look.weights for look in looks], dim=1)
+    overlap = [look.overlap for look in looks if look.overlap is not None]
+    overlaps = torch.cat(overlap, dim=1) if overlap else None
+    return Written(scores, Looked(context, weights, overlaps, looks[-1].covered))
 
 
 class Bridge(nn.Module):
@@ -87,7 +116,10 @@ def build_layer(spec: Mapping[str, Any] | None, input_size: int) -> Layer:
     count = check_value(options["num_layers"], Count, "head.decoder.num_layers")
     name, cell_options = split_spec("cell", options["cell"], "head.decoder.cell")
     make_layer = LayerFactory(
-        {"name": name, **cell_options}, engine=options["engine"], where="head.decoder.cell"
+        {"name": name, **cell_options},
+        engine=options["engine"],
+        initial_state=options["initial_state"],
+        where="head.decoder.cell",
     )
     if count == 1:
         return make_layer(input_size)
@@ -101,7 +133,7 @@ class DecoderNetwork(nn.Module):
 
     Args:
         encoder: the sizes of what the encoder hands over.
-        size: V, the target vocabulary.
+        target: its vocabulary, and what of the source may be copied.
         decoder: the recurrent layer, see ``DEFAULT_DECODER``.
         attention: a registered attention.
         embedding_size: of the target tokens.
@@ -109,13 +141,18 @@ class DecoderNetwork(nn.Module):
         input_feeding: each step also sees ``r`` of the step before.
         bridge: start from the encoder's final state; False: from the layer's own initial state.
         tied_embedding: the output matrix V is the embedding matrix (Press and Wolf 2017).
+        coverage: the attention knows where it has looked.
+        copy: tokens of the source may be copied.
+
+    Raises:
+        OptionError: an option does not fit.
     """
 
     @checked
     def __init__(
         self,
         encoder: EncoderInfo,
-        size: int,
+        target: TargetInfo,
         *,
         decoder: Mapping[str, Any] | None,
         attention: Any,
@@ -124,10 +161,13 @@ class DecoderNetwork(nn.Module):
         input_feeding: bool,
         bridge: bool,
         tied_embedding: bool,
+        coverage: bool,
+        copy: bool,
     ) -> None:
         super().__init__()
+        _check_start(decoder, bridge=bridge)
         self.input_feeding = input_feeding
-        self.embedding = nn.Embedding(size, embedding_size)
+        self.embedding = nn.Embedding(target.size, embedding_size)
         self.dropout = make_dropout("dropout", dropout)
         width = build_layer(decoder, embedding_size).output_size
         self.readout_size = embedding_size if tied_embedding else width
@@ -138,17 +178,29 @@ class DecoderNetwork(nn.Module):
             "attention", attention, width, encoder.output_size, where="head.attention"
         )
         self.readout = self._readout(width + self.attention.output_size, width)
-        self.output = nn.Linear(self.readout_size, size)
+        self.output = nn.Linear(self.readout_size, target.size)
         if tied_embedding:
             nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
             self.output.weight = self.embedding.weight
         self.bridge = Bridge(encoder.final_size, self.layer) if bridge else None
+        self.coverage = Coverage(self.attention) if coverage else None
+        seen = self.attention.output_size + width + embedding_size
+        self.pointer = Pointer(self.attention, target, seen) if copy else None
 
     def _readout(self, joined: int, width: int) -> nn.Module:
         """``tanh(W [h; c])``, or nothing where there is no context and no other width."""
         if joined == width == self.readout_size:
             return nn.Identity()
         return nn.Sequential(nn.Linear(joined, self.readout_size, bias=False), nn.Tanh())
+
+    @property
+    def copies(self) -> bool:
+        """Whether tokens of the source may be copied."""
+        return self.pointer is not None
+
+    def sources(self, memory: Memory) -> Memory:
+        """The memory that says what the tokens of the source are."""
+        return memory
 
     def start(self, encoded: Encoded) -> tuple[Memory, DecoderState]:
         """The memory for the attention and the state before the first step, from the source."""
@@ -157,25 +209,32 @@ class DecoderNetwork(nn.Module):
         layer_state = self.layer.initial_state(rows, device=device)
         if self.bridge is not None:
             layer_state = self.bridge(encoded.final, layer_state)
+        if self.pointer is not None:
+            memory = memory._replace(ids=self.pointer.source(encoded))
         weight = self.embedding.weight
         feed = (weight.new_zeros(rows, self.readout_size),) if self.input_feeding else ()
-        return memory, DecoderState(layer_state, feed)
+        covered = () if self.coverage is None else (self.coverage.begin(memory),)
+        return memory, DecoderState(layer_state, feed, covered)
 
     def run(
         self, tokens_BU: Tensor, mask_BU: Tensor, memory: Memory, state: DecoderState
-    ) -> Tensor:
-        """Scores ``[B, U, V]`` after each of the known tokens, in one call of the layer.
+    ) -> Written:
+        """Scores after each of the known tokens, in one call of the layer.
 
         Raises:
             RuntimeError: with input feeding, where each step needs the one before.
         """
         if self.input_feeding:
             raise RuntimeError("input feeding needs one step at a time; call step")
-        x = self.dropout(self.embedding(tokens_BU))
+        embedded = self.dropout(self.embedding(tokens_BU))
         # without a mask engines take their fastest path; no real step looks at a padded one
         mask = mask_BU if self._sees_padding() else None
-        hidden, _ = self.layer(x, state.layer, mask=mask)
-        return self._scores(self._read(hidden, memory))
+        hidden, _ = self.layer(embedded, state.layer, mask=mask)
+        if self.coverage is None:
+            looked = Looked(*self.attention(hidden, memory))
+        else:
+            looked = self.coverage.run(self.attention, hidden, memory, *state.covered)
+        return self._write(embedded, hidden, self._read(hidden, looked), looked, memory)
 
     def step(
         self,
@@ -184,19 +243,26 @@ class DecoderNetwork(nn.Module):
         state: DecoderState,
         mask_B: Tensor | None = None,
         noise: Any = None,
-    ) -> tuple[Tensor, DecoderState]:
-        """Scores ``[B, K, V]`` after one token each of K answers a row.
+    ) -> tuple[Written, DecoderState]:
+        """Scores after one token each of K answers a row.
 
         The state has ``B * K`` rows. ``mask_B`` (K = 1) says which rows are still real, ``noise``
         is ``sample_noise(...).at(t)``.
         """
         rows, answers = tokens_BK.shape
-        x = self.dropout(self.embedding(tokens_BK.flatten()))
-        x = torch.cat([x, *state.feed], dim=1)
-        hidden, layer_state = step_with(self.layer, x, state.layer, noise, mask_B)
-        readout = self._read(hidden.view(rows, answers, -1), memory)
+        embedded = self.dropout(self.embedding(tokens_BK.flatten()))
+        x = torch.cat([embedded, *state.feed], dim=1)
+        after, layer_state = step_with(self.layer, x, state.layer, noise, mask_B)
+        hidden = after.view(rows, answers, -1)
+        if self.coverage is None:
+            looked = Looked(*self.attention(hidden, memory))
+        else:
+            looked = self.coverage.step(self.attention, hidden, memory, *state.covered)
+        readout = self._read(hidden, looked)
         feed = (readout.flatten(0, 1).to(x.dtype),) if self.input_feeding else ()
-        return self._scores(readout), DecoderState(layer_state, feed)
+        covered = () if looked.covered is None else (looked.covered,)
+        written = self._write(embedded.view(rows, answers, -1), hidden, readout, looked, memory)
+        return written, DecoderState(layer_state, feed, covered)
 
     def sample_noise(self, rows: int, steps: int) -> Any:
         """The layer's random masks for one answer a row, the same ones at all its steps."""
@@ -208,11 +274,24 @@ class DecoderNetwork(nn.Module):
         cells = self.layer.cells()
         return any(getattr(cell, "activity_regularizer", None) is not None for cell in cells)
 
-    def _read(self, hidden_BUH: Tensor, memory: Memory) -> Tensor:
-        context, _ = self.attention(hidden_BUH, memory)
-        readout: Tensor = self.readout(torch.cat([hidden_BUH, context], dim=-1))
+    def _read(self, hidden_BUH: Tensor, looked: Looked) -> Tensor:
+        readout: Tensor = self.readout(torch.cat([hidden_BUH, looked.context], dim=-1))
         return readout
 
-    def _scores(self, readout_BUR: Tensor) -> Tensor:
-        scores: Tensor = self.output(self.dropout(readout_BUR))
-        return scores
+    def _write(
+        self, embedded: Tensor, hidden: Tensor, readout: Tensor, looked: Looked, memory: Memory
+    ) -> Written:
+        """Scores of the next token, ``[B, U, V]``; log probabilities where tokens are copied."""
+        scores: Tensor = self.output(self.dropout(readout))
+        if self.pointer is not None:
+            seen = torch.cat([looked.context, hidden, embedded], dim=-1)
+            scores = self.pointer(scores, seen, looked.weights, memory)
+        return Written(scores, looked)
+
+
+def _check_start(decoder: Mapping[str, Any] | None, *, bridge: bool) -> None:
+    if bridge and (decoder or {}).get("initial_state") == "trained":
+        raise OptionError(
+            "head.decoder.initial_state: the bridge sets where the decoder begins; for a trained "
+            "state give head.bridge=false"
+        )

@@ -16,8 +16,8 @@ from seqlab.errors import OptionError
 from seqlab.heads.base import Head
 from seqlab.layers.base import Layer
 from seqlab.schema import Positive, checked, with_defaults
-from seqlab.target_names import CLASS_TABLE, metric_name
-from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo
+from seqlab.target_names import CLASS_TABLE, SOLE, metric_name
+from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, Writer
 
 #: The head of a target that is given none.
 _USUAL = {
@@ -86,6 +86,11 @@ class JointHead(Head):
         name, head = next(iter(self._heads().items()))
         self.monitor = (metric_name(name, head.monitor[0]), head.monitor[1])
         self._widths: list[int] | None = None
+
+    def write_with(self, writers: Mapping[str, Writer]) -> None:
+        """See ``Head.write_with``; each head has its own."""
+        for name, head in self._heads().items():
+            head.write_with({SOLE: writers[name]} if name in writers else {})
 
     def _heads(self) -> dict[str, Head]:
         heads = (head for head in self.heads.values() if isinstance(head, Head))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -167,6 +167,19 @@ class LanguageModelHead(Head):
     def step_scores(self, output_BE: Tensor) -> Tensor:
         """``[B, V]``: the log probability of each entry of the vocabulary as the next token."""
         return self.log_probabilities(self.terms[0], output_BE)
+
+    def step_scorer(self, term: str | None = None) -> Callable[[Tensor], Tensor]:
+        """See ``Head.step_scorer``.
+
+        Args:
+            term: which one; None for the first.
+        """
+        term = term or self.terms[0]
+        project, never = self.maps[self.terms.index(term)], self.never[term]
+        score = self.vocabulary.all
+        if isinstance(project, nn.Identity):
+            return lambda output_BE: score(output_BE, never)
+        return lambda output_BE: score(project(output_BE), never)
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""

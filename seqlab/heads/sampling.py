@@ -30,6 +30,9 @@ def draw(
     """
     if temperature == 0:
         return log_p_NV.argmax(1)
+    if top_k is None and top_p is None:
+        p = (log_p_NV if temperature == 1 else log_p_NV / temperature).softmax(1)
+        return torch.multinomial(p, 1, generator=random).squeeze(1)
     scores, order = (log_p_NV / temperature).sort(dim=1, descending=True, stable=True)
     if top_k is not None:
         scores[:, top_k:] = float("-inf")

@@ -24,11 +24,13 @@ class Found(NamedTuple):
     """The answers of a batch.
 
     ``several`` are the best answer of each row, the second of each row, and so on; ``cut [B]``
-    says which of the best reached their limit, None without a limit.
+    says which of the best reached their limit, None without a limit; ``copied`` are, for each of
+    ``several`` and each row, what the answer says of copied tokens, None for nothing.
     """
 
     several: Sequence[Answers]
     cut: Tensor | None = None
+    copied: Sequence[Sequence[Any]] | None = None
 
     @property
     def best(self) -> Answers:
@@ -36,14 +38,21 @@ class Found(NamedTuple):
         return self.several[0]
 
     def alternatives(self) -> list[list[dict[str, Any]]]:
-        """For each row all its answers as ``{"tokens", "score"}``, best first."""
+        """For each row all its answers, best first."""
         rows: list[list[dict[str, Any]]] = [[] for _ in self.best.lengths]
-        for one in self.several:
-            found = zip(rows, one.to_lists(), one.score.tolist(), strict=True)
-            for row, tokens, score in found:
-                if score > NEVER:
-                    row.append({"tokens": tokens, "score": score})
+        for k in range(len(self.several)):
+            for row, one in zip(rows, self.answers(k), strict=True):
+                if one["score"] > NEVER:
+                    row.append(one)
         return rows
+
+    def answers(self, k: int = 0) -> list[dict[str, Any]]:
+        """For each row the k-th of its answers."""
+        one = self.several[k]
+        columns: dict[str, Any] = {"tokens": one.to_lists(), "score": one.score.tolist()}
+        if self.copied is not None:
+            columns["copied"] = self.copied[k]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 class TokensHead(Head):
@@ -126,16 +135,15 @@ class TokensHead(Head):
         with torch.no_grad():
             begun = self.begin(encoded)
             found = self.answer(search, begun, encoded, n_best=several or 1, **options)
-        columns: dict[str, Any] = {
-            "tokens": found.best.to_lists(),
-            "score": found.best.score.tolist(),
-        }
+        answers = found.answers()
         if found.cut is not None:
-            columns["cut"] = found.cut.tolist()
+            answers = [
+                {**a, "cut": cut} for a, cut in zip(answers, found.cut.tolist(), strict=True)
+            ]
         if several is not None:
-            columns["alternatives"] = found.alternatives()
-        rows = zip(*columns.values(), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+            more = found.alternatives()
+            answers = [{**a, "alternatives": m} for a, m in zip(answers, more, strict=True)]
+        return answers
 
     def metrics(self) -> dict[str, Metric]:
         """See ``Head.metrics``."""

@@ -223,8 +223,8 @@ class Recurrent(Layer):
         """By the engine's own step where there is no noise and it has one, else by the cell's."""
         cell = cast("Cell", self._modules["cell"])  # quicker than the module's attribute
         if noise is None:
-            engine = self._planner.stepper(self.engine, cell, x_BD, state, check=self._check_type)
-            fast = engine.step(cell, x_BD, state)
+            step = self._planner.stepper(self.engine, cell, x_BD, state, check=self._check_type)
+            fast = step(x_BD, state)
             if fast is not None:
                 return fast
             made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)

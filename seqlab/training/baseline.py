@@ -13,7 +13,7 @@ from seqlab import registry
 from seqlab.data.data_spec import ColumnSpec, DataSpec
 from seqlab.data.numbers import row_of_numbers
 from seqlab.data.part import NEXT
-from seqlab.data.raw_columns import token_lists
+from seqlab.data.raw_columns import accepted_lists, token_lists
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
 from seqlab.target_names import metric_name
@@ -25,14 +25,20 @@ Rows = Iterable[Mapping[str, Any]]
 def majority_class(train: Rows, test: Rows, column: str) -> dict[str, float]:
     """The accuracy of always answering the training rows' most frequent label.
 
+    Of several accepted labels the first is counted, and any is right.
+
     >>> majority_class([{"y": "a"}, {"y": "a"}, {"y": "b"}], [{"y": "a"}, {"y": "b"}], "y")
     {'accuracy': 0.5}
     """
-    counts = Counter(str(row[column]) for row in train)
+    counts = Counter(_accepted(row[column])[0] for row in train)
     # of equally frequent labels the first in the alphabet, whatever the order of rows
     best = min(counts, key=lambda label: (-counts[label], label))
-    answers = [str(row[column]) == best for row in test]
+    answers = [best in _accepted(row[column]) for row in test]
     return {"accuracy": sum(answers) / len(answers)} if answers else {}
+
+
+def _accepted(cell: Any) -> list[str]:
+    return [str(label) for label in accepted_lists([cell], "", str)[0]]
 
 
 def most_frequent_tags(

@@ -87,6 +87,7 @@ class TrainingModule(pl.LightningModule):
         self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.class_tables = ClassTables(model.head.target_info, _CLASSES)
         self.classes: dict[str, Any] = {}
+        self.class_text = ""
         self.results: dict[str, dict[str, float]] = {}
         self.identity: dict[str, Any] = {}
 
@@ -205,7 +206,7 @@ class TrainingModule(pl.LightningModule):
         with contextlib.ExitStack() as synced:
             for table in tables:
                 synced.enter_context(table.sync_context())
-            self.classes = self.class_tables.content()
+            self.classes, self.class_text = self.class_tables.content(), self.class_tables.text()
         for table in tables:
             table.reset()
 

@@ -53,6 +53,7 @@ class Report:
         self._add_curves(page)
         self._add_samples(page)
         self._add_classes(page)
+        self._add_calibration(page)
         self._add_numbers(page)
         add_looks(page, read_looks(self.folder / FILE))
         self._add_settings(page)
@@ -132,6 +133,30 @@ class Report:
             _add_classes(page, classes, f"Classes of {name}")
         if self.classes and not several:
             _add_classes(page, self.classes, "Classes")
+
+    def _add_calibration(self, page: Page) -> None:
+        found = self.result.get("calibration")
+        if not found:
+            return
+        split = "test" if "test" in found else "validation"
+        error = {way: f"{100 * value:.2f} %" for way, value in found[split].items()}
+        page.section(
+            "Calibration",
+            f"A temperature of {written(found['temperature'])}, fitted on the validation rows, "
+            f"takes the calibration error of the {split} rows from {error['before']} to "
+            f"{error['after']}: how far the probability of an answer is from the share that is "
+            "right.",
+        )
+        bins = {
+            f"{way} ({error[way]})": [(bin_["confidence"], bin_["accuracy"]) for bin_ in bins]
+            for way, bins in found["reliability"].items()
+        }
+        page.figure(
+            Points(bins, x="probability of the answer", y="share that is right", diagonal=True),
+            f"Reliability on the {split} rows",
+            "Each point is a fifteenth of the range of probabilities. Answers on the dotted line "
+            "are as often right as they say; below it they are too sure.",
+        )
 
     def _add_numbers(self, page: Page) -> None:
         if not self.numbers:

@@ -30,6 +30,7 @@ from seqlab.heads.forecast import ForecastHead
 from seqlab.measures import plain_numbers
 from seqlab.training import summary
 from seqlab.training.baseline import baselines
+from seqlab.training.calibration import calibrate, check_calibration
 from seqlab.training.callbacks import Callback
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
 from seqlab.training.checkpoints import is_before_a_batch
@@ -138,6 +139,7 @@ class Run:
         self._check_size()
         reseed(spec["seed"])
         self.model = build_model(spec, self.data.info)
+        self.model.head.write_with(self.data.processor.writers())
         self.plan = self.start.begin(self.model, self.data.processor)
         if self.model.head.refuses_rows:
             self.data.check_batches(self.model.head.refusal)
@@ -145,6 +147,7 @@ class Run:
             self.data.read_in_chunks(self.model.chunk_reading())
         overfit = spec["trainer"].get("overfit_batches") or 0
         validates = bool(overfit) or "validation" in self.data.splits
+        check_calibration(self.model.head, validates="validation" in self.data.splits)
         self.recorder, self.keeper, callbacks = make_callbacks(
             spec, folder, self.model.head, validates=validates
         )
@@ -278,6 +281,7 @@ class Run:
         self.take_best()
         if is_primary():
             summary.show_ending(self.recorder.ended, self.keeper.choice)
+        self.calibration = calibrate(self.model, self.data)
         begin = time.monotonic()
         if (batches := self.batches.test()) is not None:
             reseed(self.spec["seed"], -1)
@@ -310,7 +314,10 @@ class Run:
             "best_step": self.keeper.best.get("step", self.recorder.last_step),
             "ended": self.recorder.ended,
             "seed": self.spec["seed"],
+            **self.module.classes,
         }
+        if self.calibration:
+            values["calibration"] = self.calibration
         if (begun := self.start.told) is not None:
             values["start"] = begun
         return values
@@ -326,12 +333,14 @@ class Run:
             self.folder.bundle,
             self.model,
             self.data.processor,
-            self.spec,
+            self._finished_spec(),
             metrics=metrics,
             data_identity=self.data.source.describe(),
         )
         write_json(self.folder.result, values)
         summary.show_result(values)
+        if self.module.class_text:
+            console.say(f"{self.module.class_text}\n")
         trained = TrainedModel(self.model, self.data.processor, dict(self.spec))
         rows = summary.spread(self.data.rows("test"), self.spec.get("samples", 5)) if test else []
         samples = summary.decode_samples(trained, rows, self.data.spec)
@@ -345,6 +354,13 @@ class Run:
         if self.spec.get("report", True):
             paths["report"] = self._report(values, trained, samples)
         summary.show_paths(paths)
+
+    def _finished_spec(self) -> dict[str, Any]:
+        """The spec with what was fitted after training."""
+        if not self.calibration:
+            return dict(self.spec)
+        head = {**self.spec["head"], "temperature": self.calibration["temperature"]}
+        return {**self.spec, "head": head}
 
     def _report(
         self, values: Mapping[str, Any], trained: TrainedModel, samples: summary.Samples

@@ -12,6 +12,7 @@ import torch
 from seqlab import console
 from seqlab.bundle import TrainedModel
 from seqlab.data.data_spec import DataSpec
+from seqlab.data.raw_columns import accepted_lists
 from seqlab.heads.language_model import LanguageModelHead
 from seqlab.layers.recurrent import Recurrent
 from seqlab.model import SequenceModel
@@ -73,7 +74,8 @@ def decode_samples(
         for name, target in model.processor.targets.items():
             own = prediction if name == SOLE else prediction[name]
             answer, expected = answer_of(own), row[target.column]
-            accepted = [expected, *(row.get(target.references or "") or [])]
+            several = row.get(target.references or "") or expected
+            accepted = [expected, *accepted_lists([several], target.column, _shown)[0]]
             right = console.shorten(answer) in map(console.shorten, accepted)
             found.append((row[column], expected, answer, right))
     return Samples(found)
@@ -154,6 +156,12 @@ def show_result(result: Mapping[str, Any]) -> None:
         f"{result['parameters']:,} parameters, engine {result['engine']}, "
         f"{result['steps']} steps in {result['seconds']:.1f} s"
     )
+    if found := result.get("calibration"):
+        split = "test" if "test" in found else "validation"
+        console.say(
+            f"temperature {found['temperature']:.3f}, fitted on validation: calibration error of "
+            f"{split} {found[split]['before']:.4f} before, {found[split]['after']:.4f} after"
+        )
     console.say("")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import progress
-from seqlab.bundle.place import local_bundle
+from seqlab.bundle.place import each_bundle, local_bundle
 from seqlab.collector import rare_collections
 from seqlab.errors import ConfigError, OptionError, RunError
 
@@ -34,7 +34,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         SeqlabError: the bundle, the data or the output is not as it should be; a label that the
             bundle does not know is a DataError that names the row.
     """
-    local_bundle(spec["bundle"])
+    for place in each_bundle(spec["bundle"]):
+        local_bundle(place)
     with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.bundle import load
     from seqlab.bundle.manifest import versions
@@ -61,16 +62,17 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         if spec.get("predictions"):
             size = spec.get("batch_size") or 64
             write_predictions(spec["predictions"], trained, data, spec["split"], batch_size=size)
+    name = ", ".join(map(str, each_bundle(spec["bundle"])))
     result = {
         spec["split"]: plain_numbers(values),
         **classes.content(),
-        "bundle": str(spec["bundle"]),
+        "bundle": name,
         "rows": data.sizes[spec["split"]],
         "seconds": seconds,
         "data": data.source.describe(),
         "versions": versions(),
     }
-    metric_table(f"{spec['bundle']} on {result['rows']} rows", {spec["split"]: values})
+    metric_table(f"{name} on {result['rows']} rows", {spec["split"]: values})
     if classes.tables():
         say(f"\n{classes.text()}\n")
     write_json(target, result)

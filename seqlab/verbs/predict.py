@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from seqlab import progress
-from seqlab.bundle.place import local_bundle
+from seqlab.bundle.place import each_bundle, local_bundle
 from seqlab.collector import rare_collections
 from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import format_of, make_format
@@ -45,7 +45,8 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
     source, output = str(spec.get("input", "-")), str(spec.get("output", "-"))
     given = spec.get("format")
     check_format(source, given)
-    local_bundle(spec["bundle"])
+    for place in each_bundle(spec["bundle"]):
+        local_bundle(place)
     with opened(source) as stream:
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
             from seqlab.bundle import load

@@ -75,7 +75,7 @@ class _DecoderStart(nn.Module):
 
     def forward(self, features: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         memory, state = _decoder(self.model).start(_encoded(self.model, features, lengths))
-        return [*memory, *leaves(state)]
+        return [*memory.tensors(), *leaves(state)]
 
 
 class _DecoderStep(nn.Module):
@@ -90,8 +90,8 @@ class _DecoderStep(nn.Module):
     ) -> list[Tensor]:
         decoder = _decoder(self.model)
         before = _as_state(state, _one_row(self.model)[1])
-        scores, after = decoder.step(tokens_B.unsqueeze(1), Memory(*memory), before)
-        log_p = at_least_float32(scores.squeeze(1)).log_softmax(-1)
+        written, after = decoder.step(tokens_B.unsqueeze(1), Memory(*memory), before)
+        log_p = at_least_float32(written.scores.squeeze(1)).log_softmax(-1)
         return [log_p, *(part.clone() for part in leaves(after))]
 
 
@@ -148,8 +148,10 @@ def decoder_start(model: SequenceModel) -> Graph:
     """
     _decoder(model)
     graph = whole(model)
-    names, _ = _state_names(leaves(_one_row(model)[1]))
-    return graph._replace(module=_DecoderStart(model).eval(), outputs=(*Memory._fields, *names))
+    memory, state = _one_row(model)
+    names, _ = _state_names(leaves(state))
+    outputs = (*_memory_names(memory), *names)
+    return graph._replace(module=_DecoderStart(model).eval(), outputs=outputs)
 
 
 def decoder_step(model: SequenceModel) -> Graph:
@@ -160,19 +162,25 @@ def decoder_step(model: SequenceModel) -> Graph:
     """
     _decoder(model)
     rows, steps = torch.export.Dim("rows"), torch.export.Dim("steps")
-    start, (_, state) = whole(model), _one_row(model)
-    like = leaves(state)
+    start, (seen, state) = whole(model), _one_row(model)
+    names, covered = _memory_names(seen), len(state.covered)
 
     def example(batch: int, count: int) -> tuple[Any, ...]:
         with torch.no_grad():
             found = _DecoderStart(model)(*start.example(batch, count))
         tokens = torch.randint(0, model.info.target.size, (batch,))
-        return tokens, found[:3], _random(like, batch)
+        memory, begun = found[: len(names)], found[len(names) :]
+        return tokens, memory, [torch.rand_like(part) for part in begun]
 
-    before, after = _state_names(like)
-    memory = [{0: rows, 1: steps} for _ in Memory._fields]
-    dynamic = ({0: rows}, memory, [{0: rows} for _ in before])
-    inputs = ("token", *Memory._fields, *before)
+    before, after = _state_names(leaves(state))
+    # what is covered has an entry for each source step, and stands last
+    own = [{0: rows} for _ in before[: len(before) - covered]]
+    dynamic = (
+        {0: rows},
+        [{0: rows, 1: steps} for _ in names],
+        [*own, *[{0: rows, 1: steps}] * covered],
+    )
+    inputs = ("token", *names, *before)
     return Graph(_DecoderStep(model), example, dynamic, inputs, ("log_probabilities", *after))
 
 
@@ -207,6 +215,11 @@ def _one_row(model: SequenceModel) -> tuple[Memory, State]:
             _encoded(model, features, torch.ones(1, dtype=torch.int64))
         )
     return begun
+
+
+def _memory_names(memory: Memory) -> tuple[str, ...]:
+    """The names of what all steps see."""
+    return Memory._fields[: len(memory.tensors())]
 
 
 def _as_state(tensors: Sequence[Tensor], like: State) -> State:

@@ -232,7 +232,11 @@ BAD_ROWS = [
     (SPEAKING, {"word": 7, "phonemes": "T"}, "column 'word': expected text, found 7"),
     (SPEAKING, {"word": "a\ud800", "phonemes": "T"}, "expected text in valid Unicode"),
     (SPEAKING, {"word": "", "phonemes": "T"}, "column 'word' is empty"),
-    (SPEAKING, {"word": "a", "phonemes": ["T"]}, "column 'phonemes': expected text, found ['T']"),
+    (
+        SPEAKING,
+        {"word": "a", "phonemes": ["T"]},
+        "column 'phonemes': expected text (a list of accepted answers needs data.target",
+    ),
     (SPEAKING, {"word": "a", "phonemes": "T", "references": []}, "a list of accepted answers"),
     (spec_of("label"), {"x": [1.0], "y": "b"}, "label 'b' does not occur in the training rows"),
     (spec_of("label"), {"x": [1.0], "y": ""}, "a label (text or a whole number), found ''"),

@@ -6,7 +6,9 @@ import torch
 from heads_helpers import make_inputs, make_model
 from seqlab.types import Batch, TargetInfo
 
-TARGET = TargetInfo("tokens", 7, bos=5, eos=2)
+# what the ids of the feature "text" are in the target; 1 is <unk>
+COPIES = (1, 1, 3, 4, 1, 6, 0, 1, 3, 6, 4)
+TARGET = TargetInfo("tokens", 7, bos=5, eos=2, feature="text", copies=COPIES)
 CELL = {"name": "lstm", "hidden_size": 6}
 OPTIONS = [
     {},
@@ -19,6 +21,8 @@ OPTIONS = [
     {"attention": {"name": "dot"}, "decoder": {"cell": {"name": "gru", "hidden_size": 10}}},
     {"input_feeding": True, "bridge": False},
     {"input_feeding": True, "attention": "additive", "tied_embedding": True},
+    {"attention": {"name": "multi_head", "heads": 2}, "coverage": 0.0, "copy": True},
+    {"attention": "additive", "coverage": 0.0, "input_feeding": True, "copy": True},
 ]
 
 

@@ -57,7 +57,7 @@ def test_context_is_the_weighted_sum_over_real_steps(asymmetric, spec):
             torch.testing.assert_close(context[row, u], p @ real)
 
 
-@pytest.mark.parametrize("spec", ["general", "additive"])
+@pytest.mark.parametrize("spec", ["general", "additive", {"name": "multi_head", "heads": 2}])
 def test_other_widths_and_gradients(asymmetric, spec):
     attention = build(asymmetric, spec, 2, 5)
     query, values = (x.requires_grad_() for x in inputs(2, 5))
@@ -70,7 +70,7 @@ def test_other_widths_and_gradients(asymmetric, spec):
     assert values.grad[~MASK].eq(0).all()
 
 
-@pytest.mark.parametrize("spec", ["none", "dot", "general", "additive"])
+@pytest.mark.parametrize("spec", ["none", "dot", "general", "additive", "multi_head"])
 def test_a_source_without_steps(asymmetric, spec):
     attention = build(asymmetric, spec)
     memory = attention.prepare(torch.zeros(2, 0, 3).double(), torch.zeros(2, 0).bool())
@@ -92,3 +92,49 @@ def test_no_attention_has_no_context(asymmetric):
 def test_dot_refuses_other_widths():
     with pytest.raises(OptionError, match=r"one width, got 3 and 4; .* choose attention=general"):
         construct("attention", "dot", 3, 4)
+
+
+def test_multi_head_equals_one_attention_for_each_head(asymmetric):
+    spec = {"name": "multi_head", "heads": 2, "size": 4}
+    attention = build(asymmetric, spec, 3, 5)
+    query, values = inputs(3, 5)
+    context, weights = attention(query, attention.prepare(values, MASK))
+    assert attention.output_size == 5
+    for row in range(4):
+        real = values[row, MASK[row]]
+        for u in range(2):
+            if not len(real):
+                assert context[row, u].eq(0).all()
+                continue
+            heads, looks = [], []
+            for part in (slice(0, 2), slice(2, 4)):
+                q = attention.query.weight[part] @ query[row, u]
+                keys, found = (
+                    real @ attention.map.weight[part].T,
+                    real @ attention.value.weight[part].T,
+                )
+                looks.append((keys @ q / math.sqrt(2)).softmax(0))
+                heads.append(looks[-1] @ found)
+            torch.testing.assert_close(context[row, u], attention.output.weight @ torch.cat(heads))
+            torch.testing.assert_close(weights[row, u, MASK[row]], (looks[0] + looks[1]) / 2)
+
+
+def test_multi_head_equals_torch():
+    ours = construct("attention", {"name": "multi_head", "heads": 3}, 6, 6).double()
+    theirs = torch.nn.MultiheadAttention(6, 3, bias=False, batch_first=True, dtype=torch.float64)
+    with torch.no_grad():
+        parts = [ours.query.weight, ours.map.weight, ours.value.weight]
+        theirs.in_proj_weight.copy_(torch.cat(parts))
+        theirs.out_proj.weight.copy_(ours.output.weight)
+    query, values = inputs(6, 6)
+    context, weights = ours(query, ours.prepare(values, MASK))
+    real = MASK.any(1)
+    expected = theirs(query, values, values, key_padding_mask=~MASK)
+    torch.testing.assert_close(context[real], expected[0][real])
+    torch.testing.assert_close(weights[real], expected[1][real])
+
+
+def test_multi_head_refuses_a_width_that_heads_cannot_share():
+    with pytest.raises(OptionError, match="width 5 cannot be shared by 2 heads"):
+        construct("attention", {"name": "multi_head", "heads": 2, "size": 5}, 4, 4)
+    assert construct("attention", {"name": "multi_head", "heads": 4}, 6, 6).map.out_features == 8

@@ -9,7 +9,7 @@ import torch
 from encoder_decoder_helpers import CELL, OPTIONS, TARGET, build, make_batch, spec
 from heads_helpers import gradients, info_of, random_encoded
 from seqlab.errors import DataError, OptionError
-from seqlab.heads.encoder_decoder import EncoderDecoderHead
+from seqlab.heads.encoder_decoder import EncoderDecoderHead, Known
 from seqlab.heads.states import leaves
 from seqlab.types import Batch, TargetInfo
 
@@ -57,8 +57,8 @@ def test_one_call_over_the_target_equals_step_by_step(asymmetric, options, train
         memory, state = model.head.decoder.start(model.encode(batch))
         inputs = torch.tensor([[5, 3, 4, 0, 6, 3], [5, 6, 3, 0, 0, 0], [5, 0, 0, 0, 0, 0]])
         mask = torch.arange(6) < (batch.target_lengths + 1).unsqueeze(1)
-        call = model.head._scores_by_step if by_step else model.head.decoder.run
-        scores = call(inputs, mask, memory, state)[mask]
+        call = model.head._write_by_step if by_step else model.head._write
+        scores = call(Known(inputs, inputs, mask), memory, state).scores[mask]
         weight = torch.linspace(-1, 1, scores.numel(), dtype=scores.dtype).view_as(scores)
         found.append((scores.detach(), gradients(model, (scores * weight).sum())))
     torch.testing.assert_close(found[0], found[1])
@@ -87,10 +87,10 @@ def test_without_teacher_forcing_the_decoder_never_sees_the_target(asymmetric):
         inputs = torch.full((3, 6), token)
         inputs[:, 0] = 5
         torch.manual_seed(4)
-        found.append(head._scores_by_step(inputs, mask, memory, state))
+        found.append(head._write_by_step(Known(inputs, inputs, mask), memory, state).scores)
     assert found[0].equal(found[1])
     head.eval()
-    assert not head.decoder.run(inputs, mask, memory, state).equal(found[0])
+    assert not head.decoder.run(inputs, mask, memory, state).scores.equal(found[0])
 
 
 def test_loss_is_the_mean_over_tokens_and_end_marks(asymmetric):
@@ -99,7 +99,7 @@ def test_loss_is_the_mean_over_tokens_and_end_marks(asymmetric):
     total, count = 0.0, 0
     for row, tokens in enumerate([[3, 4, 0, 6, 3], [6, 3], []]):
         inputs = torch.tensor([[5, *tokens]] * 3)
-        scores = model.head.decoder.run(inputs, inputs.ge(0), memory, state)[row]
+        scores = model.head.decoder.run(inputs, inputs.ge(0), memory, state).scores[row]
         goal = torch.tensor([*tokens, 2])
         total += torch.nn.functional.cross_entropy(
             scores, goal, reduction="sum", label_smoothing=0.1
@@ -110,7 +110,7 @@ def test_loss_is_the_mean_over_tokens_and_end_marks(asymmetric):
 
 def test_gradients_of_the_loss(asymmetric):
     mask = make_batch().lengths.unsqueeze(1) > torch.arange(4)
-    encoded = random_encoded(mask, dtype=torch.float64)
+    encoded = random_encoded(mask, dtype=torch.float64)._replace(inputs=make_batch().inputs)
     for options in OPTIONS[:1] + OPTIONS[4:]:
         chosen = {key: value for key, value in spec(**options).items() if key != "name"}
         head = asymmetric(EncoderDecoderHead(info_of(encoded), TARGET, **chosen)).double().eval()
@@ -229,3 +229,19 @@ def test_a_loss_needs_a_target(asymmetric):
     model, batch = build(asymmetric), make_batch()
     with pytest.raises(DataError, match="the batch has no target"):
         model.loss(Batch(batch.inputs, batch.lengths))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_trained_initial_state_begins_every_row(asymmetric, layers):
+    decoder = {"cell": CELL, "num_layers": layers, "initial_state": "trained"}
+    model, batch = build(asymmetric, bridge=False, decoder=decoder), make_batch()
+    _, state = model.head.begin(model.encode(batch))
+    for field in leaves(state.layer):
+        assert field.count_nonzero()
+        assert field.eq(field[:1]).all()
+    found = gradients(model, model.loss(batch))
+    initial = [name for name in found if "decoder.layer" in name and "initial" in name]
+    assert len(initial) == 2 * layers
+    assert all(found[name].count_nonzero() for name in initial)
+    with pytest.raises(OptionError, match=r"for a trained state give head.bridge=false"):
+        build(asymmetric, decoder=decoder)

@@ -36,6 +36,7 @@ OPTIONS = [
     ("head=tagging", {"crf": True, "dropout": 0.3}),
     ("head=classification", {"pooling": ["last", "attention"], "hidden_size": 7}),
     ("head=encoder_decoder", {"attention": "additive", "input_feeding": True}),
+    ("head=encoder_decoder", {"attention": "multi_head", "coverage": 1.0}),
     ("head=ctc", {"upsampling": 3, "hidden_size": 6, "search": {"name": "beam", "width": 3}}),
     ("head=regression", {"loss": "quantile", "hidden_size": 6}),
     ("head=regression", {"loss": "gaussian", "quantiles": [0.05, 0.95]}),

@@ -108,11 +108,15 @@ def test_the_step_of_a_language_model_gives_its_distribution(tmp_path):
     assert float(scores.exp().sum()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_decoder_runs_by_its_two_graphs(cell, tmp_path):
+@pytest.mark.parametrize(("cell", "covering"), [("lstm", False), ("gru", False), ("gru", True)])
+def test_a_decoder_runs_by_its_two_graphs(cell, covering, tmp_path):
     decoder = {"cell": {"name": cell, "hidden_size": 6}, "num_layers": 2}
     feeding = cell == "gru"
     spec = changed(pairs_spec(tmp_path), head__decoder=decoder, head__input_feeding=feeding)
+    seen = 3
+    if covering:
+        more = {"head__copy": True, "head__coverage": 1.0, "data__target__copies": "text"}
+        spec, seen = changed(spec, **more, head__attention={"name": "multi_head", "heads": 2}), 4
     bundle = bundle_of(spec, tmp_path / "bundle")
     for part in ("decoder_start", "decoder_step"):
         assert export.run([f"bundle={bundle}", "format=torch_export", f"part={part}"]) == 0
@@ -125,7 +129,7 @@ def test_a_decoder_runs_by_its_two_graphs(cell, tmp_path):
     with torch.no_grad():
         batch = trained.processor.encode_inputs(["xyzzy"], str).batch(torch.tensor([0]).numpy())
         begun = list(start([batch.inputs["text"]], batch.lengths))
-        memory, state = begun[:3], begun[3:]
+        memory, state = begun[:seen], begun[seen:]
         token, tokens = torch.tensor([info.bos]), []
         while len(tokens) < 8:
             log_p, *state = step(token, memory, state)
@@ -140,7 +144,8 @@ def test_a_decoder_runs_by_its_two_graphs(cell, tmp_path):
 def test_steps_as_onnx(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    pairs = bundle_of(pairs_spec(tmp_path), tmp_path / "pairs")
+    more = {"head__copy": True, "head__coverage": 1.0, "data__target__copies": "text"}
+    pairs = bundle_of(changed(pairs_spec(tmp_path), **more), tmp_path / "pairs")
     spec = changed(sentences_spec(tmp_path), encoder__wrappers=[])
     tagger = bundle_of(spec, tmp_path / "tagger")
     for bundle, part in ((pairs, "decoder_step"), (pairs, "decoder_start"), (tagger, "step")):

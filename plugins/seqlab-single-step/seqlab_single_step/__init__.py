@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -22,6 +23,7 @@ COSTS = {
     "lstm": Cost(step=1.4e-4, rate=8e10, launches=6),
     "gru": Cost(step=2.5e-4, rate=8e10, launches=6),
 }
+_WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias")
 OTHER = Cost(step=2e-4, rate=8e10, launches=6)
 
 
@@ -48,24 +50,31 @@ class SingleStepEngine(Engine):
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``seqlab.engines.base.Engine.run``."""
+        step = self.ready_step(cell)
         outputs, state = run_steps(
-            lambda t, before: self.step(cell, run.x[:, t], before),
+            lambda t, before: step(run.x[:, t], before),
             run.x.shape[1], run.state, run.mask, reverse=run.reverse,
         )  # fmt: skip
         return torch.stack(outputs, 1), state
 
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         """One step of streaming."""
-        new = _next(cast("GatedCell", cell), x_BD, state)
-        return new[0], new
+        return self.ready_step(cell)(x_BD, state)
 
+    def ready_step(self, cell: Cell) -> Callable[[Tensor, State], tuple[Tensor, State]]:
+        """The same, for many steps: the kernel is looked up once."""
+        name, make = cast("str", cell.vendor_kernel().name), cell.State
+        kernel = _KERNELS[name]
 
-def _next(cell: GatedCell, x_BD: Tensor, state: State) -> Any:
-    name = cast("str", cell.vendor_kernel().name)
-    weights = read_parameters(cell, ("weight_ih", "weight_hh", "bias", "recurrent_bias"))
-    if x_BD.device.type != "cpu" and weights[2] is not None and weights[3] is None:
-        # CUDA's kernels take two biases or none
-        weights = [*weights[:3], torch.zeros_like(weights[2])]
-    if name != "lstm":
-        return cell.State(_KERNELS[name](x_BD, state[0], *weights))
-    return cell.State(*_KERNELS[name](x_BD, tuple(state), *weights))
+        def step(x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+            weights = read_parameters(cell, _WEIGHTS)
+            if x_BD.device.type != "cpu" and weights[2] is not None and weights[3] is None:
+                # CUDA's kernels take two biases or none
+                weights = [*weights[:3], torch.zeros_like(weights[2])]
+            if name == "lstm":
+                hidden, memory = kernel(x_BD, state, *weights)
+                return hidden, make(hidden, memory)
+            hidden = kernel(x_BD, state[0], *weights)
+            return hidden, make(hidden)
+
+        return step

@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import numpy as np
 
 from seqlab.data import raw_columns
+from seqlab.data.encoded import References
 from seqlab.data.part import Column
 from seqlab.data.ragged import Array, Ragged
 from seqlab.data.raw_columns import Where
 from seqlab.data.splitting import SPACES
 from seqlab.data.targets.base import Target
 from seqlab.errors import DataError, did_you_mean, shortened
-from seqlab.schema import Rule, check_value
+from seqlab.schema import Flag, Rule, check_value
 from seqlab.types import TargetInfo
 
 _NAMED = 20
@@ -109,11 +110,37 @@ class NamedTarget(Target):
 
 
 class LabelTarget(NamedTarget):
-    """One class a row, ``[R]`` int64."""
+    """One class a row, ``[R]`` int64.
+
+    Args:
+        column: the column of the data set.
+        several: a cell may be a list of accepted classes: the first is learnt, and any of them is
+            right when a model is measured.
+
+    >>> target = LabelTarget("kind", several=True)
+    >>> target.fit(lambda: [([["noun", "verb"], "noun"], "row {}".format)])
+    >>> target.encode([["verb", "noun"], "noun"], "row {}".format).tolist()
+    [1, 0]
+    >>> target.encode_references([["verb", "noun"], "noun"], "row {}".format)
+    [[[1], [0]], [[0]]]
+    """
+
+    def __init__(self, column: str, *, several: Flag = False) -> None:
+        super().__init__(column)
+        self.several = several
+        self.references = column if several else None
 
     def read(self, values: Sequence[Any], where: Where) -> list[list[str]]:
-        """The class of each row."""
-        return [[name] for name in raw_columns.label_names(values, self.column, where)]
+        """The accepted classes of each row."""
+        if not self.several:
+            return [[name] for name in self._names(values, where)]
+        accepted = raw_columns.accepted_lists(values, self.column, where)
+        return raw_columns.label_lists(accepted, self.column, where)
+
+    def _names(self, values: Sequence[Any], where: Where) -> list[str]:
+        """The only class of each row."""
+        values = raw_columns.one_answer(values, self.column, where, "a label")
+        return raw_columns.label_names(values, self.column, where)
 
     def fit(self, values: Column) -> None:
         """See the base class; warns where one class looks like several."""
@@ -121,13 +148,21 @@ class LabelTarget(NamedTarget):
         _doubt(self.names, self.column, "data.target.kind=labels ")
 
     def encode(self, values: Sequence[Any], where: Where) -> Array:
-        """``[R]`` int64."""
-        names = raw_columns.label_names(values, self.column, where)
+        """``[R]`` int64: of several classes the first."""
+        if self.several:
+            names = [accepted[0] for accepted in self.read(values, where)]
+        else:
+            names = self._names(values, where)
         ids = list(map(self._ids.get, names))
         if None in ids:
             row = ids.index(None)
             self.id_of(names[row], where, row)
         return np.array(ids, dtype=np.int64)
+
+    def encode_references(self, values: Sequence[Any], where: Where) -> References:
+        """Each row's accepted classes, every one as a list of its id."""
+        rows = enumerate(self.read(values, where))
+        return [[[self.id_of(name, where, row)] for name in accepted] for row, accepted in rows]
 
     def decode(self, prediction: Any) -> str:
         """The class's name; a prediction is its id."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -11,14 +12,15 @@ import numpy as np
 
 from seqlab.data import raw_columns
 from seqlab.data.encoded import References
-from seqlab.data.part import Column
+from seqlab.data.part import Column, ColumnPart
 from seqlab.data.ragged import Ragged
 from seqlab.data.raw_columns import Where
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.build import build_tokenizer
-from seqlab.data.tokenizers.marks import BOS, EOS, TARGET_MARKS
-from seqlab.schema import Name
+from seqlab.data.tokenizers.marks import BOS, EOS, TARGET_MARKS, UNK_ID
+from seqlab.errors import OptionError, did_you_mean
+from seqlab.schema import Flag, Name
 from seqlab.types import TargetInfo
 
 
@@ -29,6 +31,11 @@ class TextTarget(Target):
         column: the column of the data set.
         tokenizer: the name of a registered one, or a mapping with ``name`` and its options.
         references: a column with the list of all accepted answers.
+        several: a cell of ``column`` may be such a list itself, whose first answer is learnt.
+        copies: a feature whose tokens an answer may copy; for ``head.copy=true``.
+
+    Raises:
+        OptionError: there is no such feature, or it is not made of tokens.
     """
 
     layout = "sequence"
@@ -40,35 +47,68 @@ class TextTarget(Target):
         *,
         tokenizer: str | Mapping[str, Any] = "words",
         references: Name | None = None,
+        several: Flag = False,
+        copies: Name | None = None,
     ) -> None:
         super().__init__(column)
         self.tokenizer = build_tokenizer(tokenizer, TARGET_MARKS)
-        self.references = references
+        self.references, self.copies = references, copies
+        self.several = several
+        if several and references is None:
+            self.references = column
+        self._source: ColumnPart | None = None
+
+    def see(self, features: Sequence[ColumnPart]) -> None:
+        """Take the feature that may be copied."""
+        if self.copies is None:
+            return
+        named = {_name(feature): feature for feature in features}
+        self._source = named.get(self.copies)
+        if self._source is None:
+            raise OptionError(
+                f"data.target.copies: no feature is called '{self.copies}': "
+                f"{did_you_mean(self.copies, named)}"
+            )
+        if self._source.tokenizer is None or getattr(self._source, "role", "step") != "step":
+            raise OptionError(
+                f"data.target.copies: feature '{self.copies}' has no token for each step; "
+                "give one of kind text or tokens"
+            )
 
     @property
     def info(self) -> TargetInfo:
-        """``tokens``: the vocabulary's size and its begin and end ids."""
+        """``tokens``: the vocabulary's size, its begin and end ids, and what may be copied."""
         mark_id = self.tokenizer.mark_id
-        return TargetInfo("tokens", self.tokenizer.size, bos=mark_id(BOS), eos=mark_id(EOS))
+        info = TargetInfo("tokens", self.tokenizer.size, bos=mark_id(BOS), eos=mark_id(EOS))
+        source = None if self._source is None else self._source.tokenizer
+        if source is None or self.copies is None:
+            return info
+        return replace(info, feature=self.copies, copies=same_entries(source, self.tokenizer))
 
     def fit(self, values: Column) -> None:
         """With a vocabulary of the training rows."""
 
         def checked() -> Iterable[Sequence[str]]:
             for chunk, where in values():
-                yield raw_columns.texts(chunk, self.column, where)
+                if self.several:
+                    yield list(chain.from_iterable(self._accepted(chunk, where)))
+                else:
+                    yield self._texts(chunk, where)
 
         self.learn_tokens(self.tokenizer, checked)
 
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[U]`` ids for each row."""
-        texts = raw_columns.texts(values, self.column, where)
+        texts = self._texts(values, where)
         return self.tokenizer.encode(texts).truncate(self.tokenizer.max_length)
 
     def encode_references(self, values: Sequence[Any], where: Where) -> References:
         """Each row's accepted answers as ids; a string is one answer."""
         column = self.references or self.column
-        lists = [[value] if isinstance(value, str) else value for value in values]
+        if column == self.column:
+            lists = self._accepted(values, where)
+        else:
+            lists = [[value] if isinstance(value, str) else value for value in values]
         for row, answers in enumerate(lists):
             good = isinstance(answers, (list, tuple)) and not set(map(type, answers)) - {str}
             if not good or not answers:
@@ -79,12 +119,50 @@ class TextTarget(Target):
         ends = np.cumsum([len(answers) for answers in lists]).tolist()
         return [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
+    def _accepted(self, values: Sequence[Any], where: Where) -> list[list[str]]:
+        """The accepted texts of each row that the target's own column has."""
+        if not self.several:
+            return [[text] for text in self._texts(values, where)]
+        lists = raw_columns.accepted_lists(values, self.column, where)
+        for row, accepted in enumerate(lists):
+            raw_columns.texts(accepted, self.column, partial(_same_row, where, row))
+        return lists
+
+    def _texts(self, values: Sequence[Any], where: Where) -> Sequence[str]:
+        """The text of each row that is learnt."""
+        if self.several:
+            return [accepted[0] for accepted in self._accepted(values, where)]
+        values = raw_columns.one_answer(values, self.column, where, "text")
+        return raw_columns.texts(values, self.column, where)
+
     def decode(self, prediction: Any) -> str:
         """The text up to the end mark; a prediction is a list of ids."""
         ids = [int(index) for index in prediction]
-        eos = self.info.eos
+        eos = self.tokenizer.mark_id(EOS)
         return self.tokenizer.decode(ids[: ids.index(eos)] if eos in ids else ids)
 
 
 def _same_row(where: Where, row: int, _: int) -> str:
     return where(row)
+
+
+def same_entries(source: Tokenizer, target: Tokenizer) -> tuple[int, ...]:
+    """For each id of a vocabulary the id of the same token in another; ``<unk>`` where it is not.
+
+    >>> words, chars = build_tokenizer("words"), build_tokenizer("chars", TARGET_MARKS)
+    >>> words.learn(lambda: [["a b ab"]])
+    >>> chars.learn(lambda: [["ab"]])
+    >>> words.entry(2), same_entries(words, chars)
+    ('a', (1, 1, 4, 1, 5))
+    """
+    first = len(source.marks)
+    entries = [source.entry(index) for index in range(first, source.size)]
+    given: list[Any] = [[entry] for entry in entries] if target.takes == "tokens" else entries
+    found = target.encode(given)
+    same = (int(ids[0]) if len(ids := found.row(row)) == 1 else UNK_ID for row in range(len(found)))
+    return (*[UNK_ID] * first, *same)
+
+
+def _name(part: ColumnPart) -> str:
+    """A feature's name, which the other column parts have not."""
+    return str(getattr(part, "name", ""))

@@ -150,6 +150,16 @@ class Tokenizer(ABC):
         """Whether an id is that of ``<unk>``."""
         return 0 <= index < len(self.marks) and self.marks[index] == UNK
 
+    def pieces_of(self, text: Any) -> list[str] | None:
+        """What each id of an encoded text stands for; None where ids are no pieces of it."""
+        del text
+        return None
+
+    def decode_with(self, ids: Sequence[int], written: Mapping[int, str]) -> str:
+        """As ``decode``, with other pieces at some places, where that can be done."""
+        del written
+        return self.decode(ids)
+
     def save(self, path: Path) -> None:
         """Write what was learnt."""
         write_json(path, self.content(), indent=1)

@@ -31,11 +31,14 @@ class CountedTokenizer(PipelineTokenizer):
 
     learns_in_one_pass = True
     grows = True
+    #: What stands between two pieces of a text.
+    between: ClassVar[str] = " "
 
     def __init__(self, marks: Sequence[str] = INPUT_MARKS, **options: Any) -> None:
         super().__init__(marks, **options)
         self.escape = Escape()
         self._ids: dict[str, int] = {}
+        self._pieces: dict[int, str] = {}
 
     def cuts_like(self, earlier: PipelineTokenizer) -> bool:
         """Words, and tokens that are split already, are of one kind."""
@@ -79,11 +82,12 @@ class CountedTokenizer(PipelineTokenizer):
         vocab: Mapping[str, int] = content["vocab"]
         undo, marks = self.escape.undo, len(self.marks)
         self._ids = {undo(entry): index for entry, index in vocab.items() if index >= marks}
+        self._pieces = {index: piece for piece, index in self._ids.items()}
 
     def entry(self, index: int) -> str:
         """What an id stands for; ``<unk>`` for an id out of range."""
-        written = super().entry(index)
-        return self.escape.undo(written) if index >= len(self.marks) else written
+        piece = self._pieces.get(index)
+        return super().entry(index) if piece is None else piece
 
     def encode(self, texts: Sequence[Any]) -> Ragged:
         """``[T]`` ids for each text; what is unknown becomes ``<unk>``."""
@@ -94,7 +98,16 @@ class CountedTokenizer(PipelineTokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids to text; marks are left out, except ``<unk>``."""
-        return " ".join(self.readable(ids))
+        return self.between.join(self.readable(ids))
+
+    def pieces_of(self, text: Any) -> list[str]:
+        """See the base class."""
+        return [piece for pieces in self.pieces([text]) for piece in pieces]
+
+    def decode_with(self, ids: Sequence[int], written: Mapping[int, str]) -> str:
+        """See the base class."""
+        parts = ([written[u]] if u in written else self.readable([i]) for u, i in enumerate(ids))
+        return self.between.join(chain.from_iterable(parts))
 
 
 def most_frequent(counts: Counter[str], min_count: int = 1) -> list[str]:
@@ -165,6 +178,7 @@ class CharsTokenizer(CountedTokenizer):
     """
 
     unit = "character"
+    between = ""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -198,7 +212,3 @@ class CharsTokenizer(CountedTokenizer):
         # the table's last entry is <unk>, for every code point beyond it
         ids = self._table[np.minimum(points, len(self._table) - 1)]
         return Ragged.from_flat(ids, [len(row) for row in rows])
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Ids to text; marks are left out, except ``<unk>``."""
-        return "".join(self.readable(ids))

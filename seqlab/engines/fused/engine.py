@@ -15,7 +15,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.base import Engine, Offer, Sequence, Stack
+from seqlab.engines.base import Engine, Offer, Sequence, Stack, StepCall
 from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.fused.cell_stack import (
     form_of,
@@ -64,20 +64,27 @@ class FusedEngine(Engine):
 
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step by the vendor's cell; None for a cell it does not compute."""
-        name = cell.vendor_kernel().name
-        if name is None:
-            return None
-        if cast("GatedCell", cell).weight_hr is not None:
-            return None
-        weights = read_parameters(cell, _WEIGHTS)
-        if x_BD.device.type != "cpu" and weights[2] is not None and weights[3] is None:
-            # CUDA's kernels take two biases or none
-            weights = [*weights[:3], torch.zeros_like(weights[2])]
-        if name == "lstm":
-            final = cell.State(*torch.lstm_cell(x_BD, state, *weights))
-        else:
-            final = cell.State(_STEPS[name](x_BD, state[0], *weights))
-        return final[0], final
+        return self.ready_step(cell)(x_BD, state)
+
+    def ready_step(self, cell: Cell) -> StepCall:
+        """See ``Engine.ready_step``."""
+        name, make = cell.vendor_kernel().name, cell.State
+        if name is None or cast("GatedCell", cell).weight_hr is not None:
+            return _no_step
+        kernel: Any = torch.lstm_cell if name == "lstm" else _STEPS[name]
+
+        def step(x_BD: Tensor, state: State) -> tuple[Tensor, State]:
+            weights = read_parameters(cell, _WEIGHTS)
+            if x_BD.device.type != "cpu" and weights[2] is not None and weights[3] is None:
+                # CUDA's kernels take two biases or none
+                weights = [*weights[:3], torch.zeros_like(weights[2])]
+            if name == "lstm":
+                hidden, memory = kernel(x_BD, state, *weights)
+                return hidden, make(hidden, memory)
+            hidden = kernel(x_BD, state[0], *weights)
+            return hidden, make(hidden)
+
+        return step
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
@@ -130,3 +137,8 @@ def _offer(cell: Cell, kernel: str, run: Sequence) -> Offer:
     if run.mask is not None:
         cost = cost._replace(step=cost.step + PADDING)
     return cost.offer(cell, run.x, STRENGTH)
+
+
+def _no_step(x_BD: Tensor, state: State) -> None:
+    """The step of a cell that the vendor's cells do not compute."""
+    del x_BD, state
