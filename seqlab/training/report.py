@@ -152,7 +152,13 @@ class Report:
             for way, bins in found["reliability"].items()
         }
         page.figure(
-            Points(bins, x="probability of the answer", y="share that is right", diagonal=True),
+            Points(
+                bins,
+                x="probability of the answer",
+                y="share that is right",
+                joined=True,
+                diagonal=True,
+            ),
             f"Reliability on the {split} rows",
             "Each point is a fifteenth of the range of probabilities. Answers on the dotted line "
             "are as often right as they say; below it they are too sure.",
