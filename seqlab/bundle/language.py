@@ -100,9 +100,9 @@ def generate(
     reader = _Reader(model.encoder, backward=backward)
     random = None if seed is None else torch.Generator().manual_seed(seed)
     mark = int(ids[0 if backward else -1])
-    chosen: list[Tensor] = []
+    chosen: list[list[int]] = []
     gains: list[Tensor] = []
-    ended = torch.zeros(n, dtype=torch.bool)
+    ended: set[int] = set()
     score, unknown = head.step_scorer(term), torch.tensor([UNK_ID])
     with torch.inference_mode():
         output = reader.begin(context.to(device).expand(n, -1))
@@ -110,14 +110,14 @@ def generate(
             log_p = score(output).cpu()
             known = log_p.index_fill(1, unknown, float("-inf"))
             token = draw(known, temperature, top_k, top_p, random)
-            chosen.append(token)
-            gains.append(log_p.gather(1, token.unsqueeze(1)).squeeze(1))
-            ended |= token == mark
-            if bool(ended.all()):
+            gains.append(log_p.gather(1, token.unsqueeze(1)))
+            chosen.append(token.tolist())
+            ended.update(row for row, index in enumerate(chosen[-1]) if index == mark)
+            if len(ended) == n:
                 break
             output = reader.step(token.to(device))
     before = context.tolist()
-    rows = zip(torch.stack(chosen, 1).tolist(), torch.stack(gains, 1).tolist(), strict=True)
+    rows = zip(map(list, zip(*chosen, strict=True)), torch.cat(gains, 1).tolist(), strict=True)
     return [_written(processor, before, *row, mark, backward=backward) for row in rows]
 
 
