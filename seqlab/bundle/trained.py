@@ -300,8 +300,8 @@ def load(
 
     Args:
         path: a folder, or ``owner/name`` on the Hub if no such folder exists. A list of them is
-            an ensemble of encoder-decoders: the probabilities of each next token are averaged;
-            limits, search and metrics are those of the first.
+            an ensemble of encoder-decoders or classifiers: the probabilities of each next token,
+            or of each class, are averaged; limits, search and metrics are those of the first.
         device: where to compute.
 
     Raises:

@@ -96,8 +96,8 @@ class Head(nn.Module, ABC):
         """
         del heads
         raise OptionError(
-            f"an ensemble needs models of encoder_decoder, these have a {type(self).__name__}; "
-            "give one bundle"
+            f"an ensemble needs heads encoder_decoder or classification, these are "
+            f"{type(self).__name__}s; give one bundle"
         )
 
     def write_with(self, writers: Mapping[str, Writer]) -> None:

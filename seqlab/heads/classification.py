@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy as copying
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from seqlab.errors import OptionError
@@ -112,6 +114,18 @@ class ClassificationHead(Head):
         self.register_buffer("weight", weight, persistent=False)
         self.monitor = ("macro_f1", "max") if self.multi_label else ("accuracy", "max")
 
+    def together(self, heads: Sequence[Head]) -> Head:
+        """See ``Head.together``: the same head over the mean of all heads' probabilities."""
+        own = [head for head in heads if isinstance(head, ClassificationHead)]
+        if len(own) < len(heads):
+            raise OptionError("an ensemble needs models of one kind; these have different heads")
+        twin = copying.copy(self)
+        twin.temperature = 1.0
+        # the copy would share the parts of this one
+        averaged = _Averaged(own, several=self.multi_label)
+        twin.__dict__["_modules"] = {"poolings": nn.Identity(), "classifier": averaged}
+        return twin
+
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``; the mean over rows."""
         return self._loss(self.scores(encoded), self.target_of(batch))
@@ -184,6 +198,22 @@ class ClassificationHead(Head):
             "ids": ids,
             "scores": probabilities,
         }
+
+
+class _Averaged(nn.Module):
+    """Scores whose softmax, or logistic function, is the mean of that of several heads."""
+
+    def __init__(self, heads: Sequence[ClassificationHead], *, several: bool) -> None:
+        super().__init__()
+        self.heads, self.several = nn.ModuleList(heads), several
+
+    def forward(self, together: Sequence[Encoded]) -> Tensor:
+        """``[B, C]``, from what each head's encoder made of the batch."""
+        heads = (head for head in self.heads if isinstance(head, ClassificationHead))
+        scores = torch.stack([h.scores(e) for h, e in zip(heads, together, strict=True)])
+        if self.several:
+            return torch.logit(scores.sigmoid().mean(0))
+        return scores.log_softmax(-1).logsumexp(0) - math.log(len(scores))
 
 
 def _nearest(answer_B: Tensor, target_B: Tensor, accepted: Sequence[Sequence[list[int]]]) -> Tensor:

@@ -13,7 +13,7 @@ from seqlab.bundle import save_bundle
 from seqlab.cli import main
 from seqlab.errors import BundleError, OptionError
 
-from small_runs import changed, pairs_spec, untrained, words_spec
+from small_runs import changed, pairs_spec, sentences_spec, untrained, words_spec
 
 
 def bundle_of(spec, folder, seed):
@@ -103,6 +103,28 @@ def test_verbs_take_a_list_of_bundles(members, tmp_path, capsys):
     assert members[1] in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", ["label", "labels"])
+def test_classifiers_average_their_probabilities(kind, tmp_path):
+    spec = changed(words_spec(tmp_path), data__target__kind=kind)
+    if kind == "label":
+        spec["head"]["temperature"] = 2.0
+    each = [bundle_of(spec, tmp_path / f"c{seed}", seed) for seed in range(3)]
+    texts = ["abc", "f", "aabbcc"]
+    alone = [torch.tensor([a["scores"] for a in seqlab.load(b).predict(texts)]) for b in each]
+    expected = torch.stack(alone).double().mean(0)
+    found = seqlab.load(each).predict(texts)
+    scores = torch.tensor([a["scores"] for a in found]).double()
+    torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-6)
+    if kind == "label":
+        assert [a["id"] for a in found] == expected.argmax(1).tolist()
+    loss = seqlab.load(each).model
+    data = untrained(spec)[1]
+    batch = next(iter(data.loader("test")))
+    metrics = loss.metrics()
+    with torch.no_grad():
+        assert loss.measure(metrics, batch, final=True).isfinite()
+
+
 def test_members_that_do_not_belong_together(members, tmp_path):
     lower = {"name": "chars", "lowercase": True}
     small = changed(pairs_spec(tmp_path), data__target__tokenizer=lower)
@@ -112,7 +134,8 @@ def test_members_that_do_not_belong_together(members, tmp_path):
     words = bundle_of(words_spec(tmp_path), tmp_path / "words", 6)
     with pytest.raises(BundleError, match=r"the target is of different kinds|vocabularies"):
         seqlab.load([members[0], words])
-    with pytest.raises(OptionError, match="these have a ClassificationHead; give one bundle"):
-        seqlab.load([words, words])
+    tagger = bundle_of(sentences_spec(tmp_path), tmp_path / "tagger", 7)
+    with pytest.raises(OptionError, match="these are TaggingHeads; give one bundle"):
+        seqlab.load([tagger, tagger])
     with pytest.raises(OptionError, match="an ensemble needs at least one bundle"):
         seqlab.load([])
