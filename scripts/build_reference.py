@@ -24,6 +24,8 @@ from seqlab.introspection.svg import as_svg
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 #: Kinds whose parts are small functions: one page for all of a kind.
 TOGETHER = ("activation", "initializer", "regularizer", "constraint")
+#: The collection of cells, which has pages of its own.
+ZOO = "seqlab-zoo"
 #: What authors of plugins build on, beside the names of ``seqlab`` itself.
 CONTRACTS = (
     "seqlab.testing.kit:check",
@@ -50,6 +52,11 @@ def pages() -> dict[str, str]:
                 if card.diagram is not None:
                     made[f"{kind}/{name}.svg"] = as_svg(card.diagram, f"{name}: one step")
             made[f"{kind}/{name}.md"] = text
+    for name in _built_in("cell", ZOO):
+        card = cell_card(name)
+        made[f"zoo/{name}.md"] = _section("cell", name, "# ") + _card(card)
+        if card.diagram is not None:
+            made[f"zoo/{name}.svg"] = as_svg(card.diagram, f"{name}: one step")
     return made
 
 
@@ -77,9 +84,9 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _built_in(kind: str) -> list[str]:
+def _built_in(kind: str, distribution: str = plugins.BUILT_IN) -> list[str]:
     declared = plugins.declared(kind).values()
-    return sorted(part.name for part in declared if part.distribution == plugins.BUILT_IN)
+    return sorted(part.name for part in declared if part.distribution == distribution)
 
 
 def _index() -> str:
@@ -94,6 +101,8 @@ def _index() -> str:
         else:
             links = ", ".join(f"[{name}]({kind}/{name}.md)" for name in names)
             lines.append(f"- {kind}: {links}")
+    links = ", ".join(f"[{name}](zoo/{name}.md)" for name in _built_in("cell", ZOO))
+    lines.append(f"- cell, with `pip install seqlab-zoo`: {links}")
     return "\n".join(lines) + "\n"
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from seqlab.cells.base import map_state as map_state
     from seqlab.cells.gated import GatedCell as GatedCell
     from seqlab.cells.linear import LinearRecurrentCell as LinearRecurrentCell
+    from seqlab.cells.matrix import MatrixStateCell as MatrixStateCell
+    from seqlab.cells.option_cell import OptionCell as OptionCell
     from seqlab.data.features.base import Feature as Feature
     from seqlab.data.formats.base import Format as Format
     from seqlab.data.sources.base import Source as Source
@@ -77,6 +79,8 @@ _LAZY = {
     "cells.base": "Cell HiddenState map_state",
     "cells.gated": "GatedCell",
     "cells.linear": "LinearRecurrentCell",
+    "cells.matrix": "MatrixStateCell",
+    "cells.option_cell": "OptionCell",
     "data.features.base": "Feature",
     "data.formats.base": "Format",
     "data.sources.base": "Source row_counts",

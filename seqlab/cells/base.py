@@ -74,7 +74,17 @@ class Cell(nn.Module, metaclass=CellType):
         self.input_size, self.hidden_size = input_size, hidden_size
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute and count it, so that plans made before are known to be old."""
+        """Set an attribute and count it, so that plans made before are known to be old.
+
+        Raises:
+            AttributeError: a parameter or a module is set before ``super().__init__()``.
+        """
+        if "_parameters" not in vars(self) and isinstance(value, (nn.Parameter, nn.Module)):
+            owner = type(self).__name__
+            raise AttributeError(
+                f"{owner}.__init__ sets self.{name} before super().__init__(input_size, "
+                "hidden_size); call that first, or declare `vectors` and `scalars`"
+            )
         super().__setattr__(name, value)
         if name != "training":
             vars(self)[COUNT] = vars(self).get(COUNT, 0) + 1

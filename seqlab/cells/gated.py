@@ -231,13 +231,13 @@ class GatedCell(Cell):
 
     def _check_matrix(self) -> None:
         refuse_without_matrix(self, _OF_THE_MATRIX)
+        owner = type(self).__name__
+        made = type(self).recurrent_matrix is not GatedCell.recurrent_matrix
+        if made and self.proj_size is not None:
+            raise OptionError(f"proj_size: {owner} makes its recurrent matrix itself")
         if self.heads == 1:
             return
-        owner = type(self).__name__
-        if (
-            not self.recurrent_gates
-            or type(self).recurrent_matrix is not GatedCell.recurrent_matrix
-        ):
+        if made or not self.recurrent_gates:
             raise OptionError(f"heads: {owner} has no recurrent matrix of which to make blocks")
         if self.proj_size is not None:
             raise OptionError("heads contradicts proj_size: blocks are square")
@@ -420,7 +420,8 @@ class GatedCell(Cell):
             output, new = zone_out(output, new, old, self.zoneout, keep)
         if self.weight_hr is not None and not self.projects_state:
             output = F.linear(output, self.weight_hr)
-        if new[0].dtype != old[0].dtype:  # products under autocast are of fewer digits
+        # products under autocast are of fewer digits
+        if any(a.dtype != b.dtype for a, b in zip(new, old, strict=True)):
             new = map_state(lambda after, before: after.to(before.dtype), new, old)
         return output, new
 

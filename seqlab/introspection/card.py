@@ -13,7 +13,7 @@ from seqlab.introspection.diagram import Diagram, as_mermaid, as_text, diagram_o
 from seqlab.introspection.naming import equations_of
 from seqlab.introspection.recorded_step import UntraceableError
 from seqlab.introspection.rendering import latex_equations, plain_equations
-from seqlab.introspection.sizes import PROBES, Formula, Parameter, fit, parameter_formulas, total
+from seqlab.introspection.sizes import Formula, Parameter, fit, parameter_formulas, probes_of, total
 
 #: The widths (D = H) for which numbers are shown.
 WIDTHS = (64, 128, 256, 512)
@@ -140,7 +140,7 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
 
     registry.get("cell", name)
     parameters = parameter_formulas(make)
-    cell = make(3, 5)
+    cell = make(*probes_of(make)[0])
     gates = tuple(getattr(cell, "gates", ()))
     sizes = [str(width) for width in _state_formulas(make)]
     state = dict(zip(state_fields(cell.State), sizes, strict=True))
@@ -162,8 +162,9 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
 
 
 def _state_formulas(make: Any) -> list[Formula]:
-    widths = zip(*(make(*sizes).state_sizes for sizes in PROBES), strict=True)
-    return [fit("state", values) for values in widths]
+    probes = probes_of(make)
+    widths = zip(*(make(*sizes).state_sizes for sizes in probes), strict=True)
+    return [fit("state", values, probes) for values in widths]
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

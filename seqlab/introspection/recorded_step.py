@@ -155,7 +155,8 @@ class _Recording:
         if target is getattr:
             raise UntraceableError(f"the equations ask for .{node.args[1]} of a tensor")
         arguments = [self._argument(argument) for argument in node.args]
-        options = {key: self._argument(value) for key, value in node.kwargs.items()}
+        kept = {key: value for key, value in node.kwargs.items() if key != "inplace"}
+        options = {key: self._argument(value) for key, value in kept.items()}
         if name == "linear":
             return _product(self.graph, arguments, options)
         handler = _HANDLERS.get(name)

@@ -99,6 +99,8 @@ def function_option(case: CellCase, option: str, value: str) -> Numbers:
             calls=own,
         )
         raise Skip(f"the equations have no part for {option}")
+    if getattr(cell, f"{option}_spec") == value:  # it is the cell's own
+        value = NONLINEAR[option]
     return changes_output(case, option, value)
 
 

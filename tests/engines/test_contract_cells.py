@@ -92,6 +92,41 @@ class Antisymmetric(seqlab.GatedCell):
         return hidden, HiddenState(hidden)
 
 
+class LowRank(seqlab.GatedCell):
+    """A recurrent matrix of two smaller ones, which no equation reads."""
+
+    State = HiddenState
+    gates = ("candidate",)
+
+    def make_parameters(self):
+        super().make_parameters()
+        self.left = torch.nn.Parameter(torch.empty(self.hidden_size, 2))
+
+    def reset_parameters(self):
+        super().reset_parameters()
+        torch.nn.init.normal_(self.left)
+
+    def recurrent_matrix(self):
+        return self.weight_hh + self.left @ self.left.T
+
+    def update(self, x, h, state):
+        del state
+        hidden = torch.tanh(x.candidate + h.candidate)
+        return hidden, HiddenState(hidden)
+
+
+class Matrix(LowRank):
+    """A product where only elementwise maths may be."""
+
+    def update(self, x, h, state):
+        hidden = torch.tanh(x.candidate + h.candidate + state.hidden @ self.weight)
+        return hidden, HiddenState(hidden)
+
+    def make_parameters(self):
+        super().make_parameters()
+        self.weight = torch.nn.Parameter(torch.eye(self.hidden_size))
+
+
 class Delayed(seqlab.GatedCell):
     """A state that is not H wide."""
 
@@ -116,6 +151,7 @@ CELLS = {
     "later": (Later, (4, 5), {"recurrent_dropout": 0.3}),
     "diagonal": (Diagonal, (5, 5), {"dropout": 0.3, "zoneout": 0.2}),
     "antisymmetric": (Antisymmetric, (4, 5), {"weight_dropout": 0.3}),
+    "low-rank": (LowRank, (4, 5), {}),
     "heads": (seqlab.get("cell", "gru"), (4, 6), {"heads": 3, "weight_dropout": 0.3}),
 }  # fmt: skip
 
@@ -129,8 +165,15 @@ def results(layer, x, state, mask):
     return [output, *final, *torch.autograd.grad(loss, inputs, allow_unused=True)]
 
 
+#: Each is compiled, which takes seconds.
+IN_LONG_TESTS = {"chain-narrow", "later", "antisymmetric", "low-rank", "heads"}
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in IN_LONG_TESTS else name for name in CELLS
+]
+
+
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", NAMES)
 def test_compiled_equals_the_loop(name, reverse, asymmetric):
     cell, size, options = CELLS[name]
     loop, compiled = (
@@ -252,6 +295,22 @@ def test_declarations_that_contradict_themselves(changes, message):
     kind = type("Slip", (Antisymmetric,), changes)
     with pytest.raises(seqlab.errors.OptionError, match=message):
         kind(4, 5)
+
+
+def test_a_product_in_update_is_refused_with_what_to_write_instead():
+    layer = seqlab.Recurrent(Matrix(4, 5), engine="compiled")
+    with pytest.raises(seqlab.errors.EngineError, match="reads the matrix `weight`; declare its"):
+        layer(torch.zeros(1, 2, 4))
+
+
+def test_a_parameter_before_the_base_class_is_refused_with_what_to_do():
+    class Slip(Antisymmetric):
+        def __init__(self, input_size, hidden_size):
+            self.own = torch.nn.Parameter(torch.zeros(3))
+            super().__init__(input_size, hidden_size)
+
+    with pytest.raises(AttributeError, match=r"sets self.own before super\(\).__init__"):
+        Slip(4, 5)
 
 
 def test_a_gate_that_is_not_there_is_named_with_those_that_are():

@@ -9,6 +9,7 @@ import pytest
 import seqlab
 import torch
 from on_device import MASKS, B, D, H, T, assert_same_run, by_engine, cell_layer, moved
+from seqlab import registry
 from seqlab.build import build_layer
 from seqlab.engines.base import Sequence
 from seqlab.engines.instances import engine as engine_named
@@ -18,7 +19,11 @@ from seqlab.testing.sample import normal, random_state, shaken
 
 pytestmark = pytest.mark.gpu
 
-CELLS = seqlab.available("cell")
+CELLS = [
+    name
+    for name in seqlab.available("cell")
+    if registry.owner_of("cell", name)[0] != "seqlab-zoo"  # it has tests of its own
+]
 GATED = [name for name in CELLS if issubclass(seqlab.get("cell", name), seqlab.GatedCell)]
 LINEAR = [
     name for name in CELLS if issubclass(seqlab.get("cell", name), seqlab.LinearRecurrentCell)

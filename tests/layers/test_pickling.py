@@ -35,6 +35,8 @@ def layers() -> dict[str, Layer]:
     """One layer for everything registered that a layer can hold."""
     made: dict[str, Layer] = {}
     for name in seqlab.available("cell"):
+        if name == "gru_d":  # its input is in three parts
+            continue
         made[name] = seqlab.Recurrent(seqlab.get("cell", name)(WIDTH, WIDTH), engine="loop")
     for name in ("loop", "fused", "compiled"):
         made[f"lstm {name}"] = seqlab.LSTM(WIDTH, WIDTH, engine=name)

@@ -9,9 +9,25 @@ from seqlab.testing.kit import kinds
 
 # the built-in sources need files: they are checked below and in tests/data, others by the tests of
 # their own distribution
-PARTS = [
-    f"{kind}={name}" for kind in kinds() for name in registry.available(kind) if kind != "source"
+REGISTERED = [
+    (kind, name) for kind in kinds() for name in registry.available(kind) if kind != "source"
 ]
+# all cells of the collection take minutes; this one declares most of what a cell can
+ZOO = "seqlab-zoo"
+SAMPLE = {"scrn"}
+IN_LONG_TESTS = [
+    name for kind, name in REGISTERED
+    if kind == "cell" and name not in SAMPLE and registry.owner_of(kind, name)[0] == ZOO
+]  # fmt: skip
+PARTS = [
+    f"{kind}={name}" for kind, name in REGISTERED if kind != "cell" or name not in IN_LONG_TESTS
+]
+# a cell that uses its input as it is must be as wide
+SIZES = {
+    "intersection_rnn": {"input_size": 5, "hidden_size": 5},
+    "gru_d": {"input_size": 6, "hidden_size": 6},
+}
+ZOO_CELLS = [(f"cell={name}", SIZES.get(name, {})) for name in IN_LONG_TESTS]
 
 
 @parametrize_with_checks(PARTS, slow=False)
@@ -22,6 +38,18 @@ def test_a_registered_part_conforms(check):
 @pytest.mark.slow
 @parametrize_with_checks(PARTS, slow=True)
 def test_a_registered_part_conforms_in_the_slow_checks(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks(ZOO_CELLS, slow=False)
+def test_a_cell_of_the_zoo_conforms(check):
+    check()
+
+
+@pytest.mark.slow
+@parametrize_with_checks(ZOO_CELLS, slow=True)
+def test_a_cell_of_the_zoo_conforms_in_the_slow_checks(check):
     check()
 
 

@@ -1,4 +1,7 @@
-"""Runs linear recurrences: their coefficients for all times at once, then one scan."""
+"""Runs recurrences that are linear in their state: what the input gives for all times at once.
+
+Vectors are scanned; matrices (``MatrixStateCell``) are taken by chunks of steps.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
+from seqlab.cells.matrix import MatrixStateCell
 from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.scan import tile_pass
 from seqlab.engines.scan.linear_pass import linear_pass, runs_here
 from seqlab.engines.scan.linear_scan import masked_scan
+from seqlab.engines.scan.matrix_chunks import run_chunks
 from seqlab.types import State
 
 #: Values of the state at all steps up to which a sequence is run at once on a CPU.
@@ -26,11 +31,13 @@ SHORTEST_PART = 32
 
 #: ``launches`` are those of torch's operations; with Triton a call has the same few for any T.
 COST = Cost(step=5e-6, rate=1e11, call=1e-4, launches=2)
+#: Of matrix memories: each chunk is some fifteen operations, and as many backward.
+CHUNKED = Cost(step=2e-5, rate=5e10, call=3e-4, launches=1)
 TILED = COST._replace(gpu=OnGpu(call=1.4e-3, step=1e-7, rate=6e13))
 
 
 class ScanEngine(Engine):
-    """Runs ``LinearRecurrentCell``s, whose a and b are computed for all times at once.
+    """Runs ``LinearRecurrentCell``s by a scan, and ``MatrixStateCell``s by chunks of steps.
 
     On a CPU with a compiler the recurrence itself is one compiled pass over time, on a GPU with
     Triton one kernel that scans tiles of it, elsewhere an associative scan in torch's operations.
@@ -40,24 +47,23 @@ class ScanEngine(Engine):
 
     def offer(self, cell: Cell, run: Sequence) -> Offer | str:
         """Not a linear recurrence, or one with a step or noise of its own, is refused."""
-        if not isinstance(cell, LinearRecurrentCell):
+        kinds = (MatrixStateCell, LinearRecurrentCell)
+        kind = next((kind for kind in kinds if isinstance(cell, kind)), None)
+        if kind is None:
             return f"{type(cell).__name__} is not a LinearRecurrentCell"
-        if type(cell).step is not LinearRecurrentCell.step:
+        if type(cell).step is not kind.step:
             return f"{type(cell).__name__} has its own step"
         if run.noise is not None:
             return f"{type(cell).__name__} draws noise for each step"
-        why = "the recurrence is linear, so its coefficients are computed for all steps at once"
-        # compiling the pass takes half a second, once a machine, and is the same for every cell
-        if run.x.device.type != "cuda":
-            return COST.offer(cell, run.x, why)
-        reason = tile_pass.missing(run.x, run.x.dtype)
-        if reason is not None:
-            return COST.offer(cell, run.x, f"{why}; {reason}")
-        return TILED.offer(cell, run.x, why)
+        if kind is MatrixStateCell:
+            return CHUNKED.offer(cell, run.x, "chunks of steps are matrix products")
+        return _offer_scan(cell, run)
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         x_BTD, state, mask, reverse, _ = run
+        if isinstance(cell, MatrixStateCell):
+            return run_chunks(cell, x_BTD, state, mask, reverse=reverse)
         linear = cast("LinearRecurrentCell", cell)
         length = _part_length(linear, x_BTD)
         if length >= x_BTD.shape[1]:
@@ -70,6 +76,17 @@ class ScanEngine(Engine):
             output, state = _run(linear, inputs[part], state, masks[part], reverse=reverse)
             outputs.append(output)
         return torch.cat(outputs[::-1] if reverse else outputs, 1), state
+
+
+def _offer_scan(cell: Cell, run: Sequence) -> Offer:
+    why = "the recurrence is linear, so its coefficients are computed for all steps at once"
+    # compiling the pass takes half a second, once a machine, and is the same for every cell
+    if run.x.device.type != "cuda":
+        return COST.offer(cell, run.x, why)
+    reason = tile_pass.missing(run.x, run.x.dtype)
+    if reason is not None:
+        return COST.offer(cell, run.x, f"{why}; {reason}")
+    return TILED.offer(cell, run.x, why)
 
 
 def _part_length(cell: LinearRecurrentCell, x_BTD: Tensor) -> int:

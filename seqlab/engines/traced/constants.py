@@ -54,13 +54,17 @@ def read_constants(cell: GatedCell) -> tuple[Hashable, bool]:
     """``constants_of``, and whether it stays so as long as nothing is set on the cell."""
     reader = _Reader(cell)
     own = vars(cell)
-    sources = (product.source for product in cell.chain if product.source is not None)
-    names = reached_names(type(cell), tuple(sources))
+    names = reached_names(type(cell), product_sources(cell))
     if not _DYNAMIC.isdisjoint(names):
         rest = (name for name in own if name not in _TORCH and not name.endswith(_OPTIONS))
         names = (*names, *(name for name in rest if name not in names))
     found = tuple([(name, reader.attribute(name)) for name in names])
     return found, reader.settled and not _authors(type(cell))
+
+
+def product_sources(cell: GatedCell) -> tuple[str, ...]:
+    """The methods and state fields that the cell's recurrent products multiply."""
+    return tuple(product.source for product in cell.chain if product.source is not None)
 
 
 @functools.lru_cache(maxsize=1024)

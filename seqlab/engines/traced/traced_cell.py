@@ -15,6 +15,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.zoneout import zone_out
 from seqlab.engines.replaced_parameters import with_parameters
 from seqlab.engines.traced.aten_maths import NotElementwiseError, Translation
+from seqlab.engines.traced.constants import product_sources, reached_names
 from seqlab.engines.traced.folding import FoldedGraph
 from seqlab.expressions import Graph, Node, ordered
 
@@ -91,7 +92,7 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
     Raises:
         NotElementwiseError: something in ``update`` is not elementwise maths.
     """
-    own = [name for name, _ in cell.named_parameters() if name not in OUTSIDE]
+    own = _elementwise_parameters(cell)
     buffers = [name for name, _ in cell.named_buffers()]
     narrows = cell.weight_hr is not None and cell.projects_state
     zoned = [i for i, rate in enumerate(cell.zoneout) if rate and not (narrows and i == 0)]
@@ -153,6 +154,19 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
         inputs, gates, len(cell.chain[0].gates), states, traced, tuple(later), tuple(own),
         tuple(buffers), tuple(zoned), cell.layer_norm, narrows,
     )  # fmt: skip
+
+
+def _elementwise_parameters(cell: GatedCell) -> list[str]:
+    """The vectors and numbers that the equations may read; matrices serve ``recurrent_matrix``."""
+    named = [(n, p) for n, p in cell.named_parameters() if n not in OUTSIDE]
+    matrices = {name.partition(".")[0]: name for name, value in named if value.dim() > 1}
+    for name in reached_names(type(cell), product_sources(cell)):
+        if name in matrices:
+            raise NotElementwiseError(
+                f"it reads the matrix `{matrices[name]}`; declare its product in `products`, or "
+                "make the recurrent matrix of it in `recurrent_matrix`"
+            )
+    return [name for name, value in named if value.dim() < 2]
 
 
 def _refuse_narrowed(*functions: TracedFunction) -> None:

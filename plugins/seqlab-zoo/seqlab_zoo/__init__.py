@@ -1,0 +1,1 @@
+"""Recurrent cells from the literature, for seqlab."""
