@@ -20,6 +20,7 @@ from seqlab.registry import get as get
 from seqlab.registry import register as register
 
 if TYPE_CHECKING:
+    from seqlab.bundle import from_pretrained as from_pretrained
     from seqlab.bundle import load as load
     from seqlab.cells.base import Cell as Cell
     from seqlab.cells.base import HiddenState as HiddenState
@@ -75,7 +76,7 @@ __version__ = _version_of("seqlab")
 
 #: What is imported when it is first asked for, by module.
 _LAZY = {
-    "bundle": "load",
+    "bundle": "from_pretrained load",
     "cells.base": "Cell HiddenState map_state",
     "cells.gated": "GatedCell",
     "cells.linear": "LinearRecurrentCell",

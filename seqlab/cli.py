@@ -73,6 +73,7 @@ VERBS = {
     "export": Verb("a bundle as a graph: bundle=DIR format=onnx|torch_export|step [output=DIR]"),
     "new-plugin": Verb("write a plugin to start from: cell|wrapper|head|... NAME [output=DIR]"),
     "certify": Verb("run the conformance kit: cell=NAME [format=text|json|html] [output=FILE]"),
+    "push": Verb("a bundle to the Hugging Face Hub: bundle=DIR to=OWNER/NAME [private=true]"),
     "convert": Verb("weights of Keras and torch: input=FILE output=PATH [layer=NAME]"),
     "doctor": Verb("check this installation: [device=true] [format=text|json]"),
 }

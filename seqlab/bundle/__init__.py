@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seqlab.bundle.trained import TrainedModel, load, readable, save_bundle
+    from seqlab.bundle.trained import TrainedModel, from_pretrained, load, readable, save_bundle
 
-__all__ = ["TrainedModel", "load", "readable", "save_bundle"]
+__all__ = ["TrainedModel", "from_pretrained", "load", "readable", "save_bundle"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import plugins, registry
+from seqlab.bundle.formats import FORMAT, is_readable
 from seqlab.errors import BundleError, SeqlabError
 from seqlab.files import read_json, sha256_of
 
-FORMAT = 1
 MANIFEST = "manifest.json"
 REQUIRED = ("config.json", "model.safetensors")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest.get("files"), dict):
         raise BundleError(f"{folder / MANIFEST}: expected an object with 'files'")
     form = manifest.get("format")
-    if form != FORMAT:
+    if not is_readable(form):
         raise BundleError(
             f"{folder / MANIFEST}: format {form!r}, and this seqlab reads format {FORMAT}; "
             "install a seqlab that fits the bundle"
@@ -119,8 +119,8 @@ def _refuse_unlisted(folder: Path, listed: Iterable[str]) -> None:
             raise BundleError(f"{path} does not belong to the bundle: the manifest lacks it")
 
 
-def missing_part(manifest: Mapping[str, Any], error: SeqlabError) -> str | None:
-    """Which distribution to install so that a part of a bundle is found, if that is the cause."""
+def _plugin_entries(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Kind, name, distribution and version of the plugins' parts; what is no plain word is not."""
     entries = manifest.get("plugins")
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, dict):
@@ -129,12 +129,35 @@ def missing_part(manifest: Mapping[str, Any], error: SeqlabError) -> str | None:
             str(entry.get(key, "")) for key in ("kind", "name", "distribution", "version")
         )
         plain = all(PLAIN_NAME.fullmatch(word) for word in (kind, name, distribution))
-        if not plain or kind not in registry.KINDS or f"'{name}'" not in str(error):
-            continue
+        if plain and kind in registry.KINDS:
+            yield kind, name, distribution, version if PLAIN_NAME.fullmatch(version) else ""
+
+
+def other_versions(manifest: Mapping[str, Any]) -> list[str]:
+    """A line for each plugin that is installed in another version than the bundle was made with."""
+    found: dict[str, str] = {}
+    for kind, name, distribution, version in _plugin_entries(manifest):
         if name not in registry.available(kind):
-            had = f" {version}" if PLAIN_NAME.fullmatch(version) else ""
+            continue
+        owner, installed = registry.owner_of(kind, name)
+        if owner != distribution:
+            found[distribution] = (
+                f"its {kind} '{name}' was that of {distribution}, and is that of {owner} now"
+            )
+        elif version and version != installed:
+            found[distribution] = (
+                f"it was made with {distribution} {version}, and {installed} is installed"
+            )
+    return list(found.values())
+
+
+def missing_part(manifest: Mapping[str, Any], error: SeqlabError) -> str | None:
+    """Which distribution to install so that a part of a bundle is found, if that is the cause."""
+    for kind, name, distribution, version in _plugin_entries(manifest):
+        if f"'{name}'" in str(error) and name not in registry.available(kind):
+            had = f" {version}" if version else ""
             return (
                 f"needs the {kind} '{name}' of {distribution}{had}, which is not installed; "
-                f"install it with: pip install {distribution}"
+                f"if you trust it, install it with: pip install {distribution}"
             )
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ from safetensors.torch import load_file, save
 from seqlab.build import build_model
 from seqlab.bundle.card import model_card
 from seqlab.bundle.ensemble import Ensemble, check_alike, check_count
+from seqlab.bundle.formats import FORMAT, Contents, migrated
+from seqlab.bundle.hub import push
 from seqlab.bundle.language import fill, generate, language_head
 from seqlab.bundle.manifest import (
     CONFIG_LIMIT,
     MANIFEST,
     make_manifest,
     missing_part,
+    other_versions,
     read_manifest,
 )
 from seqlab.bundle.place import WEIGHTS, local_bundle
@@ -37,7 +41,7 @@ from seqlab.data.raw_columns import Where
 from seqlab.data.row_objects import rows_in
 from seqlab.data.targets.base import Target
 from seqlab.data.transforms.chain import stands
-from seqlab.errors import BundleError, SeqlabError
+from seqlab.errors import BundleError, RunError, SeqlabError
 from seqlab.files import atomic_folder, read_json, write_json
 from seqlab.memory import ALWAYS_FINE, whole_numbers
 from seqlab.model import SequenceModel
@@ -54,6 +58,7 @@ class TrainedModel:
         processor: rows to tensors, ids to text.
         config: the specs it was built from.
         manifest: versions, plugins and digests.
+        folder: where it was loaded from; None: it was not.
     """
 
     def __init__(
@@ -62,7 +67,9 @@ class TrainedModel:
         processor: Processor,
         config: dict[str, Any],
         manifest: dict[str, Any] | None = None,
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         self.model, self.processor = model, processor
         model.head.write_with(processor.writers())
         self.config, self.manifest = config, manifest or {}
@@ -135,6 +142,37 @@ class TrainedModel:
                 does not fit.
         """
         return generate(self.model, self.processor, prompt, **options)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        revision: str | None = None,
+        message: str | None = None,
+        token: str | bool | None = None,
+    ) -> str:
+        """Upload the bundle that this model was loaded from to the Hugging Face Hub.
+
+        Args:
+            repo_id: ``owner/name``; made if there is none.
+            private: whether a new repository is to be private; the owner's default.
+            revision: the branch; the main one by default.
+            message: of the commit.
+            token: with the right to write; the one that was logged in with by default.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            RunError: the model was not loaded from a bundle, or the Hub does not take it.
+            BundleError: the bundle was changed since.
+        """
+        if self.folder is None:
+            raise RunError("this model was not loaded from a bundle: save it, and load that")
+        return push(
+            self.folder, repo_id, private=private, revision=revision, message=message, token=token
+        )
 
     def stream(self) -> TrainedStream:
         """The model one step of a row at a time; see ``seqlab.bundle.stream``.
@@ -267,7 +305,7 @@ def save_bundle(
         RunError: the folder cannot be written.
     """
     parts = {key: spec[key] for key in ("source", "data", "encoder", "head") if key in spec}
-    config = {"format": 1, **parts, "info": dataclasses.asdict(processor.info)}
+    config = {"format": FORMAT, **parts, "info": dataclasses.asdict(processor.info)}
     with atomic_folder(folder) as new:
         write_json(new / "config.json", config)
         (new / WEIGHTS).write_bytes(save(_tensors(model), metadata={"format": "pt"}))
@@ -291,7 +329,12 @@ def _size(model: SequenceModel) -> int:
 
 
 def load(
-    path: str | Path | Sequence[str | Path], *, device: str | torch.device = "cpu"
+    path: str | Path | Sequence[str | Path],
+    *,
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
 ) -> TrainedModel:
     """Load a bundle from a folder, or by its name on the Hugging Face Hub; several as an ensemble.
 
@@ -303,6 +346,12 @@ def load(
             an ensemble of encoder-decoders or classifiers: the probabilities of each next token,
             or of each class, are averaged; limits, search and metrics are those of the first.
         device: where to compute.
+        revision: branch, tag or commit on the Hub; the newest of its main branch by default.
+        token: for what is not public on the Hub; the one that was logged in with by default.
+        cache_dir: where what was fetched is kept; the Hub's own folder by default.
+
+    Warns:
+        UserWarning: a plugin is installed in another version than the bundle was made with.
 
     Raises:
         BundleError: no bundle is there, a file is missing, changed or does not fit, a plugin is
@@ -310,11 +359,13 @@ def load(
             ensemble have other vocabularies.
         OptionError: bundles of an ensemble are of another task.
     """
+    fetch: dict[str, Any] = {"revision": revision, "token": token, "cache_dir": cache_dir}
     if not isinstance(path, (str, Path)):
-        return _load_together(list(path), device)
-    folder = local_bundle(path)
-    manifest = read_manifest(folder)
-    config = read_json(folder / "config.json", CONFIG_LIMIT)
+        return _load_together(list(path), device, fetch)
+    folder = local_bundle(path, **fetch)
+    manifest, config = migrated(
+        Contents(read_manifest(folder), read_json(folder / "config.json", CONFIG_LIMIT))
+    )
     info = _read_info(config, folder / "config.json")
     try:
         _check_sizes(config, info, folder / WEIGHTS)
@@ -333,14 +384,22 @@ def load(
     if processor.info != info:
         raise BundleError(f"{folder}: config.json and the tokenizer files do not belong together")
     _load_weights(model, folder / WEIGHTS)
-    return TrainedModel(model.to(device).eval(), processor, config, manifest)
+    for line in other_versions(manifest):
+        warnings.warn(f"bundle {folder}: {line}: answers may differ", stacklevel=2)
+    return TrainedModel(model.to(device).eval(), processor, config, manifest, folder)
 
 
-def _load_together(paths: Sequence[str | Path], device: str | torch.device) -> TrainedModel:
+#: ``load`` under the name that the libraries around the Hub use.
+from_pretrained = load
+
+
+def _load_together(
+    paths: Sequence[str | Path], device: str | torch.device, fetch: Mapping[str, Any]
+) -> TrainedModel:
     """Several bundles as one model."""
     names = [str(path) for path in paths]
     check_count(names)
-    loaded = [load(path, device=device) for path in paths]
+    loaded = [load(path, device=device, **fetch) for path in paths]
     if len(loaded) == 1:
         return loaded[0]
     check_alike([one.processor for one in loaded], names)
