@@ -7,7 +7,7 @@ one is zero. GRU has both. Gate orders and matrices are the same, so nothing els
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -325,3 +325,48 @@ def torch_form(layer: Layer) -> TorchForm:
         nonlinearity or "tanh",
         float(layer.dropout) if isinstance(layer, Stacked) else 0.0,
     )
+
+
+@torch.no_grad()
+def rename_torch_state(layer: Layer, state: MutableMapping[str, Any], prefix: str) -> None:
+    """Put the layer's own names and forms in the place of torch's in a state dict.
+
+    The options of a cell that say how it is trained, such as dropout, are free.
+
+    Args:
+        layer: the layer that reads the state dict.
+        state: its names begin with ``prefix``; others are left alone.
+        prefix: what stands before the layer's names.
+
+    Raises:
+        ShapeError: the names or sizes are those of another form.
+        OptionError: torch has no module of the layer's form.
+    """
+    theirs = {
+        name.removeprefix(prefix): state.pop(name)
+        for name in list(state)
+        if name.startswith(prefix) and _NAME.fullmatch(name.removeprefix(prefix))
+    }
+    paths = {id(module): name for name, module in layer.named_modules()}
+    for suffix, cell in _cells(layer):
+        own = f"{prefix}{paths[id(cell)]}."
+        bias = [theirs.pop(f"bias_{side}{suffix}", None) for side in ("ih", "hh")]
+        for kind in ("weight_ih", "weight_hh", "weight_hr"):
+            value = theirs.pop(f"{kind}{suffix}", None)
+            parameter = getattr(cell, kind)
+            if value is None and parameter is None:
+                continue
+            if value is None or parameter is None or value.shape != parameter.shape:
+                wanted = "none" if parameter is None else _spell(parameter)
+                found = "missing" if value is None else _spell(value)
+                raise ShapeError(f"{prefix}{kind}{suffix} is {found}, the layer has {wanted}")
+            state[f"{own}{kind}"] = value
+        if cell.bias is None or bias[0] is None or bias[1] is None:
+            if cell.bias is not None or any(value is not None for value in bias):
+                raise ShapeError(f"{prefix}bias_ih{suffix}: the layer and torch's differ in biases")
+        elif cell.recurrent_bias is None:
+            state[f"{own}bias"] = bias[0] + bias[1]
+        else:
+            state[f"{own}bias"], state[f"{own}recurrent_bias"] = bias
+    if theirs:
+        raise ShapeError(f"{prefix}{min(theirs)} has no place: the layer has fewer levels")

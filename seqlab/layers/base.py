@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,11 @@ from seqlab.cells.redraw import redraw_parts
 from seqlab.errors import EngineError, ShapeError
 from seqlab.layers.level import Level
 from seqlab.types import Device, DType, State, lengths_to_mask
+
+
+def torch_forms() -> Any:
+    """By name: what knows torch's forms stands above the layers, and is seldom needed."""
+    return importlib.import_module("seqlab.compat.torch")
 
 
 class Layer(nn.Module, ABC):
@@ -35,6 +41,25 @@ class Layer(nn.Module, ABC):
     final_size: int
     directions: tuple[int, ...]
     joins: bool = True
+
+    def to_torch(self) -> nn.RNNBase:
+        """The module of ``torch.nn`` with the layer's form and weights, batch-first.
+
+        Raises:
+            OptionError: torch has none of that form; the message says why.
+
+        >>> import seqlab
+        >>> seqlab.Stacked([seqlab.GRU(3, 4), seqlab.GRU(4, 4)]).to_torch()
+        GRU(3, 4, num_layers=2, batch_first=True)
+        """
+        module: nn.RNNBase = torch_forms().to_torch(self)
+        return module
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Names of ``torch.nn.LSTM``, ``GRU`` and ``RNN`` are understood beside the layer's own."""
+        if f"{prefix}weight_ih_l0" in state_dict:
+            torch_forms().rename_torch_state(self, state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @abstractmethod
     def forward(

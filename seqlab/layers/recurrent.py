@@ -18,7 +18,14 @@ from seqlab.engines.over_time import at_time, select
 from seqlab.engines.plan import Plan, Planner
 from seqlab.engines.plan_stack import Member
 from seqlab.errors import OptionError, ShapeError
-from seqlab.layers.base import Layer, Sides, check_input, combined_mask, refuse_streaming
+from seqlab.layers.base import (
+    Layer,
+    Sides,
+    check_input,
+    combined_mask,
+    refuse_streaming,
+    torch_forms,
+)
 from seqlab.layers.joined import fits_type, is_plain, single
 from seqlab.layers.level import Level
 from seqlab.layers.segments import check_reset, run_segments
@@ -331,6 +338,39 @@ class _Named(Recurrent):
             masked_output=masked_output,
             initial_state=initial_state,
         )
+
+    @classmethod
+    def from_torch(cls, module: nn.RNNBase, **options: Any) -> Layer:
+        """The layer with the form and weights of a module of ``torch.nn``.
+
+        Args:
+            module: of the same kind; several layers become ``Stacked``, two directions
+                ``Bidirectional``.
+            **options: of the layer, such as ``engine``, where the module has one layer of one
+                direction.
+
+        Raises:
+            OptionError: the module is of another kind.
+
+        Example:
+            >>> layer = LSTM.from_torch(nn.LSTM(3, 4, batch_first=True))
+            >>> layer.output_size, layer.to_torch()
+            (4, LSTM(3, 4, batch_first=True))
+        """
+        forms = torch_forms()
+        form = forms.form_of(module)
+        if form.kind != cls.__name__:
+            raise OptionError(f"expected torch.nn.{cls.__name__}, got torch.nn.{form.kind}")
+        if form.num_layers > 1 or form.bidirectional:
+            if options:
+                raise OptionError(f"{next(iter(options))}: the module has several layers in one")
+            stacked: Layer = forms.from_torch(module)
+            return stacked
+        cell = {k: v for k, v in form.spec()["cell"].items() if k not in ("name", "hidden_size")}
+        like = module.weight_ih_l0
+        layer = cls(form.input_size, form.hidden_size, **cell, **options)
+        layer.to(device=like.device, dtype=like.dtype).load_state_dict(module.state_dict())
+        return layer
 
 
 class RNN(_Named):
