@@ -14,7 +14,7 @@ the scores are those of ``seqlab.heads.pointer``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,22 @@ class Bridge(nn.Module):
         return map_state(fill, initial)
 
 
+def _same_form(state: State, initial: State) -> State:
+    """The encoder's state as the decoder's.
+
+    Raises:
+        OptionError: they have not the same form.
+    """
+    sizes = [[tuple(field.shape[1:]) for field in leaves(one)] for one in (state, initial)]
+    if sizes[0] != sizes[1]:
+        raise OptionError(
+            f"head.bridge=copy: the encoder's state is {sizes[0]}, the decoder's {sizes[1]}; give "
+            "both the same cell, size and number of layers, one direction, or use bridge=true"
+        )
+    fields = iter(leaves(state))
+    return map_state(lambda _: next(fields), initial)
+
+
 def build_layer(spec: Mapping[str, Any] | None, input_size: int) -> Layer:
     """The decoder's recurrent layer, one or several deep.
 
@@ -139,7 +155,8 @@ class DecoderNetwork(nn.Module):
         embedding_size: of the target tokens.
         dropout: on the embeddings and before the output scores, in training.
         input_feeding: each step also sees ``r`` of the step before.
-        bridge: start from the encoder's final state; False: from the layer's own initial state.
+        bridge: start from a map of the encoder's final state; ``copy``: from that itself; False:
+            from the layer's own initial state.
         tied_embedding: the output matrix V is the embedding matrix (Press and Wolf 2017).
         coverage: the attention knows where it has looked.
         copy: tokens of the source may be copied.
@@ -159,7 +176,7 @@ class DecoderNetwork(nn.Module):
         embedding_size: Count,
         dropout: float,
         input_feeding: bool,
-        bridge: bool,
+        bridge: bool | Literal["copy"],
         tied_embedding: bool,
         coverage: bool,
         copy: bool,
@@ -182,7 +199,8 @@ class DecoderNetwork(nn.Module):
         if tied_embedding:
             nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
             self.output.weight = self.embedding.weight
-        self.bridge = Bridge(encoder.final_size, self.layer) if bridge else None
+        self.copies = bridge == "copy"
+        self.bridge = Bridge(encoder.final_size, self.layer) if bridge is True else None
         self.coverage = Coverage(self.attention) if coverage else None
         seen = self.attention.output_size + width + embedding_size
         self.pointer = Pointer(self.attention, target, seen) if copy else None
@@ -209,6 +227,8 @@ class DecoderNetwork(nn.Module):
         layer_state = self.layer.initial_state(rows, device=device)
         if self.bridge is not None:
             layer_state = self.bridge(encoded.final, layer_state)
+        if self.copies:
+            layer_state = _same_form(encoded.state, layer_state)
         if self.pointer is not None:
             memory = memory._replace(ids=self.pointer.source(encoded))
         weight = self.embedding.weight
@@ -289,7 +309,7 @@ class DecoderNetwork(nn.Module):
         return Written(scores, looked)
 
 
-def _check_start(decoder: Mapping[str, Any] | None, *, bridge: bool) -> None:
+def _check_start(decoder: Mapping[str, Any] | None, *, bridge: bool | str) -> None:
     if bridge and (decoder or {}).get("initial_state") == "trained":
         raise OptionError(
             "head.decoder.initial_state: the bridge sets where the decoder begins; for a trained "

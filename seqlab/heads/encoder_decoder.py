@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy as copying
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,7 +62,8 @@ class EncoderDecoderHead(TokensHead):
         embedding_size: of the target tokens.
         dropout: on target embeddings and before the output scores, in training.
         input_feeding: each step also sees the attention's result of the step before.
-        bridge: start from the encoder's final state.
+        bridge: start from the encoder's final state, by a map of it, or by ``copy`` as it is
+            (Sutskever et al. 2014), where decoder and encoder have states of one form.
         tied_embedding: input embedding and output matrix are one.
         coverage: the attention knows where it has looked before; this is the weight of the loss
             for looking there again (See et al. 2017 take 1), the mean over all target tokens.
@@ -103,7 +104,7 @@ class EncoderDecoderHead(TokensHead):
         embedding_size: Count = 64,
         dropout: Fraction = 0.0,
         input_feeding: bool = False,
-        bridge: bool = True,
+        bridge: bool | Literal["copy"] = True,
         tied_embedding: bool = False,
         coverage: NonNegative | None = None,
         copy: Flag = False,

@@ -367,7 +367,7 @@ class _Named(Recurrent):
             stacked: Layer = forms.from_torch(module)
             return stacked
         cell = {k: v for k, v in form.spec()["cell"].items() if k not in ("name", "hidden_size")}
-        like = module.weight_ih_l0
+        like = next(module.parameters())
         layer = cls(form.input_size, form.hidden_size, **cell, **options)
         layer.to(device=like.device, dtype=like.dtype).load_state_dict(module.state_dict())
         return layer

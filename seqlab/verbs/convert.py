@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ CHOICES = {
     "output": "PATH",
     "layer": "NAME",
     "nonlinearity": ("tanh", "relu"),
+    "layout": ("g2p_en", "g2pm"),
     "format": ("text", "json"),
 }
 HELP = """usage: seqlab convert input=FILE output=PATH [layer=NAME] [nonlinearity=tanh|relu]
-                      [format=text|json]
+                      [format=text|json] [layout=g2p_en|g2pm]
 
 Reads the recurrent layers of a file, checks each against an independent computation on the file's
 weights, and writes them in the form of the output's ending.
@@ -29,6 +30,8 @@ weights, and writes them in the form of the output's ending.
             without pickled objects); a folder that this verb wrote
   output=   a folder (layers.json, model.safetensors); .keras or .weights.h5; .safetensors, .pt
   layer=    one layer by name; all layers without it
+  layout=   a published model: the input is the wheel that holds it (pip download --no-deps g2p-en,
+            or g2pM), the output a bundle; no code of the wheel is run, and nothing is unpickled
   nonlinearity=  of a torch nn.RNN, which its state dict does not name (tanh)
 
 The report gives for each layer the largest difference of its weights, converted there and back,
@@ -49,6 +52,8 @@ def run(words: Sequence[str]) -> int:
         raise ConfigError("output= is the input itself; give another path")
     if not Path(given["input"]).exists():
         raise DataError(f"{given['input']}: no such file")
+    if "layout" in given:
+        return _published(given)
     with progress.stage("starting", summary=False):
         from seqlab.compat.convert import read_layers, write_layers
 
@@ -66,6 +71,26 @@ def run(words: Sequence[str]) -> int:
     report = {"layers": rows, "left_out": others, "output": given["output"], "written": written}
     text = json.dumps(report, indent=2) if given.get("format") == "json" else _text(report)
     sys.stdout.write(text + "\n")
+    return 0
+
+
+def _published(given: Mapping[str, str]) -> int:
+    """A wheel with a published model to a bundle."""
+    with progress.stage("starting", summary=False):
+        from seqlab.bundle import save_bundle
+        from seqlab.published.wheels import ORIGINS, published
+
+    name = given["layout"]
+    trained = published(name, given["input"])
+    save_bundle(
+        given["output"],
+        trained.model,
+        trained.processor,
+        trained.config,
+        data_identity=ORIGINS[name],
+    )
+    count = sum(parameter.numel() for parameter in trained.model.parameters())
+    sys.stdout.write(f"wrote {given['output']}: {name}, {count:,} weights\n")
     return 0
 
 

@@ -1,0 +1,85 @@
+"""Models of others with their weights, built of registered parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqlab.build import build_model
+from seqlab.bundle import TrainedModel
+from seqlab.compat.torch import from_torch
+from seqlab.data.data_spec import DataSpec
+from seqlab.data.processor import Processor
+from seqlab.data.processor_files import unfitted
+from seqlab.errors import DataError
+from seqlab.model import SequenceModel
+
+Arrays = Mapping[str, Any]
+
+
+def processor_of(data: Mapping[str, Any], entries: Sequence[str], state: Any = None) -> Processor:
+    """A processor whose first feature has these entries after its marks.
+
+    Args:
+        data: the form of the data.
+        entries: those of the feature, in order.
+        state: what the target has learnt: its names, or the entries of its tokenizer.
+    """
+    spec = DataSpec.from_mapping(data)
+    features, target = unfitted(spec)
+    for part, names in ((features[0], entries), (target, state)):
+        if part.tokenizer is not None:
+            marks = part.tokenizer.marks
+            part.tokenizer.build({"vocab": {e: i for i, e in enumerate([*marks, *names])}})  # type: ignore[attr-defined]
+    if target.keeps_state:
+        target.restore({"names": list(state)})
+    return Processor(spec, features, target)
+
+
+def trained_of(spec: Mapping[str, Any], processor: Processor, weights: Arrays) -> TrainedModel:
+    """A model of a spec with weights under its own names.
+
+    Raises:
+        DataError: one is missing, or has another shape.
+    """
+    model = build_model(spec, processor.info)
+    fill(model, weights)
+    return TrainedModel(model.eval(), processor, {**spec})
+
+
+@torch.no_grad()
+def fill(model: SequenceModel, weights: Arrays) -> None:
+    """Copy weights into a model, all of them.
+
+    Raises:
+        DataError: one is missing, left over, or has another shape.
+    """
+    state = model.state_dict()
+    if state.keys() != weights.keys():
+        raise DataError(
+            f"the weights do not fit: {', '.join(sorted(state.keys() ^ weights.keys()))}"
+        )
+    for name, value in state.items():
+        given = torch.as_tensor(weights[name])
+        if given.shape != value.shape:
+            raise DataError(f"{name} is {tuple(given.shape)}, expected {tuple(value.shape)}")
+        value.copy_(given)
+
+
+def layer_weights(arrays: Arrays, prefix: str, to: str) -> dict[str, Tensor]:
+    """A recurrent layer's weights by torch's names, under the names of a model's part.
+
+    Args:
+        arrays: names begin with ``prefix``.
+        prefix: what stands before torch's names.
+        to: the name of the part.
+    """
+    state = {
+        name.removeprefix(prefix): torch.as_tensor(value)
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+    return {f"{to}.{name}": value for name, value in from_torch(state).state_dict().items()}
