@@ -12,15 +12,20 @@ from seqlab.build import build_model
 from seqlab.bundle import TrainedModel
 from seqlab.compat.torch import from_torch
 from seqlab.data.data_spec import DataSpec
+from seqlab.data.part import ColumnPart
 from seqlab.data.processor import Processor
 from seqlab.data.processor_files import unfitted
+from seqlab.data.tokenizers.pipeline import PipelineTokenizer
 from seqlab.errors import DataError
 from seqlab.model import SequenceModel
+from seqlab.target_names import SOLE
 
 Arrays = Mapping[str, Any]
 
 
-def processor_of(data: Mapping[str, Any], entries: Sequence[str], state: Any = None) -> Processor:
+def processor_of(
+    data: Mapping[str, Any], entries: Sequence[str], state: Sequence[str]
+) -> Processor:
     """A processor whose first feature has these entries after its marks.
 
     Args:
@@ -29,14 +34,16 @@ def processor_of(data: Mapping[str, Any], entries: Sequence[str], state: Any = N
         state: what the target has learnt: its names, or the entries of its tokenizer.
     """
     spec = DataSpec.from_mapping(data)
-    features, target = unfitted(spec)
-    for part, names in ((features[0], entries), (target, state)):
-        if part.tokenizer is not None:
-            marks = part.tokenizer.marks
-            part.tokenizer.build({"vocab": {e: i for i, e in enumerate([*marks, *names])}})  # type: ignore[attr-defined]
+    features, targets = unfitted(spec)
+    target = targets[SOLE]
+    parts: list[tuple[ColumnPart, Sequence[str]]] = [(features[0], entries), (target, state)]
+    for part, names in parts:
+        if isinstance(part.tokenizer, PipelineTokenizer):
+            numbered = {entry: i for i, entry in enumerate([*part.tokenizer.marks, *names])}
+            part.tokenizer.build({"vocab": numbered})
     if target.keeps_state:
         target.restore({"names": list(state)})
-    return Processor(spec, features, target)
+    return Processor(spec, features, targets)
 
 
 def trained_of(spec: Mapping[str, Any], processor: Processor, weights: Arrays) -> TrainedModel:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from seqlab.cli import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reuse.md").read_text("utf-8")
+BASH = str(shutil.which("bash"))
 BLOCK = re.compile(r"^```(bash|python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +42,7 @@ def commands(code):
     parts = re.split(r"^(seqlab .*)$", joined, flags=re.MULTILINE)
     for part in parts:
         if not part.startswith("seqlab "):
-            subprocess.run(["bash", "-euc", part], check=True)
+            subprocess.run([BASH, "-euc", part], check=True)
             continue
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
