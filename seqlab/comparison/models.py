@@ -20,6 +20,7 @@ from seqlab.data.module import DataModule
 from seqlab.devices import global_settings, pick_device
 from seqlab.engines.plan import expected_calls
 from seqlab.training.optimizers import build_optimizer
+from seqlab.training.start import Start
 from seqlab.training.randomness import reseed
 from seqlab.training.trainer import run_length
 from seqlab.types import Batch, DataInfo
@@ -55,10 +56,13 @@ class DataSets:
     def of(self, contestant: Contestant) -> DataModule:
         """The data of one."""
         spec = contestant.spec
-        key = json.dumps([spec["source"], spec["data"]], sort_keys=True)
+        start = spec.get("start") or {}
+        parts = [spec["source"], spec["data"], start if start.get("bundle") else None]
+        key = json.dumps(parts, sort_keys=True)
         if key not in self._found:
             source = construct("source", spec["source"], where="source")
-            self._found[key] = DataModule(source, spec["data"], seed=spec["seed"])
+            known = Start(spec).vocabularies
+            self._found[key] = DataModule(source, spec["data"], seed=spec["seed"], known=known)
             self._found[key].prepare()
         return self._found[key]
 
