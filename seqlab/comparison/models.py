@@ -20,8 +20,8 @@ from seqlab.data.module import DataModule
 from seqlab.devices import global_settings, pick_device
 from seqlab.engines.plan import expected_calls
 from seqlab.training.optimizers import build_optimizer
-from seqlab.training.start import Start
 from seqlab.training.randomness import reseed
+from seqlab.training.start import Start
 from seqlab.training.trainer import run_length
 from seqlab.types import Batch, DataInfo
 
