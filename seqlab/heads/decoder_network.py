@@ -199,7 +199,7 @@ class DecoderNetwork(nn.Module):
         if tied_embedding:
             nn.init.normal_(self.embedding.weight, std=embedding_size**-0.5)
             self.output.weight = self.embedding.weight
-        self.copies = bridge == "copy"
+        self.copies_state = bridge == "copy"
         self.bridge = Bridge(encoder.final_size, self.layer) if bridge is True else None
         self.coverage = Coverage(self.attention) if coverage else None
         seen = self.attention.output_size + width + embedding_size
@@ -227,7 +227,7 @@ class DecoderNetwork(nn.Module):
         layer_state = self.layer.initial_state(rows, device=device)
         if self.bridge is not None:
             layer_state = self.bridge(encoded.final, layer_state)
-        if self.copies:
+        if self.copies_state:
             layer_state = _same_form(encoded.state, layer_state)
         if self.pointer is not None:
             memory = memory._replace(ids=self.pointer.source(encoded))
