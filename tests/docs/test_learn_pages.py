@@ -12,22 +12,27 @@ import pytest
 import seqlab.cli
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|text|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 GATES, VANISHING = DOCS / "learn-gates.md", DOCS / "learn-vanishing.md"
+PAGES = sorted(DOCS.glob("learn-*.md"))
+#: Pages whose blocks need what their commands have written.
+LED_BY_COMMANDS = ("learn-both-ways",)
 
 
 def blocks_of(page):
     """Python blocks with what they print; commands of seqlab alone are no output."""
     found = BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [(kind, text) for kind, text in found if not text.startswith("seqlab ")]
+    return [block for block in found if block[0] != "text" or not block[1].startswith("seqlab ")]
 
 
-def printed_by(blocks):
-    """Run blocks in one namespace; what each python block prints."""
+def printed_by(blocks, *, commands=False):
+    """Run blocks in one namespace, and commands if so asked; what each python block prints."""
     namespace: dict = {}
     found = []
     for kind, source in blocks:
+        if kind == "sh" and commands:
+            assert seqlab.cli.main(shlex.split(source.replace("\\\n", ""))[1:]) == 0
         if kind == "python":
             stream = io.StringIO()
             with contextlib.redirect_stdout(stream):
@@ -42,15 +47,16 @@ def expected(blocks):
     for kind, source in blocks:
         if kind == "python":
             wanted.append("")
-        else:
+        elif kind == "text":
             wanted[-1] += source
     return wanted
 
 
-@pytest.mark.parametrize("page", [GATES, VANISHING], ids=lambda page: page.stem)
-def test_the_page_prints_what_it_says(page):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_prints_what_it_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = blocks_of(page)
-    found, _ = printed_by(blocks)
+    found, _ = printed_by(blocks, commands=page.stem in LED_BY_COMMANDS)
     assert found == expected(blocks)
     assert sum(bool(text) for text in found) >= 5
 
