@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seqlab.console import shorten
@@ -33,7 +33,8 @@ def inspect_page(found: Mapping[str, Any]) -> Page:
         f"{found['steps']} steps together."
     )
     _add_gradients(page, found)
-    _add_jacobians(page, layers)
+    _add_decoder(page, found["decoder"])
+    _add_jacobians(page, [*layers, *found["decoder"]])
     add_gates(page, {e["name"]: e for e in [*layers, *found["decoder"]]})
     for number, example in enumerate(found["examples"], 1):
         _add_example(page, number, example, found)
@@ -89,7 +90,27 @@ def _add_gradients(page: Page, found: Mapping[str, Any]) -> None:
     )
 
 
-def _add_jacobians(page: Page, layers: list[Mapping[str, Any]]) -> None:
+def _add_decoder(page: Page, cells: Sequence[Mapping[str, Any]]) -> None:
+    """The same for the cells that write the answer."""
+    known = [cell for cell in cells if cell.get("gradient")]
+    if known:
+        page.section("The decoder: the gradient by distance")
+        page.figure(
+            Lines({e["name"]: e["gradient"] for e in known}, x="steps back", y="norm", log_y=True),
+            "Gradient of the loss by earlier states of the decoder",
+            "Steps are those of the answer, which was given (teacher forcing): the norm of the "
+            "gradient of the loss at step t by the decoder's state k steps before. What goes "
+            "to the encoder, by way of the attention, is in the section above.",
+        )
+        page.table(
+            MEMORY_HEADER,
+            [memory_row(e["name"], e["gradient"], e["memory"]) for e in known],
+            "Memory of the decoder",
+        )
+    page.items(f"{e['name']}: {e['reason']}." for e in cells if e.get("reason"))
+
+
+def _add_jacobians(page: Page, layers: Sequence[Mapping[str, Any]]) -> None:
     page.section("Products of Jacobians", JACOBIANS)
     known = {e["name"]: e["jacobian"]["norm"] for e in layers if e.get("jacobian", {}).get("norm")}
     if known:

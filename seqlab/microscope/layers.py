@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from seqlab.errors import SeqlabError
-from seqlab.microscope.gradients import gradient_curves
+from seqlab.microscope.decoders import (
+    HeadLayer,
+    outputs_of,
+    read_lengths,
+    readings_of,
+    watched_layers,
+)
+from seqlab.microscope.gradients import Reading, gradient_curves
 from seqlab.microscope.jacobians import WIDEST, Curve, growth
 from seqlab.microscope.loss_reading import read_loss
 from seqlab.microscope.memory import mean_curve, memory_of
@@ -27,7 +34,7 @@ class Look:
     Attributes:
         traces: the recorded steps of the encoder's cells.
         layers: JSON-able numbers, one entry a cell of the encoder.
-        decoder: the same for cells of the head, gates and units alone.
+        decoder: the same for cells of the head; steps are those of the answer.
         loss: of the batch; None without targets.
     """
 
@@ -36,24 +43,55 @@ class Look:
         assert isinstance(twin, SequenceModel)  # noqa: S101 - a copy is what it was
         self.model = twin
         batch = batch.to("cpu").apply(lambda t: t.double() if t.is_floating_point() else t)
-        with torch.enable_grad(), recorded(twin) as traces:
+        with torch.enable_grad(), recorded(twin) as traces, watched_layers(twin, traces) as parts:
             encoded = twin.encode(batch)
             encoder = [trace for trace in traces if trace.steps]
-            reading, self.loss = read_loss(twin, encoded, batch)
+            taken = read_loss(twin, encoded, batch, lambda: outputs_of(parts))
         self.traces = encoder
         self.mask = encoded.mask
         self.batch = batch
-        fitting = [t for t in encoder if len(t.steps) == encoded.mask.shape[1]]
-        curves = gradient_curves(fitting, reading, batch.lengths) if fitting else []
+        self.loss = taken.value
         names = layer_names([trace.name for trace in encoder])
         self.layers = [_entry(trace, names[i], encoded.mask) for i, trace in enumerate(encoder)]
-        for trace, curve in zip(fitting, curves, strict=True):
-            entry = self.layers[encoder.index(trace)]
-            entry |= {"gradient": rounded(curve), "memory": memory(curve)}
-            if jacobians:
-                entry["jacobian"] = _jacobian(trace, batch.lengths)
-        late = [trace for trace in traces if trace.steps and trace not in encoder]
-        self.decoder = [_entry(trace, trace.name, None) for trace in late]
+        _add_curves(self.layers, encoder, taken.encoder, batch.lengths, jacobians=jacobians)
+        self.decoder = []
+        for part, reading in zip(parts, readings_of(parts, taken.beside), strict=True):
+            self.decoder += _decoder_entries(part, reading, jacobians=jacobians)
+
+
+def _decoder_entries(
+    part: HeadLayer, reading: Reading | str, *, jacobians: bool
+) -> list[dict[str, Any]]:
+    """The cells of a head's layer; those that did not run are left out."""
+    traces = [trace for trace in part.traces if trace.steps]
+    names = layer_names([trace.name.removeprefix(part.path) for trace in traces])
+    entries = [
+        _entry(trace, part.path + name.removeprefix("layer"), None)
+        for trace, name in zip(traces, names, strict=True)
+    ]
+    if isinstance(reading, str):
+        return [{**entry, "reason": reading} for entry in entries]
+    _add_curves(entries, traces, reading, read_lengths(reading), jacobians=jacobians)
+    return entries
+
+
+def _add_curves(
+    entries: list[dict[str, Any]],
+    traces: list[CellTrace],
+    reading: Reading,
+    lengths: Tensor,
+    *,
+    jacobians: bool,
+) -> None:
+    """Gradient, memory and Jacobians, of the cells that ran once over all steps."""
+    fitting = [i for i, t in enumerate(traces) if len(t.steps) == reading.output.shape[1]]
+    if not fitting:
+        return
+    curves = gradient_curves([traces[i] for i in fitting], reading, lengths)
+    for i, curve in zip(fitting, curves, strict=True):
+        entries[i] |= {"gradient": rounded(curve), "memory": memory(curve)}
+        if jacobians:
+            entries[i]["jacobian"] = _jacobian(traces[i], lengths)
 
 
 def _entry(trace: CellTrace, name: str, mask: Tensor | None) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -12,26 +15,53 @@ from seqlab.model import SequenceModel
 from seqlab.types import Batch, Encoded
 
 
-def read_loss(model: SequenceModel, encoded: Encoded, batch: Batch) -> tuple[Reading, float | None]:
-    """The reading of the loss, and its value; of a batch without target, of the output.
+class LossReading(NamedTuple):
+    """What a loss takes: ``encoder`` from there, its ``value``, and its gradients ``beside`` that.
+
+    ``value`` is None of a batch without target.
+    """
+
+    encoder: Reading
+    value: float | None
+    beside: Sequence[Tensor]
+
+
+def read_loss(
+    model: SequenceModel,
+    encoded: Encoded,
+    batch: Batch,
+    beside: Callable[[], Sequence[Tensor]] = list,
+) -> LossReading:
+    """The reading of the loss; of a batch without target, of the output.
 
     Without a loss each step's output is read in one random direction, the same for equal batches.
+
+    Args:
+        model: the model.
+        encoded: of its encoder.
+        batch: the batch.
+        beside: further tensors that the loss was computed from, asked for once that is done.
     """
     if batch.target is None and not batch.targets:
         generator = torch.Generator().manual_seed(0)
         direction = torch.randn(encoded.output.shape, generator=generator, dtype=torch.float64)
         direction = direction / direction.norm(dim=-1, keepdim=True)
         direction = direction.to(encoded.output) * encoded.mask.unsqueeze(-1)
-        return Reading(encoded.output, direction, []), None
+        return LossReading(Reading(encoded.output, direction, []), None, [])
     apart = _apart(encoded)
     loss = model.head.loss(apart, batch)
     given = [apart.output, apart.final, *leaves(apart.state)]
+    more = list(beside())
     if not loss.requires_grad:
-        return Reading(encoded.output, torch.zeros_like(encoded.output), []), float(loss)
-    grads = torch.autograd.grad(loss, given, allow_unused=True, materialize_grads=True)
-    ends = zip([encoded.final, *leaves(encoded.state)], grads[1:], strict=True)
+        nothing = Reading(encoded.output, torch.zeros_like(encoded.output), [])
+        return LossReading(nothing, float(loss), [torch.zeros_like(tensor) for tensor in more])
+    grads = torch.autograd.grad(
+        loss, [*given, *more], retain_graph=bool(more), allow_unused=True, materialize_grads=True
+    )
+    ends = zip([encoded.final, *leaves(encoded.state)], grads[1 : len(given)], strict=True)
     kept = [(tensor, grad) for tensor, grad in ends if tensor.requires_grad]
-    return Reading(encoded.output, grads[0], kept), float(loss.detach())
+    reading = Reading(encoded.output, grads[0], kept)
+    return LossReading(reading, float(loss.detach()), grads[len(given) :])
 
 
 def _apart(encoded: Encoded) -> Encoded:

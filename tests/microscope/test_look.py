@@ -64,7 +64,7 @@ def test_gradient_of_one_steps_loss_by_earlier_states(reverse):
     twin = copy_of(model)
     with recorded(twin) as traces:
         encoded = twin.encode(batch)
-        reading, _ = read_loss(twin, encoded, batch)
+        reading = read_loss(twin, encoded, batch).encoder
     alone = torch.zeros_like(reading.output_gradient)
     alone[row] = reading.output_gradient[row]
     (curve,) = gradient_curves(traces, Reading(reading.output, alone, []), LENGTHS)
