@@ -86,7 +86,7 @@ def _count(key: str, text: str | None, default: int) -> int:
 
 def _show(found: dict[str, Any]) -> None:
     rows = []
-    for layer in found["layers"]:
+    for layer in [*found["layers"], *found["decoder"]]:
         memory = layer.get("memory") or {}
         units = layer["units"]
         rows.append(

@@ -39,7 +39,7 @@ def by_hand(model, batch):
         cell = network.layer.cell
         changes = [torch.zeros(1, cell.hidden_size, dtype=torch.float64) for _ in goal]
         state = type(begun.layer)(*(field[row : row + 1] for field in begun.layer))
-        kept = type(memory)(*(field[row : row + 1] for field in memory))
+        kept = type(memory)(*(f if f is None else f[row : row + 1] for f in memory))
         for u, (change, wanted) in enumerate(zip(changes, goal, strict=True)):
             token = [TARGET.bos, *goal][u]
             change.requires_grad_()
