@@ -18,7 +18,7 @@ from typing import Any
 from seqlab.construct import construct
 from seqlab.errors import ConfigError, OptionError
 from seqlab.layers.base import Layer
-from seqlab.model import Encoder, SequenceModel
+from seqlab.model import Encoder, SequenceModel, piece_readers
 from seqlab.schema import check_value, with_defaults
 from seqlab.types import DataInfo
 from seqlab.wrappers.base import LayerFactory
@@ -89,7 +89,10 @@ def build_model(spec: Mapping[str, Any], info: DataInfo) -> SequenceModel:
     options: Any = check_value(spec.get("encoder"), dict[str, Any], "encoder")
     check_value(spec.get("head"), dict[str, Any] | str, "head")
     inputs = {key: options.get(key) for key in ("embedding", "input_layer")}
-    layer = build_layer(options, Encoder.input_size_for(info.features, **inputs))
-    encoder = Encoder(info.features, layer, **inputs, dropout=options.get("dropout", 0.0))
+    engine = check_value(options.get("engine", "auto"), str, "encoder.engine")
+    readers = piece_readers(info.features, inputs["embedding"], engine)
+    layer = build_layer(options, Encoder.input_size_for(info.features, **inputs, readers=readers))
+    dropout = options.get("dropout", 0.0)
+    encoder = Encoder(info.features, layer, **inputs, dropout=dropout, readers=readers)
     head = construct("head", spec["head"], encoder.info, info.target, where="head")
     return SequenceModel(info, encoder, head)

@@ -18,8 +18,9 @@ from seqlab.layers.base import Layer
 from seqlab.layers.carry import Carry, reads
 from seqlab.model_stream import ModelStream
 from seqlab.options.resolve import resolve_activation
+from seqlab.piece_reader import PieceReader
 from seqlab.row_scales import row_scale
-from seqlab.schema import Count, check_value, with_defaults
+from seqlab.schema import Count, Flag, check_value, with_defaults
 from seqlab.types import (
     Batch,
     DataInfo,
@@ -31,6 +32,8 @@ from seqlab.types import (
     lengths_to_mask,
 )
 
+#: What ``encoder.embedding.features.NAME`` of a feature of ids holds.
+_TABLE: Mapping[str, Any] = {"size": None, "vectors": None, "trained": True}
 #: What ``encoder.embedding`` holds, with its defaults.
 DEFAULT_EMBEDDING: Mapping[str, Any] = {
     "size": 64,
@@ -38,6 +41,7 @@ DEFAULT_EMBEDDING: Mapping[str, Any] = {
     "word_dropout": 0.0,
     "features": {},
 }
+_OF_FEATURES = "encoder.embedding.features"
 _DEFAULT_INPUT_LAYER: Mapping[str, Any] = {"size": None, "activation": "linear"}
 
 
@@ -45,20 +49,25 @@ class Encoder(nn.Module):
     """Features to one sequence of vectors, through a layer.
 
     Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
-    are, or scaled row by row; all are joined step by step, optionally projected, and run through
-    the layer. A feature of ``role`` row stands at every step; those of role ahead are joined for
-    the head alone. What stands in the padding never matters. A layer that runs backward in time
-    hands over ``directions`` that begin with an empty forward part, ``(0, E)``.
+    are, or scaled row by row, ``pieces`` are read by an encoder of their own; all are joined step
+    by step, optionally projected, and run through the layer. A feature of ``role`` row stands at
+    every step; those of role ahead are joined for the head alone. What stands in the padding never
+    matters. A layer that runs backward in time hands over ``directions`` that begin with an empty
+    forward part, ``(0, E)``.
 
     Args:
         features: the data's features, in order.
         layer: the recurrent layer, or a function from the input size to it.
         embedding: ``{size: 64, dropout: 0.0, word_dropout: 0.0, features: {NAME: {size: 8}}}``.
-            In training ``dropout`` leaves out single numbers, ``word_dropout`` whole entries of
-            the tables, wherever they stand in the batch (Gal and Ghahramani 2016).
+            A feature of ids has ``size``, ``vectors`` (a file whose word vectors its table begins
+            with, see ``seqlab.data.word_vectors``) and ``trained``, false for a table that stays
+            as it began; one of pieces what ``seqlab.piece_reader`` says. In training ``dropout``
+            leaves out single numbers, ``word_dropout`` whole entries of the tables, wherever they
+            stand in the batch (Gal and Ghahramani 2016).
         input_layer: ``{size: 128, activation: tanh}`` between the features and the layer; None
             for none.
         dropout: on the output, in training.
+        readers: what reads each feature of pieces, by its name; made here unless given.
 
     Raises:
         OptionError: an option does not fit, or the layer's input has another size.
@@ -78,21 +87,26 @@ class Encoder(nn.Module):
         embedding: Mapping[str, Any] | None = None,
         input_layer: Mapping[str, Any] | None = None,
         dropout: float = 0.0,
+        readers: Mapping[str, PieceReader] | None = None,
     ) -> None:
         super().__init__()
         self.features = tuple(features)
-        joined = _width(self.features, embedding, ahead=False)
-        sizes = _widths(self.features, embedding)
+        if readers is None:
+            readers = piece_readers(self.features, embedding)
+        self.readers = nn.ModuleList(readers.values())
+        joined = _width(self.features, embedding, readers, ahead=False)
+        sizes = _widths(self.features, embedding, readers)
         self.embeddings = nn.ModuleList(
             nn.Embedding(feature.size, size)
             for feature, size in zip(self.features, sizes, strict=True)
             if feature.kind == "ids"
         )
+        self._freeze(embedding)
         rates = _embedding_options(embedding)
         self.embedding_dropout = make_dropout("encoder.embedding.dropout", rates["dropout"])
         self.word_dropout = make_dropout("encoder.embedding.word_dropout", rates["word_dropout"])
         self.input_layer = _input_layer(joined, input_layer)
-        input_size = self.input_size_for(self.features, embedding, input_layer)
+        input_size = self.input_size_for(self.features, embedding, input_layer, readers)
         self.layer = layer if isinstance(layer, Layer) else layer(input_size)
         if self.layer.input_size != input_size:
             raise OptionError(
@@ -115,8 +129,15 @@ class Encoder(nn.Module):
             directions,
             {name: table.embedding_dim for name, table in self.tables().items()},
             all(side is not None for width, side in found if width),
-            _width(self.features, embedding, ahead=True),
+            _width(self.features, embedding, readers, ahead=True),
         )
+
+    def _freeze(self, embedding: Mapping[str, Any] | None) -> None:
+        """Let tables that are not trained stay as they are."""
+        options = _feature_options(self.features, embedding)
+        for name, table in self.tables().items():
+            key = f"encoder.embedding.features.{name}.trained"
+            table.weight.requires_grad_(check_value(options[name]["trained"], Flag, key))
 
     def tables(self) -> dict[str, nn.Embedding]:
         """The table of each ``ids`` feature."""
@@ -129,10 +150,11 @@ class Encoder(nn.Module):
         features: Sequence[FeatureInfo],
         embedding: Mapping[str, Any] | None = None,
         input_layer: Mapping[str, Any] | None = None,
+        readers: Mapping[str, PieceReader] | None = None,
     ) -> int:
         """The size of one input step of the layer that these features and options need."""
         if input_layer is None:
-            return _width(features, embedding, ahead=False)
+            return _width(features, embedding, readers or {}, ahead=False)
         return _input_layer_options(input_layer)[0]
 
     def forward(self, batch: Batch, state: State | None = None) -> Encoded:
@@ -210,6 +232,10 @@ class Encoder(nn.Module):
         parts = []
         for feature in _beside_steps(self.features):
             value = _checked(feature, batch)
+            if feature.role == "row" and feature.kind == "pieces":
+                ones = torch.ones_like(mask[:, :1])
+                parts.append(self._vectors(feature, value, ones).expand(-1, mask.shape[1], -1))
+                continue
             if feature.role == "row":
                 shape = [-1] * (value.dim() - 2)
                 value = value[:, :1].expand(-1, mask.shape[1], *shape)
@@ -231,6 +257,13 @@ class Encoder(nn.Module):
 
     def _vectors(self, feature: FeatureInfo, value: Tensor, mask: Tensor) -> Tensor:
         """A feature as vectors, ``[B, T, D]``; zeros for padded numbers."""
+        if feature.kind == "pieces":
+            places = [other.name for other in self.features if other.kind == "pieces"]
+            read = self.readers[places.index(feature.name)]
+            vectors: Tensor = self.embedding_dropout(
+                read(value.masked_fill(~mask.unsqueeze(-1), 0))
+            )
+            return vectors
         if feature.kind != "ids":
             return value.masked_fill(~mask.unsqueeze(-1), 0.0).to(self._dtype())
         # padded ids may lie outside of the table
@@ -380,7 +413,9 @@ class SequenceModel(nn.Module):
             layer.apply_constraints()
 
     def _layers(self) -> list[Layer]:
-        return [self.encoder.layer, *self.head.layers()]
+        readers = (reader.layer for reader in self.encoder.readers)
+        inner = [layer for layer in readers if isinstance(layer, Layer)]
+        return [self.encoder.layer, *inner, *self.head.layers()]
 
 
 def _beside_steps(features: Sequence[FeatureInfo]) -> tuple[FeatureInfo, ...]:
@@ -395,11 +430,15 @@ def _beside_steps(features: Sequence[FeatureInfo]) -> tuple[FeatureInfo, ...]:
 
 
 def _width(
-    features: Sequence[FeatureInfo], embedding: Mapping[str, Any] | None, *, ahead: bool
+    features: Sequence[FeatureInfo],
+    embedding: Mapping[str, Any] | None,
+    readers: Mapping[str, PieceReader],
+    *,
+    ahead: bool,
 ) -> int:
     """How many numbers the features add to a step that the layer reads, or to one ahead."""
     wanted = _ahead(features) if ahead else _beside_steps(features)
-    widths = zip(features, _widths(features, embedding), strict=True)
+    widths = zip(features, _widths(features, embedding, readers), strict=True)
     return sum(width for feature, width in widths if feature in wanted)
 
 
@@ -411,25 +450,73 @@ def _embedding_options(embedding: Mapping[str, Any] | None) -> dict[str, Any]:
     return with_defaults(embedding, DEFAULT_EMBEDDING, "encoder.embedding")
 
 
-def _widths(
+def _feature_options(
     features: Sequence[FeatureInfo], embedding: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """What ``encoder.embedding.features`` says of each feature that is looked up or read.
+
+    Raises:
+        OptionError: a feature is of another kind, or a key is unknown.
+    """
+    options = _embedding_options(embedding)
+    for feature in features:
+        if feature.kind not in ("ids", "numeric", "pieces"):
+            raise OptionError(
+                f"feature '{feature.name}': kind must be ids, numeric or pieces, got "
+                f"'{feature.kind}'"
+            )
+    kinds = {feature.name: feature.kind for feature in features if feature.kind != "numeric"}
+    names: dict[str, Any] = {name: {} for name in kinds}
+    own = with_defaults(options["features"], names, _OF_FEATURES)
+    usual = {**_TABLE, "size": options["size"]}
+    return {
+        name: with_defaults(own[name], usual, f"{_OF_FEATURES}.{name}")
+        if kind == "ids"
+        else dict(own[name] or {})
+        for name, kind in kinds.items()
+    }
+
+
+def piece_readers(
+    features: Sequence[FeatureInfo], embedding: Mapping[str, Any] | None, engine: str = "auto"
+) -> dict[str, PieceReader]:
+    """What reads each feature of pieces, newly drawn.
+
+    Args:
+        features: the data's features, in order.
+        embedding: ``encoder.embedding``.
+        engine: the engine of their recurrent layers.
+
+    Raises:
+        OptionError: no feature has an entry for each step, or an option does not fit.
+    """
+    _beside_steps(features)
+    options = _feature_options(features, embedding)
+    return {
+        feature.name: PieceReader(
+            feature, options[feature.name], where=f"{_OF_FEATURES}.{feature.name}", engine=engine
+        )
+        for feature in features
+        if feature.kind == "pieces"
+    }
+
+
+def _widths(
+    features: Sequence[FeatureInfo],
+    embedding: Mapping[str, Any] | None,
+    readers: Mapping[str, PieceReader],
 ) -> tuple[int, ...]:
     """How many numbers each feature adds to a step."""
-    options = _embedding_options(embedding)
-    names: dict[str, Any] = {feature.name: {} for feature in features if feature.kind == "ids"}
-    own = with_defaults(options["features"], names, "encoder.embedding.features")
+    options = _feature_options(features, embedding)
     widths = []
     for feature in features:
-        if feature.kind not in ("ids", "numeric"):
-            raise OptionError(
-                f"feature '{feature.name}': kind must be ids or numeric, got '{feature.kind}'"
-            )
         if feature.kind == "numeric":
             widths.append(feature.size)
-            continue
-        where = f"encoder.embedding.features.{feature.name}"
-        size = with_defaults(own[feature.name], {"size": options["size"]}, where)["size"]
-        widths.append(check_value(size, Count, "encoder.embedding.size"))
+        elif feature.kind == "pieces":
+            widths.append(readers[feature.name].output_size)
+        else:
+            size = options[feature.name]["size"]
+            widths.append(check_value(size, Count, "encoder.embedding.size"))
     return tuple(widths)
 
 
@@ -462,8 +549,9 @@ def _checked(feature: FeatureInfo, batch: Batch) -> Tensor:
     if value is None:
         have = ", ".join(batch.inputs) or "none"
         raise DataError(f"the batch has no feature '{feature.name}' (it has: {have})")
-    fits = value.dim() == 2 if feature.kind == "ids" else value.shape[2:] == (feature.size,)
+    width = 1 + feature.longest if feature.kind == "pieces" else feature.size
+    fits = value.dim() == 2 if feature.kind == "ids" else value.shape[2:] == (width,)
     if not fits:
-        wanted = "[B, T]" if feature.kind == "ids" else f"[B, T, {feature.size}]"
+        wanted = "[B, T]" if feature.kind == "ids" else f"[B, T, {width}]"
         raise ShapeError(f"feature '{feature.name}' must be {wanted}, got {tuple(value.shape)}")
     return value

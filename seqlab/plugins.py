@@ -31,6 +31,7 @@ _APART = {
         "japanese_vowels",
         "mnist1d",
         "ner",
+        "petrogold",
         "pos",
         "pulse",
         "reuters",

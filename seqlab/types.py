@@ -26,16 +26,20 @@ DType = torch.dtype | None
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """One input feature: ``ids`` (``[B, T]`` int64 below ``size``) or ``numeric`` (size = D).
+    """One input feature.
+
+    ``ids`` are ``[B, T]`` int64 below ``size``, ``numeric`` is ``[B, T, D]`` float, size = D, and
+    ``pieces`` are ``[B, T, 1 + longest]`` int64: of each entry how many ids it has, and these.
 
     Args:
         name: the feature's.
-        kind: ``ids`` or ``numeric``.
+        kind: ``ids``, ``numeric`` or ``pieces``.
         size: V or D.
         role: ``step``: an entry for each of the T steps; ``row``: one entry, which stands beside
             every step; ``ahead``: an entry for each of the steps to come, for the head alone.
         row_scale: how the model brings each row to a size of its own: ``none``, ``mean`` or
             ``standard``, see ``seqlab.row_scales``.
+        longest: of ``pieces``, the most ids of an entry.
     """
 
     name: str
@@ -43,6 +47,7 @@ class FeatureInfo:
     size: int
     role: str = "step"
     row_scale: str = "none"
+    longest: int = 0
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def _example_input(config: Mapping[str, Any]) -> Any:
         spec = features[info["name"]]
         made_up: dict[str, Any] = {
             "tokens": ["some", "words"],
+            "spelling": ["some", "words"],
             "numeric": [[0.0] * int(info["size"])] * 3,
         }
         values[spec.get("column", info["name"])] = made_up.get(spec.get("kind"), "some text")

@@ -14,13 +14,14 @@ from seqlab import registry
 from seqlab.config.before_import import (
     check_data_unread,
     check_end,
+    check_files,
     check_options_unread,
     check_part_unread,
     parts_of,
 )
 from seqlab.config.folders import group_options
 from seqlab.config.hydra_errors import with_key
-from seqlab.config.run_spec import CheckpointSpec, ProgressSpec, RunSpec
+from seqlab.config.run_spec import CheckpointSpec, FeatureEmbeddingSpec, ProgressSpec, RunSpec
 from seqlab.config.source_columns import check_source_columns
 from seqlab.config.started_encoder import started_encoder
 from seqlab.config.verb_specs import (
@@ -154,6 +155,9 @@ def _check_run(spec: dict[str, Any]) -> None:
     check_source_columns(source, spec["data"])
     spec["data"] = _check_data(spec["data"])
     encoder = spec["encoder"]
+    features = encoder["embedding"]["features"]
+    for name, options in features.items():
+        features[name] = _given_embedding(options, f"encoder.embedding.features.{name}")
     encoder["cell"] = check_part("cell", encoder["cell"], "encoder.cell")
     encoder["wrappers"] = [
         check_part("wrapper", wrapper, f"encoder.wrappers[{index}]")
@@ -161,6 +165,13 @@ def _check_run(spec: dict[str, Any]) -> None:
     ]
     for kind, key in (("head", "head"), ("optimizer", "optimizer"), ("schedule", "scheduler")):
         spec[key] = check_part(kind, spec[key], key)
+
+
+def _given_embedding(options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What is said of one feature's embedding; the rest depends on the data."""
+    check_files(options["vectors"], f"{where}.vectors")
+    usual = dataclasses.asdict(FeatureEmbeddingSpec())
+    return {key: value for key, value in options.items() if value != usual[key]}
 
 
 def _check_switched(spec: Mapping[str, Any]) -> None:

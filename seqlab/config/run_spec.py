@@ -8,10 +8,11 @@ against these dataclasses and returns plain dicts. Parts (``source``, ``encoder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from seqlab.schema import Count, Fraction, NonNegative, Positive, Range, Rule, Share, Whole
+from seqlab.schema import Count, Flag, Fraction, NonNegative, Positive, Range, Rule, Share, Whole
 from seqlab.start.spec import StartSpec
 
 Part = dict[str, Any]
@@ -111,9 +112,19 @@ class ProgressSpec:
 
 @dataclass(frozen=True)
 class FeatureEmbeddingSpec:
-    """The width of one feature's embedding."""
+    """How one feature is embedded: what is not given is left to ``seqlab.model``.
 
-    size: Count
+    ``vectors`` and ``trained`` are of features of ids; from ``dropout`` on all are of pieces.
+    """
+
+    size: Count | None = None
+    vectors: str | None = None
+    trained: Flag = True
+    dropout: Fraction = 0.0
+    convolution: Any = None
+    cell: Any = None
+    wrappers: Sequence[Any] | None = None
+    pooling: Any = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,11 @@ References = list[list[list[int]]]
 #: How a target lies beside its row: one entry, one for each step of the input, or a sequence of
 #: a length of its own.
 Layout = Literal["row", "steps", "sequence"]
-_WIDER = {np.dtype(np.int32): np.int64, np.dtype(np.uint8): np.float32}
+_WIDER = {
+    np.dtype(np.int32): np.int64,
+    np.dtype(np.int16): np.int64,
+    np.dtype(np.uint8): np.float32,
+}
 
 
 class Answer(NamedTuple):

@@ -175,6 +175,11 @@ class DataModule:
         """The raw rows of a split; ``rows(split)[n]`` is the one that ``Batch.rows`` calls n."""
         return self._view(split)
 
+    def id_counts(self, split: str, feature: str) -> Any:
+        """How often each id of a feature is there in the rows of a split; None for a stream."""
+        rows = self._encoded.get(split)
+        return None if rows is None else np.bincount(rows.inputs[feature].values)
+
     def check_batches(self, refusal: Callable[[Batch], tuple[int, str] | None]) -> None:
         """Hold all rows in memory against what a head cannot learn from (``Head.refusal``).
 

@@ -170,18 +170,17 @@ class Poolings(nn.ModuleList):
     Args:
         encoder: the sizes of the encoder's output.
         spec: a pooling's name or ``{name: ..., option: ...}``, or a list of such.
+        where: the config key, for messages.
 
     Raises:
         OptionError: the list is empty, or a pooling refuses an option.
     """
 
-    def __init__(self, encoder: EncoderInfo, spec: Any) -> None:
+    def __init__(self, encoder: EncoderInfo, spec: Any, *, where: str = "head.pooling") -> None:
         specs = list(spec) if isinstance(spec, list | tuple) else [spec]
         if not specs:
             raise OptionError("pooling: the list is empty; name at least one pooling")
-        parts: list[Pooling] = [
-            construct("pooling", one, encoder, where="head.pooling") for one in specs
-        ]
+        parts: list[Pooling] = [construct("pooling", one, encoder, where=where) for one in specs]
         super().__init__(parts)
         self.output_size = sum(part.output_size for part in parts)
 

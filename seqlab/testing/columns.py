@@ -193,11 +193,19 @@ def steps_are_as_described(case: FeatureCase) -> Numbers:
     steps, info = feature.encode(values, place), feature.info
     require(isinstance(steps, Ragged) and len(steps) == len(values), f"encode gives {steps!r:.80}")
     require(info.name == "name", f"info.name is {info.name!r}")
-    require(info.kind in ("ids", "numeric"), f"info.kind is {info.kind!r}, not ids or numeric")
+    kinds = ("ids", "numeric", "pieces")
+    require(info.kind in kinds, f"info.kind is {info.kind!r}, not one of {', '.join(kinds)}")
     codes = steps.values
     if info.kind == "ids":
         require(codes.dtype.kind == "i" and codes.ndim == 1, f"ids are {codes.dtype} {codes.shape}")
         require(codes.min() >= 0 and codes.max() < info.size, f"ids up to {codes.max()}")
+    elif info.kind == "pieces":
+        wide = codes.dtype.kind == "i" and codes.shape[1:] == (1 + info.longest,)
+        require(wide, f"pieces are {codes.dtype} {codes.shape}, not [N, {1 + info.longest}]")
+        counts = codes[:, 0]
+        require(counts.min() >= 0 and counts.max() <= info.longest, f"up to {counts.max()} pieces")
+        require(codes[:, 1:].min() >= 0, "an id is negative")
+        require(codes[:, 1:].max() < info.size, f"ids up to {codes[:, 1:].max()}")
     else:
         require(codes.dtype == np.float32, f"numbers are {codes.dtype}, not float32")
         require(codes.shape[1:] == (info.size,), f"{codes.shape[1:]} numbers for {info.size}")

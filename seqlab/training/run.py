@@ -47,6 +47,7 @@ from seqlab.training.report import Report
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
 from seqlab.training.start import Start
+from seqlab.training.start_vectors import start_with_vectors, with_vector_sizes
 from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
@@ -133,13 +134,14 @@ class Run:
         watch: Watch | None = None,
         source: Source | None = None,
     ) -> None:
-        self.spec, self.folder = spec, folder
+        self.spec, self.folder = with_vector_sizes(spec), folder
         self.start = Start(spec)
         self.data = self._data(source or construct("source", spec["source"], where="source"))
         self._check_size()
         reseed(spec["seed"])
-        self.model = build_model(spec, self.data.info)
+        self.model = build_model(self.spec, self.data.info)
         self.model.head.write_with(self.data.processor.writers())
+        start_with_vectors(self.model, self.data, self.spec)
         self.plan = self.start.begin(self.model, self.data.processor)
         if self.model.head.refuses_rows:
             self.data.check_batches(self.model.head.refusal)

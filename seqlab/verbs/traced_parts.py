@@ -241,4 +241,7 @@ def _state_names(like: Sequence[Tensor]) -> tuple[tuple[str, ...], tuple[str, ..
 def _values(feature: FeatureInfo, shape: tuple[int, ...]) -> Tensor:
     if feature.kind == "ids":
         return torch.randint(0, feature.size, shape)
+    if feature.kind == "pieces":
+        counts = torch.randint(1, feature.longest + 1, (*shape, 1))
+        return torch.cat([counts, torch.randint(0, feature.size, (*shape, feature.longest))], -1)
     return torch.randn(*shape, feature.size)

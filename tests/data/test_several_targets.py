@@ -132,3 +132,19 @@ def test_morphology_from_a_file_to_predictions(tmp_path):
     row = json.loads(lines.read_text().splitlines()[0])
     assert row["gold"]["upos"] == row["upos"]["tags"]
     assert row["gold"]["feats"] == row["feats"]["tags"]
+
+
+@pytest.mark.parametrize(("kind", "values"), [("tags", [["x", "y"], ["y"]]), ("label", ["x", "y"])])
+def test_a_name_that_training_has_not_may_count_as_wrong(kind, values, tmp_path):
+    rows = [{"w": ["a"] * len(v if kind == "tags" else "1"), "y": v} for v in values]
+    new = {"w": ["a"], "y": ["z"] if kind == "tags" else "z"}
+    target = {"column": "y", "kind": kind}
+    with pytest.raises(DataError, match="'z' does not occur in the training rows"):
+        fit_processor({"features": SPEC["features"], "target": target}, rows).encode(new)
+    target["unseen"] = "wrong"
+    processor = fit_processor({"features": SPEC["features"], "target": target}, rows)
+    assert processor.info.target.names == ("x", "y", "<unseen>")
+    assert processor.info.target.statistics.counts[2] == 0
+    processor.save(tmp_path)
+    for known in (processor, Processor.load(tmp_path)):
+        assert np.atleast_1d(known.encode(new).target).tolist() == [2]

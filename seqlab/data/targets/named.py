@@ -6,7 +6,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from seqlab.schema import Flag, Rule, check_value
 from seqlab.types import TargetInfo
 
 _NAMED = 20
+#: The class of names that the training rows have not.
+UNSEEN = "<unseen>"
+Unseen = Literal["refuse", "wrong"]
 #: What people put between several labels in one cell.
 _SEPARATORS = ";|,"
 _Names = Annotated[
@@ -34,6 +37,9 @@ class NamedTarget(Target):
 
     Args:
         column: the column of the data set.
+        unseen: what to do with a name that the training rows have not: ``refuse`` it, or let it be
+            ``wrong``: it is one more class, ``<unseen>``, which no model learns to answer, so that
+            rows with it can be measured.
     """
 
     fits_on_all = True
@@ -41,8 +47,9 @@ class NamedTarget(Target):
     noun = "label"
     kind = "label"
 
-    def __init__(self, column: str) -> None:
+    def __init__(self, column: str, *, unseen: Unseen = "refuse") -> None:
         super().__init__(column)
+        self.unseen = unseen
         self._set(())
 
     def _set(self, names: Sequence[str]) -> None:
@@ -65,7 +72,7 @@ class NamedTarget(Target):
             names.update(chain.from_iterable(self.read(chunk, where)))
         if not names:
             raise DataError(f"column '{self.column}': the training rows have no {self.noun} at all")
-        self._set(_ordered(names))
+        self._set([*_ordered(names), *([UNSEEN] if self.unseen == "wrong" else [])])
 
     def state(self) -> dict[str, Any]:
         """The names."""
@@ -80,13 +87,23 @@ class NamedTarget(Target):
         names: Any = dict(state).get("names")
         self._set(check_value(names, _Names, f"target '{self.column}': names"))
 
+    @property
+    def unseen_id(self) -> int | None:
+        """The id of names that the training rows have not; None: they are refused."""
+        return len(self.names) - 1 if self.unseen == "wrong" else None
+
+    def ids_of(self, names: Iterable[str]) -> list[int | None]:
+        """The id of each name; None for one that is refused."""
+        get, other = self._ids.get, self.unseen_id
+        return [get(name, other) for name in names]
+
     def id_of(self, name: str, where: Where, row: int) -> int:
         """The id of a name.
 
         Raises:
             DataError: it is not one of them.
         """
-        found = self._ids.get(name)
+        found = self._ids.get(name, self.unseen_id)
         if found is not None:
             return found
         known = did_you_mean(name, self.names)
@@ -116,6 +133,7 @@ class LabelTarget(NamedTarget):
         column: the column of the data set.
         several: a cell may be a list of accepted classes: the first is learnt, and any of them is
             right when a model is measured.
+        unseen: see ``NamedTarget``.
 
     >>> target = LabelTarget("kind", several=True)
     >>> target.fit(lambda: [([["noun", "verb"], "noun"], "row {}".format)])
@@ -125,8 +143,8 @@ class LabelTarget(NamedTarget):
     [[[1], [0]], [[0]]]
     """
 
-    def __init__(self, column: str, *, several: Flag = False) -> None:
-        super().__init__(column)
+    def __init__(self, column: str, *, several: Flag = False, unseen: Unseen = "refuse") -> None:
+        super().__init__(column, unseen=unseen)
         self.several = several
         self.references = column if several else None
 
@@ -153,7 +171,7 @@ class LabelTarget(NamedTarget):
             names = [accepted[0] for accepted in self.read(values, where)]
         else:
             names = self._names(values, where)
-        ids = list(map(self._ids.get, names))
+        ids = self.ids_of(names)
         if None in ids:
             row = ids.index(None)
             self.id_of(names[row], where, row)
@@ -233,7 +251,7 @@ class TagsTarget(NamedTarget):
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[T]`` int32 for each row."""
         rows = self.read(values, where)
-        flat = list(map(self._ids.get, chain.from_iterable(rows)))
+        flat = self.ids_of(chain.from_iterable(rows))
         if None in flat:
             for row, tags in enumerate(rows):
                 for tag in tags:
