@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from seqlab.data.raw_columns import Where, refuse
 from seqlab.data.sources.base import SPLITS
 from seqlab.data.times import time_of
 from seqlab.errors import ConfigError, DataError
-from seqlab.schema import Count, Fraction, Name, Whole, check_value, read
+from seqlab.schema import Count, Fraction, Name, Range, Whole, check_value, read
 
 _HELD_OUT = SPLITS[1:]
 
@@ -164,6 +164,38 @@ class TailRule(Rule):
 
 
 @dataclass(frozen=True)
+class FoldsRule(Rule):
+    """Cross-validation: of ``folds`` parts drawn at random, part ``fold`` is the test.
+
+    With ``stratify`` each part has each value of a column as often as the others, by one row at
+    most; with ``group`` the rows of each value of a column are in one part.
+    """
+
+    #: The test is always there; validation rows are held out of the training rows.
+    validation = None
+    test = True
+    named = ("stratify", "group")
+    folds: Annotated[int, Range(least=2)]
+    fold: Whole
+    by: Literal["folds"] = "folds"
+    seed: Whole = 0
+    stratify: Name | None = None
+    group: Name | None = None
+
+    def held_out(self, rows: Rows) -> dict[str, Indices]:
+        """See the base class."""
+        random = np.random.default_rng(self.seed)
+        if self.group is not None:
+            groups = _numbers(rows.values[self.group])
+            order = random.permutation(int(groups.max(initial=-1)) + 1)
+            return {"test": np.flatnonzero(np.isin(groups, order[self.fold :: self.folds]))}
+        order = random.permutation(rows.total)
+        if self.stratify is not None:
+            order = by_class(order, rows.values[self.stratify])
+        return {"test": np.sort(order[self.fold :: self.folds])}
+
+
+@dataclass(frozen=True)
 class ModulusRule(Rule):
     """Row i goes to the split that lists ``i % modulus``."""
 
@@ -218,7 +250,8 @@ class ColumnRule(Rule):
 
 #: How rows are divided, by ``by``.
 RULES: dict[str, type[Rule]] = {
-    rule.by: rule for rule in (FractionRule, TailRule, ModulusRule, MemberRule, ColumnRule)
+    rule.by: rule
+    for rule in (FractionRule, TailRule, FoldsRule, ModulusRule, MemberRule, ColumnRule)
 }
 
 
@@ -234,6 +267,8 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
     * ``tail``: the same fractions, taken from the end of the file, the test rows last; with
       ``order``, a column of times (numbers or ISO dates), the latest rows, and with ``each``, a
       column's name, of each of its values the end;
+    * ``folds``: of ``folds`` parts drawn at random the one with the number ``fold``, from 0, is the
+      test; with ``stratify`` or ``group`` as for ``fraction``;
     * ``modulus``: row i goes to the split that lists ``i % modulus``;
     * ``member``: rows go by their file, the splits list file names (``*`` and ``?`` stand for
       any characters);
@@ -246,11 +281,14 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
         ConfigError: nothing is held out, or everything.
     """
     by = split.get("by", "fraction") if isinstance(split, Mapping) else "fraction"
-    check_value(by, Literal["fraction", "tail", "modulus", "member", "column"], f"{where}.by")
+    kinds = Literal["fraction", "tail", "folds", "modulus", "member", "column"]
+    check_value(by, kinds, f"{where}.by")
     rule = read(RULES[by], split, where)
     if not (rule.validation or rule.test):
         raise ConfigError(f"{where}: give validation, test, or both, such as {{test: 0.1}}")
-    if by == "fraction" and rule.stratify and rule.group:  # type: ignore[attr-defined]
+    if isinstance(rule, FoldsRule) and rule.fold >= rule.folds:
+        raise ConfigError(f"{where}.fold: expected a number from 0 to {rule.folds - 1}")
+    if isinstance(rule, FractionRule | FoldsRule) and rule.stratify and rule.group:
         raise ConfigError(f"{where}: stratify and group do not go together; give one of them")
     shares = (part for part in (rule.validation, rule.test) if isinstance(part, float))
     if by in ("fraction", "tail") and sum(shares) >= 1:
