@@ -112,7 +112,7 @@ class PieceReader(nn.Module):
         if self.convolution is not None:
             x = self.convolution(x, mask)
         x = x.masked_fill(~mask.unsqueeze(-1), 0.0)
-        state, final = None, x.new_zeros(len(x), x.shape[2])
+        state, final = None, x.new_zeros(x.shape[0], x.shape[2])
         if self.layer is not None:
             x, state = self.layer(x, None, lengths=counts_N)
             final = self.layer.final_output(state)

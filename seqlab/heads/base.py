@@ -52,7 +52,11 @@ class Head(nn.Module, ABC):
             wanted = " or ".join(f"'{kind}'" for kind in self.needs)
             raise OptionError(
                 f"{type(self).__name__} needs a target of kind {wanted}, not '{target.kind}'; "
-                "choose another head or another data.target.kind"
+                + (
+                    "several targets need head=joint"
+                    if target.kind == "joint"
+                    else "choose another head or another data.target.kind"
+                )
             )
         if target.size < 1:
             raise OptionError(f"the target has {target.size} classes; at least 1 is needed")
