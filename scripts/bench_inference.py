@@ -119,7 +119,7 @@ def stepping(kind: str, width: int, count: int) -> dict[str, Callable[[], Any]]:
     module = theirs(kind, width, width).eval()
     x = torch.randn(1, 1, width)
     fields = 2 if kind == "lstm" else 1
-    layer = weighted(module, "auto")
+    layers = {name: weighted(module, name) for name in ("auto", "compiled")}
     cell = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(width, width)
     cell.load_state_dict({k.removesuffix("_l0"): v for k, v in module.state_dict().items()})
 
@@ -130,14 +130,17 @@ def stepping(kind: str, width: int, count: int) -> dict[str, Callable[[], Any]]:
             state = cell(x[:, 0], state)
         return state[0] if kind == "lstm" else state
 
-    @torch.inference_mode()
-    def stream() -> Tensor:
-        running = seqlab.stream(layer)
-        for _ in range(count):
-            output, _ = running.step(x[:, 0])
-        return output
+    calls: dict[str, Callable[[], Any]] = {"nn's cell": torchs}
+    for name, layer in layers.items():
 
-    calls: dict[str, Callable[[], Any]] = {"nn's cell": torchs, "stream": stream}
+        @torch.inference_mode()
+        def stream(layer: seqlab.Layer = layer) -> Tensor:
+            running = seqlab.stream(layer)
+            for _ in range(count):
+                output, _ = running.step(x[:, 0])
+            return output
+
+        calls[f"stream, {name}"] = stream
     zeros = tuple(torch.zeros(1, 1, width) for _ in range(fields))
     model = onnx_of(module, x, zeros)
     for name, make in runtimes().items():

@@ -8,6 +8,7 @@ import pytest
 import seqlab
 import torch
 from seqlab.engines.compiled.recurrence import CompiledRun
+from seqlab.engines.compiled.streaming import Steps
 
 #: B, T, D, H: whole vectors and rests, one row of many times, more rows than are projected at once.
 SIZES = ((1, 130, 37, 33), (3, 30, 5, 16), (70, 3, 33, 64), (5, 1, 1, 1), (2, 9, 16, 40))
@@ -20,6 +21,15 @@ def _projected(monkeypatch):
     seen = []
     once = CompiledRun.project
     monkeypatch.setattr(CompiledRun, "project", lambda *a: (seen.append(a), once(*a))[1])
+    return seen
+
+
+@pytest.fixture(name="stepped")
+def _stepped(monkeypatch):
+    """The steps that packed matrices made."""
+    seen = []
+    once = Steps.step
+    monkeypatch.setattr(Steps, "step", lambda *a: (seen.append(a), once(*a))[1])
     return seen
 
 
@@ -102,3 +112,49 @@ def test_threads_that_each_have_units_of_all_rows(projected):
     expected, _ = layer(x.requires_grad_())
     torch.testing.assert_close(output, expected.detach(), rtol=1e-4, atol=1e-5)
     assert projected
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "mgu", "gru before", "lstm narrow"])
+def test_steps_one_by_one_equal_the_loop(name, batch, asymmetric, stepped):
+    name, _, option = name.partition(" ")
+    options = {"before": {"reset_after": False}, "narrow": {"proj_size": 5}, "": {}}[option]
+    layer = asymmetric(seqlab.Recurrent(seqlab.get("cell", name)(6, 37, **options))).double()
+    layer.engine = "compiled"
+    x = torch.randn(batch, 7, 6, dtype=torch.float64)
+    with torch.no_grad():
+        running = seqlab.stream(layer)
+        outputs = torch.stack([running.step(x[:, t])[0] for t in range(7)], 1)
+        layer.engine = "loop"
+        expected, state = layer(x)
+    torch.testing.assert_close(outputs, expected)
+    torch.testing.assert_close(tuple(running.state), tuple(state))
+    assert len(stepped) == 7
+
+
+def test_steps_see_new_weights_and_new_batches(stepped):
+    layer = seqlab.LSTM(4, 40, engine="compiled")
+    x = torch.randn(3, 4)
+    for change in (
+        lambda: layer.cell.weight_hh.mul_(0.5),
+        lambda: layer.load_state_dict(seqlab.LSTM(4, 40).state_dict()),
+        lambda: setattr(layer.cell.bias, "data", torch.randn(160)),
+        lambda: torch.optim.SGD(layer.parameters(), 0.1).step(),
+    ):
+        with torch.no_grad():
+            change()
+            for rows in (x, x[:2]):
+                state = layer.initial_state(len(rows))
+                output, _ = layer.step(rows, state)
+                expected, _ = layer(rows.unsqueeze(1))
+                torch.testing.assert_close(output, expected[:, 0])
+    assert len(stepped) == 8
+
+
+def test_steps_with_gradients_are_the_cell_s(stepped):
+    layer = seqlab.GRU(3, 20, engine="compiled")
+    x = torch.randn(2, 3, requires_grad=True)
+    output, _ = layer.step(x, layer.initial_state(2))
+    output.sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert not stepped

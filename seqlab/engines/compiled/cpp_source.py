@@ -72,6 +72,12 @@ struct Cell {{
 
 extern "C" void forward(const Arguments* run_) {{ run<Cell>(*run_, false); }}
 extern "C" void backward(const Arguments* run_) {{ run<Cell>(*run_, true); }}
+extern "C" void* prepare(const Arguments* run_) {{ return new Stepper<Cell>(*run_); }}
+extern "C" void release(void* made) {{ delete static_cast<Stepper<Cell>*>(made); }}
+extern "C" void step(void* made, const real* x, real* const* start, real* const* history,
+                     real* output) {{
+  static_cast<Stepper<Cell>*>(made)->step(x, start, history, output);
+}}
 """
 _STARTS = """  static int start(int product) {{
     const int starts[] = {{{starts}}};

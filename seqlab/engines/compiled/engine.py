@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
@@ -19,9 +20,18 @@ from seqlab.cells.noise import Noise
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.compiled.cell_code import Kernel, kernel_of
 from seqlab.engines.compiled.recurrence import CompiledRun
+from seqlab.engines.compiled.streaming import Steps, StepsOfCells
 from seqlab.engines.cost import Cost
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
-from seqlab.engines.traced.engine import REALS, Form, Masks, TracedEngine
+from seqlab.engines.traced.engine import (
+    REALS,
+    Form,
+    Masks,
+    TracedEngine,
+    masks_of,
+    tensors_of,
+)
+from seqlab.types import State
 
 #: Seconds to trace and compile one cell, rounded up.
 COMPILE_SECONDS = 4.0
@@ -54,21 +64,57 @@ class CompiledEngine(TracedEngine):
         """The cell's C++, compiled."""
         return kernel_of(cell, dtype, zoneout_masks=zoneout_masks)
 
+    def __init__(self) -> None:
+        self._steps = StepsOfCells(self._prepared)
+
+    def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
+        """One step without gradients, with matrices that are packed once for many steps."""
+        if not isinstance(cell, GatedCell) or torch.is_autocast_enabled("cpu"):
+            return None
+        if torch.is_grad_enabled() and any(
+            t.requires_grad for t in (x_BD, *state, *cell.parameters())
+        ):
+            return None
+        steps = self._steps.of(cell, x_BD)
+        if steps is None:
+            return None
+        output, parts = steps.step(x_BD, state)
+        return output, cell.State(*parts)
+
+    def _prepared(self, cell: GatedCell, x_BD: Tensor) -> Steps | str:
+        """A cell's steps for batches of this size, or why the loop takes them."""
+        state = cell.initial_state(len(x_BD), dtype=x_BD.dtype)
+        run = Sequence(x_BD.unsqueeze(1), state)
+        kernel = self.kernel(cell, x_BD.dtype, zoneout_masks=False)
+        if isinstance(kernel, str) or not _is_one_product(cell, run):
+            return "its input is not one product"
+        masks = masks_of(cell, kernel.equations, None, None, x_BD.dtype)
+        call = self.kernel_run(kernel, cell, masks, Form(reverse=False, keep=False, half=None))
+        call.project(cell.input_matrix(), cell.bias)
+        call.prepare(
+            x_BD.unsqueeze(0), tensors_of(cell, kernel.equations, cell.recurrent_matrix(), state)
+        )
+        return Steps(call, cell.state_sizes)
+
     def projects(self, cell: GatedCell, run: Sequence) -> bool:
         """Where the projected input is not kept, it need not be written to memory either."""
-        noise = cast("Noise | None", run.noise)
-        weight = cell.weight_ih
-        return (
-            type(cell).project is GatedCell.project
-            and cell.norm_ih is None
-            and not cell.raw
-            and (noise is None or noise.input_mask is None)
-            and weight.dtype == run.x.dtype
-            and weight.dtype in REALS
-            and weight.nbytes <= NEAR_BYTES
-        )
+        return _is_one_product(cell, run) and cell.weight_ih.nbytes <= NEAR_BYTES
 
     def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> CompiledRun:
         """One run over a sequence."""
         sizes = cell.hidden_size, cell.recurrent_size
         return CompiledRun(kernel, *sizes, masks, form.reverse, form.keep)
+
+
+def _is_one_product(cell: GatedCell, run: Sequence) -> bool:
+    """Whether what the equations are given of the input is a matrix's product and a bias alone."""
+    noise = cast("Noise | None", run.noise)
+    dtype = cell.weight_ih.dtype
+    return (
+        type(cell).project is GatedCell.project
+        and cell.norm_ih is None
+        and not cell.raw
+        and (noise is None or noise.input_mask is None)
+        and dtype == run.x.dtype
+        and dtype in REALS
+    )

@@ -74,30 +74,36 @@ class CompiledRun:
     def project(self, weight: Tensor, bias: Tensor | None) -> None:
         """Let ``forward`` take the input itself ``[T, B, D]``, and project it as it goes."""
         self._set("kernel", weight.contiguous())
+        self.run.features = self.run.source_b = weight.shape[1]
         self._set("kernel_bias", bias)
+
+    def prepare(self, x_TBG: Tensor, tensors: Sequence[Tensor | None]) -> None:
+        """All but the states, as for ``forward`` with inputs and states of this form."""
+        run = self.run
+        run.steps, run.batch = x_TBG.shape[:2]
+        run.reverse, run.hidden, run.inner = self.reverse, self.hidden, self.inner
+        run.threads = torch.get_num_threads()
+        after = 3 + self.kernel.equations.states
+        self._matrices([*tensors[:3], tensors[after]])
+        self._inputs([own for own in tensors[after + 1 :] if own is not None])
+        self._allocate(x_TBG)
 
     def forward(
         self, x_TBG: Tensor, tensors: Sequence[Tensor | None]
     ) -> tuple[Tensor, list[Tensor]]:
         """See ``KernelRun``."""
-        after = 3 + self.kernel.equations.states
-        states = [state for state in tensors[3:after] if state is not None]
         steps, batch = x_TBG.shape[:2]
         run, layout = self.run, self.kernel.layout
-        run.steps, run.batch, run.reverse = steps, batch, self.reverse
-        run.hidden, run.inner = self.hidden, self.inner
-        run.threads = torch.get_num_threads()
         if x_TBG.stride(2) != 1:
             x_TBG = x_TBG.contiguous()
         place = x_TBG.data_ptr(), x_TBG.stride(0), x_TBG.stride(1)
         if "kernel" in self.memory:
             run.source, run.source_t, run.source_b = place
-            run.features = x_TBG.shape[2]
         else:
             run.x, run.x_t, run.x_b = place
-        self._matrices([*tensors[:3], tensors[after]])
-        self._inputs([own for own in tensors[after + 1 :] if own is not None])
-        self._allocate(x_TBG, states)
+        self.prepare(x_TBG, tensors)
+        states = [s for s in tensors[3 : 3 + self.kernel.equations.states] if s is not None]
+        self._histories(x_TBG, states)
         alias = layout.output_field if self.masks.real is None else None
         output = None if alias is None else self._after(self.history[alias])
         if output is None:
@@ -106,7 +112,7 @@ class CompiledRun:
         self.kernel.library.forward(ctypes.byref(run))
         last = 0 if self.reverse else steps
         finals = [h[last % 2 if h.shape[0] == 2 else last].clone() for h in self.history]
-        return self._narrowed(output), finals
+        return self.narrowed(output), finals
 
     def _matrices(self, tensors: Sequence[Tensor | None]) -> None:
         for name, tensor in zip(("weight", "bias", "gain", "narrow"), tensors, strict=True):
@@ -128,9 +134,10 @@ class CompiledRun:
             self.run.noise[index] = noise.data_ptr()
         self.alive = [*parameters, *self.masks.zoneout]
 
-    def _allocate(self, x_TBG: Tensor, states: Sequence[Tensor]) -> None:
+    def _histories(self, x_TBG: Tensor, states: Sequence[Tensor]) -> None:
+        """Memory for the states, which hold the initial one."""
         steps, batch = x_TBG.shape[:2]
-        equations, layout = self.kernel.equations, self.kernel.layout
+        layout = self.kernel.layout
         shown = layout.output_field if self.masks.real is None else None
         for index, state in enumerate(states):
             ring = not self.keep and index != shown
@@ -140,6 +147,11 @@ class CompiledRun:
             history[start % 2 if ring else start] = state
             self.history.append(history)
             self.run.history[index], self.run.ring[index] = history.data_ptr(), ring
+
+    def _allocate(self, x_TBG: Tensor) -> None:
+        """Memory for what is computed between the states."""
+        steps, batch = x_TBG.shape[:2]
+        equations, layout = self.kernel.equations, self.kernel.layout
         if equations.later:
             shape = (len(equations.later), steps, batch, self.hidden)
             self._set("vectors", x_TBG.new_empty(shape))
@@ -162,7 +174,7 @@ class CompiledRun:
             part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
         )
 
-    def _narrowed(self, output: Tensor) -> Tensor:
+    def narrowed(self, output: Tensor) -> Tensor:
         """The output, through ``proj_size``'s matrix where the loop has not done that."""
         if "narrow" not in self.memory or self.kernel.equations.narrows:
             return output

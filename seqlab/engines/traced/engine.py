@@ -145,13 +145,13 @@ class TracedEngine(base.Engine):
         if weight is not None and noise is not None and noise.weight_mask is not None:
             weight = weight * noise.weight_mask
         equations: TracedCell = kernel.equations
-        own = [_row(cell, name) for name in (*equations.parameters, *equations.buffers)]
-        tensors = [weight, cell.recurrent_bias, cell.norm_hh, *state, cell.weight_hr, *own]
-        inputs = [None if t is None else t.to(real) for t in tensors]
+        inputs = [
+            None if t is None else t.to(real) for t in tensors_of(cell, equations, weight, state)
+        ]
         keep = torch.is_grad_enabled() and any(
             t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())
         )
-        masks = _masks(cell, equations, noise, mask, real)
+        masks = masks_of(cell, equations, noise, mask, real)
         call = self.kernel_run(kernel, cell, masks, Form(reverse, keep, half))
         if not keep and half is None and self.projects(cell, run):
             call.project(cell.input_matrix(), cell.bias)
@@ -194,13 +194,14 @@ def _real(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in REALS else torch.float32
 
 
-def _masks(
+def masks_of(
     cell: GatedCell,
     equations: TracedCell,
     noise: Noise | None,
     mask: Tensor | None,
     real: torch.dtype,
 ) -> Masks:
+    """What a run masks, in the type of its computation."""
     noise = Noise() if noise is None else noise
     drop = noise.recurrent_mask
     if drop is not None:
@@ -210,6 +211,14 @@ def _masks(
     first = zoneout[0]
     zone = cell.zoneout[0] if first is None else first.to(real)
     return Masks(None if mask is None else mask.T, drop, wide, zone if equations.narrows else 0.0)
+
+
+def tensors_of(
+    cell: GatedCell, equations: TracedCell, weight: Tensor | None, state: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """What ``KernelRun.forward`` is given beside the input."""
+    own = [_row(cell, name) for name in (*equations.parameters, *equations.buffers)]
+    return [weight, cell.recurrent_bias, cell.norm_hh, *state, cell.weight_hr, *own]
 
 
 def _row(cell: GatedCell, name: str) -> Tensor:

@@ -42,7 +42,7 @@ struct Matrices {
       }
     }
     if (r.narrow) allocate(narrow, P, H);
-    if (r.source) allocate(input, C::INPUTS * H, r.features);
+    if (r.kernel) allocate(input, C::INPUTS * H, r.features);
   }
 
   void allocate(Packed& packed, int64_t rows, int64_t columns) const {
@@ -51,7 +51,7 @@ struct Matrices {
   void pack(int thread, int threads) const {
     for (const Part& part : parts) pack(part.matrix, r.weight + part.row * P, P, thread, threads);
     if (r.narrow) pack(narrow, r.narrow, H, thread, threads);
-    if (r.source) pack(input, r.kernel, r.features, thread, threads);
+    if (r.kernel) pack(input, r.kernel, r.features, thread, threads);
   }
   void pack(const Packed& packed, const real* from, int64_t columns, int thread,
             int threads) const {

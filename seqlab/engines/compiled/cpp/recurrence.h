@@ -179,10 +179,10 @@ struct Driver {
     Inputs inputs = given();
     const int64_t rows_of_one = std::max<int64_t>(1, mine.count());
     const int64_t times = std::min(r.steps, std::max<int64_t>(1, ROWS_AHEAD / rows_of_one));
-    const Buffer ahead = make_buffer(r.source ? times * rows_of_one * matrices.input_width() : 1);
+    const Buffer ahead = make_buffer(r.kernel ? times * rows_of_one * matrices.input_width() : 1);
     for (int64_t s = 0; s < r.steps; ++s) {
       const int64_t t = r.reverse ? r.steps - 1 - s : s;
-      if (r.source && s % times == 0) {
+      if (r.kernel && s % times == 0) {
         const int64_t some = std::min(times, r.steps - s), first = r.reverse ? t - some + 1 : t;
         matrices.project(share, first, some, kernel_bias, ahead.get());
         const int64_t beside = matrices.input_width();
@@ -293,20 +293,23 @@ static bool by_units(const Arguments& r) {
          work / r.threads >= WORTH_A_WAIT;
 }
 
+// A bias with room for what a panel overhangs; nothing where there is none.
+static inline std::vector<real> roomy(const real* bias, int64_t count, int64_t width) {
+  std::vector<real> made(bias ? width : 0, real(0));
+  if (bias) std::copy(bias, bias + count, made.begin());
+  return made;
+}
+static inline const real* start_of(const std::vector<real>& bias) {
+  return bias.empty() ? nullptr : bias.data();
+}
+
 template <class C>
 static void run(const Arguments& r, bool backward) {
   const Driver<C> driver(r, backward);
-  std::vector<real> bias, kernel_bias;  // with room for what a panel overhangs
-  if (!backward && !C::NORM && r.bias) {
-    bias.assign(driver.matrices.width, real(0));
-    std::copy(r.bias, r.bias + C::GATES * r.hidden, bias.begin());
-  }
-  if (r.kernel_bias) {
-    kernel_bias.assign(driver.matrices.input_width(), real(0));
-    std::copy(r.kernel_bias, r.kernel_bias + C::INPUTS * r.hidden, kernel_bias.begin());
-  }
-  const real* start = bias.empty() ? nullptr : bias.data();
-  const real* first_start = kernel_bias.empty() ? nullptr : kernel_bias.data();
+  const std::vector<real> bias = roomy(backward || C::NORM ? nullptr : r.bias,
+                                       C::GATES * r.hidden, driver.matrices.width);
+  const std::vector<real> kernel_bias =
+      roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width());
 #ifdef _OPENMP
   const bool units = by_units<C>(r);
 #else
@@ -331,6 +334,32 @@ static void run(const Arguments& r, bool backward) {
     if (backward)
       driver.backward(share);
     else
-      driver.forward(share, start, first_start);
+      driver.forward(share, start_of(bias), start_of(kernel_bias));
   }
 }
+
+// A cell whose matrices are packed once, for steps that are asked for one by one.
+template <class C>
+struct Stepper {
+  Arguments r;  // of one step
+  const Driver<C> driver;
+  const std::vector<real> bias, kernel_bias;
+
+  explicit Stepper(const Arguments& given)
+      : r(given), driver(r, false), bias(roomy(r.bias, C::GATES * r.hidden, driver.matrices.width)),
+        kernel_bias(roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width())) {
+    driver.matrices.pack(0, 1);
+  }
+
+  // `history`: for each state field [2, B, width], whose second half becomes the new state
+  void step(const real* x, real* const* start, real* const* history, real* output) {
+    r.source = x;
+    r.output = output;
+    for (int f = 0; f < C::STATES; ++f) {
+      r.history[f] = history[f];
+      std::memcpy(history[f], start[f], r.batch * driver.size(f) * sizeof(real));
+    }
+    const Share all = {0, {0, r.batch}, 0, r.hidden, false};
+    driver.forward(all, start_of(bias), start_of(kernel_bias));
+  }
+};
