@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seqlab.cells.linear import LinearRecurrentCell as LinearRecurrentCell
     from seqlab.cells.matrix import MatrixStateCell as MatrixStateCell
     from seqlab.cells.option_cell import OptionCell as OptionCell
+    from seqlab.cells.quantized import quantize as quantize
     from seqlab.data.features.base import Feature as Feature
     from seqlab.data.formats.base import Format as Format
     from seqlab.data.sources.base import Source as Source
@@ -82,6 +83,7 @@ _LAZY = {
     "cells.linear": "LinearRecurrentCell",
     "cells.matrix": "MatrixStateCell",
     "cells.option_cell": "OptionCell",
+    "cells.quantized": "quantize",
     "data.features.base": "Feature",
     "data.formats.base": "Format",
     "data.sources.base": "Source row_counts",

@@ -17,6 +17,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
+from seqlab.cells.quantized import scales_of
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.compiled.cell_code import Kernel, kernel_of
 from seqlab.engines.compiled.recurrence import CompiledRun
@@ -90,10 +91,10 @@ class CompiledEngine(TracedEngine):
             return "its input is not one product"
         masks = masks_of(cell, kernel.equations, None, None, x_BD.dtype)
         call = self.kernel_run(kernel, cell, masks, Form(reverse=False, keep=False, half=None))
+        weight = cell.recurrent_matrix()
         call.project(cell.input_matrix(), cell.bias)
-        call.prepare(
-            x_BD.unsqueeze(0), tensors_of(cell, kernel.equations, cell.recurrent_matrix(), state)
-        )
+        call.shrink(scales_of(cell.input_matrix()), scales_of(weight))
+        call.prepare(x_BD.unsqueeze(0), tensors_of(cell, kernel.equations, weight, state))
         return Steps(call, cell.state_sizes)
 
     def projects(self, cell: GatedCell, run: Sequence) -> bool:

@@ -29,6 +29,7 @@ class Arguments(ctypes.Structure):
         *_numbers("steps batch hidden inner masks reverse threads"),
         *_pointers("x"), *_numbers("x_t x_b"),
         *_pointers("source kernel kernel_bias"), *_numbers("source_t source_b features"),
+        *_pointers("kernel_scale weight_scale"),
         *_pointers("weight bias gain narrow mask drop zone"), ("zone_rate", ctypes.c_double),
         *_pointers("vectors output saved unit scale wide"), *_numbers("wide_t"),
         ("reduced", ctypes.c_void_p * MOST_PRODUCTS),
@@ -76,6 +77,11 @@ class CompiledRun:
         self._set("kernel", weight.contiguous())
         self.run.features = self.run.source_b = weight.shape[1]
         self._set("kernel_bias", bias)
+
+    def shrink(self, kernel_scale: Tensor | None, weight_scale: Tensor | None) -> None:
+        """Let matrices of small whole numbers times a scale for each row be kept as such."""
+        self._set("kernel_scale", kernel_scale)
+        self._set("weight_scale", weight_scale)
 
     def prepare(self, x_TBG: Tensor, tensors: Sequence[Tensor | None]) -> None:
         """All but the states, as for ``forward`` with inputs and states of this form."""

@@ -14,6 +14,8 @@ struct Arguments {
   int64_t x_t, x_b;              // or null, where the loop projects it:
   const real *source, *kernel, *kernel_bias;  // the input, strides source_t and source_b; W_ih
   int64_t source_t, source_b, features;       // [INPUTS*H, D]; [INPUTS*H] or null; D
+  const real *kernel_scale, *weight_scale;    // by row, where rows are whole numbers of -127..127
+                                              // times a scale; or null
   const real *weight, *bias, *gain;   // W_hh [G*H, P]; [G*H] or null; [G*H]
   const real* narrow;            // W_hr [P, H] or null
   const uint8_t* mask;           // [T, B], 1 = real, or null

@@ -38,15 +38,23 @@ struct Matrices {
       for (int gate = first; gate < last; gate += step) {
         const real* drop = r.drop ? r.drop + (r.masks > 1 ? gate * P : 0) : nullptr;
         parts.push_back({which, gate * H, drop, Packed()});
-        allocate(parts.back().matrix, step * H, P);
+        allocate(parts.back().matrix, step * H, P, r.weight_scale);
       }
     }
     if (r.narrow) allocate(narrow, P, H);
-    if (r.kernel) allocate(input, C::INPUTS * H, r.features);
+    if (r.kernel) allocate(input, C::INPUTS * H, r.features, r.kernel_scale);
   }
 
-  void allocate(Packed& packed, int64_t rows, int64_t columns) const {
+  void allocate(Packed& packed, int64_t rows, int64_t columns, const real* scale = nullptr) const {
+    if (scale) return packed.allocate_small(columns, rows);
     backward ? packed.allocate(rows, columns) : packed.allocate(columns, rows);
+  }
+  // whole numbers, by one thread, for many steps
+  void pack_small() {
+    for (Part& part : parts)
+      if (r.weight_scale)
+        part.matrix.fill_small(r.weight + part.row * P, P, r.weight_scale + part.row);
+    if (r.kernel_scale) input.fill_small(r.kernel, r.features, r.kernel_scale);
   }
   void pack(int thread, int threads) const {
     for (const Part& part : parts) pack(part.matrix, r.weight + part.row * P, P, thread, threads);
@@ -55,6 +63,7 @@ struct Matrices {
   }
   void pack(const Packed& packed, const real* from, int64_t columns, int thread,
             int threads) const {
+    if (!packed.small.empty()) return;
     for (int64_t p = thread; p < packed.panels(); p += threads)
       packed.fill_panel(p, from, backward ? columns : 1, backward ? 1 : columns);
   }

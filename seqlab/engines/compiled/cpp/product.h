@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "vector.h"
 
@@ -20,18 +21,35 @@ static inline Buffer make_buffer(int64_t count) {
 
 static inline int64_t padded(int64_t columns) { return (columns + PANEL - 1) / PANEL * PANEL; }
 
-// A [depth, columns] matrix as panels of PANEL columns, each contiguous, padded with zeros.
+// A [depth, columns] matrix as panels of PANEL columns, each contiguous, padded with zeros. Where
+// every column is a small whole number times its scale, the numbers and the scales are kept.
 struct Packed {
   int64_t depth = 0, columns = 0;
-  Buffer data;
+  Buffer data, scale;
+  std::vector<int8_t> small;
 
   void allocate(int64_t depth_, int64_t columns_) {
     depth = depth_;
     columns = columns_;
     data = make_buffer(depth * padded(columns));
   }
+  void allocate_small(int64_t depth_, int64_t columns_) {
+    depth = depth_;
+    columns = columns_;
+    scale = make_buffer(padded(columns));
+    small.assign(depth * padded(columns), 0);
+  }
   int64_t panels() const { return padded(columns) / PANEL; }
   real* panel(int64_t p) const { return data.get() + p * PANEL * depth; }
+
+  void fill_small(const real* from, int64_t step_n, const real* scales) {
+    for (int64_t n = 0; n < padded(columns); ++n) {
+      scale[n] = n < columns ? scales[n] : real(0);
+      int8_t* to = small.data() + n / PANEL * PANEL * depth + n % PANEL;
+      for (int64_t k = 0; n < columns && k < depth; ++k)
+        to[k * PANEL] = int8_t(std::lround(from[n * step_n + k] / scales[n]));
+    }
+  }
 
   // element (k, n) of the matrix is from[k * step_k + n * step_n]
   void fill_panel(int64_t p, const real* from, int64_t step_k, int64_t step_n) const {
@@ -93,6 +111,55 @@ static inline void block(const real* left, int64_t left_step, const real* panel,
   }
 }
 
+// The same, for few rows and a panel of small whole numbers.
+template <int ROWS>
+static inline void small_block(const real* left, int64_t left_step, const int8_t* panel,
+                               int64_t depth, const real* scale, const real* bias, real* result,
+                               int64_t result_step) {
+  V low[ROWS] = {}, high[ROWS] = {};
+  alignas(64) real wide[8 * PANEL];  // compilers make vectors of the loop that fills it
+  for (int64_t begin = 0; begin < depth; begin += 8) {
+    const int64_t count = std::min<int64_t>(8, depth - begin);
+    for (int64_t i = 0; i < count * PANEL; ++i) wide[i] = real(panel[begin * PANEL + i]);
+    for (int64_t k = 0; k < count; ++k) {
+      const V a = load<true>(wide + k * PANEL, 0), b = load<true>(wide + k * PANEL + LANES, 0);
+      for (int r = 0; r < ROWS; ++r) {
+        const real value = left[r * left_step + begin + k];
+        low[r] += a * value;
+        high[r] += b * value;
+      }
+    }
+  }
+  const V first = load<true>(scale, 0), second = load<true>(scale + LANES, 0);
+  for (int r = 0; r < ROWS; ++r) {
+    low[r] *= first;
+    high[r] *= second;
+    if (bias) {
+      low[r] += load<true>(bias, 0);
+      high[r] += load<true>(bias + LANES, 0);
+    }
+    store<true>(result + r * result_step, low[r], 0);
+    store<true>(result + r * result_step + LANES, high[r], 0);
+  }
+}
+
+__attribute__((noinline)) static void small_product(const real* left, int64_t left_step,
+                                                    int64_t rows, const Packed& right, int64_t from,
+                                                    int64_t to, const real* bias, real* result,
+                                                    int64_t result_step) {
+  for (int64_t p = from; p < to; ++p) {
+    const int8_t* panel = right.small.data() + p * PANEL * right.depth;
+    const real *scale = right.scale.get() + p * PANEL, *part = bias ? bias + p * PANEL : nullptr;
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4)
+      small_block<4>(left + r * left_step, left_step, panel, right.depth, scale, part,
+                     result + r * result_step + p * PANEL, result_step);
+    for (; r < rows; ++r)
+      small_block<1>(left + r * left_step, left_step, panel, right.depth, scale, part,
+                     result + r * result_step + p * PANEL, result_step);
+  }
+}
+
 template <int ROWS>
 static inline void some_rows(int64_t rows, const real* left, int64_t left_step, const real* panel,
                              int64_t depth, const real* bias, real* result, int64_t result_step) {
@@ -109,6 +176,8 @@ __attribute__((noinline)) static void product(const real* left, int64_t left_ste
                                               const Packed& right, int64_t from, int64_t to,
                                               const real* bias, real* result,
                                               int64_t result_step) {
+  if (!right.small.empty())
+    return small_product(left, left_step, rows, right, from, to, bias, result, result_step);
   // blocks of like height: a low one at the end would make poor use of the panel
   const int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
   const int64_t height = blocks ? (rows + blocks - 1) / blocks : 1;

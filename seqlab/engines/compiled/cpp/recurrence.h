@@ -46,7 +46,7 @@ template <class C>
 struct Driver {
   const Arguments& r;
   const int64_t H, P, B, S;  // S: the width of state field 0 and of the output
-  const Matrices<C> matrices;
+  Matrices<C> matrices;
   Span spans[C::PRODUCTS];
 
   Driver(const Arguments& run, bool backward)
@@ -342,13 +342,14 @@ static void run(const Arguments& r, bool backward) {
 template <class C>
 struct Stepper {
   Arguments r;  // of one step
-  const Driver<C> driver;
+  Driver<C> driver;
   const std::vector<real> bias, kernel_bias;
 
   explicit Stepper(const Arguments& given)
       : r(given), driver(r, false), bias(roomy(r.bias, C::GATES * r.hidden, driver.matrices.width)),
         kernel_bias(roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width())) {
     driver.matrices.pack(0, 1);
+    driver.matrices.pack_small();
   }
 
   // `history`: for each state field [2, B, width], whose second half becomes the new state
