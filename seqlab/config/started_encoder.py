@@ -52,9 +52,9 @@ def started_encoder(config: Mapping[str, Any], words: Iterable[str]) -> Mapping[
 def _encoder_of(bundle: str) -> dict[str, Any]:
     folder = local_bundle(bundle)
     if not (folder / "config.json").is_file():
-        raise BundleError(
-            f"start.bundle: {folder} is no bundle; give the folder that `seqlab train` wrote"
-        )
+        inner = folder / "bundle"
+        right = f"start={inner}" if inner.is_dir() else "the folder `bundle` of a finished run"
+        raise BundleError(f"start.bundle: {folder} is no bundle; give {right}")
     encoder = read_json(folder / "config.json", CONFIG_LIMIT).get("encoder")
     if not isinstance(encoder, dict):
         raise BundleError(f"{folder / 'config.json'}: 'encoder' is missing")

@@ -66,6 +66,9 @@ def test_it_is_the_runs_own_where_the_layers_are_not_taken(bundle):
 def test_a_folder_without_a_bundle_is_told(tmp_path):
     with pytest.raises(BundleError, match="is no bundle"):
         encoder_of(str(tmp_path))
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(BundleError, match=r"is no bundle; give start=.*/bundle$"):
+        encoder_of(str(tmp_path))
     (tmp_path / "config.json").write_text("{}", "utf-8")
     with pytest.raises(BundleError, match="'encoder' is missing"):
         encoder_of(str(tmp_path))
