@@ -37,7 +37,8 @@ class FastRNN(GatedCell):
     def update(self, x: Any, h: Any, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The equation of the class."""
         candidate = self.activation(x.candidate + h.candidate)
-        hidden = torch.sigmoid(self.alpha) * candidate + torch.sigmoid(self.beta) * state.hidden
+        sigmoid = self.recurrent_activation
+        hidden = sigmoid(self.alpha) * candidate + sigmoid(self.beta) * state.hidden
         return hidden, HiddenState(hidden)
 
 
