@@ -275,8 +275,9 @@ def _method(found: Sequence[Answer]) -> list[str]:
     minutes = sum(answer["wall_seconds"] for answer in found) / 60
     return [
         "## How it was measured", "",
-        (f"On {'; '.join(machines)}. Each run has one thread; several ran at once, also while the "
-        "milliseconds of a step were measured, in turns, so they compare cells and not machines. "
+        (f"On {'; '.join(machines)}. Each run has one thread; other runs and other work went on "
+        "beside it, also while the milliseconds of a step were measured, in turns, so they compare "
+        "cells and not machines. "
         f"All comparisons together took {minutes:.0f} minutes, added up. The numbers, with each "
         "seed's, are in [which-cell.json](which-cell.json)."), "",
         ("`seconds to quality` are those of training steps until validation was as good as every "
