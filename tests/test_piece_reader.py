@@ -180,7 +180,7 @@ def test_a_table_that_is_not_trained_stays():
 @pytest.mark.parametrize("form", [FORMS[0], FORMS[2]])
 def test_an_exported_reader_takes_any_number_of_entries(form):
     reader, value = PieceReader(LETTERS, form).eval(), entries()
-    reader.requires_grad_(False)
+    reader.requires_grad_(requires_grad=False)
     rows, steps = torch.export.Dim("rows"), torch.export.Dim("steps")
     exported = torch.export.export(reader, (value,), dynamic_shapes=({0: rows, 1: steps},))
     more = torch.cat([value, value.flip(1)], 1)[:, :5].repeat(3, 1, 1)

@@ -20,8 +20,8 @@ from seqlab.heads.metrics.classes import (
 )
 from seqlab.heads.metrics.numbers import MAE, R2, RMSE
 from seqlab.types import TargetInfo, TargetStatistics
-from sklearn import metrics as sk
 
+from sklearn import metrics as sk
 from small_runs import write_words
 
 LABEL = TargetInfo("label", 4, ("a", "b", "c", "d"))

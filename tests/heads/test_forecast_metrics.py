@@ -8,6 +8,7 @@ from seqlab.errors import DataError, OptionError
 from seqlab.heads.metrics import Outcome
 from seqlab.training.naive_forecasts import a_season_ago
 from seqlab.types import TargetInfo
+
 from sklearn import metrics as sk
 
 TARGET = TargetInfo("horizon", 2, steps=3)
