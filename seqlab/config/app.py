@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from seqlab.config.job_folder import (
     write_config,
 )
 from seqlab.config.key_hints import full_key
-from seqlab.config.overrides import expand
+from seqlab.config.overrides import expand, quoted
 from seqlab.config.resolve import resolve
 from seqlab.console import is_primary
 from seqlab.errors import ConfigError, SeqlabError, nearest
@@ -92,19 +92,31 @@ class App:
         """Check all jobs, then let Hydra run them, or show what it is asked to show."""
         go_on(arguments)
         self.subfolder = keep_for_later(arguments, self.config_name)
+        planned: list[DictConfig] = []
         if runs(arguments):
             with rare_collections(), progress.stage("starting", summary=False, lines=False):
                 for config in composed_jobs(arguments, self.config_name):
                     self.composing = False
                     self._check(config)
                     self.composing = True
-        run_hydra(
-            args=arguments,
-            args_parser=parser,
-            task_function=self._job,
-            config_path=str(main_folder()),
-            config_name=self.config_name,
-        )
+                    planned.append(config.hydra)
+        elsewhere = launched_elsewhere(planned)
+        if elsewhere:  # the time of the day may be part of it, and goes on
+            arguments.overrides.append(f"hydra.sweep.dir={quoted(str(planned[0].sweep.dir))}")
+        try:
+            run_hydra(
+                args=arguments,
+                args_parser=parser,
+                task_function=self._job,
+                config_path=str(main_folder()),
+                config_name=self.config_name,
+            )
+        except SeqlabError as error:
+            if not elsewhere or self.composing:
+                raise
+            self.failures.append(error)
+        if elsewhere:
+            self.finished = finished_of(planned)
         if len(self.finished) > 1 and (ending := getattr(self._verb_module, "AFTER_SWEEP", None)):
             importlib.import_module(ending).after_sweep(self.finished)
 
@@ -137,6 +149,7 @@ class App:
             result = self._run(spec, folder, config)
         except SeqlabError as error:
             if os.getpid() != self.process:
+                folder.mkdir(parents=True, exist_ok=True)  # for Hydra's log of it
                 raise  # a launcher's worker: Hydra carries the error back
             self.failures.append(error)
             return None
@@ -260,6 +273,27 @@ def runs(arguments: argparse.Namespace) -> bool:
     """Whether jobs will run; Hydra's other commands only show something."""
     shows = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.shell_completion)
     return not any((*shows, arguments.info is not None))
+
+
+def launched_elsewhere(jobs: Sequence[DictConfig]) -> bool:
+    """Whether a launcher other than Hydra's own runs the jobs: in processes that tell nothing.
+
+    Args:
+        jobs: the node ``hydra`` of each.
+    """
+    launcher = str(OmegaConf.select(jobs[0], "launcher._target_")) if jobs else ""
+    multirun = bool(jobs) and jobs[0].mode == RunMode.MULTIRUN
+    return multirun and not launcher.endswith(".BasicLauncher")
+
+
+def finished_of(jobs: Sequence[DictConfig]) -> list[Path]:
+    """The folders of those jobs that left a result.
+
+    Args:
+        jobs: the node ``hydra`` of each.
+    """
+    folders = [Path(str(job.runtime.output_dir)) for job in jobs]
+    return [folder for folder in folders if (folder / "result.json").is_file()]
 
 
 def _known(kind: str) -> str:

@@ -90,6 +90,7 @@ def _placed(config: DictConfig, folder: str, number: int | None) -> DictConfig:
         else:
             config.hydra.mode = RunMode.MULTIRUN
             config.hydra.job.num, config.hydra.job.id = number, str(number)
+            config.hydra.sweep.dir = folder
             folder = os.path.join(folder, str(config.hydra.sweep.subdir))  # noqa: PTH118  as Hydra
         runtime.output_dir = os.path.abspath(folder)  # noqa: PTH100  as Hydra does
     return config

@@ -35,3 +35,14 @@ def expand(word: str) -> str:
 def is_short(word: str) -> bool:
     """Whether ``expand`` changes the word."""
     return _SHORT.match(word) is not None or _BUNDLE.match(word) is not None
+
+
+def quoted(text: str) -> str:
+    """A text in Hydra's quotes, in which a backslash is one unless a quote follows.
+
+    >>> quoted("it's")
+    "'it\\\\'s'"
+    """
+    inner = re.sub(r"(\\*)'", r"\1\1\'", text)
+    behind = inner[len(inner.rstrip("\\")) :]
+    return f"'{inner}{behind}'"

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seqlab.config.overrides import quoted
 from seqlab.errors import ConfigError, did_you_mean
 
 #: What a distribution is called, and what may stand beside it.
@@ -203,7 +204,4 @@ def spelt(value: Any) -> str:
         return repr(value)
     if _PLAIN.fullmatch(value) and value.lower() not in _SPOKEN:
         return value
-    # a backslash is one, unless a quote follows
-    quoted = re.sub(r"(\\*)'", r"\1\1\'", value)
-    behind = quoted[len(quoted.rstrip("\\")) :]
-    return f"'{quoted}{behind}'"
+    return quoted(value)

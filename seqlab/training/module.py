@@ -67,8 +67,9 @@ class TrainingOptions:
 class TrainingModule(pl.LightningModule):
     """Trains a ``SequenceModel``.
 
-    Before each batch the random generators are set to a function of (seed, epoch, batch, rank),
-    so a resumed run draws what the unbroken one would have drawn.
+    Before each batch the random generators are set to a function of (seed, epoch, batch), where
+    batches count over all processes. So a resumed run draws what the unbroken one would have drawn,
+    and several processes draw what one process draws that accumulates their batches.
 
     Args:
         model: what is trained.
@@ -135,7 +136,8 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch, regularization included."""
         trainer = self.trainer
-        reseed(self.options.seed, trainer.current_epoch, batch_idx, trainer.global_rank)
+        batch_of_all = batch_idx * trainer.world_size + trainer.global_rank
+        reseed(self.options.seed, trainer.current_epoch, batch_of_all, 0)
         loss = self.model.loss(batch, self.carry)
         self.meter.add(loss)
         return loss

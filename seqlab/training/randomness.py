@@ -1,4 +1,4 @@
-"""The random state of a step is a pure function of (seed, epoch, batch, rank)."""
+"""The random state of a step is a pure function of (seed, epoch, batch)."""
 
 from __future__ import annotations
 
