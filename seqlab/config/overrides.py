@@ -40,8 +40,8 @@ def is_short(word: str) -> bool:
 def quoted(text: str) -> str:
     """A text in Hydra's quotes, in which a backslash is one unless a quote follows.
 
-    >>> quoted("it's")
-    "'it\\\\'s'"
+    >>> print(quoted("a, b"))
+    'a, b'
     """
     inner = re.sub(r"(\\*)'", r"\1\1\'", text)
     behind = inner[len(inner.rstrip("\\")) :]

@@ -143,6 +143,9 @@ class Run:
         self.model.head.write_with(self.data.processor.writers())
         start_with_vectors(self.model, self.data, self.spec)
         self.plan = self.start.begin(self.model, self.data.processor)
+        if str(spec["trainer"].get("precision")) in ("64-true", "64"):
+            # Lightning does so only when it has loaded a checkpoint, which would round it
+            self.model.double()
         if self.model.head.refuses_rows:
             self.data.check_batches(self.model.head.refusal)
         if self.data.spec.chunks is not None:

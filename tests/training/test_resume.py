@@ -65,6 +65,18 @@ def test_resumed_run_ends_bit_identical(tmp_path, killed_at, variant):
         assert_same(folder, reference)
 
 
+def test_a_run_in_double_precision_ends_bit_identical(tmp_path, killed_at):
+    """Its weights do not go through single precision when they are read."""
+    spec = changed(words_spec(tmp_path), trainer__precision="64-true", trainer__max_epochs=2)
+    train(spec, tmp_path / "whole")
+    release = killed_at("on_train_batch_end", 5)
+    with pytest.raises(KilledError):
+        train(spec, tmp_path / "killed")
+    release()
+    train(changed(spec, resume=True), tmp_path / "killed")
+    assert_same(tmp_path / "killed", state_of(tmp_path / "whole"))
+
+
 @pytest.mark.parametrize("continuous", [False, True])
 def test_a_run_with_carried_state_ends_bit_identical(tmp_path, killed_at, continuous):
     text = {"kind": "inputs", "column": "word"}
