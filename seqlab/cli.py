@@ -62,6 +62,7 @@ VERBS = {
         "sweep",
         answers=False,
     ),
+    "rate": Verb("a learning rate to begin with: experiment=NAME ...", "rate", answers=False),
     "inspect": Verb(
         "look inside a trained model: bundle=DIR input=FILE [output=DIR]", answers=False
     ),

@@ -59,6 +59,7 @@ _SPECS: dict[str, type] = {
     "explain": RunSpec,
     "compare": RunSpec,
     "sweep": RunSpec,
+    "rate": RunSpec,
     "evaluate": EvaluateSpec,
     "predict": PredictSpec,
     "score": ScoreSpec,
