@@ -33,4 +33,6 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     step = max(1, len(pairs) // _LINES)
     rows = [[f"{rate:.1e}", f"{loss:.4g}"] for rate, loss in pairs[::step]]
     console.table(f"{len(pairs)} steps, the rate rising", ["rate", "loss (smoothed)"], rows)
-    console.say(f"the loss falls fastest at optimizer.lr={found.suggestion:g}; begin there")
+    console.say(
+        f"begin with optimizer.lr={found.suggestion:g}, a tenth of where the loss was lowest"
+    )

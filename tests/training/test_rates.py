@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from seqlab.cli import main
-from seqlab.training.rates import HIGHEST, LOWEST, find_rate
+from seqlab.errors import RunError
+from seqlab.training.rates import HIGHEST, LOWEST, find_rate, suggested
 
 from small_runs import changed, words_spec
 
@@ -17,10 +19,15 @@ def test_a_rate_where_the_loss_falls(tmp_path, monkeypatch):
     assert len(found.rates) == len(found.losses) > 20
     assert LOWEST <= found.rates[0] < found.rates[-1] <= HIGHEST
     assert list(found.rates) == sorted(found.rates)
-    assert found.rates[0] * 10 < found.suggestion < found.rates[-1]
+    assert 1e-4 < found.suggestion <= 0.1
     assert min(found.losses) < found.losses[0]
     # the rate of the spec counts for nothing, and a second test sees the same
     assert find_rate(changed(spec, optimizer__lr=0.5)) == found
+
+
+def test_a_loss_that_never_falls_tells_no_rate():
+    with pytest.raises(RunError, match="the loss never fell"):
+        suggested([1e-3, 1e-2, 0.1], [0.5, 0.6, float("nan")])
 
 
 def test_the_verb_prints_it(tmp_path, capsys):
@@ -31,4 +38,4 @@ def test_the_verb_prints_it(tmp_path, capsys):
         "data.target.column=kind", "head=classification", "cell.hidden_size=6",
     ]  # fmt: skip
     assert main(["rate", *words]) == 0
-    assert "begin there" in capsys.readouterr().out
+    assert "begin with optimizer.lr=" in capsys.readouterr().out
