@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import seqlab
 import torch
+from seqlab.engines.plan import expected_calls
 from seqlab.errors import EngineError, one_line
 from torch import nn
 
@@ -34,6 +35,8 @@ SIZES = ((32, 50, 128, 128), (64, 200, 64, 64), (32, 100, 512, 512), (128, 100, 
 LONG = (8, 4096, 256, 256)
 TINY = ((2, 3, 4, 4), (3, 2, 4, 5))
 GATED, LINEAR = ("gru", "lstm", "mgu"), ("min_gru", "lru")
+#: What `auto` is told to expect, as the trainer tells it: engines that compile pay.
+TRAINING_CALLS = 10_000
 #: Name: TF32 in cuDNN, TF32 in matrix products, autocast.
 PRECISIONS = {
     "float32, torch's default (TF32 in cuDNN alone)": (True, False, None),
@@ -87,6 +90,7 @@ def hold(contest: Contest, device: torch.device, rounds: int) -> dict[str, Any]:
     entries, calls, base = {}, {}, base_of(contest.cell)
     with ExitStack() as settings:
         settings.enter_context(tf32(kernels=kernels, products=products))
+        settings.enter_context(expected_calls(TRAINING_CALLS))
         x = torch.randn(batch, steps, features, device=device, requires_grad=contest.training)
         for name, make in contestants(contest.cell, features, hidden, slow=contest.slow).items():
             entry, call = _prepared(name, make, x, make_call, dtype)
