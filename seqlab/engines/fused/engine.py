@@ -40,8 +40,8 @@ COSTS = {
 OTHER = Cost(step=6e-5, rate=1.2e11, call=1.5e-4)
 #: cuDNN keeps layers of few units on the chip; in larger ones each step is launches.
 SMALL = 128
-ON_GPU_SMALL = OnGpu(call=1.9e-3, step=1e-6, rate=6e13)
-ON_GPU_LARGE = OnGpu(call=1.9e-3, step=2.5e-5, rate=6e13)
+ON_GPU_SMALL = OnGpu(call=1.3e-3, step=1e-6, rate=6e13)
+ON_GPU_LARGE = OnGpu(call=1.3e-3, step=2.5e-5, rate=6e13)
 #: What running the padding of a masked batch adds to each step.
 PADDING = 6e-5
 

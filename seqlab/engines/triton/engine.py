@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds to write and compile the kernels of one cell, rounded up.
 COMPILE_SECONDS = 3.0
-#: Measured on an H200 (docs/benchmarks_cuda.md); on a CPU it is for tests only.
+#: Measured on an H100 and an H200 (docs/benchmarks_cuda.md); on a CPU it is for tests only.
 COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1.3e-3, step=3e-6, rate=6e13))
 #: Where the matrix is read in pieces, for products of several parts leave it no room.
 CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=2e-5, rate=6e13))
