@@ -154,10 +154,15 @@ def _plain_words(error: BaseException, groups: dict[str, list[str]]) -> str:
     if text.startswith("Config group override must be a string"):
         return "a config group takes a name: GROUP=NAME; ~GROUP leaves it out"
     if group := re.match(r"(?:In '[^']*': )?Could not override '(.+)'\. No match", text):
-        close = nearest(group[1], groups)
-        return f"{group[1]}: there is no such config group" + (
-            f", did you mean '{close}'?"
-            if close
-            else f" (known: {', '.join(filter(None, groups))})"
-        )
+        return _no_group(group[1], groups)
     return one_line(error.args[0] if isinstance(error, HydraException) and error.args else text)
+
+
+def _no_group(name: str, groups: dict[str, list[str]]) -> str:
+    """Why a choice of a group cannot be made."""
+    if name in groups:
+        return f"{name}: this command's config makes no choice of it; --help shows the config"
+    close = nearest(name, groups)
+    return f"{name}: there is no such config group" + (
+        f", did you mean '{close}'?" if close else f" (known: {', '.join(filter(None, groups))})"
+    )
