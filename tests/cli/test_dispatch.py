@@ -83,6 +83,8 @@ def test_evaluate_with_another_source(command, monkeypatch, toy_parts):
     monkeypatch.setitem(sys.modules, "seqlab.verbs.evaluate", verb)
     assert command("evaluate", "bundle=b", "source=toy", "source.path=y", "source.rows=2").code == 0
     assert calls[0]["source"] == {"name": "toy", "path": "y", "rows": 2}
+    outcome = command("evaluate", "bundle=b", "experiment=g2p")
+    assert outcome.err.startswith("error: experiment: this command's config makes no choice of it")
     assert command("evaluate", "bundle=b", "source=toy", "source.pth=y").err.startswith(
         "error: source: source 'toy' has no option 'pth': did you mean 'path'?"
     )
