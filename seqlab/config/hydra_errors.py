@@ -41,9 +41,10 @@ def one_line(error: BaseException | str) -> str:
 
 def with_key(error: OmegaConfBaseException) -> str:
     """OmegaConf's message after the full key it is about."""
-    return (f"{error.full_key}: " if error.full_key else "") + one_line(
-        str(error.msg).partition("\n    full_key:")[0]
-    )
+    said = one_line(str(error.msg).partition("\n    full_key:")[0])
+    if said == "list index out of range":
+        said = "the list has no such entry (the first is 0); a new one needs the whole list"
+    return (f"{error.full_key}: " if error.full_key else "") + said
 
 
 def translate(error: BaseException, groups: dict[str, list[str]]) -> ConfigError:

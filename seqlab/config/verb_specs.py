@@ -24,7 +24,7 @@ class EvaluateSpec:
         limit: only the first rows; null: all.
         device: where to compute.
         num_threads: CPU threads; null: torch's own choice.
-        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+        search: how a head that searches does it: a name, or ``{name: beam, width: 4}``.
     """
 
     bundle: str | list[str]
@@ -36,7 +36,7 @@ class EvaluateSpec:
     limit: Count | None = None
     device: str = "auto"
     num_threads: Count | None = None
-    search: Part | None = None
+    search: Part | str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class PredictSpec(ScoreSpec):
 
     Attributes:
         bundle: the bundle's folder, or a list of folders: an ensemble.
-        search: decoding options of the head, for example ``{name: beam, width: 4}``.
+        search: how a head that searches does it: a name, or ``{name: beam, width: 4}``.
         options: of the head's answers, for example ``{k_best: 3}`` for tagging.
     """
 
     bundle: str | list[str]  # type: ignore[assignment]  # wider than that of a score
-    search: Part | None = None
+    search: Part | str | None = None
     options: Part = field(default_factory=dict)
 
 

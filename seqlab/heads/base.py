@@ -52,11 +52,7 @@ class Head(nn.Module, ABC):
             wanted = " or ".join(f"'{kind}'" for kind in self.needs)
             raise OptionError(
                 f"{type(self).__name__} needs a target of kind {wanted}, not '{target.kind}'; "
-                + (
-                    "several targets need head=joint"
-                    if target.kind == "joint"
-                    else "choose another head or another data.target.kind"
-                )
+                + _another(target.kind, self.needs)
             )
         if target.size < 1:
             raise OptionError(f"the target has {target.size} classes; at least 1 is needed")
@@ -202,6 +198,15 @@ class Head(nn.Module, ABC):
         """The class's name where the target has names, else its id."""
         names = self.target_info.names
         return names[index] if names else index
+
+
+def _another(kind: str, needs: Sequence[str]) -> str:
+    """What to change where a head and a target do not go together."""
+    if kind == "joint":
+        return "several targets need head=joint"
+    if "joint" in needs:
+        return "name several targets in data.targets, or choose another head"
+    return "choose another head or another data.target.kind"
 
 
 def _by_name(metrics: Sequence[Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def tensors_of(model: SequenceModel, part: str, key: str) -> list[str]:
     """
     found = [name for name in tensor_names(model) if _within(model, name, part)]
     if not found:
-        raise ConfigError(f"{key}: {did_you_mean(part, known_parts(model))}")
+        raise ConfigError(f"{key}: no part '{part}', {did_you_mean(part, known_parts(model))}")
     return found
 
 

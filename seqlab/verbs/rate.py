@@ -7,6 +7,7 @@ from typing import Any
 
 from seqlab import console, progress
 from seqlab.collector import rare_collections
+from seqlab.errors import ConfigError
 
 _LINES = 12
 
@@ -17,13 +18,15 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     Nothing is written, and no run is changed.
 
     Args:
-        spec: the resolved spec of a training run.
+        spec: the resolved spec of a training run, which is not resumed.
         run_dir: not used.
 
     Raises:
         SeqlabError: bad input, or no rate can be told; in one line.
     """
     del run_dir
+    if spec.get("resume"):
+        raise ConfigError("resume: a range test begins a model of its own; leave it out")
     with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.training.rates import find_rate
 

@@ -45,6 +45,13 @@ EXACT = [
     (["~cell.hidden_size"], "encoder.cell: cell 'lstm' needs hidden_size"),
     (["encoder.cell=3"], "encoder.cell: expected a mapping or a string, got 3"),
     (
+        ["encoder.wrappers.5.name=stacked"],
+        (
+            "encoder.wrappers[5]: the list has no such entry (the first is 0); "
+            "a new one needs the whole list"
+        ),
+    ),
+    (
         ["encoder.wrapers=[]"],
         (
             "encoder.wrapers: unknown key, did you mean 'wrappers'? "

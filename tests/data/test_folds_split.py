@@ -51,7 +51,7 @@ def test_classes_have_their_shares_and_groups_stay_together():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"fold": 5}, "source.split.fold: expected a number from 0 to 4"),
+        ({"fold": 5}, "source.split.fold: expected a number from 0 to 4, got 5"),
         ({"folds": 1}, "source.split.folds: expected"),
         ({"fold": -1}, "source.split.fold: expected"),
         ({"test": 0.1}, "source.split.test: unknown key"),

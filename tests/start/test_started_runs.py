@@ -152,7 +152,7 @@ def test_new_labels_and_a_grown_vocabulary_keep_what_is_known(home):
 
 
 WRONG = {
-    "a part": ({"start__parts": ["encodr"]}, "did you mean 'encoder'"),
+    "a part": ({"start__parts": ["encodr"]}, "no part 'encodr', did you mean 'encoder'"),
     "another head": ({"start__parts": ["encoder", "head"]}, "head of .* is 'language_model'"),
     "another size": ({"encoder__cell__hidden_size": 7}, "21 x 4 here and 18 x 4 in"),
     "another cell": ({"encoder__cell": {"name": "lstm", "hidden_size": 6}}, "'gru' in .* 'lstm'"),

@@ -30,6 +30,12 @@ def test_a_loss_that_never_falls_tells_no_rate():
         suggested([1e-3, 1e-2, 0.1], [0.5, 0.6, float("nan")])
 
 
+def test_a_run_is_not_resumed(tmp_path, capsys):
+    words = ["source=files", "source.train=a.csv", "data=text_label", "head=classification"]
+    assert main(["rate", *words, "resume=run"]) == 2
+    assert "error: resume: " in capsys.readouterr().err
+
+
 def test_the_verb_prints_it(tmp_path, capsys):
     source = words_spec(tmp_path)["source"]
     files = [f"source.{split}={source[split]}" for split in ("train", "validation")]

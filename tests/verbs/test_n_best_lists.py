@@ -64,6 +64,17 @@ def test_lists_as_moses_writes_them(bundle, words, tmp_path):
     assert found == expected
 
 
+def test_a_search_by_its_name_alone(bundle, words, tmp_path):
+    answers = {}
+    for given in ("search={name: beam}", "search=beam", "search=greedy"):
+        output = tmp_path / "out.jsonl"
+        command = ["predict", f"bundle={bundle}", f"input={words}", f"output={output}"]
+        assert main([*command, given]) == 0
+        answers[given] = output.read_text("utf-8")
+    assert answers["search=beam"] == answers["search={name: beam}"]
+    assert answers["search=beam"] != answers["search=greedy"]
+
+
 def test_what_has_no_lists(bundle, words, tmp_path, capsys):
     model, data = untrained(words_spec(tmp_path))
     other = save_bundle(tmp_path / "words", model, data.processor, words_spec(tmp_path))

@@ -287,7 +287,9 @@ def read_split(split: Any, where: str = "source.split") -> Rule:
     if not (rule.validation or rule.test):
         raise ConfigError(f"{where}: give validation, test, or both, such as {{test: 0.1}}")
     if isinstance(rule, FoldsRule) and rule.fold >= rule.folds:
-        raise ConfigError(f"{where}.fold: expected a number from 0 to {rule.folds - 1}")
+        raise ConfigError(
+            f"{where}.fold: expected a number from 0 to {rule.folds - 1}, got {rule.fold}"
+        )
     if isinstance(rule, FractionRule | FoldsRule) and rule.stratify and rule.group:
         raise ConfigError(f"{where}: stratify and group do not go together; give one of them")
     shares = (part for part in (rule.validation, rule.test) if isinstance(part, float))
