@@ -16,7 +16,7 @@ TRAINER = (
 )
 KEYS = (
     "(known: callbacks, cell, data, encoder, experiment, head, logger, optimizer, report, resume, "
-    "samples, scheduler, seed, source, trainer, wrapper)"
+    "samples, scheduler, seed, source, start, sweep, trainer, wrapper)"
 )
 QUOTE = "; values with commas, braces or '=' need quotes, as in \"key='a, b'\""
 
