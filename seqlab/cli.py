@@ -57,6 +57,11 @@ VERBS = {
         "compare",
         answers=False,
     ),
+    "crossvalidate": Verb(
+        "mean and interval over folds: experiment=NAME folds=5 [stratify=COLUMN|group=COLUMN]",
+        "crossvalidate",
+        answers=False,
+    ),
     "sweep": Verb(
         "search a space of configs: experiment=NAME sweep.space={...} sweep.trials=20",
         "sweep",
@@ -180,6 +185,10 @@ def _app(verb: str, config: str) -> App:
         from seqlab.config.comparison_app import ComparisonApp
 
         return ComparisonApp(verb, config)
+    if verb == "crossvalidate":
+        from seqlab.config.crossvalidation_app import CrossvalidationApp
+
+        return CrossvalidationApp(verb, config)
     if verb == "sweep":
         from seqlab.config.sweep_app import SweepApp
 
@@ -196,7 +205,7 @@ def _complete(words: list[str]) -> None:
 
 
 def _usage() -> str:
-    verbs = "\n".join(f"  {name:<10} {verb.help}" for name, verb in VERBS.items())
+    verbs = "\n".join(f"  {name:<13} {verb.help}" for name, verb in VERBS.items())
     return (
         "usage: seqlab VERB [key=value ...]\n\n"
         f"{verbs}\n\n"

@@ -25,6 +25,16 @@ class Contestant:
     overrides: tuple[str, ...]
     spec: Mapping[str, Any]
 
+    @classmethod
+    def restored(cls, content: Mapping[str, Any]) -> Contestant:
+        """From what ``dataclasses.asdict`` made of one."""
+        return cls(content["name"], tuple(content["overrides"]), dict(content["spec"]))
+
+    def one_threaded(self) -> Contestant:
+        """With one thread, unless its config says otherwise."""
+        threads = self.spec["trainer"].get("num_threads")
+        return self if threads else self.with_option("trainer.num_threads", 1)
+
     def with_option(self, word: str, value: Any) -> Contestant:
         """A contestant with one more override, such as ``encoder.cell.hidden_size``."""
         spec: dict[str, Any] = copy.deepcopy(dict(self.spec))

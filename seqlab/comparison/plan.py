@@ -75,11 +75,7 @@ class Plan:
 def _plan(content: Mapping[str, Any]) -> Plan:
     entries = tuple(
         Entry(
-            Contestant(
-                entry["contestant"]["name"],
-                tuple(entry["contestant"]["overrides"]),
-                dict(entry["contestant"]["spec"]),
-            ),
+            Contestant.restored(entry["contestant"]),
             int(entry["parameters"]),
             Cost(*entry["cost"]),
         )

@@ -15,7 +15,6 @@ from seqlab.errors import ConfigError, RunError
 
 #: A composed job: its name where it was given one, its words, its spec.
 Job = tuple[str | None, Sequence[str], Mapping[str, Any]]
-_THREADS = "trainer.num_threads"
 
 
 def contestants_of(jobs: Sequence[Job]) -> list[Contestant]:
@@ -33,10 +32,7 @@ def contestants_of(jobs: Sequence[Job]) -> list[Contestant]:
         for (given, words, spec), name in zip(jobs, names, strict=True)
     ]
     check_contestants(found)
-    return [
-        one if one.spec["trainer"].get("num_threads") else one.with_option(_THREADS, 1)
-        for one in found
-    ]
+    return [one.one_threaded() for one in found]
 
 
 def new_plan(settings: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> Plan:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seqlab.bundle import load
 from seqlab.comparison.blocks import TestValue, kept_value, test_value
@@ -17,9 +17,9 @@ from seqlab.comparison.plan import Plan
 from seqlab.comparison.shown import Comparing
 from seqlab.console import say
 from seqlab.devices import global_settings
-from seqlab.errors import SeqlabError
+from seqlab.errors import RunError, SeqlabError
 from seqlab.failures import machine_failure
-from seqlab.files import write_json
+from seqlab.files import reading, write_json
 from seqlab.training.run import train
 
 _VALUE = "test_value.json"
@@ -70,20 +70,40 @@ def tasks_of(plan: Plan, folder: Path) -> list[RunTask]:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
-    """What a comparison needs of a run."""
+class EndedRun:
+    """A run that has ended, and what it wrote into ``result.json``."""
 
     name: str
     seed: int
     folder: Path
     result: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, task: RunTask) -> EndedRun:
+        """What lies in the folder of a run that has ended."""
+        return EndedRun(task.contestant.name, task.seed, task.folder, _result(task))
+
+
+@dataclass(frozen=True)
+class FinishedRun(EndedRun):
+    """What a comparison needs of a run."""
+
     test: TestValue
 
 
+R = TypeVar("R", bound=EndedRun)
+
+
 def carry_out(
-    tasks: Sequence[RunTask], *, jobs: int, budget: float | None, begin: Callable[[RunTask], None]
-) -> list[FinishedRun]:
-    """Do what is left of the runs, and measure all of them.
+    tasks: Sequence[RunTask],
+    *,
+    jobs: int,
+    budget: float | None,
+    begin: Callable[[RunTask], None],
+    end: Callable[[RunTask], R],
+    name: str = "comparing",
+) -> list[R]:
+    """Do what is left of the runs, and take what is needed of all of them.
 
     Args:
         tasks: in rounds, one seed of every contestant after another.
@@ -91,16 +111,19 @@ def carry_out(
         budget: seconds after which no further round of seeds begins, if two are done; None: no
             limit.
         begin: called when a run's folder is taken, to write down more about it.
+        end: gives what is needed of a run that has ended.
+        name: of the stage that is shown.
     """
     seeds = list(dict.fromkeys(task.seed for task in tasks))
     groups = [tasks] if budget is None else [[t for t in tasks if t.seed == s] for s in seeds]
-    clock, found = _Budget(budget), []
-    with Comparing(len(tasks)) as shown:
+    clock = _Budget(budget)
+    found: list[R] = []
+    with Comparing(len(tasks), name) as shown:
         for group in groups:
             if not clock.has_room(sum(not task.done for task in group)):
                 say(f"budget={budget:g}: no room for seed {group[0].seed} and those after it")
                 break
-            for run, trained in _finished(group, jobs, begin):
+            for run, trained in _finished(group, jobs, begin, end):
                 found.append(run)
                 shown.one_more(run.name, run.seed, trained=trained)
                 if trained:
@@ -132,27 +155,32 @@ class _Budget:
 
 
 def _finished(
-    tasks: Sequence[RunTask], jobs: int, begin: Callable[[RunTask], None]
-) -> Iterator[tuple[FinishedRun, bool]]:
+    tasks: Sequence[RunTask],
+    jobs: int,
+    begin: Callable[[RunTask], None],
+    end: Callable[[RunTask], R],
+) -> Iterator[tuple[R, bool]]:
     if jobs == 1 or len(tasks) == 1:
         for task in tasks:
-            yield _carry_out(task, begin)
+            yield _carry_out(task, begin, end)
         return
     from joblib import Parallel, delayed
 
     yield from Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(_carry_out)(task, begin) for task in tasks
+        delayed(_carry_out)(task, begin, end) for task in tasks
     )
 
 
-def _carry_out(task: RunTask, begin: Callable[[RunTask], None]) -> tuple[FinishedRun, bool]:
+def _carry_out(
+    task: RunTask, begin: Callable[[RunTask], None], end: Callable[[RunTask], R]
+) -> tuple[R, bool]:
     """One run, from where it is; and whether there was anything left to train."""
     trained = not task.done
     try:
         if trained:
             with logged(task.folder / "train.log"):
                 train(task.contestant.run_spec(task.seed), task.folder, lambda: begin(task))
-        return measured(task), trained
+        return end(task), trained
     except SeqlabError as error:
         raise type(error)(f"{task.contestant.name}, seed {task.seed}: {error}") from error
     except Exception as error:
@@ -169,7 +197,7 @@ def measured(task: RunTask, *, keep: bool = True) -> FinishedRun:
         task: the run; it has ended.
         keep: write the value into the run's folder, and take it from there.
     """
-    result = json.loads((task.folder / "result.json").read_text("utf-8"))
+    result = _result(task)
     file = task.folder / _VALUE
     known = kept_value(file) if keep else None
     if known is None or task.metric not in (None, known.metric):
@@ -182,6 +210,12 @@ def measured(task: RunTask, *, keep: bool = True) -> FinishedRun:
         if keep:
             write_json(file, asdict(known), indent=0)
     return FinishedRun(task.contestant.name, task.seed, task.folder, result, known)
+
+
+def _result(task: RunTask) -> Any:
+    file = task.folder / "result.json"
+    with reading(file, RunError, "what a run wrote"):
+        return json.loads(file.read_text("utf-8"))
 
 
 @contextlib.contextmanager

@@ -17,10 +17,11 @@ class Comparing(progress.Stage):
 
     Args:
         total: how many runs there are.
+        name: of the stage.
     """
 
-    def __init__(self, total: int) -> None:
-        super().__init__("comparing", total, unit="runs", summary=False)
+    def __init__(self, total: int, name: str = "comparing") -> None:
+        super().__init__(name, total, unit="runs", summary=False)
         self._during = contextlib.ExitStack()
         self._found = 0
 

@@ -26,6 +26,7 @@ from seqlab.config.source_columns import check_source_columns
 from seqlab.config.started_encoder import started_encoder
 from seqlab.config.verb_specs import (
     CompareSpec,
+    CrossvalidateSpec,
     EvaluateSpec,
     GenerateSpec,
     PredictSpec,
@@ -51,13 +52,16 @@ GIVEN = {
 #: keys of ``callbacks`` that are settings of every run
 _SETTINGS: dict[str, type] = {"checkpoint": CheckpointSpec, "progress": ProgressSpec}
 _CHOICES = {"source": "name", "data": "features", "head": "name"}
-_TRAINING = ("train", "compare", "sweep")
+_TRAINING = ("train", "compare", "crossvalidate", "sweep")
 #: The keys of ``compare`` that its runs know nothing of.
 COMPARISON_KEYS = tuple(field.name for field in dataclasses.fields(CompareSpec))
+#: The keys of ``crossvalidate`` that its runs know nothing of.
+CROSSVALIDATION_KEYS = tuple(field.name for field in dataclasses.fields(CrossvalidateSpec))
 _SPECS: dict[str, type] = {
     "train": RunSpec,
     "explain": RunSpec,
     "compare": RunSpec,
+    "crossvalidate": RunSpec,
     "sweep": RunSpec,
     "rate": RunSpec,
     "evaluate": EvaluateSpec,
@@ -106,9 +110,14 @@ def resolve(
     return spec
 
 
-def run_config(config: DictConfig) -> dict[str, Any]:
-    """What a composed config of ``compare`` says of a run alone."""
-    return {key: value for key, value in _plain(config).items() if key not in COMPARISON_KEYS}
+def run_config(config: DictConfig, apart: Sequence[str] = COMPARISON_KEYS) -> dict[str, Any]:
+    """What a composed config of a verb with several runs says of a run alone.
+
+    Args:
+        config: what Hydra composed.
+        apart: the verb's own keys.
+    """
+    return {key: value for key, value in _plain(config).items() if key not in apart}
 
 
 def comparison_settings(config: DictConfig) -> dict[str, Any]:
@@ -119,6 +128,16 @@ def comparison_settings(config: DictConfig) -> dict[str, Any]:
     """
     given = _plain(config)
     return check_fields({key: given[key] for key in COMPARISON_KEYS}, CompareSpec, "")
+
+
+def crossvalidation_settings(config: DictConfig) -> dict[str, Any]:
+    """The keys of a composed config that say how rows are divided into folds, checked.
+
+    Raises:
+        ConfigError: a value does not fit.
+    """
+    given = _plain(config)
+    return check_fields({key: given[key] for key in CROSSVALIDATION_KEYS}, CrossvalidateSpec, "")
 
 
 def sweep_settings(config: DictConfig) -> dict[str, Any]:

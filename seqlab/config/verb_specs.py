@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from seqlab.config.run_spec import Part
-from seqlab.schema import Count, NonNegative, Positive, Range, Rule, Share, Whole
+from seqlab.schema import Count, Name, NonNegative, Positive, Range, Rule, Share, Whole
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,27 @@ class CompareSpec:
     level: Annotated[float, Range(above=0, below=1)] = 0.05
     contestants: dict[str, Any] = field(default_factory=dict)
     runs: str | list[str] | None = None
+    resume: str | None = None
+
+
+@dataclass(frozen=True)
+class CrossvalidateSpec:
+    """One cross-validation; all other keys are those of a training run.
+
+    Attributes:
+        folds: into how many parts the rows are divided; each is the test of one run.
+        stratify: a column; each part has each of its values as often as the others.
+        group: a column; the rows of each of its values are in one part.
+        fold_seed: of the draw of the parts; that of the runs is ``seed``.
+        jobs: runs at once, each in a process of its own.
+        resume: the folder of a cross-validation to go on with.
+    """
+
+    folds: Annotated[int, Range(least=2)] = 5
+    stratify: Name | None = None
+    group: Name | None = None
+    fold_seed: Whole = 0
+    jobs: Count = 1
     resume: str | None = None
 
 

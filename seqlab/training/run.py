@@ -310,6 +310,7 @@ class Run:
         values: dict[str, Any] = {
             "test": plain_numbers(test),
             "validation": plain_numbers(validation),
+            "rows": self.data.sizes,
             "seconds": round(seconds, 3),
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "engine": self.engine,

@@ -81,11 +81,12 @@ def _seeds(given: int | list[int] | None, begun: Plan | None) -> tuple[int, ...]
 def _trained(
     plan: Plan, settings: Mapping[str, Any], folder: Path, config_dir: str | None
 ) -> dict[str, Any]:
-    from seqlab.comparison.runs import carry_out, tasks_of
+    from seqlab.comparison.runs import carry_out, measured, tasks_of
 
     begin = partial(_begin, config_dir=config_dir)
     tasks = tasks_of(plan, folder)
-    runs = carry_out(tasks, jobs=settings["jobs"], budget=settings["budget"], begin=begin)
+    jobs, budget = settings["jobs"], settings["budget"]
+    runs = carry_out(tasks, jobs=jobs, budget=budget, begin=begin, end=measured)
     return _planned(plan, runs, settings, folder)
 
 

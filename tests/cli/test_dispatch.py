@@ -25,7 +25,7 @@ def test_usage_names_every_verb(command, words):
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith("usage: seqlab VERB [key=value ...]")
     for name, verb in VERBS.items():
-        assert f"  {name:<10} {verb.help}\n" in outcome.out
+        assert f"  {name:<13} {verb.help}\n" in outcome.out
 
 
 def test_version(command):

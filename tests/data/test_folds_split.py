@@ -64,7 +64,10 @@ def test_wrong_folds_are_named(changes, said):
     assert said in str(caught.value)
 
 
-def test_more_folds_than_rows():
-    rule = read_split({"by": "folds", "folds": 5, "fold": 4})
-    with pytest.raises(DataError, match="leaves no rows for the split 'test' of 3 rows"):
-        divide(rule, rows(3))
+@pytest.mark.parametrize("fold", range(5))
+def test_more_folds_than_rows_or_groups_are_refused_whichever_is_asked_for(fold):
+    split = {"by": "folds", "folds": 5, "fold": fold}
+    with pytest.raises(DataError, match="5 folds of 3 rows leave some empty; give at most 3"):
+        divide(read_split(split), rows(3))
+    with pytest.raises(DataError, match="5 folds of 2 values of 'who' leave some empty"):
+        divide(read_split({**split, "group": "who"}), rows(20, who=["a", "b"] * 10))

@@ -39,10 +39,13 @@ def answers(output):
 
 
 def test_the_blocks_do_what_the_page_says(printed):
-    films, skipped, forecast, people, language, python = printed
+    films, skipped, folds, forecast, people, language, python = printed
     assert [answer["input"]["id"] for answer in answers(films)] == list("123456")
     assert answers(films)[0]["input"]["text"] == "a moving, funny film"
     assert skipped.split() == ["2", "1"]
+    assert [line.split()[:2] for line in folds.splitlines() if line.startswith("  ")][1:4] == [
+        ["0", "2"], ["1", "2"], ["2", "2"],
+    ]  # fmt: skip
     last = [(answer["input"]["place"], answer["part"]) for answer in answers(forecast)]
     assert last == [("north", "steps 177-200"), ("south", "steps 177-200")]
     assert "baseline (last value)" in forecast

@@ -32,6 +32,7 @@ def test_result_file(finished):
     assert values["engine"] == "loop"
     assert values["versions"]["seqlab"] == seqlab.__version__
     assert values["steps"] == 30
+    assert values["rows"] == {"train": 46, "validation": 14, "test": 11}
     assert values["seed"] == spec["seed"]
     assert result.objective == pytest.approx(values["validation"]["accuracy"])
     model = seqlab.load(folder / "bundle").model

@@ -187,12 +187,23 @@ class FoldsRule(Rule):
         random = np.random.default_rng(self.seed)
         if self.group is not None:
             groups = _numbers(rows.values[self.group])
-            order = random.permutation(int(groups.max(initial=-1)) + 1)
+            total = int(groups.max(initial=-1)) + 1
+            self._check_enough(total, f"values of '{self.group}'")
+            order = random.permutation(total)
             return {"test": np.flatnonzero(np.isin(groups, order[self.fold :: self.folds]))}
+        self._check_enough(rows.total, "rows")
         order = random.permutation(rows.total)
         if self.stratify is not None:
             order = by_class(order, rows.values[self.stratify])
         return {"test": np.sort(order[self.fold :: self.folds])}
+
+    def _check_enough(self, total: int, what: str) -> None:
+        """Refuse folds without rows, whichever fold is asked for."""
+        if total < self.folds:
+            raise DataError(
+                f"source.split.folds: {self.folds} folds of {total} {what} leave some empty; "
+                f"give at most {total}"
+            )
 
 
 @dataclass(frozen=True)
