@@ -113,6 +113,11 @@ def _divided(config: Mapping[str, Any], split: Mapping[str, Any]) -> dict[str, A
     source = config.get("source")
     if not isinstance(source, Mapping):
         return dict(config)  # resolve says that none was chosen
+    if isinstance(source.get("split"), str):
+        raise ConfigError(
+            f"crossvalidate: source.split={source['split']} is one of the splits that the source "
+            "comes with; choose a source whose rows can be divided, such as files"
+        )
     if source.get("split"):
         raise ConfigError(
             f"crossvalidate: source.split={_spelt(source['split'])} divides the rows already; "

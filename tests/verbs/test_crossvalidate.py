@@ -129,6 +129,7 @@ def test_equal_folds_and_a_metric_that_a_fold_has_no_value_of(capsys):
         (["stratify=kind", "group=kind"], "stratify and group do not go together"),
         (["stratify=knid"], "did you mean 'kind'"),
         (["source.split={by: tail, test: 0.1}"], "add source.split=null"),
+        (["source.split=simple"], "is one of the splits that the source comes with"),
         (["source.test=t.csv"], "source.test=t.csv is held out already"),
         (["source.path=null", "source.train=t.csv"], "give source.path=t.csv instead"),
         (["cell=lstm,gru"], "cell has several values"),
