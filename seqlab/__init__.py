@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from seqlab.cells.gated import GatedCell as GatedCell
     from seqlab.cells.linear import LinearRecurrentCell as LinearRecurrentCell
     from seqlab.cells.matrix import MatrixStateCell as MatrixStateCell
+    from seqlab.cells.modifiers import CellGates as CellGates
+    from seqlab.cells.modifiers import Modifier as Modifier
+    from seqlab.cells.modifiers import with_gates as with_gates
     from seqlab.cells.option_cell import OptionCell as OptionCell
     from seqlab.cells.quantized import quantize as quantize
     from seqlab.data.features.base import Feature as Feature
@@ -82,6 +85,7 @@ _LAZY = {
     "cells.gated": "GatedCell",
     "cells.linear": "LinearRecurrentCell",
     "cells.matrix": "MatrixStateCell",
+    "cells.modifiers": "CellGates Modifier with_gates",
     "cells.option_cell": "OptionCell",
     "cells.quantized": "quantize",
     "data.features.base": "Feature",

@@ -37,6 +37,7 @@ KINDS = (
     "initializer",
     "regularizer",
     "constraint",
+    "modifier",
     "search",
     "metric",
     "transform",

@@ -29,7 +29,7 @@ class Product(NamedTuple):
             return state[0]
         if self.source in state_fields(cell.State):
             return getattr(state, self.source)
-        return getattr(cell, self.source)(x, h, state)
+        return getattr(cell, self.source)(*cell.modified(x, h, state), state)
 
 
 def gate_tuple(names: tuple[str, ...]) -> Any:

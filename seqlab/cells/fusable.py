@@ -48,8 +48,8 @@ def _refused_option(cell: GatedCell) -> str | None:
         return "layer_norm"
     if cell.heads > 1:
         return "heads"
-    if any(cell.zoneout):
-        return "zoneout"
+    if any(cell.zoneout) or cell.modifier is not None:
+        return "zoneout" if any(cell.zoneout) else "modifier"
     narrows = cell.proj_size is None or (
         cell.projects_state and cell.output_size < cell.hidden_size
     )

@@ -24,6 +24,7 @@ from seqlab.cells.declaration import (
     raw_columns,
     refuse_without_matrix,
 )
+from seqlab.cells.modifiers import Modifier, apply_modifier, make_modifier
 from seqlab.cells.noise import Noise, draw_noise
 from seqlab.cells.products import input_product, recurrent_product, spread_heads
 from seqlab.cells.weights import draw_weights, keep_constraints, make_weights, penalties
@@ -120,6 +121,8 @@ class GatedCell(Cell):
             (Sak et al., 2014).
         heads: the number of blocks of a block-diagonal recurrent matrix, which divides H; with H
             of them it is diagonal.
+        modifier: what changes ``x`` and ``h`` before the equations are given them, such as
+            ``multiplicative_integration``: a name, a mapping with ``name`` and options, or a class.
 
     Raises:
         OptionError: an option has a wrong type or value, or contradicts another; the message
@@ -151,6 +154,7 @@ class GatedCell(Cell):
     norm_ih: nn.Parameter | None
     norm_hh: nn.Parameter | None
     weight_hr: nn.Parameter | None
+    modifier: Modifier | None
 
     @checked
     def __init__(
@@ -181,6 +185,7 @@ class GatedCell(Cell):
         chrono: Steps | None = None,
         proj_size: Count | None = None,
         heads: Count = 1,
+        modifier: Any = None,
     ) -> None:
         super().__init__(input_size, hidden_size)
         self.activation = resolve_activation("activation", activation)
@@ -203,7 +208,7 @@ class GatedCell(Cell):
         self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.untied_dropout, self.layer_norm = untied_dropout, layer_norm
         self.weight_dropout, self.proj_size, self.chrono = weight_dropout, proj_size, chrono
-        self.heads = heads
+        self.heads, self._modifier_asked = heads, modifier
         # what they may be, the declaration says, which is complete in setup
         self._zoneout_asked, self._forget_bias_asked = zoneout, unit_forget_bias
         self._is_set_up = False
@@ -215,6 +220,7 @@ class GatedCell(Cell):
         declare(self)
         self._make_types()
         self._check_matrix()
+        self.modifier = make_modifier(self, self._modifier_asked)
         self.zoneout = zoneout_rates(self._zoneout_asked, state_fields(self.State))
         check_chrono(self.chrono, use_bias=self.use_bias, forget_bias=self._forget_bias_asked)
         self.unit_forget_bias = self._check_forget_bias()
@@ -260,6 +266,8 @@ class GatedCell(Cell):
     def reset_parameters(self) -> None:
         """Draw all parameters anew with the initializers, in the order of declaration."""
         draw_weights(self)
+        if self.modifier is not None:
+            self.modifier.reset_parameters()
         if self._is_set_up:
             self._set_time_scale()
 
@@ -405,8 +413,14 @@ class GatedCell(Cell):
                 vector = product.vector(self, x, known, state)
                 made += recurrent_product(self, vector, weight, mask, rows)
         h = self.recurrent_type(*made)
-        output, new = next_state(self, self.update(x, h, state), state)
+        output, new = next_state(self, self.update(*self.modified(x, h, state), state), state)
         return self._finish(output, new, state, noise)
+
+    def modified(self, x: Any, h: Any, state: Any) -> tuple[Any, Any]:
+        """The gates' parts as ``update``, and what further products multiply, are given them."""
+        if self.modifier is None:
+            return x, h
+        return apply_modifier(self.modifier, x, h, state)
 
     def _finish(
         self, output: Tensor, new: Any, old: Any, noise: Noise | None

@@ -20,7 +20,7 @@ from seqlab.source_signatures import Option, options_of
 #: Kinds of parts that options of other parts hold, by name or as a mapping with a name.
 _INNER = {
     *("format", "tokenizer", "pooling", "attention", "activation"),
-    *("initializer", "regularizer", "constraint"),
+    *("initializer", "regularizer", "constraint", "modifier"),
 }
 
 

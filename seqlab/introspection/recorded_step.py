@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from seqlab.cells.base import Cell, state_fields
 from seqlab.cells.declaration import gate_tuple
@@ -116,6 +116,9 @@ class _Recording:
                 vars(twin)[name] = value
             else:
                 vars(twin)[name] = self.symbol("parameter", name)
+        modifier = getattr(cell, "modifier", None)
+        if modifier is not None:
+            vars(twin)["modifier"] = self._modifier(modifier)
         for name, value in vars(cell)["_parameters"].items():
             if value is None:
                 vars(twin)[name] = None
@@ -123,6 +126,14 @@ class _Recording:
             spec = getattr(cell, f"{name}_spec", None)
             if spec is not None:
                 vars(twin)[name] = self._named(spec if isinstance(spec, str) else spec["name"])
+        return twin
+
+    def _modifier(self, modifier: nn.Module) -> nn.Module:
+        """A copy of a cell's modifier whose parameters are inputs too."""
+        twin = copy.copy(modifier)
+        vars(twin)["_parameters"] = {}
+        for name, _ in modifier.named_parameters():
+            vars(twin)[name] = self.symbol("parameter", name)
         return twin
 
     def _named(self, name: str) -> Callable[[Any], Any]:
@@ -189,7 +200,8 @@ def _trace_gated(cell: GatedCell, graph: Graph) -> RecordedStep:
         h += [record.symbol("recurrent", gate) for gate in product.gates]
     named: dict[str, fx.Proxy] = {}
     with _variables_of(type(cell).update, named):
-        output, new = record.cell.update(x, cell.recurrent_type(*h), state)
+        given = record.cell.modified(x, cell.recurrent_type(*h), state)
+        output, new = record.cell.update(*given, state)
     nodes = {field: record.node_of(value) for field, value in zip(fields, new, strict=True)}
     variables = {name: record.node_of(value) for name, value in named.items()}
     return RecordedStep(record.node_of(output), nodes, vectors, variables=variables)

@@ -46,6 +46,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     "initializer": ("functions.FunctionCase", "functions.INITIALIZER_CHECKS"),
     "regularizer": ("functions.ObjectCase", "functions.REGULARIZER_CHECKS"),
     "constraint": ("functions.ObjectCase", "functions.CONSTRAINT_CHECKS"),
+    "modifier": ("modifiers.ModifierCase", "modifiers.MODIFIER_CHECKS"),
     "metric": ("metrics.MetricCase", "metrics.METRIC_CHECKS"),
     "transform": ("transforms.TransformCase", "transforms.TRANSFORM_CHECKS"),
     "tokenizer": ("tokenizers.TokenizerCase", "tokenizers.TOKENIZER_CHECKS"),
@@ -173,3 +174,4 @@ check_merge = partial(check, "merge")
 check_pooling = partial(check, "pooling")
 check_attention = partial(check, "attention")
 check_search = partial(check, "search")
+check_modifier = partial(check, "modifier")

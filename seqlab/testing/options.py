@@ -51,6 +51,11 @@ OPTION_TESTS: dict[str, tuple[Any, OptionTest, str]] = {
     "layer_norm": (True, trial.changes_output, "normalises both products"),
     "chrono": (9, trial.chrono, "sets the biases for long memory, or is refused"),
     "heads": (5, trial.heads, "makes the recurrent matrix block-diagonal"),
+    "modifier": (
+        "multiplicative_integration",
+        trial.changes_output,
+        "changes the gates' parts, or is refused",
+    ),
     "proj_size": (2, trial.proj_size, "narrows the output, or is refused"),
 }
 

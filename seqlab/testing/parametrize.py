@@ -55,6 +55,7 @@ def kind_of(part: Any) -> str:
         OptionError: it has none of them; name the part as ``kind=name`` then.
     """
     from seqlab.cells.base import Cell
+    from seqlab.cells.modifiers import Modifier
     from seqlab.data.features.base import Feature
     from seqlab.data.formats.base import Format
     from seqlab.data.sources.base import Source
@@ -77,6 +78,7 @@ def kind_of(part: Any) -> str:
         "source": Source,
         "format": Format,
         "merge": Merge,
+        "modifier": Modifier,
         "pooling": Pooling,
         "attention": Attention,
         "search": Search,

@@ -19,8 +19,8 @@ HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
 config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
-head, source, format, transform, merge, engine, tokenizer, feature, target, optimizer, schedule,
-callback or logger; NAME is what configs will call the part. DIR must not exist yet; it is
+head, source, format, transform, merge, modifier, engine, tokenizer, feature, target, optimizer,
+schedule, callback or logger; NAME is what configs will call the part. DIR must not exist yet; it is
 ./seqlab-NAME unless given.
 """
 
@@ -59,6 +59,7 @@ FORMS = {
         "wrapper/bidirectional_{name}.yaml",
         "seqlab train experiment=mnist1d wrapper=bidirectional_{name}",
     ),
+    "modifier": Form("cell/lstm_{name}.yaml", "seqlab train experiment=mnist1d cell=lstm_{name}"),
     "target": Form(
         "data/{name}.yaml",
         "seqlab train source=mnist1d data={name} data.validation=0.1 head=classification",

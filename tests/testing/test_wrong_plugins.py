@@ -16,7 +16,7 @@ from seqlab.testing.result import SKIPPED
 
 FAST = Settings(fast=True)
 MODULES = ("cells", "wrappers", "heads", "parts", "engines", "sources", "data_parts")
-MODULES += ("training_parts", "transforms", "cells_at_extremes")
+MODULES += ("training_parts", "transforms", "cells_at_extremes", "modifiers")
 WRONG = {
     f"{module}.{name}": expected
     for module in MODULES
@@ -52,7 +52,7 @@ def part_of(path: str):
     return getattr(importlib.import_module(f"wrong.{module}"), name)
 
 
-@pytest.mark.parametrize("path", map(marked, WRONG))
+@pytest.mark.parametrize("path", [marked(path) for path in WRONG])
 def test_a_wrong_part_fails_the_check_that_is_there_for_it(path):
     name, sentence, reason, *consequences = WRONG[path]
     part = part_of(path)

@@ -20,7 +20,7 @@ from seqlab.cells.base import COUNT
 from seqlab.cells.gated import GatedCell
 
 #: Where the equations begin.
-_STARTS = ("update",)
+_STARTS = ("update", "modified")
 #: Packages whose own globals do not change.
 _FIXED = frozenset({"torch", "math", "cmath", "numpy", "builtins", "typing", "seqlab"})
 #: Names that reach attributes which no name tells.

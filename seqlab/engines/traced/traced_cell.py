@@ -107,7 +107,8 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
 
         def apply() -> Any:
             old = cell.State(*s)
-            made = cell.update(cell.input_type(*x), cell.recurrent_type(*h), old)
+            given = cell.modified(cell.input_type(*x), cell.recurrent_type(*h), old)
+            made = cell.update(*given, old)
             output, new = next_state(cell, made, old)
             masks: list[Tensor | None] = [None] * states
             for index, mask in zip(zoned, z, strict=True):
