@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -139,6 +140,7 @@ def refresh() -> None:
     _all_points.cache_clear()
     _range_problem.cache_clear()
     declared.cache_clear()
+    _shippers.cache_clear()
 
 
 @functools.cache
@@ -228,8 +230,16 @@ def config_packages() -> list[tuple[str, str]]:
 def distribution_of(module: str) -> str:
     """The distribution that ships a module, for messages; the module's own name if none does."""
     top = module.partition(".")[0]
-    names = metadata.packages_distributions().get(top, [])
+    if top == BUILT_IN:
+        return BUILT_IN
+    names = _shippers().get(top, [])
     return names[0] if names else top
+
+
+@functools.cache
+def _shippers() -> Mapping[str, list[str]]:
+    """The distributions of each package; finding them reads the files of all that is installed."""
+    return metadata.packages_distributions()
 
 
 __all__ = [
