@@ -130,7 +130,7 @@ def test_interpolations_are_resolved_and_hydras_node_is_left_out():
     ("config", "message"),
     [
         ({"bundle": "${nope}"}, "bundle: Interpolation key 'nope' not found"),
-        ({"bundle": 3}, "bundle: expected a string, got 3"),
+        ({"bundle": 3}, "bundle: expected a string or a list, got 3"),
         ({"bundle": None}, "bundle: no value was given; give the folder as bundle=DIR"),
         ({"bundle": "b", "limit": "x"}, "limit: expected an int of at least 1 or null, got 'x'"),
         (
