@@ -34,6 +34,7 @@ def fit_temperature(scores_NC: Tensor, gold_N: Tensor) -> float:
         scores_NC: before the softmax.
         gold_N: the right classes.
 
+    >>> import torch
     >>> scores = torch.tensor([[2.0, 0.0]] * 4)
     >>> t = fit_temperature(scores, torch.tensor([0, 0, 0, 1]))
     >>> round(float((scores[0] / t).softmax(0)[0]), 4)

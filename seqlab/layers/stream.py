@@ -47,7 +47,7 @@ class Stream:
 def stream(layer: Layer) -> Stream:
     """A stream over a layer.
 
-    Without gradients, gated cells step fastest with ``engine="compiled"``, whose code packs their
+    Without gradients, gated cells step fastest by the engine that compiles them, which packs their
     matrices once for all steps, and again when a parameter changes. It sees that by torch's count
     of changes, which writing through ``parameter.data`` leaves alone.
 

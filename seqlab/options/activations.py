@@ -109,8 +109,7 @@ def exponential(x: Tensor) -> Tensor:
 
 def hard_sigmoid(x: Tensor) -> Tensor:
     """``min(max(x / 6 + 1/2, 0), 1)``, Keras 3's slope."""
-    # torch's own has a gradient of 1/6 in float32, whatever the type
-    return torch.clamp(x / 6 + 0.5, 0.0, 1.0)
+    return F.hardsigmoid(x)
 
 
 def hard_silu(x: Tensor) -> Tensor:

@@ -148,6 +148,7 @@ EVERY_OPTION = {
     "zoneout": {"hidden": 0.3},
     "weight_dropout": 0.3,
     "chrono": 10,
+    "modifier": {"name": "multiplicative_integration", "alpha": 0.5},
     "proj_size": 2,
     "heads": 2,
 }

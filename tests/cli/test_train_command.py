@@ -27,7 +27,9 @@ def test_the_spec_has_the_documented_form_and_is_plain(train):
     assert spec["encoder"]["wrappers"] == [{"name": "bidirectional", "merge_mode": "concat"}]
     assert spec["source"] == {"name": "toy", "path": "x.csv"}
     assert spec["head"] == {"name": "toy_head"}
-    assert spec["data"]["target"] == {"column": "label", "kind": "label"}
+    assert spec["data"]["target"] == {
+        "column": "label", "kind": "label", "several": False, "unseen": "refuse",
+    }  # fmt: skip
     assert spec["optimizer"]["name"] == "adamw"
     assert spec["scheduler"] == {"name": "none"}
     assert spec["trainer"]["max_epochs"] == "auto"

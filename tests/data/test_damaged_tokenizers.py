@@ -9,6 +9,9 @@ import seqlab
 from seqlab.data.tokenizers.build import build_tokenizer
 from seqlab.data.tokenizers.marks import INPUT_MARKS
 from seqlab.errors import BundleError
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from damage import damaged_json, tried
 
@@ -16,10 +19,22 @@ TEXTS = ["the five boxing wizards jump quickly over the box", "héllo wörld"] *
 SIZES = {"bpe": {"vocab_size": 60}, "unigram": {"vocab_size": 60}, "wordpiece": {"vocab_size": 80}}
 
 
+def own_file(path):
+    """A tokenizer of somebody's own, with a word for each of the texts'."""
+    words = sorted({word for text in TEXTS for word in text.split()})
+    ids = {word: index for index, word in enumerate(["[UNK]", *words])}
+    own = Tokenizer(WordLevel(ids, "[UNK]"))
+    own.pre_tokenizer = WhitespaceSplit()
+    own.save(str(path))
+    return path
+
+
 def attack(folder, name, tries, seed):
     """Counts of what became of damaged files of a tokenizer."""
     takes = seqlab.get("tokenizer", name).takes
     spec = {"name": name, **SIZES.get(name, {})}
+    if name == "file":
+        spec["path"] = str(own_file(folder / "own.json"))
     texts = TEXTS if takes == "text" else [text.split() for text in TEXTS]
     path = folder / "tokenizer.json"
     sound = build_tokenizer(spec, INPUT_MARKS, takes=takes)

@@ -38,6 +38,7 @@ MEANT = {
     r"output=(DIR|PATH)": "output=written",
     r"resume=DIR": "resume=run",
     r"new-plugin$": "new-plugin cell fresh",
+    r"new-plugin modifier NAME": "new-plugin modifier fresh",
 }
 SHORT = (
     "trainer.max_steps=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1",

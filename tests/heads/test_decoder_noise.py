@@ -23,14 +23,14 @@ def test_steps_with_one_draw_equal_the_run(cell, asymmetric):
     tokens = torch.tensor([[5, 3, 4, 0, 6, 3], [5, 6, 3, 1, 1, 1], [5, 1, 1, 1, 1, 1]])
     mask = torch.arange(6) < torch.tensor([[6], [3], [1]])
     torch.manual_seed(4)
-    whole = decoder.run(tokens, mask, memory, state)
+    whole = decoder.run(tokens, mask, memory, state).scores
     penalty = decoder.layer.regularization_loss()
     torch.manual_seed(4)
     noise = decoder.sample_noise(3, 6)
     found = []
     for t in range(6):
-        scores, state = decoder.step(tokens[:, t : t + 1], memory, state, mask[:, t], noise.at(t))
-        found.append(scores)
+        made, state = decoder.step(tokens[:, t : t + 1], memory, state, mask[:, t], noise.at(t))
+        found.append(made.scores)
     torch.testing.assert_close(torch.cat(found, 1)[mask], whole[mask])
     torch.testing.assert_close(decoder.layer.regularization_loss(), penalty)
 

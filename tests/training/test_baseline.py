@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 from seqlab.data.data_spec import DataSpec
-from seqlab.training.baseline import baseline, majority_class, most_frequent_tags
+from seqlab.training.baseline import baselines, majority_class, most_frequent_tags
+from seqlab.types import TargetInfo
 
 
 def test_majority_ties_are_broken_by_the_alphabet():
@@ -33,6 +34,12 @@ def test_spans_are_measured_where_the_tags_are_chunk_labels():
 def spec(kind, feature):
     features = {"f": {"column": "w", "kind": feature}}
     return DataSpec.from_mapping({"features": features, "target": {"column": "t", "kind": kind}})
+
+
+def baseline(spec, train, test, names):
+    kind = next(iter(spec.targets.values())).kind
+    found = baselines(spec, train, test, TargetInfo(kind, len(names), tuple(names)))
+    return found[0] if found else {}
 
 
 def test_the_baseline_follows_from_the_task():

@@ -153,7 +153,7 @@ def test_all_are_listed_with_their_equation(installed):
         assert part["distribution"] == f"seqlab-fresh-{kind}"
         assert part["problem"] is None
         assert part["summary"]
-        assert part["equation"] or kind in ("source", "format", "callback", "logger")
+        assert part["equation"] or kind in ("source", "format", "callback", "logger", "modifier")
 
 
 def test_the_configs_of_all_are_found_and_fit(installed):

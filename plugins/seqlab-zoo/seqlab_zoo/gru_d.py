@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from seqlab.cells.option_cell import OptionCell
+from seqlab import OptionCell
 from seqlab.errors import OptionError
 from seqlab.schema import Count, Fraction, checked
 from torch import Tensor, nn

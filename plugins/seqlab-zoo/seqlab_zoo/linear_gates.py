@@ -6,7 +6,8 @@ import math
 
 import torch
 import torch.nn.functional as F
-from seqlab.cells.linear import GatedLinearCell, LinearRecurrentCell
+from seqlab import LinearRecurrentCell
+from seqlab.cells.linear import GatedLinearCell
 from torch import Tensor, nn
 
 

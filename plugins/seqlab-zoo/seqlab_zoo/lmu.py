@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from seqlab.cells.option_cell import OptionCell
+from seqlab import OptionCell
 from seqlab.schema import Count, Fraction, Positive, checked
 from torch import Tensor, nn
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from seqlab.cells.matrix import MatrixStateCell, Writes
+from seqlab import MatrixStateCell
+from seqlab.cells.matrix import Writes
 from torch import Tensor, nn
 
 #: Below this squared length a vector is no longer made one unit long.

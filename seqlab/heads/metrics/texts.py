@@ -166,7 +166,7 @@ class ChrF(TextMetric):
     >>> chrf.decode = Writer(lambda ids: "".join("  abcdefg"[i] for i in ids))
     >>> chrf.update(Outcome([[2, 3, 4]], [[[2, 3, 5], [2, 3, 4, 5]]]))
     >>> round(float(chrf.compute()), 4)
-    0.6876
+    0.6886
     """
 
     counts: Tensor
