@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import seqlab
 import torch
+from seqlab import plugins
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
 
 HERE = Path(__file__).parent
@@ -54,7 +55,13 @@ def test_no_part_mixes_devices(results):
 def test_every_part_ran(results):
     ran = {word for what, came in results.items() if came == "ran" for word in what.split()}
     for kind in ("cell", "wrapper", "merge", "head"):
-        assert {f"{kind}={name}" for name in seqlab.available(kind)} <= ran
+        # the zoo's cells have tests of their own, without a made-up device
+        names = {
+            name
+            for name, declared in plugins.declared(kind).items()
+            if kind != "cell" or declared.distribution != "seqlab-zoo"
+        }
+        assert {f"{kind}={name}" for name in names} <= ran
     # compiled code is for CPUs
     engines = set(seqlab.available("engine")) - {"compiled"}
     assert {f"engine={name}" for name in engines} <= ran
