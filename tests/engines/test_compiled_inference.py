@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import seqlab
@@ -158,3 +159,19 @@ def test_steps_with_gradients_are_the_cell_s(stepped):
     output.sum().backward()
     assert x.grad.abs().sum() > 0
     assert not stepped
+
+
+def test_threads_that_stream_one_layer_do_not_meet(asymmetric):
+    layer = asymmetric(seqlab.LSTM(6, 200, engine="compiled"))
+    inputs = [torch.randn(1, 150, 6) for _ in range(4)]
+
+    def run(x):
+        with torch.no_grad():
+            running = seqlab.stream(layer)
+            return torch.stack([running.step(x[:, t])[0] for t in range(x.shape[1])], 1)
+
+    alone = [run(x) for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, inputs))
+    for mine, expected in zip(together, alone, strict=True):
+        assert torch.equal(mine, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ class Steps:
         library.prepare.restype = ctypes.c_void_p
         self._step, self._many = library.step, ctypes.c_void_p * len(widths)
         self._step.argtypes = [ctypes.c_void_p] * 5
+        self._lock = threading.Lock()  # a step writes to memory that belongs to the packed matrices
         self._made = ctypes.c_void_p(library.prepare(ctypes.byref(run.run)))
         weakref.finalize(self, library.release, self._made)
 
@@ -34,11 +36,11 @@ class Steps:
         alias = self.kernel.layout.output_field
         output = torch.empty_like(start[0]) if alias is None else None
         x_BD = x_BD if x_BD.is_contiguous() else x_BD.contiguous()
-        self._step(
-            self._made, x_BD.data_ptr(), self._many(*[p.data_ptr() for p in start]),
-            self._many(*[h.data_ptr() for h in histories]),
-            None if output is None else output.data_ptr(),
-        )  # fmt: skip
+        starts = self._many(*[part.data_ptr() for part in start])
+        places = self._many(*[history.data_ptr() for history in histories])
+        shown = None if output is None else output.data_ptr()
+        with self._lock:
+            self._step(self._made, x_BD.data_ptr(), starts, places, shown)
         finals = [history[1] for history in histories]
         if output is None:
             assert alias is not None  # noqa: S101  # one of the two

@@ -49,12 +49,12 @@ class Kernel(NamedTuple):
         output, *rest = run(data, weights, self.stride, self._in_one(weights), h, c, *self.settings)
         return (output, *rest[: self.fields], *rest[2:])
 
-    def _in_one(self, weights: Fields) -> Tensor:
-        """The weights in one piece of memory; torch would copy them one by one, and warn."""
+    def _in_one(self, weights: Fields) -> Tensor | None:
+        """The weights in one piece of memory; given None, torch copies them one by one."""
         shapes = tuple([weight.shape for weight in weights])
         layout = (self.stride, *self.settings[:4], self.settings[7])
         order = _order(layout, shapes, weights[0].dtype, weights[0].device)
-        return torch.cat([weights[i].reshape(-1) for i in order])
+        return None if order is None else torch.cat([weights[i].reshape(-1) for i in order])
 
     def backward(
         self, inputs: Fields, kept: Fields, grads: Sequence[Tensor | None], mask: list[bool]
@@ -131,8 +131,11 @@ class CudnnCall(torch.autograd.Function):
 def _order(
     layout: tuple[int, ...], shapes: tuple[torch.Size, ...], dtype: torch.dtype,
     device: torch.device,
-) -> list[int]:  # fmt: skip
-    """How cuDNN orders weights of these shapes in its memory: torch lays out some to see it."""
+) -> list[int] | None:  # fmt: skip
+    """How cuDNN orders weights of these shapes in its memory: torch lays out some to see it.
+
+    None where it leaves gaps between them.
+    """
     stride, mode, hidden, narrow, levels, both = layout
     laid = [torch.empty(shape, dtype=dtype, device=device) for shape in shapes]
     flatten = torch._cudnn_rnn_flatten_weight  # noqa: SLF001  # no other
@@ -142,10 +145,10 @@ def _order(
     order = sorted(range(len(laid)), key=lambda i: laid[i].storage_offset())
     place = 0
     for i in order:
-        assert laid[i].storage_offset() == place, "cuDNN leaves gaps between weights"  # noqa: S101  # not so up to 9.19
+        if laid[i].storage_offset() != place:
+            return None
         place += laid[i].numel()
-    assert place == whole.numel(), "cuDNN leaves gaps between weights"  # noqa: S101  # not so up to 9.19
-    return order
+    return order if place == whole.numel() else None
 
 
 def _kernel(form: CallForm, sizes: Tensor | None, tensors: Fields, *, batch_first: bool) -> Kernel:
