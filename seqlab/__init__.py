@@ -60,9 +60,9 @@ if TYPE_CHECKING:
     from seqlab.heads.pooling import Pooling as Pooling
     from seqlab.heads.search import Search as Search
     from seqlab.layers.base import Layer as Layer
-    from seqlab.layers.recurrent import GRU as GRU
-    from seqlab.layers.recurrent import LSTM as LSTM
-    from seqlab.layers.recurrent import RNN as RNN
+    from seqlab.layers.named import GRU as GRU
+    from seqlab.layers.named import LSTM as LSTM
+    from seqlab.layers.named import RNN as RNN
     from seqlab.layers.recurrent import Recurrent as Recurrent
     from seqlab.layers.stream import stream as stream
     from seqlab.training.callbacks import Callback as Callback
@@ -103,7 +103,8 @@ _LAZY = {
     "heads.pooling": "Pooling",
     "heads.search": "Search",
     "layers.base": "Layer",
-    "layers.recurrent": "GRU LSTM RNN Recurrent",
+    "layers.named": "GRU LSTM RNN",
+    "layers.recurrent": "Recurrent",
     "layers.stream": "stream",
     "training.callbacks": "Callback",
     "training.loggers": "Logger",

@@ -188,6 +188,7 @@ def make_modifier(cell: Any, spec: Any) -> Modifier | None:
     """
     if spec is None:
         return None
+    _refuse_own_step(cell)
     gates = CellGates(cell.input_gates, cell.recurrent_gates, cell.hidden_size)
     if isinstance(spec, type) and issubclass(spec, Modifier):
         return spec(gates)
@@ -200,6 +201,17 @@ def make_modifier(cell: Any, spec: Any) -> Modifier | None:
     if not isinstance(made, Modifier):
         raise OptionError(f"modifier: {spec!r} makes a {type(made).__name__}, not a Modifier")
     return made
+
+
+def _refuse_own_step(cell: Any) -> None:
+    """Refuse a class whose own step would pass a modifier by without a word."""
+    for name in ("step", "step_with"):
+        home = next(base for base in type(cell).__mro__ if name in vars(base))
+        if "modified" not in vars(home):
+            raise OptionError(
+                f"modifier: {home.__name__} has a {name} of its own, which asks no modifier; "
+                "write the equations in update, or leave the modifier out"
+            )
 
 
 def apply_modifier(modifier: Modifier, x: Any, h: Any, state: Any) -> tuple[Any, Any]:

@@ -148,3 +148,20 @@ def test_a_wrong_modifier_is_refused_by_name(cell, modifier, message):
 def test_what_is_no_pair_of_gates_is_refused_where_it_is_made():
     with pytest.raises(OptionError, match=r"Sum.modify gives Tensor, .* write `return x, h`"):
         seqlab.RNN(3, 4, modifier=Sum, engine="loop")(torch.zeros(1, 2, 3))
+
+
+class OwnStep(seqlab.get("cell", "rnn")):
+    def step_with(self, weight, projected_t, state, noise=None):
+        return super().step_with(weight, 0.5 * projected_t, state, noise)
+
+
+class Below(OwnStep):
+    """Its parent's step is no better."""
+
+
+@pytest.mark.parametrize("cell", [OwnStep, Below])
+def test_a_cell_with_a_step_of_its_own_refuses_a_modifier(cell):
+    message = r"modifier: OwnStep has a step_with of its own, .*; write the equations in update"
+    with pytest.raises(OptionError, match=message):
+        cell(3, 4, modifier=MI)
+    assert cell(3, 4).modifier is None
