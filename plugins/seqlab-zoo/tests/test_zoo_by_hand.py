@@ -311,6 +311,26 @@ def test_legendre_memory_holds_the_last_steps():
         assert found == pytest.approx(float(signal[-1 - back]), abs=0.05)
 
 
+@pytest.mark.parametrize(("order", "theta"), [(1, 3.0), (6, 10.0), (16, 64.0)])
+def test_legendre_matrices_are_those_of_scipy(order, theta):
+    """The paper's equation 2, held over a step of length 1 by scipy."""
+    signal = pytest.importorskip("scipy.signal")
+    from seqlab_zoo.lmu import legendre
+
+    change = torch.empty(order, order, dtype=torch.float64)
+    into = torch.empty(order, 1, dtype=torch.float64)
+    for i in range(order):
+        into[i] = (2 * i + 1) / theta * (-1) ** i
+        for j in range(order):
+            change[i, j] = (2 * i + 1) / theta * (-1 if i < j else (-1) ** (i - j + 1))
+    nothing = (torch.zeros(1, order).numpy(), torch.zeros(1, 1).numpy())
+    kept, written, *_ = signal.cont2discrete(
+        (change.numpy(), into.numpy(), *nothing), 1.0, method="zoh"
+    )
+    for ours, theirs in zip(legendre(order, theta), (kept, written[:, 0]), strict=True):
+        torch.testing.assert_close(ours, torch.from_numpy(theirs).float(), rtol=1e-6, atol=1e-7)
+
+
 def lmu(cell, x):
     h, m = x.new_zeros(ROWS, UNITS), x.new_zeros(ROWS, cell.order)
     found = []
