@@ -1,10 +1,9 @@
-"""What a language model does beside scoring texts: it goes on with them, and fills their gaps."""
+"""What a language model does beside scoring texts: it fills their gaps."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,11 +12,9 @@ from seqlab.data.processor import Processor
 from seqlab.data.tokenizers.marks import UNK_ID
 from seqlab.errors import OptionError
 from seqlab.heads.language_model import LanguageModelHead
-from seqlab.heads.sampling import draw
-from seqlab.layers.base import Layer
-from seqlab.model import Encoder, SequenceModel
-from seqlab.schema import Count, NonNegative, Share, Whole, checked
-from seqlab.types import Batch, State
+from seqlab.model import SequenceModel
+from seqlab.schema import Count, checked
+from seqlab.types import Batch
 
 
 def language_head(model: SequenceModel, verb: str) -> LanguageModelHead:
@@ -34,113 +31,6 @@ def language_head(model: SequenceModel, verb: str) -> LanguageModelHead:
     return model.head
 
 
-class _Reader:
-    """An encoder's layer of one direction, which reads tokens one after the other.
-
-    Args:
-        encoder: the encoder.
-        backward: whether it reads from the last token to the first.
-
-    Raises:
-        OptionError: the encoder does not run that way.
-    """
-
-    def __init__(self, encoder: Encoder, *, backward: bool) -> None:
-        found = encoder.layer.sides()[backward]
-        if found is None:
-            way = "backward" if backward else "forward"
-            raise OptionError(f"direction: the encoder does not run {way}")
-        self.layer: Layer = copy.deepcopy(found) if backward else found
-        if backward:
-            self.layer.reverse_()
-        self.encoder, self.name = encoder, encoder.features[0].name
-        self._read = encoder.step_reader()
-        self.state: State = None
-
-    def begin(self, ids_NT: Tensor) -> Tensor:
-        """Read the first tokens in one run: ``[N, E]``, the output after the last of them."""
-        output, self.state = self.layer(self._embedded(ids_NT))
-        last: Tensor = output[:, -1]
-        return last
-
-    def step(self, ids_N: Tensor) -> Tensor:
-        """Read one more token: ``[N, E]``."""
-        output, self.state = self.layer.step(self._read({self.name: ids_N}), self.state)
-        return output
-
-    def _embedded(self, ids_NT: Tensor) -> Tensor:
-        lengths = torch.full((ids_NT.shape[0],), ids_NT.shape[1], device=ids_NT.device)
-        return self.encoder.read(Batch({self.name: ids_NT}, lengths))[1]
-
-
-@checked
-def generate(
-    model: SequenceModel,
-    processor: Processor,
-    prompt: Any = "",
-    *,
-    max_length: Count = 100,
-    temperature: NonNegative = 1.0,
-    top_k: Count | None = None,
-    top_p: Share | None = None,
-    seed: Whole | None = None,
-    n: Count = 1,
-    direction: Literal["forward", "backward"] | None = None,
-) -> list[dict[str, Any]]:
-    """Texts that go on with a prompt; see ``TrainedModel.generate``."""
-    head = language_head(model, "generate")
-    term = direction or head.terms[0]
-    if term not in head.terms:
-        raise OptionError(f"direction: the head was trained {head.terms[0]} only")
-    _require_one_feature(processor)
-    ids = torch.tensor(_between_marks(processor, prompt))
-    backward = term == "backward"
-    context = ids[1:].flip(0) if backward else ids[:-1]
-    device = next(model.parameters()).device
-    reader = _Reader(model.encoder, backward=backward)
-    random = None if seed is None else torch.Generator().manual_seed(seed)
-    mark = int(ids[0 if backward else -1])
-    chosen: list[list[int]] = []
-    gains: list[Tensor] = []
-    ended: set[int] = set()
-    score, unknown = head.step_scorer(term), torch.tensor([UNK_ID])
-    with torch.inference_mode():
-        output = reader.begin(context.to(device).expand(n, -1))
-        for _ in range(max_length):
-            log_p = score(output).cpu()
-            known = log_p.index_fill(1, unknown, float("-inf"))
-            token = draw(known, temperature, top_k, top_p, random)
-            gains.append(log_p.gather(1, token.unsqueeze(1)))
-            chosen.append(token.tolist())
-            ended.update(row for row, index in enumerate(chosen[-1]) if index == mark)
-            if len(ended) == n:
-                break
-            output = reader.step(token.to(device))
-    before = context.tolist()
-    rows = zip(map(list, zip(*chosen, strict=True)), torch.cat(gains, 1).tolist(), strict=True)
-    return [_written(processor, before, *row, mark, backward=backward) for row in rows]
-
-
-def _written(
-    processor: Processor,
-    before: list[int],
-    tokens: list[int],
-    gains: list[float],
-    mark: int,
-    *,
-    backward: bool,
-) -> dict[str, Any]:
-    """One answer: what was chosen up to its end, read together with the prompt."""
-    ended = mark in tokens
-    count = tokens.index(mark) if ended else len(tokens)
-    ids = before + tokens[:count]
-    return {
-        "text": processor.decode_target(ids[::-1] if backward else ids),
-        "log_probability": sum(gains[: count + ended]),
-        "ended": ended,
-    }
-
-
 @checked
 def fill(
     model: SequenceModel, processor: Processor, text: Any, *, gap: str = "_", n: Count = 5
@@ -152,7 +42,7 @@ def fill(
             f"fill needs both sides of a gap, and the head was trained {head.terms[0]} only; use "
             "wrapper=bidirectional head.direction=both"
         )
-    _require_one_feature(processor)
+    require_one_feature(processor)
     ids, gaps = _with_gaps(processor, text, gap)
     found: dict[int, list[dict[str, Any]]] = {}
     entry = processor.features[0].tokenizer
@@ -190,13 +80,13 @@ def _with_gaps(processor: Processor, text: Any, gap: str) -> tuple[list[int], li
     parts = list(_parts(text, gap))
     if len(parts) < 2:
         raise OptionError(f"fill: there is no gap '{gap}' in {text!r}")
-    first, last = _between_marks(processor, parts[0][:0])
+    first, last = between_marks(processor, parts[0][:0])
     ids, gaps = [first], []
     for index, part in enumerate(parts):
         if index:
             gaps.append(len(ids))
             ids.append(UNK_ID)
-        ids += _between_marks(processor, part)[1:-1]
+        ids += between_marks(processor, part)[1:-1]
     return [*ids, last], gaps
 
 
@@ -215,14 +105,19 @@ def _parts(text: Any, gap: str) -> Iterator[Any]:
     yield tokens
 
 
-def _between_marks(processor: Processor, value: Any) -> list[int]:
+def between_marks(processor: Processor, value: Any) -> list[int]:
     """The ids of a text, from ``<bos>`` to ``<eos>``."""
     encoded: Any = processor.target.encode([value], lambda _: "prompt")
     ids: list[int] = encoded.row(0).tolist()
     return ids
 
 
-def _require_one_feature(processor: Processor) -> None:
+def require_one_feature(processor: Processor) -> None:
+    """Refuse a model that reads more than the text.
+
+    Raises:
+        OptionError: it does.
+    """
     names: Sequence[str] = [feature.name for feature in processor.features]
     if len(names) > 1:
         raise OptionError(

@@ -23,8 +23,9 @@ from seqlab.build import build_model
 from seqlab.bundle.card import model_card
 from seqlab.bundle.ensemble import Ensemble, check_alike, check_count
 from seqlab.bundle.formats import FORMAT, Contents, migrated
+from seqlab.bundle.generation import generate
 from seqlab.bundle.hub import push
-from seqlab.bundle.language import fill, generate, language_head
+from seqlab.bundle.language import fill, language_head
 from seqlab.bundle.manifest import (
     CONFIG_LIMIT,
     MANIFEST,

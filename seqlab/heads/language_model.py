@@ -168,18 +168,17 @@ class LanguageModelHead(Head):
         """``[B, V]``: the log probability of each entry of the vocabulary as the next token."""
         return self.log_probabilities(self.terms[0], output_BE)
 
-    def step_scorer(self, term: str | None = None) -> Callable[[Tensor], Tensor]:
-        """See ``Head.step_scorer``.
-
-        Args:
-            term: which one; None for the first.
-        """
-        term = term or self.terms[0]
-        project, never = self.maps[self.terms.index(term)], self.never[term]
+    def step_scorer(self) -> Callable[[Tensor], Tensor]:
+        """See ``Head.step_scorer``."""
+        term = self.terms[0]
+        project, never = self.projection(term), self.never[term]
         score = self.vocabulary.all
-        if isinstance(project, nn.Identity):
-            return lambda output_BE: score(output_BE, never)
         return lambda output_BE: score(project(output_BE), never)
+
+    def projection(self, term: str) -> Callable[[Tensor], Tensor]:
+        """From a term's context to what ``vocabulary`` reads, for many steps."""
+        project = self.maps[self.terms.index(term)]
+        return _same if isinstance(project, nn.Identity) else project
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
@@ -333,6 +332,10 @@ def _terms(direction: str | None, encoder: EncoderInfo) -> tuple[str, ...]:
             f"or direction={runs}"
         )
     return TERMS if wanted == "both" else (wanted,)
+
+
+def _same(context: Tensor) -> Tensor:
+    return context
 
 
 def _map(term: str, width: int, wanted: int) -> nn.Module:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
@@ -27,6 +28,26 @@ class VocabularyScores(nn.Module, ABC):
     @abstractmethod
     def all(self, hidden: Tensor, never: Sequence[int]) -> Tensor:
         """``[N, V]``: the log probability of each entry, at least float32."""
+
+    def scorer(
+        self, never: Sequence[int], scale: float = 1.0
+    ) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor]]:
+        """For many steps: a bias ``[V]``, and what makes scores of ``hidden`` and what is added.
+
+        With the bias added the scores are ``scale`` times the log probabilities, up to a number
+        that all entries of a row share; so the best entry, or a drawn one, needs no softmax.
+
+        Args:
+            never: the ids that cannot come.
+            scale: of the scores, above 0.
+
+        Returns:
+            The bias, and a function of ``hidden [N, width]`` and ``added [N, V]``.
+        """
+        like = next(self.parameters())
+        size = len(self.all(like.new_zeros(1, self.width), never)[0])
+        bias = torch.zeros(size, dtype=at_least_float32(like).dtype, device=like.device)
+        return bias, lambda hidden, added: added + scale * self.all(hidden, never)
 
     def of(self, hidden: Tensor, ids_N: Tensor, never: Sequence[int]) -> Tensor:
         """``[N]``: those of some ids, one a row."""
@@ -59,6 +80,17 @@ class FullSoftmax(VocabularyScores):
         """See the base class."""
         scores = at_least_float32(self.output(hidden))
         return _without(scores, never).log_softmax(-1)
+
+    def scorer(
+        self, never: Sequence[int], scale: float = 1.0
+    ) -> tuple[Tensor, Callable[[Tensor, Tensor], Tensor]]:
+        """See the base class."""
+        weight = self.output.weight
+        bias = _without(at_least_float32(self.output.bias) * scale, never)
+        if bias.dtype != weight.dtype:
+            return bias, lambda hidden, added: added + scale * F.linear(hidden, weight)
+        columns = weight.t()
+        return bias, lambda hidden, added: torch.addmm(added, hidden, columns, alpha=scale)
 
 
 class AdaptiveSoftmax(VocabularyScores):

@@ -10,8 +10,9 @@ import torch
 from language_helpers import PAIR, STACKS, TERMS, language_model, learn
 from seqlab.bundle import save_bundle
 from seqlab.cli import main
-from seqlab.errors import OptionError
-from seqlab.heads.sampling import draw
+from seqlab.errors import OptionError, RunError
+from seqlab.heads.sampling import draw, narrowed
+from seqlab.types import Batch
 
 from small_runs import untrained, words_spec
 
@@ -86,6 +87,103 @@ def test_draws_have_the_probabilities_that_are_left():
     assert shares(top_p=0.81) == pytest.approx([0.526, 0.316, 0.158, 0], abs=0.02)
     squares = [0.25, 0.09, 0.0225, 0.0025]
     assert shares(temperature=0.5) == pytest.approx([s / sum(squares) for s in squares], abs=0.02)
+
+
+@torch.no_grad()
+def by_a_plain_loop(trained, term, prompt, steps, *, seed, temperature, top_k=None, top_p=None):
+    """One row, one token after the other, each from a run over all that was read so far."""
+    model, target = trained.model, trained.processor.target
+    head, random = model.head, torch.Generator().manual_seed(seed)
+    read = [target.info.bos, *(target.tokenizer.encode([prompt]).row(0).tolist())]
+    if term == "backward":
+        read = [target.info.eos, *read[:0:-1]]
+    total, begun = 0.0, len(read)
+    while len(read) - begun < steps:
+        # the side of the encoder that reads the text so far; what stands on the other is not seen
+        ids = torch.tensor([read if term == "forward" else read[::-1]])
+        batch = Batch({"text": ids}, torch.tensor([len(read)]))
+        output = model.encode(batch).output
+        forward, backward = output.split(list(model.encoder.info.directions), -1)
+        context = forward[:, -1] if term == "forward" else backward[:, 0]
+        log_p = head.log_probabilities(term, context)[0]
+        scores = log_p.clone()
+        scores[1] = -math.inf
+        kept = scores.argsort(descending=True, stable=True)
+        scores = scores / (temperature or 1)
+        kept = kept[: top_k or len(kept)]
+        p = scores[kept].softmax(0)
+        if top_p is not None:
+            kept = kept[: 1 + int((p.cumsum(0)[:-1] < top_p).sum())]
+        noise = -(-torch.rand(len(log_p), dtype=torch.float64, generator=random).log()).log()
+        token = int(kept[(scores + (noise if temperature else 0))[kept].argmax()])
+        total += float(log_p[token])
+        if token == (target.info.eos if term == "forward" else target.info.bos):
+            return target.decode(read[1:] if term == "forward" else read[:0:-1]), total, True
+        read.append(token)
+    return target.decode(read[1:] if term == "forward" else read[:0:-1]), total, False
+
+
+@pytest.mark.parametrize(
+    ("options", "head"),
+    [
+        ({"temperature": 1.0}, {}),
+        ({"temperature": 0.5}, {"tied": True}),
+        ({"temperature": 3.0}, {"cutoffs": [5]}),
+        ({"temperature": 0.0}, {}),
+        ({"temperature": 0.7, "top_k": 3}, {}),
+        ({"temperature": 2.0, "top_p": 0.7}, {"cutoffs": [5]}),
+        ({"temperature": 1.0, "top_k": 4, "top_p": 0.6}, {}),
+    ],
+)
+def test_a_seed_gives_what_a_plain_loop_gives(options, head):
+    """Blocks of steps, scores without softmax and what follows the end change nothing."""
+    for seed, steps in enumerate((1, 8, 9, 30)):
+        term = ("forward", "backward")[seed % 2]
+        trained = language_model(["abcd"], seed=seed, **head)
+        if not head:
+            trained.model.head.vocabulary.output.bias.data[2:4] -= 4.0  # both marks: longer texts
+        (answer,) = trained.generate("ab", seed=seed, max_length=steps, direction=term, **options)
+        text, total, ended = by_a_plain_loop(trained, term, "ab", steps, seed=seed, **options)
+        assert (answer["text"], answer["ended"]) == (text, ended)
+        assert answer["log_probability"] == pytest.approx(total, abs=1e-9)
+
+
+def test_rows_are_drawn_side_by_side_and_each_to_its_end():
+    trained = language_model(["abcd"], seed=2)
+    rows = trained.generate("a", n=40, seed=0, max_length=30)
+    assert len({row["text"] for row in rows}) > 5
+    for row in rows:
+        (scored,) = trained.score([row["text"]])
+        total = sum(scored["forward"][1:]) + (scored["end"] if row["ended"] else 0.0)
+        assert row["log_probability"] == pytest.approx(total, abs=1e-9)
+        assert len(row["text"]) <= 31
+
+
+def test_scores_that_are_no_numbers_are_one_line():
+    trained = language_model()
+    torch.nn.init.constant_(trained.model.head.vocabulary.output.bias, math.nan)
+    with pytest.raises(RunError, match="scores are no numbers"):
+        trained.generate(max_length=3)
+
+
+def test_half_precision_generates():
+    trained = language_model(["abcd"])
+    trained.model.bfloat16()
+    assert len(trained.generate("ab", n=3, seed=1, max_length=12)) == 3
+
+
+def test_narrowed_scores_are_those_that_are_drawn_from():
+    scores = torch.randn(50, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for k, top_p in ((3, None), (None, 0.6), (4, 0.8), (1, 0.0)):
+        kept = narrowed(scores, k, top_p).isfinite()
+        for row, mask in zip(scores, kept, strict=True):
+            order = row.argsort(descending=True)[: k or 7]
+            p, expected, before = row[order].softmax(0), [], 0.0
+            for index, share in zip(order.tolist(), p.tolist(), strict=True):
+                if top_p is None or before < top_p or not expected:
+                    expected.append(index)
+                before += share
+            assert sorted(expected) == mask.nonzero().squeeze(1).tolist()
 
 
 @pytest.mark.parametrize("words", [False, True])
