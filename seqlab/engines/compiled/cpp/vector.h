@@ -77,8 +77,8 @@ static inline V choose(M condition, V yes, V no) { return condition ? yes : no; 
     }                                               \
     return y;                                       \
   }
-LANEWISE(v_log, std::log(a))
-LANEWISE(v_log1p, std::log1p(a))
+LANEWISE(v_log_exact, std::log(a))
+LANEWISE(v_log1p_exact, std::log1p(a))
 LANEWISE(v_sqrt, std::sqrt(a))
 LANEWISE(v_rsqrt, real(1) / std::sqrt(a))
 LANEWISE(v_sin, std::sin(a))
@@ -140,4 +140,42 @@ static inline V v_tanh(V x) {
   near = near * square * x + x;
   const V far = real(1) - real(2) / (v_exp(a + a) + real(1));
   return a < real(0.625) ? near : (x < 0 ? -far : far);
+}
+
+// log for float: x = 2^n m, m around 1, a polynomial for log m (Cephes).
+static inline V v_log(V x) {
+  if (sizeof(real) == 8) return v_log_exact(x);
+  const M tiny = x < real(1.17549435e-38);  // without an exponent of its own
+  const V wide = tiny ? x * real(8388608) : x;
+  M bits;
+  std::memcpy(&bits, &wide, sizeof(V));
+  const M exponent = (bits - whole(0x3f3504f3)) >> whole(23);  // of sqrt(1/2) and more
+  bits -= exponent << whole(23);
+  V r;
+  std::memcpy(&r, &bits, sizeof(V));
+  r = r - real(1);
+  const V n = __builtin_convertvector(exponent, V) - (tiny ? all(23) : all(0)), square = r * r;
+  V y = all(real(7.0376836292e-2));
+  y = y * r + real(-1.1514610310e-1);
+  y = y * r + real(1.1676998740e-1);
+  y = y * r + real(-1.2420140846e-1);
+  y = y * r + real(1.4249322787e-1);
+  y = y * r + real(-1.6668057665e-1);
+  y = y * r + real(2.0000714765e-1);
+  y = y * r + real(-2.4999993993e-1);
+  y = y * r + real(3.3333331174e-1);
+  y = y * r * square + n * real(-2.12194440e-4) - square * real(0.5);
+  y = (r + y) + n * real(0.693359375);
+  y = x < std::numeric_limits<real>::infinity() ? y : x;  // NaN too
+  y = x < 0 ? all(std::numeric_limits<real>::quiet_NaN()) : y;
+  return x == 0 ? all(-std::numeric_limits<real>::infinity()) : y;
+}
+
+// log(1 + x) for float: the part of x that 1 + x loses is made up for (Kahan).
+static inline V v_log1p(V x) {
+  if (sizeof(real) == 8) return v_log1p_exact(x);
+  const V whole_part = x + real(1), seen = whole_part - real(1);
+  const V y = v_log(whole_part) * (x / (seen == 0 ? all(1) : seen));
+  const M near = seen == 0, far = x == std::numeric_limits<real>::infinity();
+  return near | far ? x : y;
 }
