@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from seqlab import progress
 
 WIDTH = 72
+#: Prose is not broken into lines shorter than this.
+_NARROWEST = 20
 _silent: ContextVar[bool] = ContextVar("silent", default=False)
 
 
@@ -44,6 +48,15 @@ def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
     progress.spoken()
+
+
+def paragraph(text: str) -> None:
+    """Print prose: broken between words on a terminal, a single line elsewhere."""
+    if not sys.stdout.isatty():
+        say(text)
+        return
+    width = max(_NARROWEST, shutil.get_terminal_size().columns)
+    say(textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False))
 
 
 def number(value: float | None) -> str:
@@ -105,12 +118,22 @@ def shorten(value: Any) -> str:
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
-def samples(title: str, rows: Iterable[tuple[Any, Any, Any, bool]]) -> None:
-    """Print decoded samples: input, what was expected, what was predicted, whether it is right."""
+def samples(
+    title: str, rows: Sequence[tuple[Any, Any, Any, bool]], targets: Sequence[str] = ()
+) -> None:
+    """Print decoded samples: input, what was expected, what was predicted, whether it is right.
+
+    Args:
+        title: above them.
+        rows: input, what was expected, what was predicted, whether that is right.
+        targets: the name of what was predicted in each row, where that differs.
+    """
     say(title)
-    for given, expected, predicted, right in rows:
+    for index, (given, expected, predicted, right) in enumerate(rows):
         mark = "=" if right else "x"
         say(f"  input      {shorten(given)}")
+        if targets:
+            say(f"  target     {targets[index]}")
         say(f"  expected   {shorten(expected)}")
         say(f"  predicted  {shorten(predicted)}  {mark}")
         say("")

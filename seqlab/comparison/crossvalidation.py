@@ -163,6 +163,6 @@ def show(found: Mapping[str, Any]) -> None:
     name, own = found["metric"], metrics.get(found["metric"])
     if own and own["mean"] is not None:
         within = f"{number(own['low'])} .. {number(own['high'])}"
-        console.say(f"{name} {number(own['mean'])}, 95 % interval {within}.")
+        console.paragraph(f"{name} {number(own['mean'])}, 95 % interval {within}.")
     for note in found["notes"]:
-        console.say(note)
+        console.paragraph(note)

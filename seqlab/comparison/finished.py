@@ -80,7 +80,7 @@ def groups_of(folders: Sequence[Path], metric: str | None) -> list[Group]:
             found[key] = Group(Contestant(str(folder), tuple(own), spec))
         group, seed = found[key], int(spec["seed"])
         if seed in group.tasks:
-            console.say(f"{folder}: a run of {group.tasks[seed].folder} again, left out")
+            console.paragraph(f"{folder}: a run of {group.tasks[seed].folder} again, left out")
             continue
         group.tasks[seed] = RunTask(group.contestant, seed, folder, metric=metric)
         group.results[seed] = result
@@ -124,7 +124,7 @@ def show_single(groups: Sequence[Group]) -> None:
     ]
     console.say("")
     console.table("test", ["run", *names, "seeds"], rows)
-    console.say("which is better is not told by single seeds; sweep seed=0,1,2 too")
+    console.paragraph("which is better is not told by single seeds; sweep seed=0,1,2 too")
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -255,4 +255,4 @@ def show(found: Mapping[str, Any]) -> None:
     console.say("")
     for line in (found["sentence"], *found["notes"]):
         if line:
-            console.say(line)
+            console.paragraph(line)

@@ -13,11 +13,9 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
-
-from numpy import integer
 
 from seqlab.pages.plots import Bars, Heatmap, Intervals, Lines, Plot, Points
 
@@ -34,7 +32,7 @@ _DASHES = ((None, None), (5, 1.5), (1.5, 1.5), (6, 1.5, 1.5, 1.5))
 _MARKERS = "osD^vP"
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: Inches; narrow, so that the text is readable on a phone.
-_SIZE = (4.7, 2.9)
+_SIZE = (4.1, 2.6)
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "seqlab", "text.parse_math": False,
     "font.family": "DejaVu Sans", "font.size": 8.5,
@@ -46,8 +44,12 @@ _STYLE: Any = {
     "legend.frameon": False, "legend.fontsize": 8, "axes.axisbelow": True,
 }  # fmt: skip
 #: A row of words longer than this is turned.
-_TURNED = 45
+_TURNED = 38
 _NAMED = 60
+#: Letters of names, with their lines, that fit side by side above the axes.
+_LEGEND = 48
+#: Curves nearer than this, in parts of the axis, are one to the eye; the lower one is then wider.
+_SAME, _WIDER = 0.005, 1.6
 
 
 def can_draw() -> bool:
@@ -142,6 +144,7 @@ def _lines(axes: Any, plot: Lines) -> None:
             axes.fill_between(
                 [p[0] for p in bounds], low, high, color=colour, alpha=0.18, linewidth=0
             )
+    _widen_covered(axes, plot)
     for text, place in plot.marks.items() if axes.get_lines() else ():
         axes.axvline(place, color=SOFT, linewidth=0.9, linestyle=":")
         axes.annotate(
@@ -149,6 +152,28 @@ def _lines(axes: Any, plot: Lines) -> None:
             textcoords="offset points", color=SOFT, fontsize=7.5,
         )  # fmt: skip
     _finish(axes, plot, legend=len(plot.series) > 1)
+
+
+def _widen_covered(axes: Any, plot: Lines) -> None:
+    """Let a curve be seen on both sides of those that lie on it."""
+    lines = axes.get_lines()
+    drawn = [
+        {x: math.log(y) if plot.log_y else y
+         for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}
+        for line in lines
+    ]  # fmt: skip
+    heights = [y for curve in drawn for y in curve.values()]
+    near = _SAME * (max(heights, default=0) - min(heights, default=0))
+    for index, (line, curve) in enumerate(zip(lines, drawn, strict=True)):
+        covers = sum(_covers(other, curve, near) for other in drawn[index + 1 :])
+        line.set_linewidth(line.get_linewidth() + _WIDER * min(covers, 3))
+        line.set_markersize(line.get_markersize() + _WIDER * min(covers, 3))
+
+
+def _covers(upper: Mapping[float, float], lower: Mapping[float, float], near: float) -> bool:
+    """Whether nearly all points of a curve lie under another's."""
+    shared = [abs(upper[x] - y) <= near for x, y in lower.items() if x in upper]
+    return 5 * sum(shared) > 4 * len(lower)
 
 
 def _stands(plot: Lines | Points, point: Any) -> bool:
@@ -208,6 +233,8 @@ def _bars(axes: Any, plot: Bars) -> None:
         )
         base = [b + v for b, v in zip(base, values, strict=True)]
     axes.grid(visible=False, axis="x")
+    if len(plot.names) < 3:  # not a wall of colour
+        axes.set_xlim(-1, len(plot.names))
     _names(axes.xaxis, plot.names)
     axes.set_ylabel(plot.y)
     _legend(axes, shown=count > 1)
@@ -254,7 +281,7 @@ def _finish(axes: Any, plot: Any, *, legend: bool) -> None:
             axis.set_major_formatter(_power)
             axis.set_minor_formatter(_plain if _is_narrow(axis) else "")
     xs = [x for line in lines for x in line.get_xdata()]
-    if not plot.log_x and len(xs) > 1 and all(isinstance(x, int | integer) for x in xs):
+    if not plot.log_x and xs and all(float(x).is_integer() for x in xs):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(plot.x)
     axes.set_ylabel(plot.y)
@@ -283,8 +310,12 @@ def _power(value: float, _: Any) -> str:
 def _legend(axes: Any, *, shown: bool) -> None:
     """Above the axes, where it covers nothing."""
     if shown:
-        count = len(axes.get_legend_handles_labels()[0])
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(count, 3))
+        names = axes.get_legend_handles_labels()[1]
+        rows = max(1, math.ceil(sum(len(name) + 6 for name in names) / _LEGEND))
+        axes.legend(
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.2, handlelength=1.6,
+            ncols=max(1, math.ceil(len(names) / rows)),
+        )  # fmt: skip
 
 
 _DRAW: dict[type, Callable[[Any, Any], None]] = {

@@ -122,12 +122,17 @@ class Page:
 
 
 def inline(text: str) -> str:
-    """A text as HTML, with code between backquotes.
+    """A text as HTML, with code between backquotes; powers of ten stay on one line.
 
-    >>> inline("use `a<b` & go")
-    'use <code>a&lt;b</code> &amp; go'
+    >>> inline("use `a<b` & go"), inline("1.5e-12 is left")
+    ('use <code>a&lt;b</code> &amp; go', '<span class="whole">1.5e-12</span> is left')
     """
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+    def marked(found: re.Match[str]) -> str:
+        code, power = found.groups()
+        return f"<code>{code}</code>" if code else f'<span class="whole">{power}</span>'
+
+    return re.sub(r"`([^`]+)`|\b(\d[\d.]*e-\d+)\b", marked, html.escape(text))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:
@@ -158,7 +163,17 @@ def _cell(value: Any, right: bool) -> str:
     text = written(value)
     name = "number" if right else "long" if len(text) > _LONG else ""
     data = f' data-value="{value!r}"' if _is_number(value) else ""
-    return f"<td{_class(name)}{data}>{text if _is_number(value) else inline(text)}</td>"
+    shown = text if _is_number(value) else inline(text)
+    return f"<td{_class(name)}{data}>{_breakable(shown) if name == 'long' else shown}</td>"
+
+
+def _breakable(markup: str) -> str:
+    """Long keys and paths break after their signs rather than inside a word.
+
+    >>> _breakable("a.b_c <code>x/y</code>")
+    'a.<wbr>b_<wbr>c <code>x/<wbr>y</code>'
+    """
+    return re.sub(r"(?<=[\w)])([._/|=-])(?=\w)(?![^<]*>)", r"\1<wbr>", markup)
 
 
 def _class(name: str) -> str:

@@ -162,10 +162,10 @@ def _show(found: Mapping[str, Any], plan: Plan) -> None:
     )
     if found["importance"]:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in found["importance"].items())
-        console.say(f"what made trials good: {shares}")
+        console.paragraph(f"what made trials good: {shares}")
     if best["test"]:
         parts = "  ".join(f"{name} {console.number(v)}" for name, v in best["test"].items())
-        console.say(f"trial {best['number']} on the test rows, which chose nothing: {parts}")
+        console.paragraph(f"trial {best['number']} on the test rows, which chose nothing: {parts}")
     console.say(f"again: seqlab train {' '.join(map(_for_shell, best['words']))}")
 
 

@@ -120,16 +120,23 @@ def mlflow(
         folder: the run's folder.
         experiment: where the run is listed.
         name: of the run; null: one that is made up.
-        tracking_uri: where rows go; null: a folder ``mlruns`` in the run's folder.
+        tracking_uri: where rows go; null: ``mlflow.db`` in the run's folder, with pictures in
+            ``mlruns`` beside it.
 
     Raises:
         RunError: its package is not installed.
     """
     _require("mlflow")
+    pictures = None
+    if tracking_uri is None:  # MLflow 3 refuses folders of files, and takes SQLite
+        folder.mkdir(parents=True, exist_ok=True)
+        tracking_uri = f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+        pictures = (folder / "mlruns").resolve().as_uri()
     return lightning.MLFlowLogger(
         experiment_name=experiment,
         run_name=name,
-        tracking_uri=tracking_uri or (folder / "mlruns").resolve().as_uri(),
+        tracking_uri=tracking_uri,
+        artifact_location=pictures,
     )
 
 

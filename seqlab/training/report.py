@@ -124,6 +124,9 @@ class Report:
             text = f"Test rows, spread evenly: {sum(good)} of {count} are right."
             rows = [[*row, "yes" if right else "no"] for row, right in zip(rows, good, strict=True)]
             header.append("right")
+        if names := self.samples.targets:
+            header.insert(1, "target")
+            rows = [[row[0], name, *row[1:]] for row, name in zip(rows, names, strict=True)]
         page.section("Samples", text)
         page.table(header, rows, "Answers beside what was expected")
 
@@ -262,7 +265,7 @@ def _what_curves_say(losses: Mapping[str, Sequence[tuple[float, float]]]) -> str
     """What is to be seen, with the numbers of this run."""
     train, validation = losses.get("train_loss"), losses.get("val_loss")
     text = ""
-    if train:
+    if train and len(train) > 1:
         text = f"The training loss went from {written(train[0][1])} to {written(train[-1][1])}. "
     if not validation:
         return text
@@ -295,7 +298,7 @@ def _hardest(classes: Sequence[Mapping[str, Any]]) -> str:
 
 def _readable(value: Any) -> str:
     """A value on one line; numbers with four digits."""
-    if isinstance(value, list | tuple) and all(isinstance(part, float) for part in value):
+    if isinstance(value, list | tuple) and all(isinstance(part, float | int) for part in value):
         return shorten(" ".join(map(written, value)))
     return written(value) if isinstance(value, float) else shorten(value)
 

@@ -53,10 +53,14 @@ def answer_of(prediction: Mapping[str, Any]) -> Any:
 
 
 class Samples(NamedTuple):
-    """Decoded rows, ``(input, expected, answer, right)`` each, or texts that a model wrote."""
+    """Decoded rows, ``(input, expected, answer, right)`` each, or texts that a model wrote.
+
+    ``targets`` has the name of each row's target where a model has several.
+    """
 
     rows: Sequence[tuple[Any, Any, Any, bool]] = ()
     generated: Sequence[str] = ()
+    targets: Sequence[str] = ()
 
 
 def decode_samples(
@@ -69,7 +73,7 @@ def decode_samples(
         answers = model.generate(n=len(rows), max_length=_SAMPLE, seed=0)
         return Samples(generated=[answer["text"] for answer in answers])
     column = next(iter(spec.features.values())).column
-    found = []
+    found, targets = [], []
     for row, prediction in zip(rows, model.answer_rows(rows, _shown), strict=True):
         for name, target in model.processor.targets.items():
             own = prediction if name == SOLE else prediction[name]
@@ -78,7 +82,8 @@ def decode_samples(
             accepted = [expected, *accepted_lists([several], target.column, _shown)[0]]
             right = console.shorten(answer) in map(console.shorten, accepted)
             found.append((row[column], expected, answer, right))
-    return Samples(found)
+            targets += [] if name == SOLE else [name]
+    return Samples(found, targets=targets)
 
 
 def show_samples(samples: Samples) -> None:
@@ -89,7 +94,7 @@ def show_samples(samples: Samples) -> None:
             console.say(f"  {console.shorten(text)}")
         console.say("")
     if samples.rows:
-        console.samples("samples (test)", samples.rows)
+        console.samples("samples (test)", samples.rows, samples.targets)
 
 
 class Predicted(NamedTuple):

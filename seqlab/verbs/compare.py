@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seqlab import progress
 from seqlab.collector import rare_collections
 from seqlab.config.job_folder import write_words
-from seqlab.console import say
+from seqlab.console import paragraph, say
 from seqlab.errors import SeqlabError
 from seqlab.files import write_json
 from seqlab.locks import folder_lock
@@ -156,7 +156,7 @@ def after_sweep(folders: Sequence[Path]) -> None:
         try:
             _measured(groups, _SWEEP, folders[0].parent)
         except SeqlabError as error:  # the runs are whole all the same
-            say(f"not compared: {error}")
+            paragraph(f"not compared: {error}")
     elif groups:
         show_single(groups)
 
