@@ -214,11 +214,20 @@ def _names(axis: Any, names: Any) -> None:
         axis.get_major_locator().set_params(integer=True)
         return
     step = -(-len(names) // _NAMED)
-    words = [str(name)[:18] for name in names][::step]
+    words = [_cut(str(name), 18) for name in names][::step]
     axis.set_ticks(range(0, len(names), step), words)
     if axis.axis_name == "x" and sum(len(word) + 1 for word in words) > _TURNED:
         for label in axis.get_ticklabels():
             label.set(rotation=90, ha="center", fontsize=7 if len(words) < 30 else 5.5)
+
+
+def _cut(name: str, most: int) -> str:
+    """A name as far as there is room; what is cut off is seen to be.
+
+    >>> _cut("encoder.cell.hidden_size", 12), _cut("cell", 12)
+    ('encoder.cel…', 'cell')
+    """
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _bars(axes: Any, plot: Bars) -> None:
@@ -247,7 +256,7 @@ def _intervals(axes: Any, plot: Intervals) -> None:
         axes.plot([value], [index], "o", color=colour, markersize=5)
     if plot.zero:
         axes.axvline(0, color=SOFT, linewidth=0.9, linestyle=":")
-    axes.set_yticks(range(len(plot.rows)), [str(row[0])[:28] for row in plot.rows])
+    axes.set_yticks(range(len(plot.rows)), [_cut(str(row[0]), 28) for row in plot.rows])
     axes.set_ylim(len(plot.rows) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(plot.x)
@@ -268,7 +277,7 @@ def _points(axes: Any, plot: Points) -> None:
         )  # fmt: skip
         for point, word in zip(points, plot.labels.get(name, ()), strict=False):
             axes.annotate(
-                str(word)[:14], point, xytext=(3, 3), textcoords="offset points", fontsize=7
+                _cut(str(word), 14), point, xytext=(3, 3), textcoords="offset points", fontsize=7
             )
     _finish(axes, plot, legend=len(plot.series) > 1)
 

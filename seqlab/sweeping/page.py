@@ -101,7 +101,7 @@ def _add_keys(page: Page, found: Mapping[str, Any], metric: str) -> None:
     page.section("What mattered", _IMPORTANCE if found["importance"] else "")
     if shares := found["importance"]:
         values = [round(share, 4) for share in shares.values()]
-        page.figure(Bars(list(shares), {"share": values}, y="share"), "Importance")
+        page.figure(Bars(_short(list(shares)), {"share": values}, y="share"), "Importance")
     done = _complete(found)
     for name in found["space"]:
         pairs = [(entry["values"][name], entry["value"]) for entry in done]
@@ -109,7 +109,17 @@ def _add_keys(page: Page, found: Mapping[str, Any], metric: str) -> None:
             plot = Points({"trials": pairs}, x=name, y=metric, log_x=name in found["log"])
             page.figure(plot, name)
         else:
-            page.table([name, "trials", "best", "mean"], _by_choice(pairs, found["mode"]), name)
+            page.table(["value", "trials", "best", "mean"], _by_choice(pairs, found["mode"]), name)
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Keys by their last words, where these tell them apart.
+
+    >>> _short(["optimizer.lr", "encoder.cell.hidden_size"]), _short(["a.size", "b.size"])
+    (['lr', 'hidden_size'], ['a.size', 'b.size'])
+    """
+    last = [key.rpartition(".")[2] for key in keys]
+    return last if len(set(last)) == len(last) else list(keys)
 
 
 def _by_choice(pairs: Sequence[tuple[Any, float]], mode: str) -> list[list[Any]]:

@@ -46,6 +46,7 @@ def test_wandb_keeps_them_without_a_network(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # SQLAlchemy's, of MLflow's own code
 def test_mlflow_keeps_them_in_the_folder_of_the_run(tmp_path, monkeypatch):
     pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
