@@ -7,7 +7,6 @@ estimate of the variance exists (Bengio & Grandvalet, JMLR 2004).
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,11 +20,10 @@ from scipy import special
 from seqlab import console
 from seqlab.bundle.manifest import versions
 from seqlab.comparison.contestants import Contestant
+from seqlab.comparison.plan_file import CROSSVALIDATION
 from seqlab.comparison.runs import EndedRun, RunTask
-from seqlab.errors import RunError
-from seqlab.files import reading, write_json
 
-PLAN, RESULT = "folds.json", "crossvalidation.json"
+RESULT = "crossvalidation.json"
 #: How often the interval leaves the mean out, where folds were independent.
 LEVEL = 0.05
 OPTIMISTIC = (
@@ -53,7 +51,7 @@ class Folds:
 
     def write(self, folder: Path) -> None:
         """Keep it in the folder of the cross-validation."""
-        write_json(folder / PLAN, {"format": 1, **dataclasses.asdict(self)})
+        CROSSVALIDATION.write(folder, self)
 
     @classmethod
     def read(cls, folder: Path) -> Folds:
@@ -62,11 +60,7 @@ class Folds:
         Raises:
             RunError: there is none, or it is damaged.
         """
-        path = folder / PLAN
-        if not path.is_file():
-            raise RunError(f"resume: there is no cross-validation at {folder} ({PLAN} is missing)")
-        with reading(path, RunError, "the plan of a cross-validation"):
-            return cls(tuple(map(Contestant.restored, json.loads(path.read_text("utf-8"))["runs"])))
+        return CROSSVALIDATION.read(folder, _folds)
 
     def same_as(self, other: Folds) -> bool:
         """Whether both train the same runs."""
@@ -81,6 +75,10 @@ class Folds:
             RunTask(run, run.spec["seed"], folder / "runs" / f"fold-{fold}", run.overrides)
             for fold, run in enumerate(self.runs)
         ]
+
+
+def _folds(content: Mapping[str, Any]) -> Folds:
+    return Folds(tuple(map(Contestant.restored, content["runs"])))
 
 
 def interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float, float, float]:

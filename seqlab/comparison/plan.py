@@ -1,8 +1,7 @@
-"""What a comparison has set out to do, in a file, so that a killed one goes on as it began."""
+"""What a comparison has set out to do."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from typing import Any
 
 from seqlab.comparison.contestants import Contestant
 from seqlab.comparison.models import Cost
-from seqlab.errors import RunError
-from seqlab.files import reading, write_json
+from seqlab.comparison.plan_file import COMPARISON
 
-PLAN, RESULT = "plan.json", "compare.json"
+RESULT = "compare.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Plan:
 
     def write(self, folder: Path) -> None:
         """Keep it in the comparison's folder."""
-        write_json(folder / PLAN, {"format": 1, **dataclasses.asdict(self)})
+        COMPARISON.write(folder, self)
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
@@ -55,11 +53,7 @@ class Plan:
         Raises:
             RunError: there is none, or it is damaged.
         """
-        path = folder / PLAN
-        if not path.is_file():
-            raise RunError(f"resume: there is no comparison at {folder} ({PLAN} is missing)")
-        with reading(path, RunError, "the plan of a comparison"):
-            return _plan(json.loads(path.read_text("utf-8")))
+        return COMPARISON.read(folder, _plan)
 
     def same_as(self, other: Plan) -> bool:
         """Whether the runs of both are the same, whatever the seeds and the costs measured."""

@@ -10,7 +10,8 @@ from seqlab import console, progress
 from seqlab.comparison.contestants import Contestant, check_contestants, names_of
 from seqlab.comparison.matching import match_parameters, match_seconds
 from seqlab.comparison.models import Cost, DataSets, costs, parameter_count
-from seqlab.comparison.plan import PLAN, Entry, Plan
+from seqlab.comparison.plan import Entry, Plan
+from seqlab.comparison.plan_file import COMPARISON
 from seqlab.errors import ConfigError, RunError
 
 #: A composed job: its name where it was given one, its words, its spec.
@@ -64,7 +65,7 @@ def new_plan(settings: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> 
 
 
 def _costs(found: Sequence[Contestant], data: DataSets, folder: Path) -> list[Cost]:
-    if not (folder / PLAN).is_file():
+    if not COMPARISON.is_in(folder):
         return costs(found, data)
     known = {entry.contestant.name: entry.cost for entry in Plan.read(folder).entries}
     if known.keys() != {one.name for one in found}:

@@ -14,14 +14,16 @@ from seqlab import progress
 from seqlab.collector import rare_collections
 from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
+from seqlab.config.job_folder import resumed_folder
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import COMPARISON_KEYS, comparison_settings, resolve, run_config
 from seqlab.errors import ConfigError
 
-#: What a resumed comparison may be given beside its folder.
-_CHANGEABLE = ("seeds", "jobs", "budget", "level", "quality")
-#: What there is to say of runs that are finished.
-_OF_FINISHED = ("metric", "level", "quality")
+#: What may be given beside the folder of a comparison that goes on, or of finished runs.
+_BESIDE = {
+    "resume": ("seeds", "jobs", "budget", "level", "quality"),
+    "runs": ("metric", "level", "quality"),
+}
 
 
 class Job(NamedTuple):
@@ -40,6 +42,9 @@ class ComparisonApp(App):
             super()._start(arguments, parser)
             return
         arguments.multirun = True
+        if (begun := resumed_folder(arguments.overrides)) is not None:
+            _check_beside("resume", arguments.overrides)
+            self._verb_module.BEGUN.check_in(begun)
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
             settings, folder = self._settings(arguments)
             finished = settings["resume"] or settings["runs"]
@@ -54,17 +59,12 @@ class ComparisonApp(App):
         self.composing = False
         settings = comparison_settings(config)
         self.composing = True
-        keys = [_key(word) for word in arguments.overrides]
-        for key, allowed in (("resume", _CHANGEABLE), ("runs", _OF_FINISHED)):
-            other = [k for k in keys if k not in (key, *allowed) and k != "hydra.run.dir"]
-            if settings[key] and other:
-                raise ConfigError(
-                    f"compare: {key}= knows its contestants; {other[0]} cannot be given beside it "
-                    f"(only {', '.join(allowed)})"
-                )
+        for key in _BESIDE:
+            if settings[key]:
+                _check_beside(key, arguments.overrides)
         if settings["resume"]:
             return settings, Path(settings["resume"])
-        if settings["runs"] and "hydra.run.dir" not in keys:
+        if settings["runs"] and "hydra.run.dir" not in map(_key, arguments.overrides):
             return settings, None
         return settings, Path(str(config.hydra.run.dir))
 
@@ -87,6 +87,16 @@ class ComparisonApp(App):
             refuse_processes(spec)
             yield Job(None, words, spec)
             self.composing = True
+
+
+def _check_beside(key: str, words: Sequence[str]) -> None:
+    """Refuse words that go with neither ``resume=`` nor ``runs=``."""
+    for other in map(_key, words):
+        if other not in (key, *_BESIDE[key], "hydra.run.dir"):
+            raise ConfigError(
+                f"compare: {key}= knows its contestants; {other} cannot be given beside it "
+                f"(only {', '.join(_BESIDE[key])})"
+            )
 
 
 def _own_words(config: DictConfig) -> tuple[str, ...]:

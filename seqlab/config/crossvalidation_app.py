@@ -16,6 +16,7 @@ from seqlab import progress
 from seqlab.collector import rare_collections
 from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
+from seqlab.config.job_folder import resumed_folder
 from seqlab.config.resolve import (
     CROSSVALIDATION_KEYS,
     crossvalidation_settings,
@@ -40,12 +41,14 @@ class CrossvalidationApp(App):
             return
         given = OverridesParser.create().parse_overrides(arguments.overrides)
         _check_single(arguments, given)
+        if (begun := resumed_folder(arguments.overrides)) is not None:
+            _check_resumed(given)
+            self._verb_module.BEGUN.check_in(begun)
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
             (config,) = composed_jobs(arguments, self.config_name)
             self.composing = False
             settings = crossvalidation_settings(config)
             if settings["resume"]:
-                _check_resumed(given)
                 folds, folder = [], Path(settings["resume"])
             else:
                 folds, folder = self._folds(config, settings), Path(str(config.hydra.run.dir))

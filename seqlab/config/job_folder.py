@@ -123,6 +123,13 @@ def discard_empty(folder: Path, subfolder: str | None = None) -> None:
             folder.rmdir()
 
 
+def resumed_folder(words: list[str]) -> Path | None:
+    """The folder of ``resume=DIR`` among overrides, known before any config is composed."""
+    given = _by_key(words)
+    value = _value(given["resume"]) if "resume" in given else None
+    return Path(value) if isinstance(value, str) else None
+
+
 def go_on(arguments: argparse.Namespace) -> None:
     """Fill in the command that began a run, for ``resume=DIR``: words given now take precedence.
 

@@ -22,6 +22,7 @@ from seqlab.collector import rare_collections
 from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.hydra_internals import get_args_parser
+from seqlab.config.job_folder import resumed_folder
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve, sweep_settings
 from seqlab.errors import ConfigError
@@ -40,8 +41,11 @@ class SweepApp(App):
             return
         if arguments.multirun:
             raise ConfigError("sweep: leave out -m; sweep.workers=N tries N points at once")
+        given = OverridesParser.create().parse_overrides(arguments.overrides)
+        if (begun := resumed_folder(arguments.overrides)) is not None:
+            _check_resumed(given)
+            self._verb_module.BEGUN.check_in(begun)
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
-            given = OverridesParser.create().parse_overrides(arguments.overrides)
             varied = [override for override in given if override.is_sweep_override()]
             fixed = [override for override in given if not override.is_sweep_override()]
             arguments.overrides = [str(override.input_line) for override in fixed]
@@ -51,7 +55,6 @@ class SweepApp(App):
             words = tuple(_own_words(fixed))
             verb = self._verb_module
         if settings["resume"]:
-            _check_resumed(given)
             folder = Path(settings["resume"])
             words = ()
         else:

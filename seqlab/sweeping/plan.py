@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seqlab.errors import RunError
-from seqlab.files import reading, write_json
+from seqlab.comparison.plan_file import SWEEP
 from seqlab.sweeping.space import Dimension
 
-PLAN, RESULT, PAGE, BUNDLE = "plan.json", "sweep.json", "report.html", "bundle"
+RESULT, PAGE, BUNDLE = "sweep.json", "report.html", "bundle"
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Plan:
 
     def write(self, folder: Path) -> None:
         """Keep it in the sweep's folder."""
-        write_json(folder / PLAN, {"format": 1, **dataclasses.asdict(self)})
+        SWEEP.write(folder, self)
 
     @classmethod
     def read(cls, folder: Path) -> Plan:
@@ -57,11 +54,7 @@ class Plan:
         Raises:
             RunError: there is none, or it is damaged.
         """
-        path = folder / PLAN
-        if not path.is_file():
-            raise RunError(f"resume: there is no sweep at {folder} ({PLAN} is missing)")
-        with reading(path, RunError, "the plan of a sweep"):
-            return _plan(json.loads(path.read_text("utf-8")))
+        return SWEEP.read(folder, _plan)
 
 
 def trial_folder(folder: Path, number: int) -> Path:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqlab import console, progress
 from seqlab.build import build_model
+from seqlab.comparison.plan_file import SWEEP
 from seqlab.config.sweep_app import trial_spec, without
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.errors import ConfigError, DataError, RunError
 from seqlab.files import check_writable
-from seqlab.sweeping.plan import PLAN, Plan
-from seqlab.sweeping.space import Dimension, corner_points, read_space, words_of
+from seqlab.sweeping.plan import Plan
+from seqlab.sweeping.space import Dimension, corner_points, misspelt, read_space, words_of
 from seqlab.sweeping.study import grid_of
 from seqlab.training.monitor import monitor_of
 
@@ -77,7 +79,7 @@ def begun_plan(folder: Path, trials: int | None) -> Plan:
 
 
 def _check_free(folder: Path) -> None:
-    if (folder / PLAN).exists():
+    if SWEEP.is_in(folder):
         raise RunError(
             f"{folder} holds a sweep already; go on with it by seqlab sweep resume={folder}, "
             "or choose another by hydra.run.dir=FOLDER"
@@ -94,6 +96,10 @@ def _check_corners(
         try:
             specs.append(trial_spec([*shared, *words], config_dir))
         except ConfigError as error:
+            for dimension in space:
+                mistake, last = misspelt(dimension), dimension.name.rpartition(".")[2]
+                if mistake and re.search(rf"\b{re.escape(last)}\b", str(error)):
+                    raise ConfigError(f"sweep.space: {mistake}") from error
             raise type(error)(f"sweep.space ({' '.join(words)}): {error}") from error
     return specs[0]
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqlab.config.overrides import quoted
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab.errors import ConfigError, did_you_mean, nearest
 
 #: What a distribution is called, and what may stand beside it.
 _BESIDE: dict[str, tuple[str, ...]] = {
@@ -97,6 +97,19 @@ def read_space(given: Any) -> tuple[Dimension, ...]:
         if names.count(name) > 1:
             raise ConfigError(f"sweep.space: {name} is given twice")
     return found
+
+
+def misspelt(dimension: Dimension) -> str | None:
+    """What is wrong with a key that is no key of the config but nearly the name of a form.
+
+    >>> misspelt(read_space({"optimizer.lr": {"lgo": [1e-4, 1e-1]}})[0]).partition("?")[0]
+    "optimizer.lr: 'lgo' is no way to vary it, did you mean 'log'"
+    >>> misspelt(read_space({"cell": ["lstm", "gru"]})[0])
+    """
+    key, _, last = dimension.name.rpartition(".")
+    if not key or nearest(last, _BESIDE) is None:
+        return None
+    return f"{key}: '{last}' is no way to vary it, {did_you_mean(last, _BESIDE)}"
 
 
 def words_of(space: Sequence[Dimension], values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqlab import progress
 from seqlab.collector import rare_collections
+from seqlab.comparison.plan_file import COMPARISON
 from seqlab.config.job_folder import write_words
 from seqlab.console import paragraph, say
 from seqlab.errors import SeqlabError
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 #: What a sweep is compared by.
 _SWEEP = {"metric": None, "level": 0.05, "quality": None}
+
+
+#: Looked for before anything else is, where one is to go on.
+BEGUN = COMPARISON
 
 
 def run(
@@ -53,14 +58,12 @@ def run(
     if folder is None:
         raise ValueError("a comparison that trains needs a folder")
     with rare_collections(), progress.stage("starting", summary=False):
-        from seqlab.comparison.plan import PLAN, Plan
+        from seqlab.comparison.plan import Plan
         from seqlab.comparison.preparing import new_plan, other_comparison, show_plan
         from seqlab.training.lightning_advice import quiet
 
-    if not jobs:
-        Plan.read(folder)  # before anything is made there
     with quiet(), folder_lock(folder):
-        begun = Plan.read(folder) if (folder / PLAN).is_file() else None
+        begun = Plan.read(folder) if COMPARISON.is_in(folder) else None
         plan = new_plan(settings, jobs, folder) if jobs or begun is None else begun
         if begun is not None and not plan.same_as(begun):
             raise other_comparison(folder)
@@ -128,11 +131,11 @@ def _of_finished(settings: Mapping[str, Any], folder: Path | None) -> dict[str, 
     with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.comparison.contestants import check_contestants
         from seqlab.comparison.finished import finished_folders, groups_of
-        from seqlab.comparison.plan import PLAN, Plan
+        from seqlab.comparison.plan import Plan
         from seqlab.comparison.runs import measured, tasks_of
 
     places = [settings["runs"]] if isinstance(settings["runs"], str) else settings["runs"]
-    if len(places) == 1 and (Path(places[0]) / PLAN).is_file():
+    if len(places) == 1 and COMPARISON.is_in(Path(places[0])):
         plan = Plan.read(Path(places[0]))
         done = [measured(task) for task in tasks_of(plan, Path(places[0])) if task.done]
         return _planned(plan, done, settings, folder or Path(places[0]))

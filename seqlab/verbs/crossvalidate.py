@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqlab import progress
 from seqlab.collector import rare_collections
+from seqlab.comparison.plan_file import CROSSVALIDATION
 from seqlab.config.job_folder import write_words
 from seqlab.console import say
 from seqlab.errors import ConfigError, RunError
@@ -18,6 +19,10 @@ from seqlab.locks import folder_lock
 if TYPE_CHECKING:
     from seqlab.comparison.crossvalidation import Folds
     from seqlab.comparison.runs import RunTask
+
+
+#: Looked for before anything else is, where one is to go on.
+BEGUN = CROSSVALIDATION
 
 
 def run(
@@ -44,11 +49,9 @@ def run(
     """
     with rare_collections(), progress.stage("starting", summary=False):
         from seqlab.comparison.contestants import Contestant
-        from seqlab.comparison.crossvalidation import PLAN, Folds
+        from seqlab.comparison.crossvalidation import Folds
         from seqlab.training.lightning_advice import quiet
 
-    if not folds:
-        Folds.read(folder)  # before anything is made there
     with quiet():
         plan = Folds(
             tuple(
@@ -56,7 +59,7 @@ def run(
                 for number, (words, spec) in enumerate(folds)
             )
         )
-        if folds and not (folder / PLAN).is_file():
+        if folds and not CROSSVALIDATION.is_in(folder):
             _check_data(plan)
         with folder_lock(folder):
             return _carried_out(plan, settings, folder, config_dir)
@@ -75,10 +78,10 @@ def _check_data(plan: Folds) -> None:
 def _carried_out(
     plan: Folds, settings: Mapping[str, Any], folder: Path, config_dir: str | None
 ) -> dict[str, Any]:
-    from seqlab.comparison.crossvalidation import PLAN, RESULT, Folds, answer, show
+    from seqlab.comparison.crossvalidation import RESULT, Folds, answer, show
     from seqlab.comparison.runs import EndedRun, carry_out
 
-    if (folder / PLAN).is_file():
+    if CROSSVALIDATION.is_in(folder):
         begun = Folds.read(folder)
         if plan.runs and not plan.same_as(begun):
             raise RunError(

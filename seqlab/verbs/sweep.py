@@ -8,7 +8,11 @@ from typing import Any
 
 from seqlab import progress
 from seqlab.collector import rare_collections
+from seqlab.comparison.plan_file import SWEEP
 from seqlab.errors import MachineError
+
+#: Looked for before anything else is, where one is to go on.
+BEGUN = SWEEP
 
 
 def run(

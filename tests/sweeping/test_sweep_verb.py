@@ -128,6 +128,10 @@ def test_a_trial_that_fails_is_not_the_end(tmp_path, capsys):
     ("given", "said"),
     [
         (["sweep.space={optimizer.lt: [1, 2]}"], "(optimizer.lt=1): optimizer: optimizer 'adamw' "),
+        (["sweep.space={optimizer.lr: {lgo: [1e-4, 1e-1]}}"],
+         "sweep.space: optimizer.lr: 'lgo' is no way to vary it, did you mean 'log'?"),
+        (["sweep.space={encoder.dropout: {unifrom: [0.0, 0.5]}}"],
+         "sweep.space: encoder.dropout: 'unifrom' is no way to vary it, did you mean 'uniform'?"),
         (["cell=lstm,grx"], "sweep.space (cell=grx): cell=grx: there is no such cell"),
         ([], "sweep.space: nothing varies"),
         (["cell=lstm,gru", "-m"], "leave out -m"),
@@ -138,8 +142,9 @@ def test_a_trial_that_fails_is_not_the_end(tmp_path, capsys):
         (["cell=lstm,gru", "trainer=ddp"], "cannot run jobs on several devices"),
         (["cell=lstm,gru", "data.validation=null", "~source.validation"], "no validation rows"),
         (["resume=nowhere"], "there is no sweep at nowhere"),
+        (["resume=nowhere", "sweep.sampler=grid"], "sweep.sampler cannot be given beside it"),
     ],
-)
+)  # fmt: skip
 def test_mistakes_are_told_before_the_first_trial(tmp_path, capsys, given, said):
     resumed = "resume=nowhere" in given
     shared = [] if resumed else [*words(tmp_path), f"hydra.run.dir={tmp_path / 's'}"]
