@@ -15,8 +15,6 @@ import torch
 
 from seqlab import console, progress
 from seqlab.build import build_model
-from seqlab.bundle import TrainedModel, save_bundle
-from seqlab.bundle.manifest import versions
 from seqlab.console import is_primary
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
@@ -25,11 +23,8 @@ from seqlab.devices import check_device, global_settings
 from seqlab.engines.plan import expected_calls
 from seqlab.errors import MachineError, RunError
 from seqlab.failures import machine_failure
-from seqlab.files import reading, write_json
-from seqlab.heads.forecast import ForecastHead
-from seqlab.measures import plain_numbers
+from seqlab.files import reading
 from seqlab.training import summary
-from seqlab.training.baseline import baselines
 from seqlab.training.calibration import calibrate, check_calibration
 from seqlab.training.callbacks import Callback
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
@@ -40,10 +35,8 @@ from seqlab.training.lightning_advice import quiet
 from seqlab.training.loaders import RunData
 from seqlab.training.module import TrainingModule, TrainingOptions
 from seqlab.training.monitor import monitor_of
-from seqlab.training.naive_forecasts import naive_forecasts
-from seqlab.training.ngram import ngram_baseline
+from seqlab.training.outcome import Outcome
 from seqlab.training.randomness import reseed
-from seqlab.training.report import Report
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
 from seqlab.training.start import Start
@@ -56,9 +49,6 @@ from seqlab.training.trainer import (
     run_length,
 )
 from seqlab.training.watched import Watch, Watched
-
-#: Test rows whose predicted numbers are drawn.
-_NUMBERS = 200
 
 
 @dataclass(frozen=True)
@@ -292,99 +282,26 @@ class Run:
             reseed(self.spec["seed"], -1)
             with self._stopped():
                 self.trainer.test(self.module, batches, verbose=False)
-        test = self.module.results.get("test", {})
-        kept = self.keeper.best
-        values = self._values(test, kept.get("validation", {}), seconds)
+        outcome = self._outcome()
+        values = outcome.values(seconds)
         values["test_seconds"] = round(time.monotonic() - begin, 3)
         if is_primary():
             self.folder.check_there()
             self.keeper.drop_replaced(self.trainer)
-            self._write(values, test)
-        score = kept.get("score", math.nan)
+            outcome.write(values)
+        score = self.keeper.best.get("score", math.nan)
         return Result(values, score, self.folder.path)
 
-    def _values(
-        self, test: Mapping[str, float], validation: Mapping[str, float], seconds: float
-    ) -> dict[str, Any]:
-        name, mode = self.keeper.monitor, self.keeper.mode
-        values: dict[str, Any] = {
-            "test": plain_numbers(test),
-            "validation": plain_numbers(validation),
-            "rows": self.data.sizes,
-            "seconds": round(seconds, 3),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "engine": self.engine,
-            "versions": versions(),
-            "monitor": {"name": name, "mode": mode},
-            "steps": self.recorder.last_step,
-            "best_step": self.keeper.best.get("step", self.recorder.last_step),
-            "ended": self.recorder.ended,
-            "seed": self.spec["seed"],
-            **self.module.classes,
-        }
-        if self.calibration:
-            values["calibration"] = self.calibration
-        if (begun := self.start.told) is not None:
-            values["start"] = begun
-        return values
-
-    def _write(self, values: dict[str, Any], test: Mapping[str, float]) -> None:
-        if guesses := self._baselines():
-            values["baseline"] = guesses[0]
-        if guesses[1:]:
-            values["other_baselines"] = guesses[1:]
-        metrics = {"test": dict(test), "validation": dict(self.keeper.best.get("validation", {}))}
-        self.model.cpu().eval()
-        save_bundle(
-            self.folder.bundle,
-            self.model,
-            self.data.processor,
-            self._finished_spec(),
-            metrics=metrics,
-            data_identity=self.data.source.describe(),
+    def _outcome(self) -> Outcome:
+        return Outcome(
+            spec=self.spec,
+            folder=self.folder,
+            data=self.data,
+            model=self.model,
+            module=self.module,
+            keeper=self.keeper,
+            recorder=self.recorder,
+            engine=self.engine,
+            calibration=self.calibration,
+            begun=self.start.told,
         )
-        write_json(self.folder.result, values)
-        summary.show_result(values)
-        if self.module.class_text:
-            console.say(f"{self.module.class_text}\n")
-        trained = TrainedModel(self.model, self.data.processor, dict(self.spec))
-        rows = summary.spread(self.data.rows("test"), self.spec.get("samples", 5)) if test else []
-        samples = summary.decode_samples(trained, rows, self.data.spec)
-        summary.show_samples(samples)
-        paths = {
-            "metrics": self.recorder.file.path,
-            "result": self.folder.result,
-            "checkpoints": self.folder.checkpoints,
-            "bundle": self.folder.bundle,
-        }
-        if self.spec.get("report", True):
-            paths["report"] = self._report(values, trained, samples)
-        summary.show_paths(paths)
-
-    def _finished_spec(self) -> dict[str, Any]:
-        """The spec with what was fitted after training."""
-        if not self.calibration:
-            return dict(self.spec)
-        head = {**self.spec["head"], "temperature": self.calibration["temperature"]}
-        return {**self.spec, "head": head}
-
-    def _report(
-        self, values: Mapping[str, Any], trained: TrainedModel, samples: summary.Samples
-    ) -> Path:
-        """The page about the run."""
-        shown = summary.spread(self.data.rows("test"), _NUMBERS) if values["test"] else []
-        numbers = summary.predicted_numbers(trained, shown, self.data.spec)
-        page = Report(self.folder.path, self.spec, values, samples, self.module.classes, numbers)
-        return page.write(self.folder.report)
-
-    def _baselines(self) -> list[dict[str, Any]]:
-        """What simple rules reach on the test rows, the one to beat first."""
-        if "test" not in self.data.splits:
-            return []
-        if isinstance(self.model.head, ForecastHead):
-            return naive_forecasts(self.model.head.cpu(), self.data.loader("test"))
-        train, test = self.data.rows("train"), self.data.rows("test")
-        if self.data.info.target.kind == "inputs":
-            held_out = self.data.rows("validation") if "validation" in self.data.splits else ()
-            return [ngram_baseline(self.data.processor, train, held_out, test)]
-        return baselines(self.data.spec, train, test, self.data.info.target)

@@ -12,6 +12,7 @@ import time
 import pytest
 import torch
 from seqlab.errors import RunError
+from seqlab.training import outcome
 from seqlab.training import run as run_module
 from seqlab.training.run import train
 
@@ -124,7 +125,7 @@ def test_run_killed_after_training_only_tests(tmp_path, monkeypatch, capsys):
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "save_bundle", dying)
+        patch.setattr(outcome, "save_bundle", dying)
         with pytest.raises(KilledError):
             train(spec, tmp_path / "killed")
     capsys.readouterr()

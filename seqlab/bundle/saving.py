@@ -1,0 +1,65 @@
+"""A finished model written as a folder: safetensors and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from seqlab.bundle.card import model_card
+from seqlab.bundle.formats import FORMAT
+from seqlab.bundle.manifest import MANIFEST, make_manifest
+from seqlab.bundle.place import WEIGHTS
+from seqlab.data.processor import Processor
+from seqlab.files import atomic_folder, write_json
+from seqlab.model import SequenceModel
+
+
+def save_bundle(
+    folder: str | Path,
+    model: SequenceModel,
+    processor: Processor,
+    spec: Mapping[str, Any],
+    *,
+    metrics: Mapping[str, Mapping[str, float]] | None = None,
+    data_identity: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a bundle; a bundle of that name is replaced, in one step.
+
+    Args:
+        folder: where to.
+        model: the trained model.
+        processor: what it was trained with.
+        spec: the run's spec; ``source``, ``data``, ``encoder`` and ``head`` of it are kept.
+        metrics: measured values by split, for the model card.
+        data_identity: ``Source.describe()``, for the model card.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    parts = {key: spec[key] for key in ("source", "data", "encoder", "head") if key in spec}
+    config = {"format": FORMAT, **parts, "info": dataclasses.asdict(processor.info)}
+    with atomic_folder(folder) as new:
+        write_json(new / "config.json", config)
+        (new / WEIGHTS).write_bytes(save(_tensors(model), metadata={"format": "pt"}))
+        processor.save(new)
+        card = model_card(config, metrics or {}, data_identity or {}, _size(model))
+        (new / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
+        write_json(new / MANIFEST, make_manifest(new, config))
+    return Path(folder)
+
+
+def _tensors(model: SequenceModel) -> dict[str, torch.Tensor]:
+    """The state dict without sharing; tied tensors are stored once under each name."""
+    return {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+
+
+def _size(model: SequenceModel) -> int:
+    return sum(p.numel() for p in model.parameters())
