@@ -163,6 +163,7 @@ class Batch:
             None: the batch has whole rows. ``target_lengths`` are then those of ``target``, which
             may go a step beyond the inputs.
         targets: of a model with several targets, each by its name; ``target`` is then None.
+        weights: ``[B]`` floats, how often each row counts in the loss; None: once.
     """
 
     inputs: dict[str, Tensor]
@@ -173,6 +174,7 @@ class Batch:
     rows: Tensor | None = None
     starts: bool | None = None
     targets: Mapping[str, TargetValues] = field(default_factory=dict)
+    weights: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -192,6 +194,7 @@ class Batch:
             target=maybe(self.target),
             target_lengths=maybe(self.target_lengths),
             rows=maybe(self.rows),
+            weights=maybe(self.weights),
             targets={name: values.apply(function) for name, values in self.targets.items()},
         )
 

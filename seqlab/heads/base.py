@@ -40,6 +40,8 @@ class Head(nn.Module, ABC):
     monitor: tuple[str, str]
     #: Whether it reads ``Encoded.ahead``, what is known of the steps to come.
     looks_ahead: ClassVar[bool] = False
+    #: Whether its loss goes by ``Batch.weights``.
+    weighs_rows: ClassVar[bool] = False
     #: Ids of an answer to text, for metrics of texts; None where the data's tokenizer is not known.
     decode: Writer | None = None
 

@@ -17,7 +17,7 @@ from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
-from seqlab.heads.losses import cross_entropy
+from seqlab.heads.losses import cross_entropy, weighted_mean
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy, CalibrationError, ExactMatch, MacroF1
 from seqlab.heads.pooling import Poolings
@@ -71,6 +71,7 @@ class ClassificationHead(Head):
     """
 
     needs = ("label", "labels")
+    weighs_rows = True
     weight: Tensor | None
 
     @checked
@@ -128,7 +129,7 @@ class ClassificationHead(Head):
 
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``; the mean over rows."""
-        return self._loss(self.scores(encoded), self.target_of(batch))
+        return self._loss(self.scores(encoded), self.target_of(batch), batch.weights)
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
@@ -171,21 +172,30 @@ class ClassificationHead(Head):
         )
         for metric in metrics.values():
             metric.update(outcome)
-        return self._loss(scores, self.target_of(batch))
+        return self._loss(scores, self.target_of(batch), batch.weights)
 
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, C]``: log probabilities up to a constant a row, or one logit a label."""
         scores = at_least_float32(self.classifier(self.poolings(encoded)))
         return scores if self.temperature == 1.0 else scores / self.temperature
 
-    def _loss(self, scores_BC: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, scores_BC: Tensor, target: Tensor, counts_B: Tensor | None) -> Tensor:
         if self.multi_label:
             weight = None if self.weight is None else self.weight.to(scores_BC.dtype)
             smoothing = self.label_smoothing
             goal = target.to(scores_BC.dtype) * (1 - smoothing) + smoothing / 2
-            return F.binary_cross_entropy_with_logits(scores_BC, goal, pos_weight=weight)
+            if counts_B is None:
+                return F.binary_cross_entropy_with_logits(scores_BC, goal, pos_weight=weight)
+            costs_BC = F.binary_cross_entropy_with_logits(
+                scores_BC, goal, pos_weight=weight, reduction="none"
+            )
+            return weighted_mean(costs_BC.mean(1), counts_B)
         return cross_entropy(
-            scores_BC, target, weight=self.weight, label_smoothing=self.label_smoothing
+            scores_BC,
+            target,
+            weight=self.weight,
+            counts=counts_B,
+            label_smoothing=self.label_smoothing,
         )
 
     def _yes(self, scores_BC: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ def cross_entropy(
     *,
     mask: Tensor | None = None,
     weight: Tensor | None = None,
+    counts: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """Mean of ``-log softmax(scores)[target]`` over real entries; 0 where there is none.
@@ -30,6 +31,7 @@ def cross_entropy(
         target: ``[...]`` int64; what stands at masked entries does not matter.
         mask: ``[...]`` bool, True = real; None when all are.
         weight: ``[C]``, or None.
+        counts: ``[...]``, how often each entry stands there; None: once.
         label_smoothing: s.
 
     >>> scores, target = torch.zeros(2, 4), torch.tensor([1, 99])
@@ -40,6 +42,8 @@ def cross_entropy(
     if mask is not None:
         target = target.masked_fill(~mask, IGNORED)
     weight = None if weight is None else weight.to(scores.dtype)
+    if counts is not None:
+        return _counted(scores, target, counts, weight, label_smoothing)
     total = F.cross_entropy(
         scores.flatten(0, -2),
         target.flatten(),
@@ -54,3 +58,36 @@ def cross_entropy(
         return total / share.sum().clamp(min=torch.finfo(share.dtype).tiny)
     count = target.numel() if mask is None else mask.sum()
     return total / (max(count, 1) if isinstance(count, int) else count.clamp(min=1))
+
+
+def _counted(
+    scores: Tensor, target: Tensor, counts: Tensor, weight: Tensor | None, label_smoothing: float
+) -> Tensor:
+    """``cross_entropy`` with entries that stand there any number of times."""
+    costs = F.cross_entropy(
+        scores.flatten(0, -2),
+        target.flatten(),
+        weight=weight,
+        ignore_index=IGNORED,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
+    share = counts.to(scores.dtype) * (target != IGNORED)
+    total = (costs * share.flatten()).sum()
+    if weight is not None:
+        share = share * weight[target.clamp(min=0)]
+    return total / share.sum().clamp(min=torch.finfo(share.dtype).tiny)
+
+
+def weighted_mean(costs: Tensor, weights: Tensor) -> Tensor:
+    """``sum w c / sum w``; 0 where all weights are.
+
+    Args:
+        costs: ``[...]``.
+        weights: ``[...]``, none below 0.
+
+    >>> float(weighted_mean(torch.tensor([1.0, 4.0]), torch.tensor([2.0, 1.0])))
+    2.0
+    """
+    weights = weights.to(costs.dtype)
+    return (costs * weights).sum() / weights.sum().clamp(min=torch.finfo(costs.dtype).tiny)

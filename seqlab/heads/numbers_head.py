@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from seqlab.errors import DataError, OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.distribution_losses import GaussianLoss, NegativeBinomialLoss
+from seqlab.heads.losses import weighted_mean
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.forecasts import Coverage, Pinball
 from seqlab.heads.metrics.numbers import MAE, RMSE
@@ -111,7 +112,7 @@ class NumbersHead(Head):
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``: the mean over all numbers that are known."""
         target = self._gold(encoded, batch)
-        return self._mean_cost(self.outputs(encoded, target), target, encoded)
+        return self._mean_cost(self.outputs(encoded, target), target, encoded, batch.weights)
 
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``; there are no options."""
@@ -173,7 +174,7 @@ class NumbersHead(Head):
         )
         for metric in metrics.values():
             metric.update(outcome)
-        return self._mean_cost(outputs, target, encoded)
+        return self._mean_cost(outputs, target, encoded, batch.weights)
 
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, ..., C]``: the numbers in the target's own units."""
@@ -204,12 +205,17 @@ class NumbersHead(Head):
         missing = real.shape[1] - target.shape[1]
         return torch.nn.functional.pad(target, (0, 0, 0, missing), value=float("nan"))
 
-    def _mean_cost(self, outputs: Tensor, target: Tensor, encoded: Encoded) -> Tensor:
+    def _mean_cost(
+        self, outputs: Tensor, target: Tensor, encoded: Encoded, counts_B: Tensor | None
+    ) -> Tensor:
         known = ~target.isnan()
         # 0 where a count is asked for, and any number elsewhere, is a target of finite cost
         filled = target.masked_fill(~known, 0.0)
         cost = self.cost.cost(outputs, filled, self.units(encoded))
-        return cost.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
+        cost = cost.masked_fill(~known, 0.0)
+        if counts_B is not None:
+            return weighted_mean(cost, known * counts_B.reshape(-1, *[1] * (known.ndim - 1)))
+        return cost.sum() / known.sum().clamp(min=1)
 
 
 def make_loss(

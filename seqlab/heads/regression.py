@@ -63,6 +63,7 @@ class RegressionHead(NumbersHead):
     """
 
     needs = ("values", "step_values")
+    weighs_rows = True
 
     @checked
     def __init__(

@@ -15,8 +15,8 @@ from seqlab.sklearn.settings import run_spec
 from seqlab.training.fitting import fit_rows
 from sklearn.base import BaseEstimator
 
-#: The column of what is learnt.
-TARGET = "_y"
+#: The columns of what is learnt, and of how often a row counts.
+TARGET, WEIGHT = "_y", "_weight"
 
 
 class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # it ships no types
@@ -103,11 +103,21 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # it ships no typ
         tags.target_tags.required = True
         return tags
 
-    def _fit(self, inputs: Inputs, target: Any, kind: dict[str, Any], head: dict[str, Any]) -> None:
+    def _fit(
+        self,
+        inputs: Inputs,
+        target: Any,
+        kind: dict[str, Any],
+        head: dict[str, Any],
+        weights: Any = None,
+    ) -> None:
         """Train, and keep the model as ``trained_``."""
         columns = dict(inputs.columns)
-        if TARGET in columns:
-            raise DataError(f"X: a column is called '{TARGET}', which is kept for what is learnt")
+        for name, what in ((TARGET, "what is learnt"), (WEIGHT, "weights")):
+            if name in columns:
+                raise DataError(f"X: a column is called '{name}', which is kept for {what}")
+        if weights is not None:
+            columns[WEIGHT] = weights.tolist()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         spec = run_spec(
             self.get_params(deep=False),
@@ -118,7 +128,9 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]  # it ships no typ
             seed=seed,
         )
         source = MemorySource({**columns, TARGET: target})
-        self.trained_: TrainedModel = fit_rows(spec, source, verbose=self.verbose)
+        self.trained_: TrainedModel = fit_rows(
+            spec, source, weights=None if weights is None else WEIGHT, verbose=self.verbose
+        )
         self.kinds_ = dict(inputs.kinds)
 
     def _answers(self, X: Any) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,17 @@ class Inputs:
             dict(zip(names, row, strict=True)) for row in zip(*self.columns.values(), strict=True)
         ]
 
+    def chosen(self, rows: Any) -> Inputs:
+        """Some of the rows.
+
+        Args:
+            rows: ``[N]`` bool.
+        """
+        return Inputs(
+            {name: list(compress(values, rows)) for name, values in self.columns.items()},
+            self.kinds,
+        )
+
     def features(self, tokenizer: Any) -> dict[str, dict[str, Any]]:
         """The features of a data spec.
 
@@ -76,6 +88,27 @@ def read_inputs(estimator: BaseEstimator, X: Any, *, reset: bool) -> Inputs:
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "OUS":
         return _of_columns({COLUMN: values.tolist()})
     return _of_array(estimator, values, reset=reset)
+
+
+def read_weights(weights: Any, rows: int) -> Any:
+    """``[N]`` float64 weights of rows; None where none are given.
+
+    Raises:
+        ValueError: they are of another form or number, below 0, or all 0.
+    """
+    if weights is None:
+        return None
+    found = np.asarray(weights, dtype=np.float64)
+    if found.ndim == 0:
+        found = np.full(rows, float(found))
+    if found.ndim != 1 or len(found) != rows:
+        raise DataError(f"sample_weight: expected {rows} numbers, got shape {found.shape}")
+    if not np.isfinite(found).all() or (found < 0).any():
+        row = int(np.flatnonzero(~(np.isfinite(found) & (found >= 0)))[0])
+        raise DataError(f"sample_weight: row {row}: expected 0 or more, got {found[row]:g}")
+    if not found.any():
+        raise DataError("sample_weight: all weights are zero; at least one row must count")
+    return found
 
 
 def _of_array(estimator: BaseEstimator, X: Any, *, reset: bool) -> Inputs:

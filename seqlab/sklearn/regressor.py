@@ -9,7 +9,7 @@ from sklearn.utils import Tags, check_array, check_consistent_length
 
 from seqlab.errors import DataError
 from seqlab.sklearn.base import SequenceEstimator
-from seqlab.sklearn.inputs import read_inputs
+from seqlab.sklearn.inputs import read_inputs, read_weights
 from sklearn.base import RegressorMixin
 
 
@@ -35,12 +35,13 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train.
 
         Args:
             X: as for ``SequenceClassifier.fit``.
             y: N numbers, or ``[N, K]``.
+            sample_weight: as for ``SequenceClassifier.fit``.
 
         Raises:
             ValueError: the rows or the numbers are not of that form.
@@ -50,9 +51,13 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
         inputs = read_inputs(self, X, reset=True)
         numbers = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         check_consistent_length(range(len(inputs)), numbers)
+        weights = read_weights(sample_weight, len(inputs))
+        if weights is not None:
+            counts = weights > 0
+            inputs, numbers, weights = inputs.chosen(counts), numbers[counts], weights[counts]
         self.one_ = numbers.ndim == 1
         rows = list(numbers.reshape(len(numbers), -1))
-        self._fit(inputs, rows, {"kind": "values"}, {"name": "regression"})
+        self._fit(inputs, rows, {"kind": "values"}, {"name": "regression"}, weights)
         return self
 
     def predict(self, X: Any) -> Any:

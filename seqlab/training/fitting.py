@@ -15,7 +15,13 @@ from seqlab.training.lightning_advice import quiet
 from seqlab.training.run import Run
 
 
-def fit_rows(spec: Mapping[str, Any], source: Source, *, verbose: bool = False) -> TrainedModel:
+def fit_rows(
+    spec: Mapping[str, Any],
+    source: Source,
+    *,
+    weights: str | None = None,
+    verbose: bool = False,
+) -> TrainedModel:
     """Train a model on the rows of a source.
 
     Checkpoints lie in a temporary folder, which goes when the model is there.
@@ -23,6 +29,7 @@ def fit_rows(spec: Mapping[str, Any], source: Source, *, verbose: bool = False) 
     Args:
         spec: a run's spec; its key ``source`` does not count.
         source: where the rows come from.
+        weights: the column with the weights of rows in the loss; None: each counts once.
         verbose: print a line an epoch.
 
     Raises:
@@ -38,7 +45,7 @@ def fit_rows(spec: Mapping[str, Any], source: Source, *, verbose: bool = False) 
         temporary_folder() as place,
         open_folder(place / "run", spec) as folder,
     ):
-        run = Run(spec, folder, source=source)
+        run = Run(spec, folder, source=source, weights=weights)
         run.fit()
         run.take_best()
         return TrainedModel(run.model.cpu().eval(), run.data.processor, dict(spec))

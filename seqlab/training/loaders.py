@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
+import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from seqlab.data.module import DataModule
 from seqlab.errors import ConfigError, DataError
@@ -26,6 +29,7 @@ class TrainBatches:
         position: asked at the start of each pass.
         share: (rank, number of processes), asked at the start of each pass.
         overfit: train on the first so many batches of epoch 0, again and again; 0: on all.
+        weights: ``[R]``, how often each row counts in the loss; None: once.
     """
 
     def __init__(
@@ -35,9 +39,10 @@ class TrainBatches:
         share: Callable[[], Share],
         *,
         overfit: int = 0,
+        weights: Tensor | None = None,
     ) -> None:
         self.data, self.position, self.share = data, position, share
-        self.overfit = overfit
+        self.overfit, self.weights = overfit, weights
 
     def __iter__(self) -> Iterator[Batch]:
         # asked now, not at the first batch: the trainer's counters move on in between
@@ -48,7 +53,13 @@ class TrainBatches:
         loader = self.data.loader(
             "train", epoch=epoch, start_batch=start, rank=rank, world_size=world
         )
-        return islice(iter(loader), max(0, self.overfit - start)) if self.overfit else iter(loader)
+        batches = iter(loader) if self.weights is None else map(self._weighted, loader)
+        return islice(batches, max(0, self.overfit - start)) if self.overfit else batches
+
+    def _weighted(self, batch: Batch) -> Batch:
+        if self.weights is None or batch.rows is None:
+            raise ConfigError("data.chunks: rows that are cut cannot have weights; leave it out")
+        return replace(batch, weights=self.weights[batch.rows])
 
     def __len__(self) -> int:
         total = self.data.steps("train", world_size=self.share()[1])
@@ -88,14 +99,18 @@ class RunData:
         data: where batches come from.
         trainer: whose position, rank and number of processes count.
         overfit: train and validate on the first so many training batches; 0: on all.
+        weights: the column of the training rows with their weights in the loss; None: none.
 
     Raises:
         DataError: a process would have no batch to validate or to test on.
         ConfigError: several processes are to share rows in chunks.
     """
 
-    def __init__(self, data: DataModule, trainer: Trainer, *, overfit: int = 0) -> None:
+    def __init__(
+        self, data: DataModule, trainer: Trainer, *, overfit: int = 0, weights: str | None = None
+    ) -> None:
         self.data, self.trainer, self.overfit = data, trainer, overfit
+        self.weights = None if weights is None else _column(data, weights)
         if data.spec.chunks is not None and trainer.world_size > 1:
             raise ConfigError(
                 f"data.chunks: the state goes from batch to batch, and {trainer.world_size} "
@@ -117,7 +132,9 @@ class RunData:
 
     def train(self) -> TrainBatches:
         """Batches from the trainer's position."""
-        return TrainBatches(self.data, self._position, self._share, overfit=self.overfit)
+        return TrainBatches(
+            self.data, self._position, self._share, overfit=self.overfit, weights=self.weights
+        )
 
     def validation(self) -> EvaluationBatches | None:
         """The validation batches, or the training batches of an overfitted run."""
@@ -157,3 +174,9 @@ class RunData:
         return (
             EvaluationBatches(self.data, split, self._share) if split in self.data.splits else None
         )
+
+
+def _column(data: DataModule, name: str) -> Tensor:
+    """``[R]``: a column of numbers of the training rows."""
+    found = [value for columns, _ in data.rows("train").chunks([name]) for value in columns[name]]
+    return torch.tensor(found, dtype=torch.float64)

@@ -21,7 +21,7 @@ from seqlab.data.module import DataModule
 from seqlab.data.sources.base import Source
 from seqlab.devices import check_device, global_settings
 from seqlab.engines.plan import expected_calls
-from seqlab.errors import MachineError, RunError
+from seqlab.errors import ConfigError, MachineError, RunError
 from seqlab.failures import machine_failure
 from seqlab.files import reading
 from seqlab.training import summary
@@ -115,7 +115,18 @@ def _in_one_line(folder: RunFolder) -> Iterator[None]:
 
 
 class Run:
-    """The objects of one run: data, model, trainer; made, then ``fit``, then ``finish``."""
+    """The objects of one run: data, model, trainer; made, then ``fit``, then ``finish``.
+
+    Args:
+        spec: the resolved spec.
+        folder: where it writes.
+        watch: see ``train``.
+        source: where the rows come from, in place of the spec's.
+        weights: the column of the training rows with their weights in the loss; None: none.
+
+    Raises:
+        SeqlabError: bad input, in one line.
+    """
 
     def __init__(
         self,
@@ -123,6 +134,7 @@ class Run:
         folder: RunFolder,
         watch: Watch | None = None,
         source: Source | None = None,
+        weights: str | None = None,
     ) -> None:
         self.spec, self.folder = with_vector_sizes(spec), folder
         self.start = Start(spec)
@@ -136,6 +148,11 @@ class Run:
         if str(spec["trainer"].get("precision")) in ("64-true", "64"):
             # Lightning does so only when it has loaded a checkpoint, which would round it
             self.model.double()
+        if weights is not None and not self.model.head.weighs_rows:
+            raise ConfigError(
+                f"the loss of {type(self.model.head).__name__} knows no weights of rows; "
+                "leave them out"
+            )
         if self.model.head.refuses_rows:
             self.data.check_batches(self.model.head.refusal)
         if self.data.spec.chunks is not None:
@@ -151,7 +168,7 @@ class Run:
         self.engine = summary.engines_used(self.model)
         self.trainer = make_trainer(spec, folder, callbacks)
         self.start.check_processes(self.plan, self.trainer.world_size)
-        self.batches = RunData(self.data, self.trainer, overfit=overfit)
+        self.batches = RunData(self.data, self.trainer, overfit=overfit, weights=weights)
         self.batches.check_limits(spec["trainer"])
         self.length = run_length(spec, len(self.batches.train()))
         if self.length.epochs is not None:

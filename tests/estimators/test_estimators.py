@@ -163,3 +163,77 @@ def test_rows_of_another_form_are_refused(words):
     model = SequenceRegressor(**{**SMALL, "max_epochs": 1}).fit(np.ones((6, 3, 2)), np.arange(6.0))
     with pytest.raises(ValueError, match="X has 3 features, but SequenceRegressor is expecting 2"):
         model.predict(np.ones((6, 3, 3)))
+
+
+#: All rows in one batch, in double precision, scaled by nothing that is learnt of rows.
+WHOLE = {**SMALL, "validation_fraction": None, "batch_size": 512}
+DOUBLE = {"trainer.precision": "64-true"}
+
+
+def test_a_weight_is_a_number_of_rows():
+    counts = np.random.default_rng(1).integers(0, 4, len(WORDS))
+    model = SequenceClassifier(**WHOLE, tokenizer="chars", options=DOUBLE)
+    repeated = [np.repeat(np.array(of), counts) for of in (WORDS, LABELS)]
+    expected = clone(model).fit(*repeated).predict_proba(WORDS)
+    weighted = clone(model).fit(WORDS, LABELS, sample_weight=counts).predict_proba(WORDS)
+    np.testing.assert_allclose(weighted, expected, rtol=1e-8)
+    plain = clone(model).fit(WORDS, LABELS).predict_proba(WORDS)
+    assert not np.allclose(plain, expected, rtol=1e-3)
+
+
+def test_weights_pull_numbers():
+    rows = np.zeros((40, 3))
+    numbers = np.tile([0.0, 1.0], 20)
+    model = SequenceRegressor(**{**WHOLE, "max_epochs": 40}, lr=0.1)
+    answers = [
+        clone(model).fit(rows, numbers, sample_weight=weights).predict(rows[:1])[0]
+        for weights in (None, np.tile([1.0, 3.0], 20), np.tile([1.0, 0.0], 20))
+    ]
+    # the best constant is the weighted mean
+    assert answers == pytest.approx([0.5, 0.75, 0.0], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([1.0, 2.0], r"expected 36 numbers, got shape \(2,\)"),
+        (np.ones((36, 1)), r"expected 36 numbers"),
+        ([-1.0] + [1.0] * 35, "row 0: expected 0 or more, got -1"),
+        ([1.0] * 35 + [float("nan")], "row 35: expected 0 or more, got nan"),
+        (np.zeros(36), "all weights are zero"),
+        ([float(label == "first") for label in LABELS], "y has 1 class"),
+    ],
+)
+def test_what_is_no_weight(weights, said):
+    with pytest.raises(ValueError, match=said):
+        SequenceClassifier(**SMALL).fit(WORDS, LABELS, sample_weight=weights)
+
+
+def test_weights_under_a_head_that_knows_none():
+    with pytest.raises(ValueError, match="TaggingHead knows no weights"):
+        SequenceTagger(**SMALL)._fit(*_tagged(), {"kind": "tags"}, {"name": "tagging"}, np.ones(2))
+
+
+def _tagged():
+    from seqlab.sklearn.inputs import read_inputs
+
+    return read_inputs(SequenceTagger(), [["a", "b"], ["b"]], reset=True), [["x", "y"], ["y"]]
+
+
+def test_several_labels_a_row():
+    flags = np.array([["a" in word, "c" in word, "d" in word] for word in WORDS]).astype(int)
+    model = SequenceClassifier(**{**SMALL, "max_epochs": 20}, tokenizer="chars", lr=0.03)
+    model.fit(WORDS, flags)
+    assert model.predict(WORDS).tolist() == flags.tolist()
+    probabilities = model.predict_proba(WORDS)
+    assert probabilities.shape == flags.shape
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert model.score(WORDS, flags) == 1.0
+
+
+def test_a_label_of_no_row_has_no_probability():
+    flags = np.array([["a" in word, False, "c" in word] for word in WORDS]).astype(int)
+    model = SequenceClassifier(**SMALL, tokenizer="chars").fit(WORDS, flags)
+    assert model.predict_proba(WORDS)[:, 1].tolist() == [0.0] * len(WORDS)
+    with pytest.raises(ValueError, match="y: 1 of its 2 classes apply"):
+        SequenceClassifier(**SMALL).fit(WORDS, flags[:, :2])
