@@ -60,10 +60,12 @@ if TYPE_CHECKING:
     from seqlab.heads.pooling import Pooling as Pooling
     from seqlab.heads.search import Search as Search
     from seqlab.layers.base import Layer as Layer
+    from seqlab.layers.inner import InnerLayers as InnerLayers
     from seqlab.layers.named import GRU as GRU
     from seqlab.layers.named import LSTM as LSTM
     from seqlab.layers.named import RNN as RNN
     from seqlab.layers.recurrent import Recurrent as Recurrent
+    from seqlab.layers.step_layer import StepLayer as StepLayer
     from seqlab.layers.stream import stream as stream
     from seqlab.training.callbacks import Callback as Callback
     from seqlab.training.loggers import Logger as Logger
@@ -104,7 +106,9 @@ _LAZY = {
     "heads.search": "Search",
     "layers.base": "Layer",
     "layers.named": "GRU LSTM RNN",
+    "layers.inner": "InnerLayers",
     "layers.recurrent": "Recurrent",
+    "layers.step_layer": "StepLayer",
     "layers.stream": "stream",
     "training.callbacks": "Callback",
     "training.loggers": "Logger",

@@ -219,8 +219,8 @@ def leaves(state: StateTree) -> list[Tensor]:
     return [tensor for part in state for tensor in leaves(part)]
 
 
-def next_state(cell: Cell, result: Any, old: StateTree) -> tuple[Tensor, StateTree]:
-    """What a cell's equations returned, if it is an output and a state like the one before.
+def next_state(cell: nn.Module, result: Any, old: StateTree) -> tuple[Tensor, StateTree]:
+    """What a step returned, if it is an output and a state like the one before.
 
     Raises:
         OptionError: it is something else; the message says what to return.

@@ -97,10 +97,18 @@ class GatedStep(Cell):
         return input_product(self, x_BTD, None if noise is None else noise.input_mask)
 
     def step(
-        self, projected_t: Tensor, state: StateTree, noise: Noise | None = None
+        self,
+        projected_t: Tensor,
+        state: StateTree,
+        noise: Noise | None = None,
+        multiplied: Tensor | None = None,
     ) -> tuple[Tensor, StateTree]:
-        """One step; ``projected_t`` is ``[B, G*H]``. Without noise it is deterministic."""
-        return self.step_with(self.recurrent_matrix(), projected_t, state, noise)
+        """One step; ``projected_t`` is ``[B, G*H]``. Without noise it is deterministic.
+
+        ``multiplied`` takes the place of the state's first field in the recurrent products, and
+        there alone: the equations are given the state as it is.
+        """
+        return self.step_with(self.recurrent_matrix(), projected_t, state, noise, multiplied)
 
     def stepper(self) -> Callable[..., tuple[Tensor, StateTree]]:
         """``step`` for one run, with the recurrent matrix made once."""
@@ -114,6 +122,7 @@ class GatedStep(Cell):
         projected_t: Tensor,
         state: StateTree,
         noise: Noise | None = None,
+        multiplied: Tensor | None = None,
     ) -> tuple[Tensor, StateTree]:
         """``step`` with this recurrent matrix ``[G*H, P]``."""
         x = self.input_type(*projected_t.chunk(len(self.input_gates) + len(self.raw), -1))
@@ -121,13 +130,14 @@ class GatedStep(Cell):
         if noise is not None:
             mask = noise.recurrent_mask
             weight = weight if noise.weight_mask is None else weight * noise.weight_mask
+        seen = state if multiplied is None else type(state)(multiplied, *state[1:])
         made: list[Tensor] = []
         for product in self.chain:
             if product.gates:
                 known = gate_tuple(self.recurrent_gates[: len(made)])(*made)
                 start, count = len(made), len(product.gates)
                 rows = slice(start * self.hidden_size, (start + count) * self.hidden_size)
-                vector = product.vector(self, x, known, state)
+                vector = product.vector(self, x, known, seen)
                 made += recurrent_product(self, vector, weight, mask, rows)
         h = self.recurrent_type(*made)
         output, new = next_state(self, self.update(*self.modified(x, h, state), state), state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,17 +49,36 @@ class ExportEngine(Engine):
         x_BTD, state, mask, reverse, _ = run
         if isinstance(cell, LinearRecurrentCell) and type(cell).step is LinearRecurrentCell.step:
             return _run_linear(cell, x_BTD, state, mask, reverse=reverse)
-        parts, form = _pytree.tree_flatten(cell.project(x_BTD))
-        fields, state_form = _pytree.tree_flatten(state)
-        advance = cell.stepper()
+        return scan_steps(cell.stepper(), cell.project(x_BTD), state, mask, reverse=reverse)
 
-        def step(before: list[Tensor], at: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            now, old = _pytree.tree_unflatten(at, form), _pytree.tree_unflatten(before, state_form)
-            output, after = advance(now, old)
-            return output, _pytree.tree_leaves(after)
 
-        outputs, final = _over_time(step, fields, parts, mask, reverse=reverse)
-        return outputs, _pytree.tree_unflatten(final, state_form)
+def scan_steps(
+    advance: Callable[[Any, State], tuple[Tensor, State]],
+    projected: Any,
+    state: State,
+    mask: Tensor | None,
+    *,
+    reverse: bool,
+) -> tuple[Tensor, State]:
+    """All steps as one operator, of which there is one in the graph for any T.
+
+    Args:
+        advance: step t of ``projected`` and the state before it, to the output and the next.
+        projected: ``[B, T, ...]``, or a tuple of such.
+        state: the state before the first step.
+        mask: ``[B, T]`` bool, True = real, or None.
+        reverse: from the last step to the first.
+    """
+    parts, form = _pytree.tree_flatten(projected)
+    fields, state_form = _pytree.tree_flatten(state)
+
+    def step(before: list[Tensor], at: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        now, old = _pytree.tree_unflatten(at, form), _pytree.tree_unflatten(before, state_form)
+        output, after = advance(now, old)
+        return output, _pytree.tree_leaves(after)
+
+    outputs, final = _over_time(step, fields, parts, mask, reverse=reverse)
+    return outputs, _pytree.tree_unflatten(final, state_form)
 
 
 def _run_linear(

@@ -131,19 +131,17 @@ class Planner:
         ``check`` is called with an input whose form or type is new.
         """
         like = first_parameter(cell)
-        exporting = torch.compiler.is_exporting()
-        key = None if exporting else (
+        key = (
             name, cell, settings_key(cell), x_BD.shape, x_BD.dtype, x_BD.device,
             None if like is None else like.dtype,
             torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
         )  # fmt: skip
-        found: StepCall | None = None if exporting else self.recall(key)
+        found: StepCall | None = self.recall(key)
         if found is None:
             check(x_BD)
             run = Sequence(x_BD.unsqueeze(1), state)
             found = self._make(name, cell, run, ready=True).engine.ready_step(cell)
-            if not exporting:
-                self.keep(key, found)
+            self.keep(key, found)
         return found
 
     def recall(self, key: Hashable) -> Any:

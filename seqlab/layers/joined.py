@@ -19,6 +19,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.engines import base as engines
 from seqlab.engines.plan_stack import Member, StackPlan, plan_stack, stack_form
+from seqlab.errors import ShapeError
 from seqlab.layers.base import Layer, combined_mask
 from seqlab.layers.level import Level
 from seqlab.types import State
@@ -66,6 +67,22 @@ def fits_type(cell: Cell, x: Tensor) -> bool:
         return True
     device = x.device.type
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def check_type(cell: Cell, x: Tensor, owner: Callable[[], str]) -> None:
+    """Refuse an input of another type than the matrices that multiply it.
+
+    Raises:
+        ShapeError: the message gives both types and what to write.
+    """
+    if fits_type(cell, x):
+        return
+    like = next(cell.parameters())
+    raise ShapeError(
+        f"{owner()}: the input is {x.dtype} and the parameters are {like.dtype}; "
+        f"write x.to({like.dtype})"
+        + (f" or layer.to({x.dtype})" if x.dtype.is_floating_point else "")
+    )
 
 
 def is_plain(module: nn.Module, owner: type[nn.Module]) -> bool:

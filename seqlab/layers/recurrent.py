@@ -15,7 +15,7 @@ from seqlab.engines.instances import check_engine_name
 from seqlab.engines.over_time import at_time, select
 from seqlab.engines.plan import Plan, Planner
 from seqlab.engines.plan_stack import Member
-from seqlab.errors import OptionError, ShapeError
+from seqlab.errors import OptionError
 from seqlab.layers.base import (
     Layer,
     Sides,
@@ -23,7 +23,7 @@ from seqlab.layers.base import (
     combined_mask,
     refuse_streaming,
 )
-from seqlab.layers.joined import fits_type, is_plain, single
+from seqlab.layers.joined import check_type, is_plain, single
 from seqlab.layers.level import Level
 from seqlab.layers.segments import check_reset, run_segments
 from seqlab.schema import checked
@@ -89,7 +89,7 @@ class Recurrent(Layer):
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
         check_input(x_BTD, self.input_size, self._title)
-        self._check_type(x_BTD)
+        check_type(self.cell, x_BTD, self._title)
         mask = combined_mask(x_BTD, lengths, mask)
         state = self.start(x_BTD, state)
         if reset is not None:
@@ -104,7 +104,7 @@ class Recurrent(Layer):
                 self._over, x_BTD, state, mask=mask, reset=reset, fresh=fresh,
                 reverse=self._reverse,
             )  # fmt: skip
-        self._remember_activity(output)
+        self.remember_activity(output)
         return output, state
 
     def _over(self, x_BTD: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
@@ -136,17 +136,6 @@ class Recurrent(Layer):
     def _title(self) -> str:
         return f"{type(self).__name__}({self.cell.extra_repr()})"
 
-    def _check_type(self, x: Tensor) -> None:
-        """Refuse an input of another type than the matrices that multiply it."""
-        if fits_type(self.cell, x):
-            return
-        like = next(self.cell.parameters())
-        raise ShapeError(
-            f"{self._title()}: the input is {x.dtype} and the parameters are {like.dtype}; "
-            f"write x.to({like.dtype})"
-            + (f" or layer.to({x.dtype})" if x.dtype.is_floating_point else "")
-        )
-
     def start(self, x_BTD: Tensor, state: State | None) -> State:
         """The state a run of this input starts from: the one given, checked, or the initial one.
 
@@ -168,7 +157,7 @@ class Recurrent(Layer):
         batch, steps = x_BTD.shape[:2]
         return self.sample_noise(batch, steps, device=x_BTD.device, dtype=x_BTD.dtype)
 
-    def _remember_activity(self, output: Tensor) -> None:
+    def remember_activity(self, output: Tensor) -> None:
         """Keep the penalty of this training call until ``regularization_loss`` takes it."""
         if not self.training:
             return
@@ -220,22 +209,26 @@ class Recurrent(Layer):
         if mask is not None:
             after = map_state(lambda new, old: select(mask, new, old), after, state)
             output = select(mask, output, torch.zeros_like(output))
-        self._remember_activity(output)
+        self.remember_activity(output)
         return output, after
 
     def _step(self, x_BD: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
         """By the engine's own step where there is no noise and it has one, else by the cell's."""
         cell = cast("Cell", self._modules["cell"])  # quicker than the module's attribute
-        if noise is None:
-            step = self._planner.stepper(self.engine, cell, x_BD, state, check=self._check_type)
+        # a graph's operator over time cannot look into planners
+        if noise is None and not torch.compiler.is_exporting():
+            step = self._planner.stepper(
+                self.engine, cell, x_BD, state, check=lambda x: check_type(cell, x, self._title)
+            )
             fast = step(x_BD, state)
             if fast is not None:
                 return fast
             made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
             return next_state(cell, made, state)
-        self._check_type(x_BD)
-        projected = at_time(cell.project(x_BD.unsqueeze(1), noise), 0)
-        return next_state(cell, cell.step(projected, state, noise), state)
+        check_type(cell, x_BD, self._title)
+        given = () if noise is None else (noise,)
+        projected = at_time(cell.project(x_BD.unsqueeze(1), *given), 0)
+        return next_state(cell, cell.step(projected, state, *given), state)
 
     def sample_noise(
         self, batch_size: int, steps: int, *, device: torch.device, dtype: torch.dtype

@@ -114,11 +114,14 @@ def _watched(trace: CellTrace) -> Iterator[None]:
     cell = trace.cell
     original = cell.step
 
-    def step(projected_t: Any, state: State, noise: Any = None) -> tuple[Tensor, State]:
+    def step(
+        projected_t: Any, state: State, noise: Any = None, **given: Any
+    ) -> tuple[Tensor, State]:
         before = map_state(_live, state)
         extra = () if noise is None else (noise,)
         with watched_gates(cell) as gates:
-            output, after = next_state(cell, original(projected_t, before, *extra), before)
+            made = original(projected_t, before, *extra, **given)
+            output, after = next_state(cell, made, before)
         trace.steps.append(Step(projected_t, before, output, after, dict(gates)))
         return output, after
 

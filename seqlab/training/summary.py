@@ -14,7 +14,7 @@ from seqlab.bundle import TrainedModel
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.raw_columns import accepted_lists
 from seqlab.heads.language_model import LanguageModelHead
-from seqlab.layers.recurrent import Recurrent
+from seqlab.layers.step_layer import runs_over_time
 from seqlab.model import SequenceModel
 from seqlab.target_names import SOLE
 
@@ -29,10 +29,9 @@ def engines_used(model: SequenceModel) -> str:
     """The engines that run the model's layers in training, such as ``fused`` or ``fused, loop``."""
     names = []
     weight = next(model.parameters())
-    for layer in model.modules():
-        if isinstance(layer, Recurrent):
-            probe = torch.zeros(2, 2, layer.input_size, device=weight.device, dtype=weight.dtype)
-            names.append(layer.explain(probe).engine.name)
+    for layer in runs_over_time(model).values():
+        probe = torch.zeros(2, 2, layer.input_size, device=weight.device, dtype=weight.dtype)
+        names.append(layer.explain(probe).engine.name)
     return ", ".join(dict.fromkeys(names))
 
 

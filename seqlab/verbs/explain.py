@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from seqlab.layers.recurrent import Recurrent
+    from seqlab.layers.base import Layer
 
 
 def run(spec: dict[str, Any], run_dir: Path) -> None:
@@ -51,20 +51,22 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
 
 def _table(model: torch.nn.Module, rows: int, steps: int, *, padded: bool) -> str:
     """A row a layer: its place, cell, engine and why; below it the reasons against the others."""
-    from seqlab.layers.recurrent import Recurrent
+    from seqlab.layers.step_layer import StepLayer, runs_over_time
 
-    def example(layer: Recurrent) -> torch.Tensor:
+    def example(layer: Layer) -> torch.Tensor:
         weight = next(layer.parameters(), torch.zeros(()))
         return torch.zeros(rows, steps, layer.input_size, dtype=weight.dtype)
 
     together = _together(model, example, padded=padded)
-    names = {layer: name for name, layer in model.named_modules() if isinstance(layer, Recurrent)}
+    runs = runs_over_time(model)
+    names: dict[Layer, str] = {layer: name for name, layer in runs.items()}
     rows_ = [("layer", "cell", "engine", "why, and why not the others")]
-    for layer, name in names.items():
+    for name, layer in runs.items():
         plan = layer.explain(example(layer), masked=padded)
         others = [names[other] for other in together.get(layer, ()) if other is not layer]
         joined = f"; in one run with {', '.join(others)}" if others else ""
-        cell = f"{type(layer.cell).__name__}({layer.cell.extra_repr()})"
+        ran = layer if isinstance(layer, StepLayer) else layer.cell
+        cell = f"{type(ran).__name__}({ran.extra_repr()})"
         rows_.append((name, cell, plan.engine.name, plan.why + joined))
         rows_ += [("", "", f"not {other}", why) for other, why in plan.refused.items()]
     widths = [max(len(row[column]) for row in rows_) for column in range(3)]
@@ -73,19 +75,20 @@ def _table(model: torch.nn.Module, rows: int, steps: int, *, padded: bool) -> st
 
 
 def _together(
-    model: torch.nn.Module, example: Callable[[Recurrent], torch.Tensor], *, padded: bool
-) -> dict[Recurrent, list[Recurrent]]:
+    model: torch.nn.Module, example: Callable[[Layer], torch.Tensor], *, padded: bool
+) -> dict[Layer, list[Layer]]:
     """For each layer that runs together with others all layers of that run, itself included."""
     from seqlab.layers.base import Layer
     from seqlab.layers.joined import plan_together
     from seqlab.layers.recurrent import Recurrent
 
-    found: dict[Recurrent, list[Recurrent]] = {}
+    found: dict[Layer, list[Layer]] = {}
     by_cell = {part.cell: part for part in model.modules() if isinstance(part, Recurrent)}
     # outer layers come first, and take their inner layers' runs over
     for outer in model.modules():
         for levels in outer.runs() if isinstance(outer, Layer) else ():
-            layers = [by_cell[member.cell] for level in levels for member in level.members]
+            members = [member for level in levels for member in level.members]
+            layers: list[Layer] = [by_cell[member.cell] for member in members]
             x = example(layers[0])
             mask = x.new_ones(x.shape[:2], dtype=torch.bool) if padded else None
             if plan_together(levels, x, mask, at_rest=True):
