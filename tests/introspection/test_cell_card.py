@@ -5,18 +5,13 @@ import xml.etree.ElementTree as ET
 import pytest
 import seqlab
 import sympy
-from seqlab import registry
 from seqlab.errors import OptionError, UnknownNameError
 from seqlab.introspection.card import cell_card
 from seqlab.introspection.diagram import Diagram, as_mermaid, as_text
 from seqlab.introspection.sizes import Formula, parameter_formulas, total
 from seqlab.introspection.svg import as_svg
 
-CELLS = [
-    name
-    for name in seqlab.available("cell")
-    if registry.owner_of("cell", name)[0] != "seqlab-zoo"  # it has tests of its own
-]
+from sampled_cells import CELLS
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -5,17 +5,13 @@ import math
 import pytest
 import seqlab
 import torch
-from seqlab import registry
 from seqlab.microscope.jacobians import distances, growth
 from seqlab.microscope.memory import memory_of
 from seqlab.microscope.recording import copy_of, flat, leaves, recorded
 
+from sampled_cells import CELLS
+
 ROWS, STEPS, D, H = 2, 6, 3, 4
-CELLS = [
-    name
-    for name in seqlab.available("cell")
-    if registry.owner_of("cell", name)[0] != "seqlab-zoo"  # it has tests of its own
-]
 
 
 def sequences(steps=STEPS, size=D):
