@@ -71,9 +71,15 @@ def number(value: float | None) -> str:
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: drawn by rich on a terminal, aligned columns elsewhere."""
+    """Print a table: drawn by rich on a terminal, aligned columns elsewhere.
+
+    Where the terminal has no room for all columns, each row is a few lines, a name and a value
+    each: nothing is cut off.
+    """
     body = [list(row) for row in rows]
-    if sys.stdout.isatty():
+    widths = [max(len(row[i]) for row in [list(header), *body]) for i in range(len(header))]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if room is not None and sum(widths) + 3 * len(widths) + 1 <= room:
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -85,12 +91,23 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> N
             drawn.add_row(*(Text(cell) for cell in row))
         Console().print(drawn)
         return
-    widths = [max(len(row[i]) for row in [list(header), *body]) for i in range(len(header))]
     say(title)
+    if room is not None and sum(widths) + 2 * len(widths) > room:
+        _records(header, body)
+        return
     for row in [list(header), *body]:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         say("  " + "  ".join(cells).rstrip())
+
+
+def _records(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A row after the other, its first cell above the names and values of the others."""
+    width = max(map(len, header[1:]), default=0)
+    for row in rows:
+        say(f"  {row[0]}")
+        for name, cell in zip(header[1:], row[1:], strict=True):
+            say(f"    {name.ljust(width)}  {cell}")
 
 
 def metric_table(

@@ -1,6 +1,7 @@
 """What is printed: tables, samples, and prose in terminals of any width."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -28,6 +29,27 @@ def test_prose_is_one_line_where_no_terminal_is(monkeypatch, capsys):
     monkeypatch.setitem(os.environ, "COLUMNS", "40")
     console.paragraph(PROSE)
     assert capsys.readouterr().out == PROSE + "\n"
+
+
+HEADER = ["pair", "difference", "interval", "better"]
+ROWS = [
+    ["lstm - gru", "+0.0425", "-0.1677 .. 0.2527", "undecided"],
+    ["stacked_bidirectional - none", "-0.0535", "-1.104 .. 0.9967", "none"],
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 160])
+def test_tables_are_whole_in_terminals_of_any_width(width, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    console.table("pairs", HEADER, ROWS)
+    printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    lines = printed.splitlines()
+    assert all(len(line) <= width for line in lines)
+    for cell in [*HEADER[1:], *(cell for row in ROWS for cell in row)]:
+        assert any(cell in line for line in lines), cell
+    assert ("┃" in printed) == (width >= 80)
+    assert ("    difference  -0.0535" in lines) == (width < 72)
 
 
 def test_samples_name_their_target_where_there_are_several(capsys):

@@ -19,7 +19,7 @@ _PAIRS = (
     "one is better; where it does not, the runs do not tell. Bars are wider the more pairs there "
     "are, so that all verdicts together hold."
 )
-_MINUS = "\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}"
+_MINUS = "\N{NO-BREAK SPACE}\N{MINUS SIGN}\N{NO-BREAK SPACE}"
 _COST = (
     "Milliseconds are for forward, backward and update of one batch, measured in turns. The "
     "seconds to a quality are those of training steps until validation was as good as all "
