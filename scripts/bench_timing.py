@@ -75,7 +75,7 @@ def step(module: nn.Module, x_BTD: Tensor, **arguments: Any) -> Call:
 def cell(value: Any) -> str:
     """One value of a table."""
     if isinstance(value, dict):
-        return f"{value['ms']:.1f} ({value['ratio']:.2f})"
+        return f"{value['ms']:.{1 if value['ms'] >= 1 else 2}f} ({value['ratio']:.2f})"
     return str(value)
 
 

@@ -97,8 +97,9 @@ class Planner:
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
-        #: Seconds that engines not set up would have saved in the calls so far.
-        self._forgone: dict[str, float] = {}
+        #: Seconds that engines not set up would have saved in the calls so far, those without
+        #: gradients and those with them: predictions must not change how a training goes on.
+        self._forgone: tuple[dict[str, float], dict[str, float]] = ({}, {})
 
     def __reduce__(self) -> tuple[type[Planner], tuple[()]]:
         """Copies start anew: what was learnt is of this layer and this process."""
@@ -160,16 +161,20 @@ class Planner:
 
     def note(self, plan: Plan) -> None:
         """Remember a call: its engine, and what others would have saved in it."""
-        if not torch.is_grad_enabled():
-            return
-        chosen = _chosen.get()
+        chosen, forgone = _chosen.get(), self._counted()
         if chosen is not None:
+            if not torch.is_grad_enabled():
+                return  # a run that says how long it is counts its steps alone
             chosen.add(plan.engine.name)
         for saving in plan.savings:
-            before = self._forgone.get(saving.engine, 0.0)
-            after = self._forgone[saving.engine] = before + saving.seconds
+            before = forgone.get(saving.engine, 0.0)
+            after = forgone[saving.engine] = before + saving.seconds
             if before < MARGIN * saving.setup_seconds <= after:
                 self.forget()
+
+    def _counted(self) -> dict[str, float]:
+        """What was forgone in calls like this one, with gradients or without."""
+        return self._forgone[torch.is_grad_enabled()]
 
     def explain(self, name: str, cell: Cell, run: Sequence) -> Plan:
         """The plan with a reason against every engine that is registered and was not chosen."""
@@ -217,7 +222,7 @@ class Planner:
         if _expected.get() is not None:
             return False, _price(offer)
         # nobody knows how many calls follow: as many as there were
-        waits = self._forgone.get(name, 0.0) < MARGIN * offer.setup_seconds
+        waits = self._counted().get(name, 0.0) < MARGIN * offer.setup_seconds
         return waits, offer.call_seconds
 
     def _report(self, chosen: Engine, offers: dict[str, Offer], refused: dict[str, str]) -> Plan:
@@ -244,7 +249,7 @@ class Planner:
     def _gain(self, name: str, offer: Offer, instead: float) -> str:
         calls = _expected.get()
         if calls is None:
-            return f"its calls so far would have gained {self._forgone.get(name, 0.0):.1f} s"
+            return f"its calls so far would have gained {self._counted().get(name, 0.0):.1f} s"
         return f"it saves about {max(instead - offer.call_seconds, 0.0) * calls:.1f} s in this run"
 
 

@@ -113,7 +113,8 @@ class Recurrent(Layer):
             # a NaN in the padding would turn a zero gradient into NaN
             x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
         noise = self._noise(x_BTD)
-        run = Recurrent._run if torch.compiler.is_exporting() else _run_outside_the_graph
+        outside = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+        run = _run_outside_the_graph if outside else Recurrent._run
         output, state = run(self, x_BTD, state, mask, noise)
         if mask is not None and self.masked_output == "carry":
             output = carry_last(output, mask, reverse=self._reverse)

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import seqlab
 import torch
+from seqlab.engines.compiled import engine
+from seqlab.engines.compiled.kept_matrices import KeptMatrices
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps
 
@@ -20,8 +22,9 @@ MASKS = ("none", "padded", "holes")
 def _projected(monkeypatch):
     """The inputs that runs projected themselves."""
     seen = []
-    once = CompiledRun.project
+    once, plain = CompiledRun.project, engine.run_plain
     monkeypatch.setattr(CompiledRun, "project", lambda *a: (seen.append(a), once(*a))[1])
+    monkeypatch.setattr(engine, "run_plain", lambda *a: (seen.append(a), plain(*a))[1])
     return seen
 
 
@@ -175,3 +178,70 @@ def test_threads_that_stream_one_layer_do_not_meet(asymmetric):
         together = list(pool.map(run, inputs))
     for mine, expected in zip(together, alone, strict=True):
         assert torch.equal(mine, expected)
+
+
+@pytest.fixture(name="packed_before")
+def _packed_before(monkeypatch):
+    """The runs that were given matrices of runs before them."""
+    seen = []
+    once = KeptMatrices.forward
+    monkeypatch.setattr(KeptMatrices, "forward", lambda *a: (seen.append(a), once(*a))[1])
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("lstm", {}), ("gru", {"reset_after": False}), ("lstm", {"proj_size": 5}),
+     ("gru", {"layer_norm": True}), ("ind_rnn", {})],
+    ids=str,
+)  # fmt: skip
+def test_packed_matrices_follow_the_weights(name, options, asymmetric, packed_before):
+    layer = asymmetric(seqlab.Recurrent(seqlab.get("cell", name)(6, 21, **options))).double().eval()
+    layer.engine = "compiled"
+    reference = copy.deepcopy(layer)
+    reference.engine = "loop"
+    x = torch.randn(3, 5, 6, dtype=torch.float64)
+    changed = [p for p in layer.parameters() if p.numel()]
+
+    def last_number(parameter):
+        parameter.data.view(-1)[-1] += 0.5  # of which torch's own count of changes knows nothing
+
+    for change in (None, *[last_number] * len(changed)):
+        if change is not None:
+            change(changed.pop())
+            reference.load_state_dict(layer.state_dict())
+        for rows in (x, x, x[:1], x[:, :2]):
+            with torch.no_grad():
+                torch.testing.assert_close(layer(rows), reference(rows))
+    assert packed_before
+
+
+def test_threads_that_run_one_layer_do_not_meet(asymmetric, packed_before):
+    layer = asymmetric(seqlab.LSTM(6, 70, engine="compiled"))
+    inputs = [torch.randn(1 + i, 40, 6) for i in range(4)]
+
+    def run(x):
+        with torch.no_grad():
+            return [layer(x)[0] for _ in range(20)]
+
+    alone = [run(x)[0] for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, inputs))
+    for mine, expected in zip(together, alone, strict=True):
+        assert all(torch.equal(output, expected) for output in mine)
+    assert packed_before
+
+
+def test_dropout_without_gradients_packs_for_itself(asymmetric, packed_before):
+    layer = asymmetric(seqlab.LSTM(6, 20, recurrent_dropout=0.5, engine="compiled"))
+    reference = copy.deepcopy(layer)
+    reference.engine = "loop"
+    x = torch.randn(3, 5, 6)
+    for _ in range(2):
+        outputs = []
+        for each in (layer, reference):
+            torch.manual_seed(3)
+            with torch.no_grad():
+                outputs.append(each(x)[0])
+        torch.testing.assert_close(*outputs)
+    assert not packed_before

@@ -171,7 +171,7 @@ def test_setting_up_pays_at_once_or_after_as_many_calls(register):
             assert of(layer, x).name == name
     layer = seqlab.GRU(3, 4, layer_norm=True)
     assert of(layer, x).name == "loop"
-    layer._planner._forgone["cheap"] = 2 * Slow.setup - 1e-6
+    layer._planner._forgone[True]["cheap"] = 2 * Slow.setup - 1e-6
     layer(x)
     assert of(layer, x).name == "cheap"
     twins = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))  # noqa: S301  # of this process

@@ -89,6 +89,20 @@ def test_calls_without_gradients_and_calls_of_a_known_run_do_not_count(monkeypat
     assert layer.explain(x).engine.name == "loop"
 
 
+def test_calls_without_gradients_count_for_themselves(monkeypatch):
+    monkeypatch.setattr("seqlab.engines.compiled.engine.COMPILE_SECONDS", 0.02)
+    layer = seqlab.GRU(3, 4, layer_norm=True).eval()
+    x = torch.randn(2, 9, 3)
+    with torch.inference_mode():
+        before = layer(x)[0]
+        assert layer.explain(x).engine.name == "loop"
+        for _ in range(100):
+            layer(x)
+        assert layer.explain(x).engine.name == "compiled"
+        torch.testing.assert_close(layer(x)[0], before)
+    assert layer.explain(x).engine.name == "loop"
+
+
 def test_layers_that_run_together_count_too(monkeypatch):
     monkeypatch.setattr("seqlab.engines.compiled.engine.COMPILE_SECONDS", 0.02)
     pair = seqlab.Bidirectional(seqlab.GRU(3, 4))

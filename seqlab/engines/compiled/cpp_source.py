@@ -64,13 +64,19 @@ def generate(equations: TracedCell) -> Layout:
     return Layout(source, len(saved), field, same)
 
 
-_FILE = """#include "recurrence.h"
+_FILE = """#include "entries.h"
 
 struct Cell {{
 {constants}
 {functions}}};
 
 extern "C" void forward(const Arguments* run_) {{ run<Cell>(*run_, false); }}
+extern "C" void* keep() {{ return new Kept<Cell>(); }}
+extern "C" void forget(void* kept) {{ delete static_cast<Kept<Cell>*>(kept); }}
+extern "C" void forward_kept(void* kept, const Arguments* run_, real* const* start,
+                             real* const* last) {{
+  run_between<Cell>(*run_, static_cast<Kept<Cell>*>(kept), start, last);
+}}
 extern "C" void backward(const Arguments* run_) {{ run<Cell>(*run_, true); }}
 extern "C" void* prepare(const Arguments* run_) {{ return new Stepper<Cell>(*run_); }}
 extern "C" void release(void* made) {{ delete static_cast<Stepper<Cell>*>(made); }}

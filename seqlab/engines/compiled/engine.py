@@ -20,6 +20,8 @@ from seqlab.cells.noise import Noise
 from seqlab.cells.quantized import scales_of
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.compiled.cell_code import Kernel, kernel_of
+from seqlab.engines.compiled.kept_matrices import kept_matrices
+from seqlab.engines.compiled.plain_run import fits, is_plain, run_plain
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps, StepsOfCells
 from seqlab.engines.cost import Cost
@@ -68,6 +70,19 @@ class CompiledEngine(TracedEngine):
     def __init__(self) -> None:
         self._steps = StepsOfCells(self._prepared)
 
+    def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
+        """All steps; see ``Engine.run``."""
+        if not torch.is_grad_enabled() and fits(cell, run):
+            gated = cast("GatedCell", cell)
+            kernel = self.kernel(gated, run.x.dtype, zoneout_masks=False)
+            if (
+                not isinstance(kernel, str)
+                and is_plain(gated, kernel)
+                and self.projects(gated, run)
+            ):
+                return run_plain(gated, kernel, run)
+        return super().run(cell, run)
+
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step without gradients, with matrices that are packed once for many steps."""
         if not isinstance(cell, GatedCell) or torch.is_autocast_enabled("cpu"):
@@ -104,7 +119,10 @@ class CompiledEngine(TracedEngine):
     def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> CompiledRun:
         """One run over a sequence."""
         sizes = cell.hidden_size, cell.recurrent_size
-        return CompiledRun(kernel, *sizes, masks, form.reverse, form.keep)
+        call = CompiledRun(kernel, *sizes, masks, form.reverse, form.keep)
+        if not form.keep and masks.drop is None:
+            call.kept = kept_matrices(cell, kernel.library)
+        return call
 
 
 def _is_one_product(cell: GatedCell, run: Sequence) -> bool:

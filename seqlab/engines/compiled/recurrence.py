@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seqlab.engines.compiled.cell_code import MOST, MOST_PRODUCTS, Kernel
+from seqlab.engines.compiled.kept_matrices import MOST_ROWS, KeptMatrices
 from seqlab.engines.traced.engine import Masks
 
 
@@ -46,7 +47,7 @@ class CompiledRun:
     """One run of a kernel over a sequence: its fixed arguments and the memory it fills.
 
     H units; P is the width of what the recurrent matrix multiplies; S, that of the first state
-    field, is P where ``proj_size`` narrows it, else H.
+    field, is P where ``proj_size`` narrows it, else H. ``kept``: matrices packed before.
     """
 
     kernel: Kernel
@@ -59,6 +60,7 @@ class CompiledRun:
     memory: dict[str, Tensor] = field(default_factory=dict)
     history: list[Tensor] = field(default_factory=list)
     alive: list[Tensor] = field(default_factory=list)
+    kept: KeptMatrices | None = None
 
     def _set(self, name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
@@ -115,7 +117,10 @@ class CompiledRun:
         if output is None:
             output = x_TBG.new_empty(steps, batch, states[0].shape[1])
             run.output = output.data_ptr()
-        self.kernel.library.forward(ctypes.byref(run))
+        if self.kept is None or steps * batch > MOST_ROWS:
+            self.kernel.library.forward(ctypes.byref(run))
+        else:
+            self.kept.forward(run)
         last = 0 if self.reverse else steps
         finals = [h[last % 2 if h.shape[0] == 2 else last].clone() for h in self.history]
         return self.narrowed(output), finals

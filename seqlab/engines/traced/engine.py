@@ -126,10 +126,10 @@ class TracedEngine(base.Engine):
     def run(self, cell: Cell, run: base.Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         gated = cast("GatedCell", cell)
-        half = None
-        if torch.is_autocast_enabled(self.device):
-            half = torch.get_autocast_dtype(self.device)
-            run = run._replace(x=run.x.to(gated.weight_ih.dtype))
+        if not torch.is_autocast_enabled(self.device):
+            return self._run(gated, run, None)
+        half = torch.get_autocast_dtype(self.device)
+        run = run._replace(x=run.x.to(gated.weight_ih.dtype))
         with torch.autocast(self.device, enabled=False):
             return self._run(gated, run, half)
 
@@ -217,14 +217,17 @@ def tensors_of(
     cell: GatedCell, equations: TracedCell, weight: Tensor | None, state: Sequence[Tensor]
 ) -> list[Tensor | None]:
     """What ``KernelRun.forward`` is given beside the input."""
-    own = [_row(cell, name) for name in (*equations.parameters, *equations.buffers)]
+    own = own_rows(cell, equations)
     return [weight, cell.recurrent_bias, cell.norm_hh, *state, cell.weight_hr, *own]
 
 
-def _row(cell: GatedCell, name: str) -> Tensor:
-    """A cell's elementwise parameter or buffer as ``[H]``."""
-    found: Tensor = dict([*cell.named_parameters(), *cell.named_buffers()])[name]
-    return found.expand(cell.hidden_size).contiguous()
+def own_rows(cell: GatedCell, equations: TracedCell) -> list[Tensor]:
+    """A cell's elementwise parameters and buffers that its equations read, each ``[H]``."""
+    names = (*equations.parameters, *equations.buffers)
+    if not names:
+        return []
+    found: dict[str, Tensor] = dict([*cell.named_parameters(), *cell.named_buffers()])
+    return [found[name].expand(cell.hidden_size).contiguous() for name in names]
 
 
 class _Recurrence(torch.autograd.Function):

@@ -29,7 +29,8 @@ struct Matrices {
   std::vector<Part> parts;
   Packed narrow, input;
 
-  Matrices(const Arguments& run, bool backward_)
+  // `packed`: those of another run with the same numbers, which are borrowed
+  Matrices(const Arguments& run, bool backward_, const Matrices* packed = nullptr)
       : r(run), backward(backward_), H(run.hidden), P(run.inner), B(run.batch),
         width(padded(C::GATES * H) + PANEL) {
     for (int which = 0; which < C::PRODUCTS; ++which) {
@@ -38,8 +39,16 @@ struct Matrices {
       for (int gate = first; gate < last; gate += step) {
         const real* drop = r.drop ? r.drop + (r.masks > 1 ? gate * P : 0) : nullptr;
         parts.push_back({which, gate * H, drop, Packed()});
-        allocate(parts.back().matrix, step * H, P, r.weight_scale);
+        if (packed)
+          parts.back().matrix.borrow(packed->parts[parts.size() - 1].matrix);
+        else
+          allocate(parts.back().matrix, step * H, P, r.weight_scale);
       }
+    }
+    if (packed) {
+      narrow.borrow(packed->narrow);
+      input.borrow(packed->input);
+      return;
     }
     if (r.narrow) allocate(narrow, P, H);
     if (r.kernel) allocate(input, C::INPUTS * H, r.features, r.kernel_scale);

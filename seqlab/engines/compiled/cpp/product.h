@@ -26,12 +26,20 @@ static inline int64_t padded(int64_t columns) { return (columns + PANEL - 1) / P
 struct Packed {
   int64_t depth = 0, columns = 0;
   Buffer data, scale;
+  real* values = nullptr;  // of `data`, or of the matrix that lends them
   std::vector<int8_t> small;
 
   void allocate(int64_t depth_, int64_t columns_) {
     depth = depth_;
     columns = columns_;
     data = make_buffer(depth * padded(columns));
+    values = data.get();
+  }
+  // another that reads the same memory, for as long as this one lives
+  void borrow(const Packed& other) {
+    depth = other.depth;
+    columns = other.columns;
+    values = other.values;
   }
   void allocate_small(int64_t depth_, int64_t columns_) {
     depth = depth_;
@@ -40,7 +48,7 @@ struct Packed {
     small.assign(depth * padded(columns), 0);
   }
   int64_t panels() const { return padded(columns) / PANEL; }
-  real* panel(int64_t p) const { return data.get() + p * PANEL * depth; }
+  real* panel(int64_t p) const { return values + p * PANEL * depth; }
 
   void fill_small(const real* from, int64_t step_n, const real* scales) {
     for (int64_t n = 0; n < padded(columns); ++n) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kept.h"
 #include "matrices.h"
 #include "normalise.h"
 #include "arguments.h"
@@ -42,6 +43,12 @@ struct Inputs {
   }
 };
 
+// The width of a state's field.
+template <class C>
+static inline int64_t width_of(const Arguments& r, int field) {
+  return C::NARROWS && field == 0 ? r.inner : r.hidden;
+}
+
 template <class C>
 struct Driver {
   const Arguments& r;
@@ -49,9 +56,9 @@ struct Driver {
   Matrices<C> matrices;
   Span spans[C::PRODUCTS];
 
-  Driver(const Arguments& run, bool backward)
+  Driver(const Arguments& run, bool backward, const Matrices<C>* packed = nullptr)
       : r(run), H(run.hidden), P(run.inner), B(run.batch), S(C::NARROWS ? P : H),
-        matrices(run, backward) {
+        matrices(run, backward, packed) {
     for (int p = 0; p < C::PRODUCTS; ++p)
       spans[p] = {C::start(p) * H, (C::start(p + 1) - C::start(p)) * H, p};
   }
@@ -303,9 +310,12 @@ static inline const real* start_of(const std::vector<real>& bias) {
   return bias.empty() ? nullptr : bias.data();
 }
 
+// `kept`: what the runs before this one have packed, for runs forward without masks of dropout.
 template <class C>
-static void run(const Arguments& r, bool backward) {
-  const Driver<C> driver(r, backward);
+static void run(const Arguments& r, bool backward, Kept<C>* kept = nullptr) {
+  const bool known = kept && kept->knows(r);
+  const Matrices<C>* packed = kept ? kept->matrices.get() : nullptr;
+  const Driver<C> driver(r, backward, packed);
   const std::vector<real> bias = roomy(backward || C::NORM ? nullptr : r.bias,
                                        C::GATES * r.hidden, driver.matrices.width);
   const std::vector<real> kernel_bias =
@@ -323,8 +333,10 @@ static void run(const Arguments& r, bool backward) {
 #else
     const int thread = 0, threads = 1;
 #endif
-    driver.matrices.pack(thread, threads);
+    if (!known) {
+      (packed ? *packed : driver.matrices).pack(thread, threads);
 #pragma omp barrier
+    }
     const Rows all = {0, r.batch};
     const Rows rows = {r.batch * thread / threads, r.batch * (thread + 1) / threads};
     const bool waits = units && threads == r.threads;
@@ -337,30 +349,3 @@ static void run(const Arguments& r, bool backward) {
       driver.forward(share, start_of(bias), start_of(kernel_bias));
   }
 }
-
-// A cell whose matrices are packed once, for steps that are asked for one by one.
-template <class C>
-struct Stepper {
-  Arguments r;  // of one step
-  Driver<C> driver;
-  const std::vector<real> bias, kernel_bias;
-
-  explicit Stepper(const Arguments& given)
-      : r(given), driver(r, false), bias(roomy(r.bias, C::GATES * r.hidden, driver.matrices.width)),
-        kernel_bias(roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width())) {
-    driver.matrices.pack(0, 1);
-    driver.matrices.pack_small();
-  }
-
-  // `history`: for each state field [2, B, width], whose second half becomes the new state
-  void step(const real* x, real* const* start, real* const* history, real* output) {
-    r.source = x;
-    r.output = output;
-    for (int f = 0; f < C::STATES; ++f) {
-      r.history[f] = history[f];
-      std::memcpy(history[f], start[f], r.batch * driver.size(f) * sizeof(real));
-    }
-    const Share all = {0, {0, r.batch}, 0, r.hidden, false};
-    driver.forward(all, start_of(bias), start_of(kernel_bias));
-  }
-};
