@@ -39,8 +39,9 @@ PEERS = {
     "LiteRT": ("litert", ("ai-edge-litert",), "litert"),
 }
 #: By vectors of 256 bits, which most machines have, and by the widest ones of this machine.
-VECTORS = {f"{name}, {width}": (None, (), peer) for name, peer in
-           (("torch.nn", "torch"), ("compiled", "seqlab")) for width in ("AVX2", "AVX-512")}  # fmt: skip
+_BOTH = (("torch.nn", "torch"), ("compiled", "seqlab"))
+VECTORS = {f"{name}, {width}": (None, (), peer) for name, peer in _BOTH
+           for width in ("AVX2", "AVX-512")}  # fmt: skip
 PEERS |= VECTORS
 NARROW = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
           "MKL_ENABLE_INSTRUCTIONS": "AVX2"}  # fmt: skip
