@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.gated import GatedCell
+from seqlab.errors import OptionError
 
 #: The largest whole number.
 MOST = 127
 _MATRICES = ("weight_ih", "weight_hh")
-Module = TypeVar("Module", bound=nn.Module)
+Module = TypeVar("Module")
 
 
 @torch.no_grad()
@@ -31,12 +32,23 @@ def quantize(module: Module) -> Module:
     True
 
     Args:
-        module: a layer, a model, or anything that has gated cells inside.
+        module: a layer, a model, what ``seqlab.load`` returns, or anything that has gated cells
+            inside.
 
     Returns:
-        The module. Doing it again changes nothing.
+        What was given. Doing it again changes nothing.
+
+    Raises:
+        OptionError: it has no modules.
     """
-    for cell in module.modules():
+    inside = getattr(module, "model", None)
+    whole = inside if isinstance(inside, nn.Module) else module
+    if not isinstance(whole, nn.Module):
+        raise OptionError(
+            f"quantize needs a layer, a model or what seqlab.load returns, got "
+            f"{type(module).__name__}"
+        )
+    for cell in whole.modules():
         if isinstance(cell, GatedCell):
             for name in _MATRICES:
                 weight = getattr(cell, name)

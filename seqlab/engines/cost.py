@@ -29,11 +29,11 @@ class OnGpu(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """Of a call without gradients on a CPU: seconds of it, of a step, operations a second."""
+    """Of a call without gradients on a CPU: seconds of a step, operations a second, seconds of it."""
 
-    call: float
     step: float
     rate: float
+    call: float = 0.0
 
 
 class Cost(NamedTuple):
@@ -60,13 +60,19 @@ class Cost(NamedTuple):
         """The time of a call with this input."""
         steps, work = x_BTD.shape[1], operations(cell, x_BTD)
         if x_BTD.device.type == "cpu" and self.forward and not torch.is_grad_enabled():
-            call, step, rate = self.forward
+            step, rate, call = self.forward
             return call + steps * step + work / 3 / rate
         if x_BTD.device.type == "cpu":
             return self.call + steps * self.step + work / self.rate
         if self.gpu is not None:
             return self.gpu.call + steps * self.gpu.step + work / self.gpu.rate
         return steps * self.launches * LAUNCH_SECONDS + work / GPU_RATE
+
+    def with_steps_of(self, seconds: float) -> Cost:
+        """The same, each step so much dearer, forward and backward; a third of it forward alone."""
+        forward = self.forward
+        forward = forward and forward._replace(step=forward.step + seconds / 3)
+        return self._replace(step=self.step + seconds, forward=forward)
 
     def offer(self, cell: Cell, x_BTD: Tensor, why: str, *, setup_seconds: float = 0.0) -> Offer:
         """An offer at this cost."""

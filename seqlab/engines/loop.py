@@ -7,12 +7,13 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, next_state
 from seqlab.engines.base import Engine, Offer, Sequence
-from seqlab.engines.cost import Cost, OnGpu
+from seqlab.engines.cost import Cost, Forward, OnGpu
 from seqlab.engines.over_time import each_time, run_steps
 from seqlab.types import State
 
 #: Each step is some twenty operations started from Python, and as many backward.
-COST = Cost(step=4e-4, rate=8e10, gpu=OnGpu(call=3e-4, step=5e-4, rate=1e13))
+COST = Cost(step=4e-4, rate=8e10, gpu=OnGpu(call=3e-4, step=5e-4, rate=1e13),
+            forward=Forward(step=7e-5, rate=5e10))  # fmt: skip
 
 
 class LoopEngine(Engine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import seqlab
@@ -53,6 +54,15 @@ def test_steps_by_whole_numbers_equal_the_loop(name, batch, asymmetric, monkeypa
     torch.testing.assert_close(tuple(running.state), tuple(state))
     assert len(shrunk) == 1
     assert all(scale is not None for scale in shrunk[0])
+
+
+def test_a_loaded_bundle_and_what_has_no_cells():
+    layer = seqlab.GRU(3, 4)
+    loaded = SimpleNamespace(model=layer)  # as TrainedModel has it
+    assert seqlab.quantize(loaded) is loaded
+    assert scales_of(layer.cell.weight_hh) is not None
+    with pytest.raises(seqlab.OptionError, match="quantize needs a layer.*got dict"):
+        seqlab.quantize({"weight": torch.ones(2)})
 
 
 def test_all_gated_cells_of_a_model_and_no_others():

@@ -31,6 +31,20 @@ def test_long_runs_are_compiled_and_short_ones_are_not():
     assert slow.explain(x).engine.name == "loop"
 
 
+def test_what_is_measured_decides():
+    """As in docs/benchmarks_peers.md: small layers are called more than they compute."""
+    small, large = torch.zeros(8, 50, 16), torch.zeros(32, 50, 256)
+    for make in (seqlab.RNN, seqlab.LSTM, seqlab.GRU):
+        with expected_calls(100_000):
+            assert make(16, 16).explain(small).engine.name == "compiled"
+            assert make(256, 256).explain(large).engine.name == "compiled"
+        with torch.inference_mode():
+            assert make(16, 16).explain(small).engine.name == "fused"
+            (gain,) = make(16, 16).explain(small).savings
+        assert gain.engine == "compiled"
+        assert gain.seconds > 0
+
+
 def test_padding_makes_the_vendor_s_kernel_dear():
     layer = seqlab.LSTM(64, 64)
     x = torch.zeros(64, 200, 64)

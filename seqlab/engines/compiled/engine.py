@@ -24,7 +24,7 @@ from seqlab.engines.compiled.kept_matrices import kept_matrices
 from seqlab.engines.compiled.plain_run import fits, is_plain, run_plain
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps, StepsOfCells
-from seqlab.engines.cost import Cost
+from seqlab.engines.cost import Cost, Forward
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
 from seqlab.engines.traced.engine import (
     REALS,
@@ -38,7 +38,9 @@ from seqlab.types import State
 
 #: Seconds to trace and compile one cell, rounded up.
 COMPILE_SECONDS = 4.0
-COST = Cost(step=1e-5, rate=1.25e11, call=1.5e-4)
+COST = Cost(
+    step=4e-6, rate=1.33e11, call=6.5e-4, forward=Forward(step=5e-7, rate=1.4e11, call=1.1e-4)
+)
 #: Bytes of an input matrix that stays near the core while the loop multiplies by it.
 NEAR_BYTES = 1 << 20
 

@@ -16,7 +16,7 @@ from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.base import Engine, Offer, Sequence, Stack, StepCall
-from seqlab.engines.cost import Cost, OnGpu
+from seqlab.engines.cost import Cost, Forward, OnGpu
 from seqlab.engines.fused.cell_stack import (
     form_of,
     joins_masked,
@@ -34,10 +34,10 @@ _WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias")
 STRENGTH = "a vendor's kernel computes this cell with its options"
 #: By kernel; the plain ones are ``OTHER``.
 COSTS = {
-    "lstm": Cost(step=1e-5, rate=1.45e11, call=1.5e-4),
-    "gru": Cost(step=1.2e-4, rate=1.2e11, call=1.5e-4),
+    "lstm": Cost(step=2.9e-5, rate=1.3e11, forward=Forward(step=1e-5, rate=1.3e11)),
+    "gru": Cost(step=2.1e-4, rate=1e11, forward=Forward(step=3e-5, rate=7.5e10)),
 }
-OTHER = Cost(step=6e-5, rate=1.2e11, call=1.5e-4)
+OTHER = Cost(step=7e-5, rate=1.2e11, forward=Forward(step=1.3e-5, rate=7.7e10))
 #: cuDNN keeps layers of few units on the chip; in larger ones each step is launches.
 SMALL = 128
 ON_GPU_SMALL = OnGpu(call=1.3e-3, step=1e-6, rate=6e13)
@@ -135,7 +135,7 @@ def _offer(cell: Cell, kernel: str, run: Sequence) -> Offer:
     small = cell.hidden_size <= SMALL
     cost = COSTS.get(kernel, OTHER)._replace(gpu=ON_GPU_SMALL if small else ON_GPU_LARGE)
     if run.mask is not None:
-        cost = cost._replace(step=cost.step + PADDING)
+        cost = cost.with_steps_of(PADDING)
     return cost.offer(cell, run.x, STRENGTH)
 
 
