@@ -29,7 +29,7 @@ class OnGpu(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """Of a call without gradients on a CPU: seconds of a step, operations a second, seconds of it."""
+    """Of a call without gradients on a CPU: seconds of a step, operations a second, of the call."""
 
     step: float
     rate: float
