@@ -88,7 +88,7 @@ def train(
     """
     options = spec["trainer"]
     check_device(options)
-    check_strategy(options.get("strategy", "auto"))
+    check_strategy(options)
     with (
         quiet(),
         progress.muted(not options.get("enable_progress_bar", True)),

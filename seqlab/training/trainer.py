@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from torch.nn.parallel import DistributedDataParallel
@@ -132,17 +133,30 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def check_strategy(name: str) -> None:
-    """Refuse a strategy that Lightning does not know.
+def check_strategy(options: Mapping[str, Any]) -> None:
+    """Refuse a strategy that Lightning does not know, or that the processor cannot carry out.
+
+    Args:
+        options: the config's ``trainer``.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is none of that name, or it shards weights and there is no GPU.
     """
+    name = options.get("strategy", "auto")
     known = ["auto", *StrategyRegistry.available_strategies()]
     if name not in known:
         raise ConfigError(
             f"trainer.strategy: unknown strategy '{name}': {did_you_mean(name, known)}"
         )
+    if name.startswith("fsdp") and _on_cpu(options.get("accelerator", "auto")):
+        raise ConfigError(
+            f"trainer.strategy={name}: it shards weights on GPUs alone; on a CPU "
+            "use trainer=ddp trainer.accelerator=cpu, where each process holds all weights"
+        )
+
+
+def _on_cpu(accelerator: Any) -> bool:
+    return accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
 
 
 def make_strategy(name: str) -> Any:
