@@ -10,7 +10,32 @@ from seqlab.schema import Count, NonNegative, Positive, checked
 from torch import Tensor
 
 
-class AntisymmetricRNN(GatedCell):
+class Antisymmetric(GatedCell):
+    """What both have: steps of a length, along a field that is antisymmetric but for a damping."""
+
+    State = HiddenState
+
+    @checked
+    def __init__(
+        self,
+        input_size: Count,
+        hidden_size: Count,
+        *,
+        step: Positive = 1.0,
+        gamma: NonNegative = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        self.step_size, self.gamma = step, gamma
+
+    def recurrent_matrix(self) -> Tensor:
+        """``U - U^T - gamma I``."""
+        weight: Tensor = self.weight_hh
+        identity = torch.eye(weight.shape[0], dtype=weight.dtype, device=weight.device)
+        return weight - weight.T - self.gamma * identity
+
+
+class AntisymmetricRNN(Antisymmetric):
     """A residual step along an antisymmetric field, whose memory neither grows nor fades.
 
     Chang, Chen, Haber and Chi, "AntisymmetricRNN: A dynamical system view on recurrent neural
@@ -34,24 +59,6 @@ class AntisymmetricRNN(GatedCell):
     """
 
     gates = ("candidate",)
-    State = HiddenState
-
-    @checked
-    def __init__(
-        self,
-        input_size: Count,
-        hidden_size: Count,
-        *,
-        step: Positive = 1.0,
-        gamma: NonNegative = 0.0,
-        **options: Any,
-    ) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.step_size, self.gamma = step, gamma
-
-    def recurrent_matrix(self) -> Tensor:
-        """``U - U^T - gamma I``."""
-        return antisymmetric(self.weight_hh, self.gamma)
 
     def update(self, x: Any, h: Any, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The equation of the class."""
@@ -60,7 +67,7 @@ class AntisymmetricRNN(GatedCell):
         return hidden, HiddenState(hidden)
 
 
-class GatedAntisymmetricRNN(GatedCell):
+class GatedAntisymmetricRNN(Antisymmetric):
     """The antisymmetric RNN with a gate that shares its recurrent matrix.
 
     Chang, Chen, Haber and Chi, "AntisymmetricRNN: A dynamical system view on recurrent neural
@@ -85,24 +92,6 @@ class GatedAntisymmetricRNN(GatedCell):
 
     input_gates = ("input", "candidate")
     recurrent_gates = ("shared",)
-    State = HiddenState
-
-    @checked
-    def __init__(
-        self,
-        input_size: Count,
-        hidden_size: Count,
-        *,
-        step: Positive = 1.0,
-        gamma: NonNegative = 0.0,
-        **options: Any,
-    ) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.step_size, self.gamma = step, gamma
-
-    def recurrent_matrix(self) -> Tensor:
-        """``U - U^T - gamma I``."""
-        return antisymmetric(self.weight_hh, self.gamma)
 
     def update(self, x: Any, h: Any, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The equations of the class."""
@@ -110,9 +99,3 @@ class GatedAntisymmetricRNN(GatedCell):
         g = self.activation(x.candidate + h.shared)
         hidden = state.hidden + self.step_size * i * g
         return hidden, HiddenState(hidden)
-
-
-def antisymmetric(weight: Tensor, gamma: float) -> Tensor:
-    """``U - U^T - gamma I`` of a square matrix."""
-    identity = torch.eye(weight.shape[0], dtype=weight.dtype, device=weight.device)
-    return weight - weight.T - gamma * identity

@@ -9,7 +9,26 @@ from seqlab.schema import Count, Share, checked
 from torch import Tensor
 
 
-class MiRU1(GatedCell):
+class Minion(GatedCell):
+    """What both have: a number that mixes the old state with a candidate."""
+
+    State = HiddenState
+
+    @checked
+    def __init__(
+        self, input_size: Count, hidden_size: Count, *, keep: Share = 0.5, **options: Any
+    ) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        self.keep = keep
+
+    def mixed(self, candidate: Tensor, state: HiddenState) -> tuple[Tensor, HiddenState]:
+        """The new state, squashed candidate and old state together."""
+        g = self.activation(candidate)
+        hidden = self.keep * state.hidden + (1 - self.keep) * g
+        return hidden, HiddenState(hidden)
+
+
+class MiRU1(Minion):
     """A GRU with a number for its update gate.
 
     Neurocomputing (2026), doi 10.1016/j.neucom.2026.132847.
@@ -31,14 +50,6 @@ class MiRU1(GatedCell):
 
     gates = ("reset", "candidate")
     second_gates = ("candidate",)
-    State = HiddenState
-
-    @checked
-    def __init__(
-        self, input_size: Count, hidden_size: Count, *, keep: Share = 0.5, **options: Any
-    ) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.keep = keep
 
     def second_input(self, x: Any, h: Any, state: HiddenState) -> Tensor:
         """The state behind the reset gate."""
@@ -46,12 +57,10 @@ class MiRU1(GatedCell):
 
     def update(self, x: Any, h: Any, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The equations of the class."""
-        g = self.activation(x.candidate + h.candidate)
-        hidden = self.keep * state.hidden + (1 - self.keep) * g
-        return hidden, HiddenState(hidden)
+        return self.mixed(x.candidate + h.candidate, state)
 
 
-class MiRU2(GatedCell):
+class MiRU2(Minion):
     """A GRU with numbers for both of its gates.
 
     Neurocomputing (2026), doi 10.1016/j.neucom.2026.132847.
@@ -72,7 +81,6 @@ class MiRU2(GatedCell):
     """
 
     gates = ("candidate",)
-    State = HiddenState
 
     @checked
     def __init__(
@@ -84,11 +92,9 @@ class MiRU2(GatedCell):
         reset: Share = 0.5,
         **options: Any,
     ) -> None:
-        super().__init__(input_size, hidden_size, **options)
-        self.keep, self.reset = keep, reset
+        super().__init__(input_size, hidden_size, keep=keep, **options)
+        self.reset = reset
 
     def update(self, x: Any, h: Any, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The equation of the class."""
-        g = self.activation(x.candidate + self.reset * h.candidate)
-        hidden = self.keep * state.hidden + (1 - self.keep) * g
-        return hidden, HiddenState(hidden)
+        return self.mixed(x.candidate + self.reset * h.candidate, state)

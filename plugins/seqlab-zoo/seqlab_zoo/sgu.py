@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from seqlab import GatedCell, HiddenState
@@ -10,7 +10,34 @@ from seqlab.schema import Count, checked
 from torch import Tensor
 
 
-class SGU(GatedCell):
+class SimpleGated(GatedCell):
+    """What both have: a hard gate, and a state that the input's product multiplies."""
+
+    State = HiddenState
+    recurrent_bias_gates = True
+    expected_failures: ClassVar[dict[str, str]] = {
+        "option_modifier": "the modulation is no sum, so a modifier of sums has no use for it",
+    }
+
+    @checked
+    def __init__(
+        self,
+        input_size: Count,
+        hidden_size: Count,
+        *,
+        recurrent_activation: Any = "hard_sigmoid",
+        **options: Any,
+    ) -> None:
+        options["recurrent_activation"] = recurrent_activation
+        super().__init__(input_size, hidden_size, **options)
+
+    def modulated(self, x: Any, h: Any, state: HiddenState) -> Tensor:
+        """The state times the input's product."""
+        del h
+        return x.modulation * state.hidden
+
+
+class SGU(SimpleGated):
     """Multiplications before the activations, and one gate.
 
     Gao and Glowacka, "Deep gate recurrent neural network" (2016).
@@ -33,25 +60,6 @@ class SGU(GatedCell):
 
     gates = ("update", "modulation")
     products = {"hidden": ("update",), "modulated": ("modulation",)}  # noqa: RUF012
-    State = HiddenState
-    recurrent_bias_gates = True
-
-    @checked
-    def __init__(
-        self,
-        input_size: Count,
-        hidden_size: Count,
-        *,
-        recurrent_activation: Any = "hard_sigmoid",
-        **options: Any,
-    ) -> None:
-        options["recurrent_activation"] = recurrent_activation
-        super().__init__(input_size, hidden_size, **options)
-
-    def modulated(self, x: Any, h: Any, state: HiddenState) -> Tensor:
-        """The state times the input's product."""
-        del h
-        return x.modulation * state.hidden
 
     def update(self, x: Any, h: Any, state: HiddenState) -> tuple[Tensor, HiddenState]:
         """The equations of the class."""
@@ -61,7 +69,7 @@ class SGU(GatedCell):
         return hidden, HiddenState(hidden)
 
 
-class DSGU(GatedCell):
+class DSGU(SimpleGated):
     """The deep simple gated unit: one more matrix behind the multiplication.
 
     Gao and Glowacka, "Deep gate recurrent neural network" (2016).
@@ -89,25 +97,6 @@ class DSGU(GatedCell):
     products = {  # noqa: RUF012
         "hidden": ("update",), "modulated": ("modulation",), "again": ("deep",),
     }  # fmt: skip
-    State = HiddenState
-    recurrent_bias_gates = True
-
-    @checked
-    def __init__(
-        self,
-        input_size: Count,
-        hidden_size: Count,
-        *,
-        recurrent_activation: Any = "hard_sigmoid",
-        **options: Any,
-    ) -> None:
-        options["recurrent_activation"] = recurrent_activation
-        super().__init__(input_size, hidden_size, **options)
-
-    def modulated(self, x: Any, h: Any, state: HiddenState) -> Tensor:
-        """The state times the input's product."""
-        del h
-        return x.modulation * state.hidden
 
     def again(self, x: Any, h: Any, state: HiddenState) -> Tensor:
         """The state times the modulation."""
