@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.encoder_features import (
+    READERS,
     beside_steps,
     checked_value,
     embedding_options,
@@ -24,7 +25,7 @@ from seqlab.errors import OptionError, ShapeError
 from seqlab.heads.dropout import dropout as make_dropout
 from seqlab.layers.base import Layer
 from seqlab.options.resolve import resolve_activation
-from seqlab.piece_reader import PieceReader
+from seqlab.piece_reader import EntryReader
 from seqlab.row_scales import row_scale
 from seqlab.schema import Count, Flag, check_value, with_defaults
 from seqlab.types import (
@@ -43,11 +44,11 @@ class Encoder(nn.Module):
     """Features to one sequence of vectors, through a layer.
 
     Each ``ids`` feature is looked up in a table of its own, ``numeric`` features stand as they
-    are, or scaled row by row, ``pieces`` are read by an encoder of their own; all are joined step
-    by step, optionally projected, and run through the layer. A feature of ``role`` row stands at
-    every step; those of role ahead are joined for the head alone. What stands in the padding never
-    matters. A layer that runs backward in time hands over ``directions`` that begin with an empty
-    forward part, ``(0, E)``.
+    are, or scaled row by row, ``pieces`` and ``series`` are read by encoders of their own; all are
+    joined step by step, optionally projected, and run through the layer. A feature of ``role`` row
+    stands at every step; those of role ahead are joined for the head alone. What stands in the
+    padding never matters. A layer that runs backward in time hands over ``directions`` that begin
+    with an empty forward part, ``(0, E)``.
 
     Args:
         features: the data's features, in order.
@@ -55,13 +56,13 @@ class Encoder(nn.Module):
         embedding: ``{size: 64, dropout: 0.0, word_dropout: 0.0, features: {NAME: {size: 8}}}``.
             A feature of ids has ``size``, ``vectors`` (a file whose word vectors its table begins
             with, see ``seqlab.data.word_vectors``) and ``trained``, false for a table that stays
-            as it began; one of pieces what ``seqlab.piece_reader`` says. In training ``dropout``
-            leaves out single numbers, ``word_dropout`` whole entries of the tables, wherever they
-            stand in the batch (Gal and Ghahramani 2016).
+            as it began; one of pieces or series what ``seqlab.piece_reader`` says. In training
+            ``dropout`` leaves out single numbers, ``word_dropout`` whole entries of the tables,
+            wherever they stand in the batch (Gal and Ghahramani 2016).
         input_layer: ``{size: 128, activation: tanh}`` between the features and the layer; None
             for none.
         dropout: on the output, in training.
-        readers: what reads each feature of pieces, by its name; made here unless given.
+        readers: what reads each feature of pieces or series, by its name; made here unless given.
 
     Raises:
         OptionError: an option does not fit, or the layer's input has another size.
@@ -81,7 +82,7 @@ class Encoder(nn.Module):
         embedding: Mapping[str, Any] | None = None,
         input_layer: Mapping[str, Any] | None = None,
         dropout: float = 0.0,
-        readers: Mapping[str, PieceReader] | None = None,
+        readers: Mapping[str, EntryReader] | None = None,
     ) -> None:
         super().__init__()
         self.features = tuple(features)
@@ -144,7 +145,7 @@ class Encoder(nn.Module):
         features: Sequence[FeatureInfo],
         embedding: Mapping[str, Any] | None = None,
         input_layer: Mapping[str, Any] | None = None,
-        readers: Mapping[str, PieceReader] | None = None,
+        readers: Mapping[str, EntryReader] | None = None,
     ) -> int:
         """The size of one input step of the layer that these features and options need."""
         if input_layer is None:
@@ -226,7 +227,7 @@ class Encoder(nn.Module):
         parts = []
         for feature in beside_steps(self.features):
             value = checked_value(feature, batch)
-            if feature.role == "row" and feature.kind == "pieces":
+            if feature.role == "row" and feature.kind in READERS:
                 ones = torch.ones_like(mask[:, :1])
                 parts.append(self._vectors(feature, value, ones).expand(-1, mask.shape[1], -1))
                 continue
@@ -251,9 +252,10 @@ class Encoder(nn.Module):
 
     def _vectors(self, feature: FeatureInfo, value: Tensor, mask: Tensor) -> Tensor:
         """A feature as vectors, ``[B, T, D]``; zeros for padded numbers."""
-        if feature.kind == "pieces":
-            places = [other.name for other in self.features if other.kind == "pieces"]
+        if feature.kind in READERS:
+            places = [other.name for other in self.features if other.kind in READERS]
             read = self.readers[places.index(feature.name)]
+            value = value if feature.kind == "pieces" else value.to(self._dtype())
             vectors: Tensor = self.embedding_dropout(
                 read(value.masked_fill(~mask.unsqueeze(-1), 0))
             )

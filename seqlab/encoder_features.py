@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from seqlab.errors import DataError, OptionError, ShapeError
-from seqlab.piece_reader import PieceReader
+from seqlab.piece_reader import EntryReader, PieceReader, SeriesReader
 from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import Batch, FeatureInfo
 
@@ -20,6 +20,11 @@ DEFAULT_EMBEDDING: Mapping[str, Any] = {
     "dropout": 0.0,
     "word_dropout": 0.0,
     "features": {},
+}
+#: What reads a feature whose entries are sequences, by its kind.
+READERS: Mapping[str, type[PieceReader | SeriesReader]] = {
+    "pieces": PieceReader,
+    "series": SeriesReader,
 }
 _OF_FEATURES = "encoder.embedding.features"
 
@@ -38,7 +43,7 @@ def beside_steps(features: Sequence[FeatureInfo]) -> tuple[FeatureInfo, ...]:
 def joined_width(
     features: Sequence[FeatureInfo],
     embedding: Mapping[str, Any] | None,
-    readers: Mapping[str, PieceReader],
+    readers: Mapping[str, EntryReader],
     *,
     ahead: bool,
 ) -> int:
@@ -68,9 +73,9 @@ def feature_options(
     """
     options = embedding_options(embedding)
     for feature in features:
-        if feature.kind not in ("ids", "numeric", "pieces"):
+        if feature.kind not in ("ids", "numeric", *READERS):
             raise OptionError(
-                f"feature '{feature.name}': kind must be ids, numeric or pieces, got "
+                f"feature '{feature.name}': kind must be ids, numeric, pieces or series, got "
                 f"'{feature.kind}'"
             )
     kinds = {feature.name: feature.kind for feature in features if feature.kind != "numeric"}
@@ -87,8 +92,8 @@ def feature_options(
 
 def piece_readers(
     features: Sequence[FeatureInfo], embedding: Mapping[str, Any] | None, engine: str = "auto"
-) -> dict[str, PieceReader]:
-    """What reads each feature of pieces, newly drawn.
+) -> dict[str, EntryReader]:
+    """What reads each feature of pieces or series, newly drawn.
 
     Args:
         features: the data's features, in order.
@@ -101,18 +106,18 @@ def piece_readers(
     beside_steps(features)
     options = feature_options(features, embedding)
     return {
-        feature.name: PieceReader(
+        feature.name: READERS[feature.kind](
             feature, options[feature.name], where=f"{_OF_FEATURES}.{feature.name}", engine=engine
         )
         for feature in features
-        if feature.kind == "pieces"
+        if feature.kind in READERS
     }
 
 
 def widths(
     features: Sequence[FeatureInfo],
     embedding: Mapping[str, Any] | None,
-    readers: Mapping[str, PieceReader],
+    readers: Mapping[str, EntryReader],
 ) -> tuple[int, ...]:
     """How many numbers each feature adds to a step."""
     options = feature_options(features, embedding)
@@ -120,7 +125,7 @@ def widths(
     for feature in features:
         if feature.kind == "numeric":
             widths.append(feature.size)
-        elif feature.kind == "pieces":
+        elif feature.kind in READERS:
             widths.append(readers[feature.name].output_size)
         else:
             size = options[feature.name]["size"]
@@ -139,7 +144,8 @@ def checked_value(feature: FeatureInfo, batch: Batch) -> Tensor:
     if value is None:
         have = ", ".join(batch.inputs) or "none"
         raise DataError(f"the batch has no feature '{feature.name}' (it has: {have})")
-    width = 1 + feature.longest if feature.kind == "pieces" else feature.size
+    widths = {"pieces": 1 + feature.longest, "series": 1 + feature.longest * feature.size}
+    width = widths.get(feature.kind, feature.size)
     fits = value.dim() == 2 if feature.kind == "ids" else value.shape[2:] == (width,)
     if not fits:
         wanted = "[B, T]" if feature.kind == "ids" else f"[B, T, {width}]"

@@ -28,18 +28,19 @@ DType = torch.dtype | None
 class FeatureInfo:
     """One input feature.
 
-    ``ids`` are ``[B, T]`` int64 below ``size``, ``numeric`` is ``[B, T, D]`` float, size = D, and
-    ``pieces`` are ``[B, T, 1 + longest]`` int64: of each entry how many ids it has, and these.
+    ``ids`` are ``[B, T]`` int64 below ``size``, ``numeric`` is ``[B, T, D]`` float, size = D,
+    ``pieces`` are ``[B, T, 1 + longest]`` int64: of each entry how many ids it has, and these, and
+    ``series`` ``[B, T, 1 + longest * D]`` float: of each how many steps it has, and their numbers.
 
     Args:
         name: the feature's.
-        kind: ``ids``, ``numeric`` or ``pieces``.
+        kind: ``ids``, ``numeric``, ``pieces`` or ``series``.
         size: V or D.
         role: ``step``: an entry for each of the T steps; ``row``: one entry, which stands beside
             every step; ``ahead``: an entry for each of the steps to come, for the head alone.
         row_scale: how the model brings each row to a size of its own: ``none``, ``mean`` or
             ``standard``, see ``seqlab.row_scales``.
-        longest: of ``pieces``, the most ids of an entry.
+        longest: of ``pieces`` and ``series``, the most ids or steps of an entry.
     """
 
     name: str

@@ -8,7 +8,7 @@ import torch
 from seqlab.build import build_model
 from seqlab.errors import OptionError, ShapeError
 from seqlab.model import Encoder
-from seqlab.piece_reader import PieceReader
+from seqlab.piece_reader import PieceReader, SeriesReader
 from seqlab.types import Batch, DataInfo, FeatureInfo, TargetInfo
 
 LETTERS = FeatureInfo("letters", "pieces", 12, longest=5)
@@ -64,6 +64,44 @@ def test_vectors_and_gradients_are_those_of_each_entry_alone(form):
         found.append((vectors, *grads))
     torch.testing.assert_close(found[0], found[1])
     assert not found[0][0][0, 1].any()
+
+
+PULSE = FeatureInfo("pulse", "series", 2, role="row", longest=5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_vectors_and_gradients_of_series_are_those_of_each_alone(form):
+    torch.manual_seed(0)
+    form = {key: value for key, value in form.items() if key != "size"}
+    reader = SeriesReader(PULSE, form).double()
+    numbers = torch.randn(4, 1, 5, 2, dtype=torch.float64)
+    counts, weight = [3, 0, 5, 1], torch.randn(4, 1, reader.output_size, dtype=torch.float64)
+    value = torch.cat([torch.tensor(counts).double().view(4, 1, 1), numbers.flatten(2)], -1)
+    value[0, 0, 1 + 2 * 3 :] = float("nan")  # behind the end
+    alone = [
+        reader.pooled(numbers[row, :, :count], torch.tensor([count]))
+        if count
+        else torch.zeros(1, reader.output_size, dtype=torch.float64)
+        for row, count in enumerate(counts)
+    ]
+    found = []
+    for vectors in (reader(value), torch.stack(alone)):
+        grads = torch.autograd.grad((vectors * weight).sum(), list(reader.parameters()))
+        found.append((vectors, *grads))
+    torch.testing.assert_close(found[0], found[1])
+    assert not found[0][0][1].any()
+    assert reader(value[:0]).shape == (0, 1, reader.output_size)
+
+
+def test_an_exported_reader_of_series_takes_any_number_of_rows():
+    reader = SeriesReader(PULSE, {"cell": {"name": "gru", "hidden_size": 3}}).eval()
+    reader.requires_grad_(requires_grad=False)
+    value = torch.cat([torch.tensor([2.0, 5.0, 0.0]).view(3, 1, 1), torch.randn(3, 1, 10)], -1)
+    exported = torch.export.export(
+        reader, (value,), dynamic_shapes=({0: torch.export.Dim("rows")},)
+    )
+    more = value.flip(0).repeat(2, 1, 1)[:5]
+    torch.testing.assert_close(exported.module()(more), reader(more))
 
 
 def test_no_entries_at_all():

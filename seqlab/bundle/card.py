@@ -68,6 +68,7 @@ def _example_input(config: Mapping[str, Any]) -> Any:
             "tokens": ["some", "words"],
             "spelling": ["some", "words"],
             "numeric": [[0.0] * int(info["size"])] * 3,
+            "whole_series": [[0.0] * int(info["size"])] * 3,
         }
         values[spec.get("column", info["name"])] = made_up.get(spec.get("kind"), "some text")
     return values if len(values) > 1 else next(iter(values.values()), "some text")

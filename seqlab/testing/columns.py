@@ -193,7 +193,7 @@ def steps_are_as_described(case: FeatureCase) -> Numbers:
     steps, info = feature.encode(values, place), feature.info
     require(isinstance(steps, Ragged) and len(steps) == len(values), f"encode gives {steps!r:.80}")
     require(info.name == "name", f"info.name is {info.name!r}")
-    kinds = ("ids", "numeric", "pieces")
+    kinds = ("ids", "numeric", "pieces", "series")
     require(info.kind in kinds, f"info.kind is {info.kind!r}, not one of {', '.join(kinds)}")
     codes = steps.values
     if info.kind == "ids":
@@ -207,8 +207,9 @@ def steps_are_as_described(case: FeatureCase) -> Numbers:
         require(codes[:, 1:].min() >= 0, "an id is negative")
         require(codes[:, 1:].max() < info.size, f"ids up to {codes[:, 1:].max()}")
     else:
+        wanted = 1 + info.longest * info.size if info.kind == "series" else info.size
         require(codes.dtype == np.float32, f"numbers are {codes.dtype}, not float32")
-        require(codes.shape[1:] == (info.size,), f"{codes.shape[1:]} numbers for {info.size}")
+        require(codes.shape[1:] == (wanted,), f"{codes.shape[1:]} numbers for {wanted}")
         require(np.isfinite(codes.astype(np.float64)).all(), "numbers are not finite")
     feature.decode(steps.row(0).tolist())
     return {"size": info.size}

@@ -244,4 +244,7 @@ def _values(feature: FeatureInfo, shape: tuple[int, ...]) -> Tensor:
     if feature.kind == "pieces":
         counts = torch.randint(1, feature.longest + 1, (*shape, 1))
         return torch.cat([counts, torch.randint(0, feature.size, (*shape, feature.longest))], -1)
+    if feature.kind == "series":
+        counts = torch.randint(1, feature.longest + 1, (*shape, 1))
+        return torch.cat([counts, torch.randn(*shape, feature.longest * feature.size)], -1)
     return torch.randn(*shape, feature.size)

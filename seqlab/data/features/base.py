@@ -37,7 +37,7 @@ class Feature(ColumnPart, ABC):
     @property
     @abstractmethod
     def info(self) -> FeatureInfo:
-        """Kind and size, for the model: ``ids``, ``numeric`` or ``pieces``."""
+        """Kind and size, for the model: ``ids``, ``numeric``, ``pieces`` or ``series``."""
 
     @abstractmethod
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:

@@ -89,10 +89,13 @@ class NumericFeature(Feature):
     def encode(self, values: Sequence[Any], where: Where) -> Ragged:
         """``[T, D]`` float32 for each row."""
         flat, lengths = self._flat(values, len(self.mean), where)
+        return Ragged.from_flat(self._scaled(flat, lengths, where), lengths)
+
+    def _scaled(self, flat: Floats, lengths: list[int], where: Where) -> Array:
+        """``[N, D]`` float32."""
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = (flat - self.mean) / self.std
-        narrow = to_float32(scaled, lengths, self.column, where)
-        return Ragged.from_flat(narrow.reshape(-1, len(self.mean)), lengths)
+        return to_float32(scaled, lengths, self.column, where).reshape(-1, len(self.mean))
 
     def _flat(
         self, values: Sequence[Any], channels: int | None, where: Where
