@@ -34,10 +34,10 @@ _WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias")
 STRENGTH = "a vendor's kernel computes this cell with its options"
 #: By kernel; the plain ones are ``OTHER``.
 COSTS = {
-    "lstm": Cost(step=2.9e-5, rate=1.3e11, forward=Forward(step=1e-5, rate=1.3e11)),
-    "gru": Cost(step=2.1e-4, rate=1e11, forward=Forward(step=3e-5, rate=7.5e10)),
+    "lstm": Cost(2.6e-5, 1.3e11, call=1.5e-4, forward=Forward(8e-6, 1.3e11, call=9e-5)),
+    "gru": Cost(2.1e-4, 1e11, call=1.5e-4, forward=Forward(2.9e-5, 7.5e10, call=4e-5)),
 }
-OTHER = Cost(step=7e-5, rate=1.2e11, forward=Forward(step=1.3e-5, rate=7.7e10))
+OTHER = Cost(7e-5, 1.2e11, call=1.5e-4, forward=Forward(1.2e-5, 7.7e10, call=4e-5))
 #: cuDNN keeps layers of few units on the chip; in larger ones each step is launches.
 SMALL = 128
 ON_GPU_SMALL = OnGpu(call=1.3e-3, step=1e-6, rate=6e13)
