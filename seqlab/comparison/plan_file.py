@@ -31,6 +31,20 @@ class PlanFile:
         """Whether something was begun in a folder."""
         return (folder / self.name).is_file()
 
+    def is_own(self, folder: Path, key: str) -> bool:
+        """Whether the plan in a folder is of this kind, by a key that it alone has.
+
+        Comparisons and sweeps keep their plans under one name. A damaged plan counts as one's own,
+        so that reading it says what is wrong.
+        """
+        if not self.is_in(folder):
+            return False
+        try:
+            content = json.loads((folder / self.name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return True
+        return not isinstance(content, dict) or key in content
+
     def check_in(self, folder: Path) -> None:
         """Refuse to go on with what was never begun.
 

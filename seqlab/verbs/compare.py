@@ -135,7 +135,7 @@ def _of_finished(settings: Mapping[str, Any], folder: Path | None) -> dict[str, 
         from seqlab.comparison.runs import measured, tasks_of
 
     places = [settings["runs"]] if isinstance(settings["runs"], str) else settings["runs"]
-    if len(places) == 1 and COMPARISON.is_in(Path(places[0])):
+    if len(places) == 1 and COMPARISON.is_own(Path(places[0]), "entries"):
         plan = Plan.read(Path(places[0]))
         done = [measured(task) for task in tasks_of(plan, Path(places[0])) if task.done]
         return _planned(plan, done, settings, folder or Path(places[0]))
