@@ -15,8 +15,17 @@ with contextlib.suppress(ImportError):
     absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+#: Files of few tests that take long: first, or one process works on them when the others are done.
+LONG_FILES = (
+    "test_plugin_distributions.py", "test_triton_interpreted.py", "test_export_verb.py",
+    "test_resume.py", "test_swept.py", "test_ddp.py", "test_microscope.py", "test_bundle.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items):
-    """Tests that take minutes have an hour, because the machine may be busy."""
+    """Long files first; tests that take minutes have an hour, because the machine may be busy."""
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(3600))
