@@ -119,7 +119,9 @@ def _given(found: dict[str, Any], folder: Path) -> dict[str, Any]:
     from seqlab.comparison.result import show
 
     write_json(folder / RESULT, found)
-    page = compare_page(found).write(folder / "report.html")
+    # a sweep's folder has a report of its own
+    sweep = COMPARISON.is_in(folder) and not COMPARISON.is_own(folder, "entries")
+    page = compare_page(found).write(folder / ("compare.html" if sweep else "report.html"))
     show(found)
     say(f"comparison  {folder / RESULT}")
     say(f"report      {page}")
