@@ -139,11 +139,9 @@ def test_around_an_lstm_it_is_the_multiplicative_lstm():
 
 def test_a_cell_that_is_not_gated_is_given_the_rescaled_state():
     torch.manual_seed(1)
-    layer = Multiplicative(seqlab.Recurrent(seqlab.get("cell", "unicornn")(3, 5))).double()
+    layer = Multiplicative(seqlab.Recurrent(seqlab.get("cell", "lmu")(3, 5))).double()
     cell, state = layer.layer.cell, random_state(layer, ROWS)
     seen = layer.input_factor(X[:, 0]) * layer.state_factor(state[0])
-    if isinstance(cell, seqlab.GatedCell):
-        pytest.skip("it is gated")
     projected = seqlab.engines.over_time.at_time(cell.project(X[:, :1]), 0)
     expected, _ = cell.step(projected, type(state)(seen, *state[1:]))
     torch.testing.assert_close(layer.step(X[:, 0], state)[0], expected)
