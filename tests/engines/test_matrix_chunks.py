@@ -6,7 +6,7 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.matrix import MatrixStateCell, Writes
-from seqlab.engines.scan import matrix_chunks
+from seqlab.engines.scan import matrix_chunks, matrix_rows
 from torch import nn
 
 
@@ -53,6 +53,12 @@ class Delta(Memory):
         return Writes(query, key, value, log_decay, rate=torch.sigmoid(rate))
 
 
+class DeltaByRow(Delta):
+    def writes(self, x_BTD):
+        decay = nn.functional.logsigmoid(self.parts(x_BTD)[3])
+        return super().writes(x_BTD)._replace(log_decay=decay)
+
+
 class Exponential(Memory):
     exponential = True
     extra_values = 1
@@ -69,7 +75,7 @@ class Exponential(Memory):
         return (y_BTNV[..., :-1] / torch.maximum(y_BTNV[..., -1:].abs(), least)).flatten(-2)
 
 
-CELLS = (Memory, ByRow, Kept, Delta, Exponential)
+CELLS = (Memory, ByRow, Kept, Delta, DeltaByRow, Exponential)
 
 
 def results(layer, x, state, mask):
@@ -101,6 +107,49 @@ def test_chunks_equal_steps(cell, reverse, steps, monkeypatch):
         for ours, reference in zip(found, expected, strict=True):
             zero = None if ours is None else torch.zeros_like(ours)
             torch.testing.assert_close(ours, zero if reference is None else reference)
+
+
+def decays(kind, steps, dtype):
+    """Logarithms of decays of three rows, and of their neighbours where they are mixed."""
+    made = -torch.rand(2, 2, steps, 3, dtype=dtype)
+    if kind == "strong":
+        return 50 * made
+    if kind == "mixed":  # most rows keep nearly all, some steps wipe out nearly all
+        return torch.where(torch.rand_like(made) < 0.2, -50.0 - made, made / 100)
+    return made if kind == "weak" else torch.full_like(made, -torch.inf)
+
+
+def by_steps(query, key, value, log_decay, memory):
+    found = []
+    for t in range(query.shape[2]):
+        memory = log_decay[:, :, t].exp().unsqueeze(-1) * memory
+        memory = memory + key[:, :, t].unsqueeze(-1) * value[:, :, t].unsqueeze(-2)
+        found.append((query[:, :, t].unsqueeze(-2) @ memory).squeeze(-2))
+    return torch.stack(found, 2), memory
+
+
+def slopes(found, given):
+    """What was found, and gradients of all that was given."""
+    loss = found[0].sin().sum() + found[1].sin().sum()
+    return [*found, *torch.autograd.grad(loss, given)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("kind", ["weak", "strong", "mixed", "all"])
+def test_rows_with_decays_of_any_strength_equal_steps(kind, dtype):
+    bound = {torch.float64: 1e-10, torch.float32: 1e-4}[dtype]
+    for steps in (1, 2, 15, 16, 37):
+        torch.manual_seed(steps)
+        query, key, value = torch.randn(3, 2, 2, steps, 3, dtype=dtype)
+        memory = torch.randn(2, 2, 3, 3, dtype=dtype)
+        given = (query, key, value, decays(kind, steps, dtype), memory)
+        for part in given:
+            part.requires_grad_()
+        found = matrix_rows.run_rows(given[:4], memory, 16)
+        exact = [part.detach().double().requires_grad_() for part in given]
+        wanted = by_steps(*exact)
+        for ours, reference in zip(slopes(found, given), slopes(wanted, exact), strict=True):
+            torch.testing.assert_close(ours.double(), reference, rtol=bound, atol=bound)
 
 
 def test_one_step_by_hand():

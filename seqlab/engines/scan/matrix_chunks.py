@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.matrix import MatrixInput, MatrixStateCell
+from seqlab.engines.scan.matrix_rows import run_rows
 from seqlab.types import State
 
-#: Steps of a chunk; where each row of the matrix has a decay of its own it costs K times more.
-STEPS, STEPS_BY_ROW = 64, 8
+#: Steps of a chunk, also where each row of the matrix has a decay of its own.
+STEPS, STEPS_BY_ROW = 64, 16
 
 
 class Carried(NamedTuple):
@@ -42,17 +43,18 @@ def run_chunks(
     made = cell.project(x_BTD)
     if mask is not None:
         made = _masked(made, mask)
-    steps = STEPS_BY_ROW if made.log_decay.shape[-1] > 1 else STEPS
     memory = state.memory
     stabiliser = state.stabiliser if cell.exponential else memory.new_zeros(memory.shape[:2])
-    carried, found = Carried(memory, stabiliser), []
     # heads before steps, as matrix products need them
-    parts = [torch.split(part.transpose(1, 2), steps, 2) for part in made[1:]]
-    for pieces in zip(*parts, strict=True):
-        run = _by_row if pieces[3].shape[-1] > 1 else _by_head
-        y, stabilisers, carried = run(cell, pieces, carried)
-        found.append((y, stabilisers))
-    y, stabilisers = (torch.cat(each, 2).transpose(1, 2) for each in zip(*found, strict=True))
+    parts = [part.transpose(1, 2) for part in made[1:]]
+    if made.log_decay.shape[-1] > 1:
+        query, key, value, log_decay, log_input, rate = parts
+        rows = (query, key, value, log_decay, rate)
+        y, memory = run_rows(rows, memory, STEPS_BY_ROW, delta=cell.delta)
+        stabilisers, carried = torch.zeros_like(log_input), Carried(memory, stabiliser)
+    else:
+        y, stabilisers, carried = _run_heads(cell, parts, Carried(memory, stabiliser))
+    y, stabilisers = y.transpose(1, 2), stabilisers.transpose(1, 2)
     output = cell.readout(made.x, y, stabilisers)
     hidden = _last(output, mask, state.hidden)
     if mask is not None:
@@ -90,6 +92,18 @@ def _left(kept: Tensor) -> Tensor:
     return between.masked_fill(later.view(size, size, *[1] * (kept.dim() - 3)), -torch.inf)
 
 
+def _run_heads(
+    cell: MatrixStateCell, parts: list[Tensor], carried: Carried
+) -> tuple[Tensor, Tensor, Carried]:
+    """Chunk after chunk: what the queries read, the stabilisers, and the last state."""
+    found = []
+    for pieces in zip(*(torch.split(part, STEPS, 2) for part in parts), strict=True):
+        y, stabilisers, carried = _by_head(cell, pieces, carried)
+        found.append((y, stabilisers))
+    y, stabilisers = (torch.cat(each, 2) for each in zip(*found, strict=True))
+    return y, stabilisers, carried
+
+
 def _by_head(
     cell: MatrixStateCell, pieces: tuple[Tensor, ...], carried: Carried
 ) -> tuple[Tensor, Tensor, Carried]:
@@ -115,18 +129,3 @@ def _by_head(
     last = (key * weights[:, :, -1].unsqueeze(-1)).mT @ written
     memory = first[:, :, -1:] * carried.memory + last
     return y, stabilisers, Carried(memory, stabilisers[:, :, -1])
-
-
-def _by_row(
-    cell: MatrixStateCell, pieces: tuple[Tensor, ...], carried: Carried
-) -> tuple[Tensor, Tensor, Carried]:
-    """A chunk in which each row of a head's matrix has a decay of its own."""
-    del cell
-    query, key, value, log_decay, log_input, _ = pieces
-    kept = log_decay.cumsum(2)
-    weights, first = _left(kept).exp(), kept.exp()
-    scores = torch.einsum("bntk,bnsk,bntsk->bnts", query, key, weights)
-    y = scores @ value + (query * first) @ carried.memory
-    last = (key * weights[:, :, -1]).mT @ value
-    memory = first[:, :, -1].unsqueeze(-1) * carried.memory + last
-    return y, torch.zeros_like(log_input), Carried(memory, carried.stabiliser)
