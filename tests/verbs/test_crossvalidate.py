@@ -14,6 +14,7 @@ from seqlab.comparison import crossvalidation
 from seqlab.comparison.contestants import Contestant
 from seqlab.comparison.crossvalidation import Folds
 from seqlab.comparison.runs import EndedRun
+from seqlab.config import crossvalidation_app
 
 from small_runs import write_words
 
@@ -143,6 +144,21 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path, capsys, given, reason
     assert main(["crossvalidate", *words(tmp_path, *given), f"hydra.run.dir={place}"]) == 2
     assert reason in capsys.readouterr().err.splitlines()[-1]
     assert not place.exists()
+
+
+def test_many_folds_of_few_rows_are_refused_after_one_check_of_the_config(
+    tmp_path, capsys, monkeypatch
+):
+    checked, resolve = [], crossvalidation_app.resolve
+
+    def counted(*given):
+        checked.append(given)
+        return resolve(*given)
+
+    monkeypatch.setattr(crossvalidation_app, "resolve", counted)
+    assert main(["crossvalidate", *words(tmp_path, "folds=500")]) == 2
+    assert "500 folds of 46 rows" in capsys.readouterr().err.splitlines()[-1]
+    assert len(checked) == 1
 
 
 def test_a_split_that_is_taken_back_gives_way_to_folds(tmp_path):
