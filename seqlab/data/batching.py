@@ -58,6 +58,7 @@ class Batching:
     max_length: Count | None = None
     allow_empty: Flag = False
     shuffle_buffer: Count = 10_000
+    shards: Flag = False
     chunks: Chunks | None = None
 
 

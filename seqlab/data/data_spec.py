@@ -133,6 +133,9 @@ class DataSpec(Batching):
         max_length: cut inputs (and tags) after so many steps.
         allow_empty: accept rows whose input has no steps at all.
         shuffle_buffer: rows that a stream holds back to shuffle.
+        shards: of a stream's training rows each of several processes reads its own part, an equal
+            number of rows that follow each other, and opens no other files. Batches are then other
+            than those of one process. false: each reads all rows and takes turns with the batches.
         chunks: ``{length: 200, continuous: false}``: train and validate on parts of rows, one
             after the other, with the state carried on (truncated backpropagation through time,
             Williams and Peng 1990); see ``seqlab.data.batching.Chunks``. null: on whole rows.

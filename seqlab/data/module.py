@@ -166,8 +166,11 @@ class DataModule:
         """Batches in one pass over a split, for one of ``world_size`` processes.
 
         With several processes a training pass leaves out the last few batches where they do
-        not go round; otherwise the first process has the most.
+        not go round; otherwise the first process has the most. With ``data.shards`` each trains
+        on as many batches as its rows make, of the process that has the fewest.
         """
+        if self._apart(split, world_size):
+            return -(-(len(self._view(split)) // world_size) // self._batch_size(split))
         batches = self._count(split)
         return batches // world_size if split == "train" else -(-batches // world_size)
 
@@ -208,18 +211,21 @@ class DataModule:
             epoch: which pass over the training rows, from 0.
             start_batch: batches to leave out at the beginning (of this process), unread.
             rank: which of several processes asks, from 0.
-            world_size: how many there are; they take turns.
+            world_size: how many there are; they take turns, or with ``data.shards`` each has
+                training rows of its own.
 
         Raises:
             DataError: there is no such split.
         """
         view, batches = self._view(split), self._count(split)
-        mine = range(rank, batches, world_size)
-        if split == "train":
+        mine, share = range(rank, batches, world_size), (0, 1)
+        if self._apart(split, world_size):
+            mine, share = range(self.steps(split, world_size=world_size)), (rank, world_size)
+        elif split == "train":
             mine = mine[: batches // world_size]
         mine = mine[start_batch:]
         if isinstance(view, StreamView):
-            dataset: Dataset[Batch] = self._stream(split, view, epoch, mine)
+            dataset: Dataset[Batch] = self._stream(split, view, epoch, mine, share)
             sampler, workers = None, min(1, self.spec.num_workers)
         else:
             dataset = BatchesInMemory(self._rows(split))
@@ -232,6 +238,14 @@ class DataModule:
             num_workers=workers,
             pin_memory=self.spec.pin_memory,
         )
+
+    def is_stream(self, split: str) -> bool:
+        """Whether the rows of a split are read anew on each pass."""
+        return isinstance(self._view(split), StreamView)
+
+    def _apart(self, split: str, world_size: int) -> bool:
+        """Whether each process reads rows of its own."""
+        return self.spec.shards and world_size > 1 and split == "train" and self.is_stream(split)
 
     def _view(self, split: str) -> View:
         self.prepare()
@@ -325,14 +339,18 @@ class DataModule:
             return training_batches(keys, size, bucket=bucket, seed=self.seed, epoch=epoch)
         return evaluation_batches(keys, size, bucket=bucket)
 
-    def _stream(self, split: str, view: StreamView, epoch: int, mine: range) -> BatchesFromStream:
+    def _stream(
+        self, split: str, view: StreamView, epoch: int, mine: range, share: tuple[int, int]
+    ) -> BatchesFromStream:
         first = next(iter(self.spec.features.values())).column
+        rank, world_size = share
+        order = [self.seed, epoch] if world_size == 1 else [self.seed, epoch, rank]
         return BatchesFromStream(
-            view.numbered,
+            view.numbered if world_size == 1 else partial(view.share, rank, world_size),
             partial(_encode_rows, self.processor, split, view.where),
             length_of=partial(_raw_length, first) if self.spec.bucket else None,
             batch_size=self._batch_size(split),
-            random=partial(np.random.default_rng, [self.seed, epoch]) if split == "train" else None,
+            random=partial(np.random.default_rng, order) if split == "train" else None,
             buffer=self.spec.shuffle_buffer,
             batches=mine,
         )

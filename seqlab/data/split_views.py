@@ -9,6 +9,7 @@ import datasets
 
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.row_views import MemoryView, View
+from seqlab.data.shards import Shards
 from seqlab.data.sources.base import SPLITS, Source
 from seqlab.data.stream_view import StreamView
 from seqlab.data.transformed_views import rows_of, transformed
@@ -61,7 +62,13 @@ def open_views(
     label = labels[0] if labels else None
     hold_out = hold_out and bool({"train", "validation"} & set(chosen))
     views: dict[str, View] = {
-        name: _view(source, name, loaded[name], None if transforms else label)
+        name: _view(
+            source,
+            name,
+            loaded[name],
+            None if transforms else label,
+            apart=spec.shards and name == "train" and not transforms,
+        )
         for name in SPLITS
         if name in loaded and (name in chosen or (hold_out and name == "train"))
     }
@@ -122,12 +129,12 @@ def _no_split(name: str, names: Collection[str]) -> str:
     return f"the source has no split '{name}' (it has {there}){hint}"
 
 
-def _view(source: Source, name: str, data: object, label: str | None) -> View:
+def _view(source: Source, name: str, data: object, label: str | None, *, apart: bool) -> View:
     locate = partial(source.locate, name)
     if isinstance(data, datasets.Dataset):
         return MemoryView(data, locate)
     if isinstance(data, datasets.IterableDataset):
-        return StreamView(data, locate, label)
+        return StreamView(data, locate, label, shards=Shards(data, apart=apart))
     raise DataError(f"the source's split '{name}' is a {type(data).__name__}, not a data set")
 
 

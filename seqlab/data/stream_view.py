@@ -15,6 +15,7 @@ from seqlab import progress
 from seqlab.data.order import held_out
 from seqlab.data.raw_columns import Where
 from seqlab.data.row_views import CHUNK, Columns, NumberedRow, View, value_of
+from seqlab.data.shards import Shards, share_of
 
 
 class StreamView(View):
@@ -30,6 +31,7 @@ class StreamView(View):
         parent: the view of all rows from which these were chosen, or None.
         chosen: which rows of the split belong to the view, or None for all.
         first: how many of them to take, or None for all.
+        shards: the split's, where processes read a part each.
     """
 
     def __init__(
@@ -41,18 +43,20 @@ class StreamView(View):
         parent: StreamView | None = None,
         chosen: np.ndarray | None = None,
         first: int | None = None,
+        shards: Shards | None = None,
     ) -> None:
         super().__init__(data, locate)
         self._label = label
         self._parent = parent
         self._chosen = chosen
         self._first = first
+        self._shards = shards or Shards(data, apart=False)
         self._count: int | None = None
         self._labels: list[Any] | None = None
 
     def _placed(self) -> Iterator[NumberedRow]:
         """The rows and their numbers in the source's split."""
-        rows: Iterator[NumberedRow] = enumerate(self.data)
+        rows = self._shards.between(0, None) if self._shards.count > 1 else enumerate(self.data)
         if self._chosen is not None:
             rows = compress(rows, self._chosen)
         return islice(rows, self._first)
@@ -99,6 +103,23 @@ class StreamView(View):
         """The rows, numbered from 0."""
         return ((n, self.named(row)) for n, (_, row) in enumerate(self._placed()))
 
+    def share(self, rank: int, world_size: int) -> Iterator[NumberedRow]:
+        """The rows of one of several processes, with the numbers they have among all.
+
+        Rows lie together, so that of several shards few are opened; of the first of these, rows
+        before the share are read too.
+        """
+        first, last = share_of(len(self), rank, world_size)
+        if first == last:
+            return
+        chosen, start, end = self._chosen, first, last
+        if chosen is not None:
+            places = np.flatnonzero(chosen)
+            start, end = int(places[first]), int(places[last - 1]) + 1
+        rows = self._shards.between(start, end)
+        mine = (row for place, row in rows if chosen is None or chosen[place])
+        yield from enumerate(map(self.named, mine), first)
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (row for _, row in self.numbered())
 
@@ -133,7 +154,14 @@ class StreamView(View):
         return self._part(~chosen), self._part(chosen)
 
     def _part(self, chosen: np.ndarray) -> StreamView:
-        part = StreamView(self.data, self.locate, self._label, parent=self, chosen=chosen)
+        part = StreamView(
+            self.data,
+            self.locate,
+            self._label,
+            parent=self,
+            chosen=chosen,
+            shards=self._shards,
+        )
         part._count = int(chosen.sum())
         part._labels = self._labels and list(compress(self._labels, chosen))
         return part
@@ -149,6 +177,7 @@ class StreamView(View):
             parent=self._parent,
             chosen=self._chosen,
             first=count,
+            shards=self._shards,
         )
 
 

@@ -88,7 +88,11 @@ class EvaluationBatches:
 
     def __len__(self) -> int:
         rank, world = self.share()
-        total = len(range(rank, self.data.steps(self.split), world))
+        total = (
+            self.data.steps("train", world_size=world)
+            if self.split == "train"
+            else len(range(rank, self.data.steps(self.split), world))
+        )
         return min(total, self.limit) if self.limit else total
 
 
@@ -103,7 +107,7 @@ class RunData:
 
     Raises:
         DataError: a process would have no batch to validate or to test on.
-        ConfigError: several processes are to share rows in chunks.
+        ConfigError: several processes are to share rows in chunks, or shards of rows in memory.
     """
 
     def __init__(
@@ -115,6 +119,16 @@ class RunData:
             raise ConfigError(
                 f"data.chunks: the state goes from batch to batch, and {trainer.world_size} "
                 "processes take turns with them; use trainer.devices=1"
+            )
+        if data.spec.shards and not data.is_stream("train"):
+            raise ConfigError(
+                "data.shards: the training rows are in memory, and have no shards; add "
+                "source.streaming=true, or leave it out"
+            )
+        if not data.steps("train", world_size=trainer.world_size):
+            raise DataError(
+                f"the training rows make no batch for each of {trainer.world_size} processes; "
+                "make data.batch_size smaller, or trainer.devices"
             )
         for split in ("validation", "test"):
             if split in data.splits and data.steps(split) < trainer.world_size:

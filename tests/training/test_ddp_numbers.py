@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -72,10 +73,22 @@ def test_two_processes_are_one_with_batches_of_both(spec, tmp_path):
         assert two[split] == pytest.approx(one.values[split], rel=1e-6)
 
 
+def of_shards(spec):
+    """The same rows in three files, read as a stream: each process has its own."""
+    train = Path(spec["source"]["train"])
+    head, *rows = train.read_text("utf-8").splitlines()
+    paths = []
+    for number, part in enumerate((rows[:7], rows[7:30], rows[30:])):
+        paths.append(str(train.with_name(f"train-{number}.csv")))
+        Path(paths[-1]).write_text("\n".join([head, *part]) + "\n", "utf-8")
+    return changed(spec, source__train=paths, source__streaming=True, data__shards=True)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="kills a session")
-def test_a_killed_run_of_two_processes_ends_as_the_unbroken_one(spec, tmp_path):
-    spec = of_two(spec)
+@pytest.mark.parametrize("shards", [False, True], ids=["rows in turns", "rows by shards"])
+def test_a_killed_run_of_two_processes_ends_as_the_unbroken_one(spec, tmp_path, shards):
+    spec = of_two(of_shards(spec) if shards else spec)
     assert start(tmp_path, spec, "whole").wait(280) == 0, (tmp_path / "err").read_text()
     expected = state_of(tmp_path / "whole")
     process = start(tmp_path, changed(spec, trainer__max_epochs=4), "killed")

@@ -146,22 +146,26 @@ class FilesSource(Source):
     def _stream(self, tables: Mapping[str, Table]) -> datasets.IterableDatasetDict:
         import datasets
 
-        chosen: dict[str, tuple[Table, np.ndarray | None]] = {
-            "train" if split == "all" else split: (table, None) for split, table in tables.items()
+        chosen: dict[str, tuple[Table, list[np.ndarray | None]]] = {
+            "train" if split == "all" else split: (table, [None] * len(table.parts))
+            for split, table in tables.items()
         }
         if self._rule is not None:
             table = tables["all"]
-            self._indices = table.split(self._rule)
+            self._indices, sizes = table.split(self._rule)
             self._rows = {split: len(rows) for split, rows in self._indices.items()}
-            count = sum(self._rows.values())
+            ends = np.cumsum(sizes)
             chosen = {
-                split: (table, np.isin(np.arange(count), rows))
+                split: (table, list(np.split(np.isin(np.arange(ends[-1]), rows), ends[:-1])))
                 for split, rows in self._indices.items()
             }
         return datasets.IterableDatasetDict(
             {
-                split: datasets.IterableDataset.from_generator(partial(stream_rows, *arguments))
-                for split, arguments in chosen.items()
+                # a list in gen_kwargs: a file is a shard
+                split: datasets.IterableDataset.from_generator(
+                    partial(stream_rows, table), gen_kwargs={"files": list(enumerate(masks))}
+                )
+                for split, (table, masks) in chosen.items()
             }
         )
 

@@ -74,6 +74,8 @@ class Chunk(NamedTuple):
     columns: dict[str, list[Any]]
     #: The rows as they were read, where they have these columns and no others.
     whole: list[dict[str, Any]] | None = None
+    #: Which file of the table it is.
+    part: int = 0
 
     @property
     def rows(self) -> Iterable[dict[str, Any]]:
@@ -85,6 +87,15 @@ class Chunk(NamedTuple):
             dict(zip(names, values, strict=True))
             for values in zip(*self.columns.values(), strict=True)
         )
+
+
+@dataclass
+class _Seen:
+    """What the rows read so far have; of files read apart, those before them too."""
+
+    names: tuple[str, ...] | None = None
+    types: ColumnTypes = field(default_factory=ColumnTypes)
+    rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,29 +117,35 @@ class Table:
     format: Format
     columns: Mapping[str, str | None] | None = None
     bad: BadRows = field(default_factory=lambda: BadRows(skip=False))
+    _seen: _Seen = field(default_factory=_Seen, init=False, repr=False, compare=False)
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All rows, checked.
+    def chunks(self, numbers: Iterable[int] | None = None) -> Iterator[Chunk]:
+        """All rows, or those of some files, checked.
+
+        Args:
+            numbers: which files, from 0; each is held against all that was read before.
 
         Raises:
             DataError: a file is not what its format says, lacks a column, differs in columns
                 from the first, or a column mixes types.
         """
-        names: tuple[str, ...] | None = None
-        types = ColumnTypes()
-        empty = True
-        for part in self.parts:
+        seen, last = self._seen, False
+        for number in range(len(self.parts)) if numbers is None else numbers:
+            part = self.parts[number]
+            last = number == len(self.parts) - 1
             rows = self._rows(part)
             first = True
             while batch := list(islice(rows, CHUNK)):
                 if first:
-                    names = self._names(part, *batch[0], names)
+                    seen.names = self._names(part, *batch[0], seen.names)
                     first = False
-                chunk = self._checked(part.name, batch, names or (), types)
-                empty = empty and not chunk.lines
-                yield chunk
+                chunk = self._checked(part.name, batch, seen.names or (), seen.types)
+                seen.rows = seen.rows or bool(chunk.lines)
+                yield chunk._replace(part=number)
+        if not last:
+            return
         self.bad.say()
-        if empty:
+        if not seen.rows:
             skipped = f" ({self.bad})" if self.bad.skip else ""
             raise DataError(f"{', '.join(p.name for p in self.parts)}: no rows in it{skipped}")
 
@@ -238,19 +255,25 @@ class Table:
             files.extend([chunk.file] * len(chunk.lines))
         return columns, files
 
-    def split(self, rule: Rule) -> dict[str, Indices]:
-        """The rows of each split under a rule, found in one pass without keeping the rows."""
+    def split(self, rule: Rule) -> tuple[dict[str, Indices], list[int]]:
+        """The rows of each split under a rule, found in one pass without keeping the rows.
+
+        Returns:
+            The rows of each split, and how many each file has.
+        """
         files: list[str] = []
+        sizes = [0] * len(self.parts)
         values: dict[str, list[Any]] = {column: [] for column in rule.needs}
         count = 0
         for chunk in self.chunks():
             progress.advance(len(chunk.lines))
             count += len(chunk.lines)
+            sizes[chunk.part] += len(chunk.lines)
             if isinstance(rule, MemberRule):
                 files.extend([chunk.file] * len(chunk.lines))
             for column, found in _deciding(rule, chunk.columns, chunk.file).items():
                 values[column].extend(found)
-        return divide(rule, Rows(count, files, values, self.locate))
+        return divide(rule, Rows(count, files, values, self.locate)), sizes
 
 
 def _deciding(rule: Rule, columns: Mapping[str, list[Any]], where: str) -> dict[str, list[Any]]:
@@ -298,7 +321,15 @@ def take(columns: Mapping[str, list[Any]], rows: Indices) -> dict[str, list[Any]
     return {name: [values[row] for row in chosen] for name, values in columns.items()}
 
 
-def stream_rows(table: Table, chosen: np.ndarray | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a table one by one, or those for which ``chosen`` is true."""
-    rows = chain.from_iterable(chunk.rows for chunk in table.chunks())
-    return rows if chosen is None else compress(rows, chosen)
+def stream_rows(
+    table: Table, files: Sequence[tuple[int, np.ndarray | None]]
+) -> Iterator[dict[str, Any]]:
+    """The rows of some files of a table one by one.
+
+    Args:
+        table: holds the files.
+        files: their numbers, each with which of its rows to take, None for all.
+    """
+    for number, chosen in files:
+        rows = chain.from_iterable(chunk.rows for chunk in table.chunks([number]))
+        yield from rows if chosen is None else compress(rows, chosen)
