@@ -48,8 +48,10 @@ EXPERIMENTS = {
             "`head.temperature=fitted` the calibration error falls from 0.030 to 0.011. With word "
             "vectors of its own training texts (`scripts/build_word_vectors.py`, "
             "`embedding.features.text.vectors`), all else equal: 0.9689 and 0.9676 with seeds 0 "
-            "and 1, against 0.9475 and 0.9383 without in the same comparison; one thread on a busy "
-            "machine, 123 to 134 seconds a run, one 730"
+            "and 1, against 0.9475 and 0.9383 without in the same comparison; two seeds, without "
+            "compare's verdict; the vectors also saw the texts of the rows held out for "
+            "validation, never those of the test; one thread on a busy machine, 123 to 134 seconds "
+            "a run, one 730"
         ),
     ),
     "ner": ("span_f1", "most frequent tag of each word, in the table"),

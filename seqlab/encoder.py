@@ -55,10 +55,11 @@ class Encoder(nn.Module):
         layer: the recurrent layer, or a function from the input size to it.
         embedding: ``{size: 64, dropout: 0.0, word_dropout: 0.0, features: {NAME: {size: 8}}}``.
             A feature of ids has ``size``, ``vectors`` (a file whose word vectors its table begins
-            with, see ``seqlab.data.word_vectors``) and ``trained``, false for a table that stays
-            as it began; one of pieces or series what ``seqlab.piece_reader`` says. In training
-            ``dropout`` leaves out single numbers, ``word_dropout`` whole entries of the tables,
-            wherever they stand in the batch (Gal and Ghahramani 2016).
+            with, see ``seqlab.data.word_vectors``), ``words`` (``all``: the data's vocabulary has
+            the file's words, too, at most ``max_words`` of them) and ``trained``, false for a table
+            that stays as it began; one of pieces or series what ``seqlab.piece_reader`` says. In
+            training ``dropout`` leaves out single numbers, ``word_dropout`` whole entries of the
+            tables, wherever they stand in the batch (Gal and Ghahramani 2016).
         input_layer: ``{size: 128, activation: tanh}`` between the features and the layer; None
             for none.
         dropout: on the output, in training.

@@ -13,7 +13,13 @@ from seqlab.schema import Count, check_value, with_defaults
 from seqlab.types import Batch, FeatureInfo
 
 #: What ``encoder.embedding.features.NAME`` of a feature of ids holds.
-_TABLE: Mapping[str, Any] = {"size": None, "vectors": None, "trained": True}
+_TABLE: Mapping[str, Any] = {
+    "size": None,
+    "vectors": None,
+    "words": "training",
+    "max_words": None,
+    "trained": True,
+}
 #: What ``encoder.embedding`` holds, with its defaults.
 DEFAULT_EMBEDDING: Mapping[str, Any] = {
     "size": 64,

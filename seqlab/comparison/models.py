@@ -22,6 +22,7 @@ from seqlab.engines.plan import expected_calls
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.start import Start
+from seqlab.training.start_vectors import known_with_vectors, with_vector_sizes
 from seqlab.training.trainer import run_length
 from seqlab.types import Batch, DataInfo
 
@@ -58,10 +59,11 @@ class DataSets:
         spec = contestant.spec
         start = spec.get("start") or {}
         parts = [spec["source"], spec["data"], start if start.get("bundle") else None]
+        parts.append(known_with_vectors(spec, None).files)
         key = json.dumps(parts, sort_keys=True)
         if key not in self._found:
             source = construct("source", spec["source"], where="source")
-            known = Start(spec).vocabularies
+            known = known_with_vectors(spec, Start(spec).vocabularies)
             self._found[key] = DataModule(source, spec["data"], seed=spec["seed"], known=known)
             self._found[key].prepare()
         return self._found[key]
@@ -69,6 +71,7 @@ class DataSets:
 
 def parameter_count(spec: Mapping[str, Any], info: DataInfo) -> int:
     """The weights of the whole model: embeddings, layers and head."""
+    spec = with_vector_sizes(spec)
     try:
         with torch.device("meta"):
             return _count(build_model(spec, info))
@@ -103,7 +106,7 @@ class _Trial:
     """A model that takes a few steps of training again and again."""
 
     def __init__(self, contestant: Contestant, data: DataModule) -> None:
-        spec = contestant.spec
+        spec = with_vector_sizes(contestant.spec)
         options = spec["trainer"]
         self.threads = options.get("num_threads")
         self.precision = str(options.get("precision") or "32-true")

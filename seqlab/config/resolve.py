@@ -190,6 +190,10 @@ def _check_run(spec: dict[str, Any]) -> None:
 def _given_embedding(options: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What is said of one feature's embedding; the rest depends on the data."""
     check_files(options["vectors"], f"{where}.vectors")
+    if options["words"] == "all" and options["vectors"] is None:
+        raise ConfigError(f"{where}.words: all are those of a file; give {where}.vectors")
+    if options["max_words"] is not None and options["words"] != "all":
+        raise ConfigError(f"{where}.max_words: it limits {where}.words=all; leave it out")
     usual = dataclasses.asdict(FeatureEmbeddingSpec())
     return {key: value for key, value in options.items() if value != usual[key]}
 

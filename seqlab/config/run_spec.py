@@ -114,11 +114,13 @@ class ProgressSpec:
 class FeatureEmbeddingSpec:
     """How one feature is embedded: what is not given is left to ``seqlab.model``.
 
-    ``vectors`` and ``trained`` are of features of ids; from ``dropout`` on all are of pieces.
+    What stands before ``dropout`` is of features of ids, the rest of pieces; ``size`` of both.
     """
 
     size: Count | None = None
     vectors: str | None = None
+    words: Literal["training", "all"] = "training"
+    max_words: Count | None = None
     trained: Flag = True
     dropout: Fraction = 0.0
     convolution: Any = None

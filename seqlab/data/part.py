@@ -96,6 +96,16 @@ class ColumnPart(FittedPart):
             "which has no begin and end marks; make it a feature of kind text or tokens"
         )
 
+    def add_words(self, words: Iterable[str], most: int | None = None) -> None:
+        """Put words into the fitted vocabulary, see ``Tokenizer.add_words``.
+
+        Raises:
+            OptionError: the part has no vocabulary of words.
+        """
+        if self.tokenizer is None:
+            raise OptionError(f"column '{self.column}' has no vocabulary to add words to")
+        self.tokenizer.add_words(words, most)
+
     def learn_tokens(self, tokenizer: Tokenizer, chunks: Callable[[], Iterable[Any]]) -> None:
         """Let a tokenizer learn; what it cannot is said with the column's name.
 

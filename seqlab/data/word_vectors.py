@@ -63,14 +63,33 @@ def read_vectors(path: str, wanted: Collection[str]) -> WordVectors:
     with _lines(path) as lines, progress.stage("word vectors", unit="words") as stage:
         size, first = _first(lines)
         for line in chain([first], lines):
-            word, *numbers = line.rstrip(" \r\n").rsplit(" ", size)
+            word, numbers = _parts(line, size, lines)
             if word in wanted and word not in found:
                 found[word] = _vector(numbers, size, line, lines)
-            elif len(numbers) != size:
-                raise _refused(lines, line, size)
             words += 1
             stage.advance()
     return WordVectors(found, size, words)
+
+
+def read_words(path: str) -> Iterator[str]:
+    """The words of a file, in its order; its numbers are left unread.
+
+    Raises:
+        DataError: as ``read_vectors``, but for numbers that are none.
+    """
+    with _lines(path) as lines, progress.stage("words of the vectors", unit="words") as stage:
+        size, first = _first(lines)
+        for line in chain([first], lines):
+            yield _parts(line, size, lines)[0]
+            stage.advance()
+
+
+def _parts(line: str, size: int, lines: TextLines) -> tuple[str, list[str]]:
+    """The word of a line, and what must be its numbers."""
+    word, *numbers = line.rstrip(" \r\n").rsplit(" ", size)
+    if len(numbers) != size:
+        raise _refused(lines, line, size)
+    return word, numbers
 
 
 @contextmanager

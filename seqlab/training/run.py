@@ -40,7 +40,11 @@ from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
 from seqlab.training.size_check import check_size
 from seqlab.training.start import Start
-from seqlab.training.start_vectors import start_with_vectors, with_vector_sizes
+from seqlab.training.start_vectors import (
+    known_with_vectors,
+    start_with_vectors,
+    with_vector_sizes,
+)
 from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
@@ -181,7 +185,7 @@ class Run:
             console.say("no validation rows: the last weights are kept, not the best")
 
     def _data(self, source: Source) -> DataModule:
-        known = self.start.vocabularies
+        known = known_with_vectors(self.spec, self.start.vocabularies)
         data = DataModule(source, self.spec["data"], seed=self.spec["seed"], known=known)
         data.prepare()
         return data

@@ -10,6 +10,7 @@ import torch
 
 from seqlab import console
 from seqlab.console import is_primary
+from seqlab.data.known_vocabularies import KnownVocabularies, WordFile
 from seqlab.data.module import DataModule
 from seqlab.data.word_vectors import read_vectors, vector_size
 from seqlab.errors import ConfigError
@@ -39,11 +40,28 @@ def with_vector_sizes(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec, "encoder": {**encoder, "embedding": {**embedding, "features": features}}}
 
 
+def known_with_vectors(
+    spec: Mapping[str, Any], known: KnownVocabularies | None
+) -> KnownVocabularies:
+    """What vocabularies go on from, with the files whose words they have, too (``words: all``).
+
+    Args:
+        spec: the run's.
+        known: without them; None: they are made anew.
+    """
+    files = {
+        f"features.{name}": WordFile(options["vectors"], options.get("max_words"))
+        for name, options in _with_vectors(spec)
+        if options.get("words") == "all"
+    }
+    return (known or KnownVocabularies({}, grow=False))._replace(files=files)
+
+
 def start_with_vectors(model: SequenceModel, data: DataModule, spec: Mapping[str, Any]) -> None:
     """Put the vectors of files into the tables, and print how many words have none.
 
     A word is looked up as it is, and then in lower case. The vectors of the others are drawn with
-    the deviation of those found.
+    the deviation of those found. Words that only the file has (``words: all``) count in no share.
 
     Args:
         model: newly built.
@@ -66,9 +84,10 @@ def start_with_vectors(model: SequenceModel, data: DataModule, spec: Mapping[str
             for place, entry in enumerate(entries)
         }
         found = {index: vector for index, vector in rows.items() if vector is not None}
-        if not found:
+        learnt = tokenizer.size - tokenizer.added
+        if not any(index < learnt for index in found):
             raise ConfigError(
-                f"{_WHERE}.{name}.vectors: {options['vectors']} has none of the {len(entries)} "
+                f"{_WHERE}.{name}.vectors: {options['vectors']} has none of the {learnt - marks} "
                 "words of the training rows"
             )
         places, values = torch.tensor(list(found)), torch.from_numpy(np.stack([*found.values()]))
@@ -76,8 +95,10 @@ def start_with_vectors(model: SequenceModel, data: DataModule, spec: Mapping[str
             table.weight.mul_(values.std() if values.numel() > 1 else 1.0)
             table.weight[places] = values.to(table.weight)
         if is_primary():
-            said = _shares(places, len(entries), data.id_counts("train", name))
-            console.say(f"{name}: {options['vectors']} has {said}")
+            counts = data.id_counts("train", name)
+            said = _shares(places[places < learnt], learnt - marks, counts)
+            more = f"; {tokenizer.added:,} more of its words are known" if tokenizer.added else ""
+            console.say(f"{name}: {options['vectors']} has {said}{more}")
 
 
 def _with_vectors(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

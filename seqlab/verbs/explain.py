@@ -31,14 +31,15 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     from seqlab.construct import construct
     from seqlab.data.module import DataModule
     from seqlab.engines.plan import expected_calls
+    from seqlab.training.start_vectors import known_with_vectors, with_vector_sizes
     from seqlab.training.trainer import run_length
 
     source = construct("source", spec["source"], where="source")
-    data = DataModule(source, spec["data"], seed=spec["seed"])
+    data = DataModule(source, spec["data"], seed=spec["seed"], known=known_with_vectors(spec, None))
     data.prepare()
     batch = next(iter(data.loader("train", epoch=0)))
     total = run_length(spec, data.steps_per_epoch).steps
-    model = build_model(spec, data.info).train()
+    model = build_model(with_vector_sizes(spec), data.info).train()
     rows, steps = batch.size, int(batch.lengths.max())
     padded = bool((batch.lengths < steps).any())
     sys.stdout.write(

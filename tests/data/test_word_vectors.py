@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import seqlab
 from seqlab.cli import main
-from seqlab.data.word_vectors import read_vectors, vector_size
-from seqlab.errors import DataError
+from seqlab.data.tokenizers.build import build_tokenizer
+from seqlab.data.word_vectors import read_vectors, read_words, vector_size
+from seqlab.errors import DataError, OptionError
 
 GLOVE = "good 0.5 -1 2\nNew York 1 2 3\nbad -0.5 1e-1 -2\ngood 9 9 9\n3 0 0 1\n"
 
@@ -27,6 +28,7 @@ def test_a_file_of_words_is_read(tmp_path, head, ending):
     assert found.keys() == {"good", "New York", "3"}
     np.testing.assert_allclose(found["good"], [0.5, -1, 2])
     np.testing.assert_allclose(found["New York"], [1, 2, 3])
+    assert [*read_words(str(file))] == ["good", "New York", "bad", "good", "3"]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,12 @@ def test_a_bad_line_is_named(tmp_path, text, said):
     with pytest.raises(DataError) as caught:
         read_vectors(str(file), {"a", "b"})
     assert said in str(caught.value)
+
+
+def test_words_of_a_short_line_are_refused(tmp_path):
+    (tmp_path / "v.txt").write_text("a 1 2\nb 1\n")
+    with pytest.raises(DataError, match="line 2: expected a word and 2 finite numbers"):
+        list(read_words(str(tmp_path / "v.txt")))
 
 
 def test_a_damaged_gzip_file_is_named(tmp_path):
@@ -96,6 +104,13 @@ def test_a_table_begins_with_vectors_and_stays_where_it_is_not_trained(tmp_path,
             "features.text.size: FOLDER/glove.txt has vectors",
         ),
         ("{vectors: FOLDER/other.txt}", "FOLDER/other.txt has none of the 5 words"),
+        ("{words: all}", "features.text.words: all are those of a file; give encoder.embedding"),
+        (
+            "{vectors: FOLDER/glove.txt, max_words: 3}",
+            "features.text.max_words: it limits encoder.embedding.features.text.words=all",
+        ),
+        ("{vectors: FOLDER/glove.txt, words: file}", "features.text.words: "),
+        ("{vectors: FOLDER/other.txt, words: all}", "FOLDER/other.txt has none of the 5 words"),
         ("{vector: FOLDER/glove.txt}", "features.text.vector: unknown key, did you mean 'vectors'"),
     ],
 )
@@ -106,3 +121,63 @@ def test_what_does_not_fit_is_one_line(tmp_path, capsys, options, said):
     run = f"hydra.run.dir={tmp_path / 'run'}"
     assert main([*command, f"embedding.features.text={options}", run]) == 2
     assert said.replace("FOLDER", str(tmp_path)) in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "most", "texts", "known"),
+    [
+        ({"name": "words"}, None, ["The dog", "<unk>"], ["Cat", "sat", "<pad>"]),
+        ({"name": "words", "lowercase": True}, None, ["The dog"], ["sat", "<pad>"]),
+        ({"name": "words"}, 1, ["The dog"], ["Cat"]),
+        ({"name": "tokens"}, None, [["The", "dog"]], ["Cat", "New York", "sat", "<pad>"]),
+    ],
+)
+def test_words_are_added_behind_those_learnt(options, most, texts, known):
+    takes = "tokens" if options["name"] == "tokens" else "text"
+    tokenizer = build_tokenizer(options, takes=takes)
+    tokenizer.learn(lambda: [texts])
+    learnt, before = tokenizer.size, [tokenizer.entry(i) for i in range(tokenizer.size)]
+    tokenizer.add_words(["dog", "Cat", "New York", "Cat", "sat", "<pad>"], most)
+    assert [tokenizer.entry(i) for i in range(learnt)] == before
+    assert [tokenizer.entry(i) for i in range(learnt, tokenizer.size)] == known
+    assert tokenizer.added == len(known)
+    given = [[word] for word in known] if takes == "tokens" else known
+    assert tokenizer.encode(given).values.tolist() == [*range(learnt, tokenizer.size)]
+    other = build_tokenizer(options, takes=takes)
+    other.restore(tokenizer.content())
+    assert other.encode(given).values.tolist() == [*range(learnt, tokenizer.size)]
+
+
+def test_characters_take_no_words():
+    chars = build_tokenizer("chars")
+    chars.learn(lambda: [["ab"]])
+    with pytest.raises(OptionError, match="CharsTokenizer has no words to add to"):
+        chars.add_words(["abc"])
+
+
+@pytest.mark.parametrize("trained", ["false", "true"])
+def test_words_that_only_the_file_has_are_known_to_predictions(tmp_path, capsys, trained):
+    command, run = write_films(tmp_path), tmp_path / "run"
+    with (tmp_path / "glove.txt").open("a") as file:
+        file.write("great 5 2\nawful -5 2\nvery good 9 9\ndreary -4 2\n")
+    options = f"words: all, max_words: 3, trained: {trained}"
+    vectors = f"embedding.features.text={{vectors: {tmp_path / 'glove.txt'}, {options}}}"
+    more = ["trainer.max_steps=3", "optimizer=adam", "optimizer.lr=0.1", "trainer.max_epochs=9"]
+    assert main([*command, vectors, *more, f"hydra.run.dir={run}"]) == 0
+    said = capsys.readouterr().out
+    # bad, which training has as Bad only, is new as it is written; dreary is beyond the limit
+    assert "glove.txt has 3 of 5 words; out of vocabulary: 40.0% of the words, 28.6% of" in said
+    assert "3 more of its words are known" in said
+    (tmp_path / "glove.txt").unlink()
+    model = seqlab.load(run / "bundle")
+    table, tokenizer = model.model.encoder.tables()["text"], model.processor.features[0].tokenizer
+    ids = tokenizer.encode(["bad great awful dreary good"]).values.tolist()
+    assert ids[3] == 1
+    assert 1 not in ids[:3]
+    assert table.weight[ids[:3]].tolist() == [[-3.0, 1.0], [5.0, 2.0], [-5.0, 2.0]]
+    assert (table.weight[ids[4]].tolist() == [3.0, 1.0]) is (trained == "false")
+    one, other, unknown = (answer["scores"] for answer in model.predict(
+        ["great film", "awful film", "dreary film"]
+    ))  # fmt: skip
+    assert one != other
+    assert unknown not in (one, other)

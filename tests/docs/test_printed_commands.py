@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = sorted((ROOT / "seqlab").rglob("*.py"))
 #: What stands for something of the user's, and a thing of that kind.
 MEANT = {
-    r"\[.*?\]| \.\.\.(?= )|KIND.OPTION=VALUE": "",
+    r"(?<!: )\[.*?\]| \.\.\.(?= )|KIND.OPTION=VALUE": "",
     r"KIND=NAME|cell=NAME": "cell=gru",
     r"leaky_gate": "gru",  # the page registers it in Python
     r"KIND NAME": "cell fresh",
@@ -55,7 +55,8 @@ def listed():
     for page in PAGES:
         for language, block in BLOCK.findall(page.read_text("utf-8")):
             if language in ("", "text"):
-                yield from re.findall(r"^(seqlab [^#\n]+?)\s*(?:#.*)?$", block, re.MULTILINE)
+                lines = re.sub(r"\s*\\\n\s*", " ", block)
+                yield from re.findall(r"^(seqlab [^#\n]+?)\s*(?:#.*)?$", lines, re.MULTILINE)
 
 
 def quoted():
@@ -79,8 +80,9 @@ def words_of(command, given):
     """The words of a command with everything of the user's filled in."""
     for placeholder, value in MEANT.items():
         command = re.sub(placeholder, value, command)
-    words = shlex.split(command.format(input=given))[1:]
-    assert not [word for word in words if re.search(r"\b[A-Z]{3,}\b|[{}]", word)], words
+    words = shlex.split(command.replace("{input}", given))[1:]
+    plain = [re.sub(r"=\{\S+: .*\}$", "=", word) for word in words]  # a value may be a mapping
+    assert not [word for word in plain if re.search(r"\b[A-Z]{3,}\b|[{}]", word)], words
     return words
 
 

@@ -124,14 +124,19 @@ class TokensFeature(_VocabularyFeature):
 
     def prepare(self, values: Sequence[Any], where: Where) -> Sequence[Sequence[str]]:
         """Checked and transformed token lists."""
-        normalize, change = self.tokenizer.normalize, self._change
         if self.role == "row":
             rows = [[text] for text in raw_columns.label_names(values, self.column, where)]
         else:
             rows = raw_columns.token_lists(values, self.column, where)
-        if change is None:
-            return [[normalize(token) for token in row] for row in rows]
-        return [[change(normalize(token)) for token in row] for row in rows]
+        return [list(map(self._looked_up, row)) for row in rows]
+
+    def add_words(self, words: Iterable[str], most: int | None = None) -> None:
+        """Of words that this feature looks up as they are."""
+        super().add_words((word for word in words if self._looked_up(word) == word), most)
+
+    def _looked_up(self, token: str) -> str:
+        token = self.tokenizer.normalize(token)
+        return token if self._change is None else self._change(token)
 
     def decode(self, values: Sequence[Any]) -> list[str]:
         """The tokens, after their transform."""

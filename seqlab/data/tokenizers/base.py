@@ -48,6 +48,7 @@ class Tokenizer(ABC):
 
     Attributes:
         spec: the name and all options, as ``build_tokenizer`` had them.
+        added: how many of the last entries ``add_words`` has put there.
     """
 
     #: What ``encode`` is given: ``text`` (strings) or ``tokens`` (lists of strings).
@@ -66,6 +67,7 @@ class Tokenizer(ABC):
         normalization: Literal["nfc", "nfd", "nfkc", "nfkd", "none"] = "nfc",
     ) -> None:
         self.spec: dict[str, Any] = {}
+        self.added = 0
         self.marks = tuple(marks)
         self.max_length = max_length
         self.lowercase = lowercase
@@ -127,6 +129,22 @@ class Tokenizer(ABC):
         raise OptionError(
             f"a {type(self).__name__} cannot go on from the vocabulary of a "
             f"{type(earlier).__name__}; use start.vocabulary=new"
+        )
+
+    def add_words(self, words: Iterable[str], most: int | None = None) -> None:
+        """Put words that were not learnt behind the entries; called after ``learn``.
+
+        Args:
+            words: in the order of their ids; those that a text can never be cut into are left out.
+            most: no more than so many are put there.
+
+        Raises:
+            OptionError: this tokenizer's entries are not words.
+        """
+        del words, most
+        raise OptionError(
+            f"a {type(self).__name__} has no words to add to; choose words, or a feature of kind "
+            "tokens"
         )
 
     def normalize(self, text: str) -> str:

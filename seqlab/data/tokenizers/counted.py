@@ -72,6 +72,26 @@ class CountedTokenizer(PipelineTokenizer):
             "lower min_count, or give more rows"
         )
 
+    def add_words(self, words: Iterable[str], most: int | None = None) -> None:
+        """See the base class."""
+        if self.unit != "token":
+            super().add_words(words, most)
+        new: dict[str, None] = {}
+        for word in words:
+            if most is not None and len(new) >= most:
+                break
+            if word not in self._ids and self._cuts_to(word):
+                new[word] = None
+        vocab = dict(self.content()["model"]["vocab"])
+        vocab.update({self.escape(word): index for index, word in enumerate(new, start=self.size)})
+        self.build({"vocab": vocab})
+        self.added = len(new)
+
+    def _cuts_to(self, word: str) -> bool:
+        """Whether a text of this word alone is this piece."""
+        text: Any = [word] if self.takes == "tokens" else word
+        return [list(pieces) for pieces in self.pieces([text])] == [[word]]
+
     def model(self, content: Mapping[str, Any]) -> Any:
         """A table."""
         return models.WordLevel(vocab=dict(content["vocab"]), unk_token=UNK)
