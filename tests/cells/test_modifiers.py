@@ -8,6 +8,7 @@ import torch
 from seqlab.cells.modifiers import MultiplicativeIntegration
 from seqlab.errors import OptionError
 from seqlab.introspection.card import cell_card
+from seqlab.testing import Settings, check_cell
 from seqlab.testing.sample import holey_mask, normal, random_state, run_with_gradients, shaken
 
 MI = "multiplicative_integration"
@@ -105,6 +106,30 @@ def test_a_parameter_that_changes_is_no_constant_of_compiled_code():
     with torch.no_grad():
         layer.cell.modifier.alpha_candidate.add_(1.0)
     assert (layer(x)[0] - before).abs().max() > 1e-3
+
+
+#: Streams, parts of a sequence, both directions of time, stacks, state dicts.
+WHOLE = (
+    "stream_equals_whole", "split_equals_whole", "reversed_equals_flipped", "wrapper_bidirectional",
+    "wrapper_stacked", "state_dict_round_trip",
+)  # fmt: skip
+
+
+def passes(name, only):
+    results = check_cell(name, modifier=MI, settings=Settings(only=only))
+    ran = {result.name: result for result in results if result.name in only}
+    assert sorted(ran) == sorted(only)
+    assert all(result.passed for result in ran.values()), [str(r) for r in ran.values()]
+
+
+@pytest.mark.slow
+def test_a_cell_with_a_modifier_is_whole_in_layers():
+    passes("gru", WHOLE)
+
+
+@pytest.mark.slow
+def test_a_bundle_keeps_the_modifier_and_its_vectors():
+    passes("lstm", ("bundle_round_trip",))
 
 
 def test_no_vendors_kernel_takes_it():
