@@ -59,7 +59,9 @@ class SGU(SimpleGated):
         torch.Size([2, 7, 5])
     """
 
-    expected_failures: ClassVar[dict[str, str]] = {**MODIFIER, "far_states_are_fine": GRADIENT}
+    expected_failures: ClassVar[dict[str, str]] = {
+        **MODIFIER, "far_states_are_fine": GRADIENT, "engine_compiled": GRADIENT,
+    }  # fmt: skip
     gates = ("update", "modulation")
     products = {"hidden": ("update",), "modulated": ("modulation",)}  # noqa: RUF012
 
