@@ -13,7 +13,7 @@ from seqlab.layers.recurrent import Recurrent
 from seqlab.microscope.jacobians import growth
 from seqlab.microscope.layers import memory, rounded
 from seqlab.microscope.memory import mean_curve
-from seqlab.microscope.recording import copy_of, recorded
+from seqlab.microscope.recording import copy_of, flat, recorded
 from seqlab.microscope.units import gate_statistics, unit_statistics
 
 
@@ -39,7 +39,7 @@ def gradients_of(cell: Cell, x_BTD: Tensor) -> dict[str, Any]:
     mask = torch.ones(rows, steps, dtype=torch.bool)
     return {
         "parameters": sum(p.numel() for p in cell.parameters()),
-        "state_size": sum(cell.state_sizes),
+        "state_size": flat(cell.initial_state(1)).shape[1],
         "gradient": rounded(output),
         "memory": memory(output),
         "jacobian": {"norm": rounded(state), **memory(state)},

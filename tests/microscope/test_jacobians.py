@@ -5,6 +5,7 @@ import math
 import pytest
 import seqlab
 import torch
+from seqlab.microscope.fresh import gradients_of
 from seqlab.microscope.jacobians import distances, growth
 from seqlab.microscope.memory import memory_of
 from seqlab.microscope.recording import copy_of, flat, leaves, recorded
@@ -39,10 +40,12 @@ def explicit(cell, x_TD, k):
         state = cell.initial_state(1)
         for t in range(len(x_TD) - k):
             _, state = cell.step(at(t), state)
-    widths = [leaf.shape[1] for leaf in leaves(state)]
+    shapes = [leaf.shape for leaf in leaves(state)]
+    widths = [shape[1:].numel() for shape in shapes]
 
     def run(vector):
-        now = type(state)(*vector.split(widths, 1))
+        parts = zip(vector.split(widths, 1), shapes, strict=True)
+        now = type(state)(*(part.view(shape) for part, shape in parts))
         for t in range(len(x_TD) - k, len(x_TD)):
             output, now = cell.step(at(t), now)
         return flat(now), output
@@ -64,6 +67,21 @@ def test_curves_equal_autograds_own_jacobians(name):
             torch.testing.assert_close(state, float(norm), rtol=1e-8, atol=1e-12)
             rms = float(C.norm() / math.sqrt(len(C)))
             torch.testing.assert_close(output, rms, rtol=1e-8, atol=1e-12)
+
+
+def test_a_state_that_is_a_matrix_counts_with_all_its_numbers():
+    torch.manual_seed(1)
+    cell = seqlab.get("cell", "mlstm")(D, H, heads=1).double().eval()
+    x, count = sequences(), sum(leaf[0].numel() for leaf in cell.initial_state(1))
+    assert gradients_of(cell, x)["state_size"] == count == H + H * (H + 1) + 1
+    found = growth(trace_of(cell, x), 0, STEPS)
+    for (k, state), (_, output) in zip(found.state, found.output, strict=True):
+        J, C = explicit(cell, x[0], k)
+        assert J.shape == (count, count)
+        norm = float(torch.linalg.matrix_norm(J, 2))
+        torch.testing.assert_close(state, norm, rtol=1e-8, atol=1e-12)
+        rms = float(C.norm() / math.sqrt(len(C)))
+        torch.testing.assert_close(output, rms, rtol=1e-8, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "lru"])
