@@ -14,6 +14,7 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.metrics import ErrorRate, Outcome, SequenceAccuracy
+from seqlab.heads.pointer import UNK
 from seqlab.heads.search import Answers
 from seqlab.heads.search_rules import NEVER
 from seqlab.schema import Count, Name, check_value, checked
@@ -170,10 +171,22 @@ class TokensHead(Head):
         if references is None:
             target, lengths = self.target_of(batch).tolist(), self.target_lengths(batch).tolist()
             references = [[row[:n]] for row, n in zip(target, lengths, strict=True)]
+        if found.copied is None:
+            references = self._unequalled(references)
         outcome = Outcome(found.best.to_lists(), references, cut=found.cut)
         for metric in metrics.values():
             metric.update(outcome)
         return self.loss_after(begun, encoded, batch)
+
+    def _unequalled(self, references: list[list[list[int]]]) -> list[list[list[int]]]:
+        """With an id beyond the vocabulary for ``<unk>``: no answer writes an unknown word."""
+        if UNK in (self.bos, self.eos):
+            return references
+        beyond = self.target_info.size
+        return [
+            [[beyond if token == UNK else token for token in one] for one in accepted]
+            for accepted in references
+        ]
 
     def target_lengths(self, batch: Batch) -> Tensor:
         """``[B]``: the tokens of each row's target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -224,13 +225,14 @@ def test_no_frames_at_all():
 @pytest.mark.parametrize("search", ["greedy", "best_path", {"name": "beam", "width": 4}])
 def test_learns_to_write_and_predicts_without_marks(search):
     inputs, lengths = make_inputs([4, 3, 2])
-    target = torch.tensor([[1, 1, 2, 4], [2, 0, 0, 0], [4, 1, 4, 0]])
+    target = torch.tensor([[5, 5, 2, 4], [2, 0, 0, 0], [4, 5, 4, 0]])
     batch = Batch(inputs, lengths, target, torch.tensor([4, 1, 3]))
     torch.manual_seed(1)
-    model = make_model({"name": "ctc", "upsampling": 2, "search": search}, TARGET)
+    info = dataclasses.replace(TARGET, size=6)
+    model = make_model({"name": "ctc", "upsampling": 2, "search": search}, info)
     assert fit(model, batch) < 0.05
     answers = model.predict(batch)
-    assert [answer["tokens"] for answer in answers] == [[1, 1, 2, 4], [2], [4, 1, 4]]
+    assert [answer["tokens"] for answer in answers] == [[5, 5, 2, 4], [2], [4, 5, 4]]
     assert all(set(answer) == {"tokens", "score"} for answer in answers)
     metrics = model.metrics()
     model.measure(metrics, batch, final=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import seqlab
@@ -84,9 +85,10 @@ def test_final_measurements_use_the_search_of_predict(asymmetric):
     beam = [a["tokens"] for a in model.predict(batch)]
     assert greedy != beam
     for final, own in ((False, greedy), (True, beam)):
-        metrics = model.metrics()
-        model.measure(metrics, make_batch(references=[[row] for row in own]), final=final)
-        assert float(metrics["sequence_accuracy"].compute()) == 1
+        told = []
+        metric = SimpleNamespace(update=lambda outcome, told=told: told.append(outcome.answer))
+        model.measure({"told": metric}, make_batch(), final=final)
+        assert told == [own]
 
 
 def test_limits_of_length(asymmetric):

@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
     inputs    ``[N]`` ids, N real tokens      ``[N]`` log p of the right ones
     ========  ==============================  ======================================
 
+    An id of ``gold`` tokens beyond the vocabulary is a word that it has not: nothing equals it.
     ``lengths [B]`` says how many steps of a row of tags are real, from the left; None elsewhere.
     ``cut [B]`` is True where an answer of tokens reached the largest length allowed.
 

@@ -56,14 +56,22 @@ class TextMetric(TaskMetric):
     higher_is_better = True
     decode: Writer | None = None
 
+    def __init__(self, target: TargetInfo) -> None:
+        super().__init__(target)
+        self._size = target.size
+
     def texts(self, outcome: Outcome) -> tuple[list[str], list[list[str]]]:
         """The answers, and the references of each."""
         answers = [self._text(tokens) for tokens in outcome.answer]
         references = [
-            [self._text(tokens).replace("<unk>", _OTHER) for tokens in accepted]
+            [self._text(self._known(tokens)).replace("<unk>", _OTHER) for tokens in accepted]
             for accepted in outcome.gold
         ]
         return answers, references
+
+    def _known(self, tokens: Sequence[int]) -> list[int]:
+        """With ``<unk>``, id 1, for ids beyond the vocabulary, which stand for unknown words."""
+        return [token if self.decode is None or token < self._size else 1 for token in tokens]
 
     def _text(self, tokens: Sequence[int]) -> str:
         return " ".join(map(str, tokens)) if self.decode is None else self.decode(tokens)
