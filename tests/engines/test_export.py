@@ -11,6 +11,7 @@ from seqlab.engines import base
 from seqlab.engines.export import ExportEngine
 from seqlab.errors import EngineError
 from seqlab.model import Encoder, SequenceModel
+from seqlab.testing.sample import shaken
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo
 from seqlab.verbs.graphs import difference, export, write
 from seqlab.verbs.traced_parts import Graph, one_step
@@ -60,6 +61,15 @@ def mixed():
 @pytest.mark.parametrize("form", ["torch_export", "onnx"])
 def test_a_mixed_stack_runs_at_other_shapes(form, tmp_path):
     check_written(graph_of(mixed().eval()), form, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("form", ["torch_export", "onnx"])
+def test_a_cell_with_a_modifier_runs_at_other_shapes(form, tmp_path):
+    torch.manual_seed(2)
+    layer = seqlab.GRU(3, 4, reset_after=False, modifier="multiplicative_integration", reverse=True)
+    check_written(graph_of(shaken(layer).eval()), form, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
