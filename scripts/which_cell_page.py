@@ -74,13 +74,14 @@ def write_page(answers: Path, docs: Path, order: Sequence[str]) -> None:
     """Write both files.
 
     Args:
-        answers: the folder; with none in it, the page is made from docs/which-cell.json.
+        answers: the folder; tasks without an answer there stay as docs/which-cell.json has them.
         docs: where to.
         order: of the tasks.
     """
     target = docs / "which-cell.json"
-    found = collect(answers) or json.loads(target.read_text("utf-8"))
-    found.sort(key=lambda answer: order.index(answer["task"]))
+    before = json.loads(target.read_text("utf-8")) if target.is_file() else []
+    by_task = {answer["task"]: answer for answer in [*before, *collect(answers)]}
+    found = sorted(by_task.values(), key=lambda answer: order.index(answer["task"]))
     lines = ",\n".join(json.dumps(answer, ensure_ascii=False) for answer in found)
     target.write_text(f"[\n{lines}\n]\n", "utf-8")
     target.with_suffix(".md").write_text(markdown(found), "utf-8")

@@ -91,8 +91,8 @@ def test_the_page_says_what_the_answers_say(scripts, tmp_path):
     again = page
     for file in answers.glob("*.json"):
         file.unlink()
-    write_page(answers, docs, ["first", "second"])  # from docs/which-cell.json
-    assert (docs / "which-cell.md").read_text() == again
+        write_page(answers, docs, ["first", "second"])  # the rest from docs/which-cell.json
+        assert (docs / "which-cell.md").read_text() == again
 
 
 @pytest.mark.slow
