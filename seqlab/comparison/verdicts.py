@@ -23,8 +23,8 @@ Scores = Mapping[str, tuple[Values, Values]]
 def own_interval(scores: tuple[Values, Values], mode: str, level: float) -> dict[str, Any]:
     """The mean of one contestant over its seeds, with its interval.
 
-    No metric of which more is better goes beyond 1 where it lies between 0 and 1, and no error
-    goes below 0: a few seeds must not make an interval say so.
+    A metric of which more is better stays between 0 and 1 where its values do, and no error goes
+    below 0: a few seeds must not make an interval say so.
 
     Args:
         scores: values ``[S]`` and values on other draws of the test rows ``[S, R]``.
@@ -37,7 +37,7 @@ def own_interval(scores: tuple[Values, Values], mode: str, level: float) -> dict
         return {"mean": found.mean, "low": None, "high": None}
     low, high = interval
     if mode == "max" and values.min() >= 0 and values.max() <= 1:
-        high = min(high, 1.0)
+        low, high = max(low, 0.0), min(high, 1.0)
     elif mode == "min" and values.min() >= 0:
         low = max(low, 0.0)
     return {"mean": found.mean, "low": low, "high": high}

@@ -13,7 +13,7 @@ from seqlab.comparison.statistics import (
     seeds_needed,
     sign_permutation,
 )
-from seqlab.comparison.verdicts import judge, pair_sentence
+from seqlab.comparison.verdicts import judge, own_interval, pair_sentence
 
 ROWS, DRAWS = 200, 400
 WEIGHTS = row_weights(ROWS, DRAWS) / ROWS
@@ -176,3 +176,25 @@ def test_probabilities_are_as_often_right_as_they_say():
         inside = (said >= low) & (said < low + 0.2)
         print(f"{low:.1f}: said {said[inside].mean():.3f}, true {true[inside].mean():.3f}")  # noqa: T201
         assert true[inside].mean() == pytest.approx(said[inside].mean(), abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("values", "mode", "low", "high"),
+    [
+        ([0.01, 0.0, 0.08], "max", 0.0, None),
+        ([0.99, 1.0, 0.92], "max", None, 1.0),
+        ([0.01, 0.0, 0.08], "min", 0.0, None),
+        ([3.0, 30.0, 40.0], "max", None, None),
+    ],
+)
+def test_an_interval_stays_where_the_metric_does(values, mode, low, high):
+    values = np.array(values)
+    found = own_interval((values, np.repeat(values[:, None], 20, axis=1)), mode, 0.05)
+    assert found["low"] < values.mean() < found["high"]
+    if low is not None:
+        assert found["low"] == low
+    if high is not None:
+        assert found["high"] == high
+    if low is None and high is None:
+        assert found["low"] < 0
+        assert found["high"] > 1
