@@ -140,6 +140,7 @@ def refresh() -> None:
     _all_points.cache_clear()
     _range_problem.cache_clear()
     declared.cache_clear()
+    _identity.cache_clear()
     _shippers.cache_clear()
 
 
@@ -160,7 +161,7 @@ def declared(kind: str) -> dict[str, Declaration]:
             kind,
             point.name,
             distribution,
-            point.dist.version if point.dist else "?",
+            _identity(point.dist)[1],
             point.value,
             None if distribution == BUILT_IN else _range_problem(distribution),
         )
@@ -191,7 +192,13 @@ def _with_problem(declaration: Declaration, problem: str) -> Declaration:
 
 
 def _distribution(point: metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist else "unknown"
+    return _identity(point.dist)[0]
+
+
+@functools.cache
+def _identity(dist: metadata.Distribution | None) -> tuple[str, str]:
+    """Name and version, kept: a distribution reads its file anew at each question."""
+    return (dist.name, dist.version) if dist else ("unknown", "?")
 
 
 def where_to_get(kind: str, name: str) -> str | None:

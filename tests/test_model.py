@@ -185,7 +185,7 @@ def test_bfloat16_autocast_gives_a_float32_loss(asymmetric):
         ({"features": ()}, "encoder: the data has no features"),
         (
             {"features": (FeatureInfo("x", "image", 3),), "embedding": None},
-            "feature 'x': kind must be ids, numeric or pieces",
+            "feature 'x': kind must be ids, numeric, pieces or series",
         ),
         ({"embedding": {"sise": 3}}, "encoder.embedding.sise: unknown key, did you mean 'size'"),
         (

@@ -37,8 +37,8 @@ class LosesARow(ClassificationHead):
 class LossPerRow(ClassificationHead):
     """Its loss is one number a row."""
 
-    def _loss(self, scores_BC, target):
-        return super()._loss(scores_BC, target).expand(scores_BC.shape[0])
+    def _loss(self, scores_BC, target, counts_B):
+        return super()._loss(scores_BC, target, counts_B).expand(scores_BC.shape[0])
 
 
 class TwoLosses(ClassificationHead):
@@ -103,7 +103,7 @@ class LearnsTheOpposite(ClassificationHead):
         answer = (scores < 0).long() if self.multi_label else scores.argmin(-1)
         for metric in metrics.values():
             metric.update(Outcome(answer, target.long(), scores.softmax(-1)))
-        return self._loss(scores, target)
+        return self._loss(scores, target, batch.weights)
 
 
 class CrashesOnEmptyRows(ClassificationHead):
