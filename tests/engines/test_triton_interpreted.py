@@ -22,7 +22,10 @@ installed = pytest.mark.skipif(
 
 
 @installed
-@pytest.mark.parametrize("kind", ["equals and True", "equals and False", "not equals"])
+@pytest.mark.parametrize(
+    "kind",
+    ["equals and True", pytest.param("equals and False", marks=pytest.mark.slow), "not equals"],
+)
 def test_interpreted_kernels(kind):
     """In a process of its own: Triton decides when it is imported."""
     done = subprocess.run(
