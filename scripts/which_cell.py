@@ -86,6 +86,7 @@ def _carry_out(task: Task, terms: Terms) -> bool:
     folder, log = terms.out / task.name, terms.out / "logs" / f"{task.name}.log"
     _same_machine(task, folder)
     words = [*task.command(terms.data.resolve(), terms.cells), *terms.extra]
+    told = [*task.command(Path("DATA"), terms.cells), *terms.extra]
     options = [f"seeds={terms.seeds}", f"jobs={terms.jobs}", "report=false", "samples=0"]
     command = [sys.executable, "-m", "seqlab", "compare", *words, *options]
     begin = time.monotonic()
@@ -99,7 +100,7 @@ def _carry_out(task: Task, terms: Terms) -> bool:
     if code:
         tell(f"error {task.name}: exit code {code}, see {log}")
         return False
-    answer = _answer(task, words, folder, seconds)
+    answer = _answer(task, told, folder, seconds)
     _answer_file(task, terms).write_text(json.dumps(answer, indent=1) + "\n", "utf-8")
     tell(f"done  {task.name} in {seconds:.0f} s: {_first_sentence(answer)}")
     return True
