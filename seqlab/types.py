@@ -138,6 +138,7 @@ class TargetValues(NamedTuple):
     target: Tensor | None
     target_lengths: Tensor | None = None
     references: list[list[list[int]]] | None = None
+    source_tokens: list[list[str]] | None = None
 
     def apply(self, function: Callable[[Tensor], Tensor]) -> TargetValues:
         """The same with a function applied to every tensor."""
@@ -159,6 +160,9 @@ class Batch:
         target_lengths: ``[B]`` int64 for ``tokens``, else None.
         references: for ``tokens``, and for ``label`` with several accepted classes, every accepted
             answer of each row as id lists, or None.
+        source_tokens: for ``tokens`` that may be copied: the token of each step of each row's
+            source, as text. In ``references`` the id V + 1 + t then is a word that the vocabulary
+            has not, and the source has first at its step t.
         rows: each row's position in its data set, ``[B]`` int64, or None.
         starts: of chunks of rows, whether the rows start here, or go on from the batch before;
             None: the batch has whole rows. ``target_lengths`` are then those of ``target``, which
@@ -172,6 +176,7 @@ class Batch:
     target: Tensor | None = None
     target_lengths: Tensor | None = None
     references: list[list[list[int]]] | None = field(default=None, repr=False)
+    source_tokens: list[list[str]] | None = field(default=None, repr=False)
     rows: Tensor | None = None
     starts: bool | None = None
     targets: Mapping[str, TargetValues] = field(default_factory=dict)
@@ -206,7 +211,7 @@ class Batch:
 
     def without_targets(self) -> Batch:
         """The same inputs, as when predicting."""
-        return replace(self, target=None, target_lengths=None, references=None, targets={})
+        return replace(self, **TargetValues(None)._asdict(), targets={})
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch on another device."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from seqlab.target_names import SOLE
 from seqlab.types import Batch, TargetValues
 
 References = list[list[list[int]]]
+#: For each row the token of each step of its source, as text.
+SourceTokens = list[list[str]]
 
 #: How a target lies beside its row: one entry, one for each step of the input, or a sequence of
 #: a length of its own.
@@ -33,11 +35,30 @@ _WIDER = {
 class Answer(NamedTuple):
     """One target of one row.
 
-    ``value`` is encoded; ``references`` are all accepted answers as ids, of a target that has them.
+    ``value`` is encoded; ``references`` are all accepted answers as ids, of a target that has them;
+    ``source_tokens`` are what such an answer may copy, of a target that says so.
     """
 
     value: Array
     references: list[list[int]] | None = None
+    source_tokens: list[str] | None = None
+
+
+class Accepted(NamedTuple):
+    """All accepted answers of each row as ids, and the tokens that an answer may copy."""
+
+    references: References | None = None
+    source_tokens: SourceTokens | None = None
+
+    def at(self, rows: Sequence[int]) -> Accepted:
+        """Of some rows."""
+        references = None if self.references is None else [self.references[row] for row in rows]
+        tokens = self.source_tokens
+        return Accepted(references, None if tokens is None else [tokens[row] for row in rows])
+
+
+#: Of a target without references.
+NONE_ACCEPTED = Accepted()
 
 
 @dataclass(frozen=True)
@@ -75,12 +96,12 @@ class EncodedTarget:
     Args:
         values: ``[R]`` or ``[R, C]`` for one entry a row, otherwise sequences.
         layout: how it lies beside the rows' steps.
-        references: for each row every accepted answer as ids, or None.
+        accepted: for each row every accepted answer.
     """
 
     values: Array | Ragged
     layout: Layout
-    references: References | None = None
+    accepted: Accepted = NONE_ACCEPTED
 
     @classmethod
     def concatenate(cls, parts: Sequence[EncodedTarget]) -> EncodedTarget:
@@ -91,27 +112,32 @@ class EncodedTarget:
             values = Ragged.concatenate([p.values for p in parts if isinstance(p.values, Ragged)])
         else:
             values = np.concatenate([p.values for p in parts if isinstance(p.values, np.ndarray)])
-        references = None
-        if first.references is not None:
-            references = [row for part in parts for row in part.references or []]
-        return cls(values, first.layout, references)
+        accepted = Accepted(
+            _joined([part.accepted.references for part in parts]),
+            _joined([part.accepted.source_tokens for part in parts]),
+        )
+        return cls(values, first.layout, accepted)
 
     @classmethod
     def from_answers(cls, answers: Sequence[Answer], layout: Layout) -> EncodedTarget:
         """Of rows one by one."""
         values = [answer.value for answer in answers]
-        references = [a.references for a in answers if a.references is not None]
-        return cls(
-            np.stack(values) if layout == "row" else _stack(values),
-            layout,
-            references if len(references) == len(answers) else None,
+        accepted = Accepted(
+            _complete([answer.references for answer in answers]),
+            _complete([answer.source_tokens for answer in answers]),
         )
+        return cls(np.stack(values) if layout == "row" else _stack(values), layout, accepted)
 
     def answer(self, index: int) -> Answer:
         """Of one row."""
         values = self.values
         found = values.row(index) if isinstance(values, Ragged) else np.asarray(values[index])
-        return Answer(found, None if self.references is None else self.references[index])
+        references, tokens = self.accepted
+        return Answer(
+            found,
+            None if references is None else references[index],
+            None if tokens is None else tokens[index],
+        )
 
     def joined(self, count: int) -> EncodedTarget:
         """See ``EncodedRows.joined``."""
@@ -120,15 +146,13 @@ class EncodedTarget:
 
     def batch(self, rows: Offsets) -> TargetValues:
         """Of the rows at ``rows [B]``, padded."""
-        references = None
-        if self.references is not None:
-            references = [self.references[row] for row in rows.tolist()]
+        accepted = self.accepted.at(rows.tolist())
         if not isinstance(self.values, Ragged):
-            return TargetValues(_tensor(self.values[rows]), None, references)
+            return TargetValues(_tensor(self.values[rows]), None, *accepted)
         lengths = None
         if self.layout == "sequence":
             lengths = torch.from_numpy(self.values.lengths_of(rows))
-        return TargetValues(_tensor(self.values.pad(rows)), lengths, references)
+        return TargetValues(_tensor(self.values.pad(rows)), lengths, *accepted)
 
 
 @dataclass(frozen=True)
@@ -165,7 +189,7 @@ class EncodedRows:
         """The SHA-256 of all rows, as hexadecimal digits."""
         content = hashlib.sha256()
         for target in self.targets.values():
-            content.update(json.dumps(target.references).encode())
+            content.update(json.dumps(target.accepted.references).encode())
         parts: list[tuple[str, Array | Ragged]] = [*sorted(self.inputs.items())]
         parts += [(f"target {name}".strip(), part.values) for name, part in self.targets.items()]
         for name, part in parts:
@@ -259,6 +283,16 @@ def _batch(inputs: Batch, targets: Mapping[str, TargetValues]) -> Batch:
     if SOLE in targets:
         return replace(inputs, **targets[SOLE]._asdict())
     return replace(inputs, targets=dict(targets))
+
+
+def _joined(parts: Sequence[list[Any] | None]) -> list[Any] | None:
+    """All rows of all parts, or None where the first part has none."""
+    return None if parts[0] is None else [row for part in parts for row in part or []]
+
+
+def _complete(rows: Sequence[Any]) -> list[Any] | None:
+    """What every row has, or None."""
+    return None if any(row is None for row in rows) else list(rows)
 
 
 def _stack(rows: Sequence[Array]) -> Ragged:

@@ -181,11 +181,7 @@ class Processor:
         if target.layout == "steps" and isinstance(values, Ragged):
             self._check_steps(target, next(iter(inputs.values())).lengths, values, where)
             values = values.truncate(self._limit)
-        references = None
-        column = target.references
-        if column is not None and column in columns:
-            references = target.encode_references(columns[column], where)
-        return EncodedTarget(values, target.layout, references)
+        return EncodedTarget(values, target.layout, target.accepted(columns, where))
 
     def _encode_inputs(
         self, columns: Columns, where: Where, *, cut: bool = True

@@ -10,6 +10,7 @@ so that its text can take what stands there (pointing, as in Gulcehre et al. 201
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -98,4 +99,31 @@ def unknown_steps(answers: Answers, weights_BUT: Tensor, memory: Memory) -> list
     ):
         places: Any = [[u, step[u]] for u, t in enumerate(tokens) if t == UNK and weight[u] > 0]
         found.append(places)
+    return found
+
+
+def with_copied_ids(
+    answers: Sequence[list[int]],
+    copied: Sequence[Sequence[Sequence[int]]],
+    tokens: Sequence[list[str]],
+    first: int,
+) -> list[list[int]]:
+    """Answers that say by ids beyond the vocabulary which tokens they copied, as references do.
+
+    Args:
+        answers: ids of each row.
+        copied: of each row the pairs of ``unknown_steps``.
+        tokens: of each row's source, empty where the vocabulary has them.
+        first: the id of the token at the source's first step.
+
+    >>> with_copied_ids([[4, 1, 1]], [[[1, 3], [2, 0]]], [["zoe", "", "", "zoe"]], 9)
+    [[4, 9, 9]]
+    """
+    found = []
+    for ids, pairs, source in zip(answers, copied, tokens, strict=True):
+        named = list(ids)
+        for place, step in pairs:
+            if step < len(source) and source[step]:
+                named[place] = first + source.index(source[step])
+        found.append(named)
     return found

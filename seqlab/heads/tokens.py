@@ -14,7 +14,7 @@ from seqlab.construct import construct
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.metrics import ErrorRate, Outcome, SequenceAccuracy
-from seqlab.heads.pointer import UNK
+from seqlab.heads.pointer import UNK, with_copied_ids
 from seqlab.heads.search import Answers
 from seqlab.heads.search_rules import NEVER
 from seqlab.schema import Count, Name, check_value, checked
@@ -171,9 +171,12 @@ class TokensHead(Head):
         if references is None:
             target, lengths = self.target_of(batch).tolist(), self.target_lengths(batch).tolist()
             references = [[row[:n]] for row, n in zip(target, lengths, strict=True)]
-        if found.copied is None:
-            references = self._unequalled(references)
-        outcome = Outcome(found.best.to_lists(), references, cut=found.cut)
+        answers, tokens = found.best.to_lists(), batch.source_tokens
+        if found.copied is not None and tokens is not None:
+            beyond = self.target_info.size + 1
+            answers = with_copied_ids(answers, found.copied[0], tokens, beyond)
+        references = self._unequalled(references)
+        outcome = Outcome(answers, references, cut=found.cut, tokens=tokens)
         for metric in metrics.values():
             metric.update(outcome)
         return self.loss_after(begun, encoded, batch)

@@ -20,7 +20,7 @@ from seqlab.pages.drawing import as_png, can_draw
 from seqlab.schema import Count
 from seqlab.training.callbacks import Callback
 from seqlab.training.loggers import log_picture
-from seqlab.types import Batch
+from seqlab.types import Batch, TargetValues
 
 #: The file in the run's folder: a JSON object a look, in the order of steps.
 FILE = "microscope.jsonl"
@@ -99,12 +99,13 @@ def read_looks(path: Path) -> list[dict[str, Any]]:
 def first_rows(batch: Batch, count: int) -> Batch:
     """The first rows of a batch, without their gradients' history."""
     cut = batch.apply(lambda t: t[:count].detach())
-    targets = {
-        name: values._replace(references=values.references and values.references[:count])
-        for name, values in cut.targets.items()
-    }
-    references = batch.references and batch.references[:count]
-    return dataclasses.replace(cut, references=references, targets=targets)
+
+    def fewer(values: Batch | TargetValues) -> dict[str, Any]:
+        lists = ("references", "source_tokens")
+        return {n: value and value[:count] for n in lists for value in [getattr(values, n)]}
+
+    targets = {name: values._replace(**fewer(values)) for name, values in cut.targets.items()}
+    return dataclasses.replace(cut, **fewer(batch), targets=targets)
 
 
 def _line(look: Mapping[str, Any]) -> str:

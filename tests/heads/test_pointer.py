@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from encoder_decoder_helpers import COPIES, TARGET, build, make_batch
 from heads_helpers import make_model
 from seqlab.build import build_model
 from seqlab.bundle.trained import TrainedModel
+from seqlab.data.encoded import EncodedRows
 from seqlab.data.processor import fit_processor
 from seqlab.errors import OptionError
-from seqlab.heads.pointer import UNK
+from seqlab.heads.pointer import UNK, with_copied_ids
+from seqlab.target_names import SOLE
 
 
 def written(model, batch):
@@ -118,6 +121,53 @@ def test_words_that_no_vocabulary_has_are_copied():
     plain = learned()
     assert "copied" not in plain.predict(texts)[0]
     assert plain.predict(texts)[0]["text"] != "hello zoe !"
+
+
+def test_metrics_know_which_word_was_copied():
+    torch.manual_seed(0)
+    model = learned(copy=True, coverage=1.0, metrics=[{"name": "bleu", "n_gram": 2}, "chrf"])
+
+    def measured(rows):
+        metrics = model.model.head.metrics()
+        for metric in metrics.values():
+            if hasattr(metric, "decode"):
+                metric.decode = model.processor.writers()[SOLE]
+        batch = model.processor.collate([model.processor.encode(row) for row in rows])
+        with torch.no_grad():
+            encoded = model.model.encode(batch)
+            model.model.head.measure(metrics, encoded, batch)
+        return {name: round(float(metric.compute()), 4) for name, metric in metrics.items()}
+
+    right = greetings(["zoe", "quincy"])
+    assert measured(right)["token_error_rate"] == 0
+    assert measured(right)["bleu"] == measured(right)["chrf"] == 1
+    # another unknown word, in the source or nowhere, is an error, and so is <unk> for <unk>
+    other = [{"there": "my name is zoe .", "back": "hello quincy !"}]
+    assert measured(other)["token_error_rate"] == 0.3333
+    assert measured(other)["bleu"] < 1
+    swapped = [{"there": "my name is zoe quincy", "back": "hello quincy !"}]
+    answer = model.predict([swapped[0]["there"]])[0]["text"]
+    errors = sum(a != b for a, b in zip(answer.split(), ["hello", "quincy", "!"], strict=True))
+    assert measured(swapped)["token_error_rate"] == round(errors / 3, 4)
+
+
+def test_a_word_that_the_source_repeats_is_one_word():
+    processor = learned(copy=True).processor
+    rows = [{"there": "zoe name is zoe quincy", "back": "quincy zoe and nobody"}]
+    batch = processor.collate([processor.encode(row) for row in rows])
+    size = processor.target.tokenizer.size
+    assert batch.source_tokens == [["zoe", "name", "is", "zoe", "quincy"]]
+    assert batch.references == [[[size + 5, size + 1, UNK, UNK]]]
+    assert batch.target.tolist() == [[UNK] * 4]
+    answers = with_copied_ids(
+        [[UNK, UNK, UNK, 5]], [[[0, 4], [1, 3]]], batch.source_tokens, size + 1
+    )
+    assert answers == [[size + 5, size + 1, UNK, 5]]
+    parts = [processor.encode_columns({k: [row[k]] for k in row}, str) for row in rows * 2]
+    assert EncodedRows.concatenate(parts).batch(np.array([1, 0])).references == batch.references * 2
+    named = batch.of_target("none")
+    assert named.source_tokens is None
+    assert batch.without_targets().source_tokens is None
 
 
 @pytest.mark.parametrize(

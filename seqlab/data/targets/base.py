@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from seqlab.data.encoded import Layout, References
+from seqlab.data.encoded import Accepted, Layout, References
 from seqlab.data.part import ColumnPart
 from seqlab.data.ragged import Array, Ragged
 from seqlab.data.raw_columns import Where
@@ -60,6 +60,12 @@ class Target(ColumnPart, ABC):
         """The accepted answers of each row as ids; for targets that have ``references``."""
         del values, where
         return None
+
+    def accepted(self, columns: Mapping[str, Sequence[Any]], where: Where) -> Accepted:
+        """What ``encode_references`` gives, where ``columns`` has their column."""
+        if self.references is None or self.references not in columns:
+            return Accepted()
+        return Accepted(self.encode_references(columns[self.references], where))
 
     @abstractmethod
     def decode(self, prediction: Any) -> Any:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from seqlab.data import raw_columns
-from seqlab.data.encoded import References
+from seqlab.data.copied_tokens import same_entries, unknown_tokens, with_copied
+from seqlab.data.encoded import Accepted, References
 from seqlab.data.part import Column, ColumnPart
 from seqlab.data.ragged import Ragged
 from seqlab.data.raw_columns import Where
 from seqlab.data.targets.base import Target
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.build import build_tokenizer
-from seqlab.data.tokenizers.marks import BOS, EOS, TARGET_MARKS, UNK_ID
+from seqlab.data.tokenizers.marks import BOS, EOS, TARGET_MARKS
 from seqlab.errors import OptionError, did_you_mean
 from seqlab.schema import Flag, Name
 from seqlab.types import TargetInfo
@@ -104,6 +105,31 @@ class TextTarget(Target):
 
     def encode_references(self, values: Sequence[Any], where: Where) -> References:
         """Each row's accepted answers as ids; a string is one answer."""
+        return self._ids(self._references(values, where))
+
+    def accepted(self, columns: Mapping[str, Sequence[Any]], where: Where) -> Accepted:
+        """With what may be copied; see ``Batch.source_tokens``."""
+        if self._source is None or self._source.tokenizer is None:
+            return super().accepted(columns, where)
+        if self.references is not None and self.references in columns:
+            answers = self._references(columns[self.references], where)
+        else:
+            answers = [[text] for text in self._texts(columns[self.column], where)]
+        ids, sources = self._ids(answers), columns[self._source.column]
+        tokens = unknown_tokens(self._source.tokenizer, sources, self.tokenizer)
+        if tokens is None:
+            return Accepted(ids)
+        return Accepted(with_copied(ids, answers, tokens, self.tokenizer), tokens)
+
+    def _ids(self, answers: Sequence[Sequence[str]]) -> References:
+        """Of each row's texts."""
+        flat = self.tokenizer.encode(list(chain.from_iterable(answers)))
+        ids = [flat.row(index).tolist() for index in range(len(flat))]
+        ends = np.cumsum([len(texts) for texts in answers]).tolist()
+        return [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _references(self, values: Sequence[Any], where: Where) -> list[list[str]]:
+        """The texts in the column of accepted answers."""
         column = self.references or self.column
         if column == self.column:
             lists = self._accepted(values, where)
@@ -114,10 +140,7 @@ class TextTarget(Target):
             if not good or not answers:
                 raise raw_columns.refuse(where(row), column, "a list of accepted answers", answers)
             raw_columns.texts(answers, column, partial(_same_row, where, row))
-        flat = self.tokenizer.encode(list(chain.from_iterable(lists)))
-        ids = [flat.row(index).tolist() for index in range(len(flat))]
-        ends = np.cumsum([len(answers) for answers in lists]).tolist()
-        return [ids[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return lists
 
     def _accepted(self, values: Sequence[Any], where: Where) -> list[list[str]]:
         """The accepted texts of each row that the target's own column has."""
@@ -144,23 +167,6 @@ class TextTarget(Target):
 
 def _same_row(where: Where, row: int, _: int) -> str:
     return where(row)
-
-
-def same_entries(source: Tokenizer, target: Tokenizer) -> tuple[int, ...]:
-    """For each id of a vocabulary the id of the same token in another; ``<unk>`` where it is not.
-
-    >>> words, chars = build_tokenizer("words"), build_tokenizer("chars", TARGET_MARKS)
-    >>> words.learn(lambda: [["a b ab"]])
-    >>> chars.learn(lambda: [["ab"]])
-    >>> words.entry(2), same_entries(words, chars)
-    ('a', (1, 1, 4, 1, 5))
-    """
-    first = len(source.marks)
-    entries = [source.entry(index) for index in range(first, source.size)]
-    given: list[Any] = [[entry] for entry in entries] if target.takes == "tokens" else entries
-    found = target.encode(given)
-    same = (int(ids[0]) if len(ids := found.row(row)) == 1 else UNK_ID for row in range(len(found)))
-    return (*[UNK_ID] * first, *same)
 
 
 def _name(part: ColumnPart) -> str:

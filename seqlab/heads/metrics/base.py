@@ -31,7 +31,8 @@ class Outcome(NamedTuple):
     inputs    ``[N]`` ids, N real tokens      ``[N]`` log p of the right ones
     ========  ==============================  ======================================
 
-    An id of ``gold`` tokens beyond the vocabulary is a word that it has not: nothing equals it.
+    An id of tokens beyond the vocabulary is a word that it has not. V, in ``gold`` alone, equals
+    nothing; V + 1 + t is the word at step t of the row's source, ``tokens[row][t]``, copied.
     ``lengths [B]`` says how many steps of a row of tags are real, from the left; None elsewhere.
     ``cut [B]`` is True where an answer of tokens reached the largest length allowed.
 
@@ -48,6 +49,7 @@ class Outcome(NamedTuple):
     quantiles: Tensor | None = None
     levels: tuple[float, ...] = ()
     context: Tensor | None = None
+    tokens: list[list[str]] | None = None
 
 
 class TaskMetric(Metric):

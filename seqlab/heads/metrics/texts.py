@@ -10,6 +10,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -62,19 +63,29 @@ class TextMetric(TaskMetric):
 
     def texts(self, outcome: Outcome) -> tuple[list[str], list[list[str]]]:
         """The answers, and the references of each."""
-        answers = [self._text(tokens) for tokens in outcome.answer]
+        sources = outcome.tokens or [[] for _ in outcome.answer]
+        rows = list(zip(outcome.answer, outcome.gold, sources, strict=True))
+        answers = [self._text(answer, source, "<unk>") for answer, _, source in rows]
         references = [
-            [self._text(self._known(tokens)).replace("<unk>", _OTHER) for tokens in accepted]
-            for accepted in outcome.gold
+            [self._text(ids, source, _OTHER) for ids in accepted] for _, accepted, source in rows
         ]
         return answers, references
 
-    def _known(self, tokens: Sequence[int]) -> list[int]:
-        """With ``<unk>``, id 1, for ids beyond the vocabulary, which stand for unknown words."""
-        return [token if self.decode is None or token < self._size else 1 for token in tokens]
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return " ".join(map(str, tokens)) if self.decode is None else self.decode(tokens)
+    def _text(self, ids: Sequence[int], source: Sequence[str], unknown: str) -> str:
+        """As text: with copied words as the source has them, and ``unknown`` for the others."""
+        if self.decode is None:
+            return " ".join(map(str, ids))
+        # the decoder writes <unk> for an id beyond the vocabulary, here id 1
+        known = [index if index < self._size else 1 for index in ids]
+        words = [
+            source[index - self._size - 1] if index > self._size else unknown
+            for index in ids
+            if index >= self._size or index == 1
+        ]
+        parts = self.decode(known).split("<unk>")
+        if len(parts) != len(words) + 1:
+            return unknown.join(parts)
+        return "".join(chain.from_iterable(zip(parts, [*words, ""], strict=True)))
 
 
 class BLEU(TextMetric):
