@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.base import Cell, first_parameter
-from seqlab.errors import OptionError
+from seqlab.errors import OptionError, ShapeError
 from seqlab.schema import Count, checked
 from seqlab.types import Device, DType
 
@@ -33,10 +33,10 @@ class Writes(NamedTuple):
     """What a matrix recurrence makes of the input, for all times at once.
 
     ``query`` and ``key`` are ``[B, T, N, K]``, ``value`` is ``[B, T, N, V]`` (N heads).
-    ``log_decay`` is ``[B, T, N, K]``, one for each row of the matrix, or ``[B, T, N, 1]``, and not
-    above 0; None stands for no decay. ``log_input`` is ``[B, T, N]``, the logarithm of what a
-    write is multiplied by, for cells with ``exponential = True``. ``rate`` is ``[B, T, N]``, for
-    cells with ``delta = True``.
+    ``log_decay`` is ``[B, T, N, K]``, one for each row of the matrix, or ``[B, T, N, 1]``, the
+    only form for cells with ``exponential = True``, and not above 0; None stands for no decay.
+    ``log_input`` is ``[B, T, N]``, the logarithm of what a write is multiplied by, for cells with
+    ``exponential = True``. ``rate`` is ``[B, T, N]``, for cells with ``delta = True``.
     """
 
     query: Tensor
@@ -136,10 +136,21 @@ class MatrixStateCell(Cell):
         return self.State(*(torch.zeros(shape, device=device, dtype=dtype) for shape in fields))
 
     def project(self, x_BTD: Tensor, noise: Any = None) -> MatrixInput:
-        """The input with its writes, for all times at once."""
+        """The input with its writes, for all times at once.
+
+        Raises:
+            ShapeError: an ``exponential`` cell has a decay for each row of its matrix.
+        """
         del noise
         query, key, value, decay, log_input, rate = self.writes(x_BTD)
         shape = query.shape[:-1]
+        if self.exponential and decay is not None and decay.shape[-1] != 1:
+            # the stabiliser is one number a head
+            raise ShapeError(
+                f"{type(self).__name__} is exponential, and its log_decay must be one number for "
+                f"each head, {(*shape, 1)}, not one for each row of the matrix: got "
+                f"{tuple(decay.shape)}"
+            )
         return MatrixInput(
             x_BTD, query, key, value,
             query.new_zeros((*shape, 1)) if decay is None else decay,

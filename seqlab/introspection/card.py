@@ -142,8 +142,7 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
     parameters = parameter_formulas(make)
     cell = make(*probes_of(make)[0])
     gates = tuple(getattr(cell, "gates", ()))
-    sizes = [str(width) for width in _state_formulas(make)]
-    state = dict(zip(state_fields(cell.State), sizes, strict=True))
+    state = dict(zip(state_fields(cell.State), _state_formulas(make), strict=True))
     try:
         equations = equations_of(cell)
     except UntraceableError as error:
@@ -161,10 +160,15 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
     )
 
 
-def _state_formulas(make: Any) -> list[Formula]:
+def _state_formulas(make: Any) -> list[str]:
+    """The dimensions of each field of the state after B, such as ``H`` or ``4, H/4, H/4 + 1``."""
     probes = probes_of(make)
-    widths = zip(*(make(*sizes).state_sizes for sizes in probes), strict=True)
-    return [fit("state", values, probes) for values in widths]
+    starts = [make(*sizes).initial_state(1) for sizes in probes]
+    found = []
+    for parts in zip(*starts, strict=True):
+        dimensions = zip(*(part.shape[1:] for part in parts), strict=True)
+        found.append(", ".join(str(fit("state", values, probes)) for values in dimensions))
+    return found
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

@@ -104,19 +104,28 @@ class TableRun:
         checks: in order.
         case: handed to every check.
         settings: how to run.
+        by_default: what fails by design where the part has its default options, by check, with
+            the reason; the case has others. Such a check may fail, and may pass.
 
     Raises:
-        OptionError: ``only`` or ``expected_failures`` names a check that is not there.
+        OptionError: ``only`` or an expected failure names a check that is not there.
     """
 
-    def __init__(self, checks: Iterable[Check], case: Any, settings: Settings) -> None:
+    def __init__(
+        self,
+        checks: Iterable[Check],
+        case: Any,
+        settings: Settings,
+        by_default: Mapping[str, str] | None = None,
+    ) -> None:
         self.checks = {check.name: check for check in checks}
-        self.case, self.settings = case, settings
+        self.case, self.settings, self.by_default = case, settings, dict(by_default or {})
         self._results: dict[str, CheckResult] = {}
         self._blocked: dict[str, str] = {}  # checks that were not run, and the failure behind it
         self._needs = _needs(list(self.checks.values()))
-        for option in ("only", "expected_failures"):
-            for name in getattr(settings, option):
+        expected = (*settings.expected_failures, *self.by_default)
+        for option, names in (("only", settings.only), ("expected_failures", expected)):
+            for name in names:
                 if name not in self.checks:
                     raise OptionError(
                         f"{option}: no check '{name}': {did_you_mean(name, self.checks)}"
@@ -155,12 +164,16 @@ class TableRun:
         return replace(result, outcome=outcome, reason=reason, numbers=numbers, seconds=seconds)
 
     def _judge(self, name: str, result: CheckResult) -> CheckResult:
-        expected = self.settings.expected_failures.get(name)
+        own, default = self.settings.expected_failures.get(name), self.by_default.get(name)
+        expected = default if own is None else own
         if expected is None or result.outcome == SKIPPED:
             return result
         if result.outcome == FAILED:
             reason = f"{expected} ({result.reason})"
             return replace(result, outcome=EXPECTED, reason=reason)
+        if own is None:
+            reason = f"passes with these options; it is expected to fail by default ({expected})"
+            return replace(result, reason=reason)
         reason = f"passes, and was expected to fail ({expected}); take it off the list"
         return replace(result, outcome=FAILED, reason=reason)
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from seqlab import registry
+from seqlab.construct import accepted_options
 from seqlab.errors import OptionError
 from seqlab.testing.check_table import Table, TableRun
 from seqlab.testing.result import CheckResult, Settings
@@ -100,7 +101,8 @@ def make_run(
         part: a class or function, or the name it is registered under.
         options: given to the part whenever it is built.
         settings: how to run. Expected failures that the part states itself, in an attribute
-            ``expected_failures``, are added to those here.
+            ``expected_failures``, are added to those here; they are stated for its default
+            options, and with others such a check may also pass.
 
     Raises:
         OptionError: the kit has no checks for that kind, or an expected failure has no reason.
@@ -110,19 +112,28 @@ def make_run(
         raise OptionError(
             f"the kit has no checks of a {kind}; it has those of {', '.join(kinds())}"
         )
-    settings = settings or Settings()
+    settings, given = settings or Settings(), options or {}
     if isinstance(part, str):
         known = KNOWN.get((kind, part), {})
         options = options or EXAMPLES.get((kind, part))
         part = registry.get(kind, part)
     else:
         known = {}
-    stated = {**known, **_stated(part), **settings.expected_failures}
+    stated = {**known, **_stated(part)}
+    if not _has_other_options(part, given):
+        settings = replace(settings, expected_failures={**stated, **settings.expected_failures})
+        stated = {}
     case, tables = _KINDS[kind]
     found = [_named(path) for path in tables.split()]
     table = Table(*(each if isinstance(each, Table) else each(part) for each in found))
     made = _named(case)(part, dict(options or {}))
-    return TableRun(table.checks, made, replace(settings, expected_failures=stated))
+    return TableRun(table.checks, made, settings, stated)
+
+
+def _has_other_options(part: Any, options: Mapping[str, Any]) -> bool:
+    """Whether one of a part's options, sizes included, is not what it is by default."""
+    known = accepted_options(part)
+    return any(name not in known or known[name].default != options[name] for name in options)
 
 
 def _stated(part: Any) -> dict[str, str]:

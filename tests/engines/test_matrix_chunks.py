@@ -184,3 +184,20 @@ def test_it_is_chosen_for_long_sequences_and_stays_finite_in_float32():
 def test_heads_must_divide_the_units():
     with pytest.raises(seqlab.errors.OptionError, match="heads: 4 does not divide hidden_size 6"):
         Memory(3, 6, heads=4)
+
+
+@pytest.mark.parametrize("engine", ["loop", "scan", "auto"])
+def test_an_exponential_cell_has_one_decay_a_head(engine):
+    class ByRowToo(Exponential):
+        def writes(self, x_BTD):
+            decay = nn.functional.logsigmoid(self.parts(x_BTD)[3])
+            return super().writes(x_BTD)._replace(log_decay=decay)
+
+    message = (
+        r"ByRowToo is exponential, and its log_decay must be one number for each head, "
+        r"\(2, 5, 2, 1\), not one for each row of the matrix: got \(2, 5, 2, 3\)$"
+    )
+    with pytest.raises(seqlab.errors.ShapeError, match=message):
+        seqlab.Recurrent(ByRowToo(3, 6), engine=engine)(torch.zeros(2, 5, 3))
+    layer = seqlab.Recurrent(ByRowToo(3, 6, heads=6), engine=engine)  # each has one row
+    assert layer(torch.zeros(2, 5, 3))[0].isfinite().all()

@@ -169,6 +169,20 @@ def test_equals_the_loop(device, case, reverse):
         assert_equal((output, *final), expected[: 1 + len(final)])
 
 
+def test_a_modified_cell_is_the_loops(device):
+    """Few steps and units: by the interpreter each statement of an update takes a millisecond."""
+    cell = seqlab.get("cell", "rnn")(3, 5, modifier="multiplicative_integration")
+    cell = shaken(cell.double()).to(device)
+    engines = [seqlab.Recurrent(cell, engine=engine) for engine in ("loop", "triton")]
+    x, state = inputs(device, engines[0], (3, 5), rows=3)
+    mask = torch.tensor([[True, True], [False, True], [True, False]], device=device)
+    loop, kernels = (results(layer, x[:, :2], state, mask) for layer in engines)
+    assert_equal(kernels, loop)
+    names = [name for name, _ in engines[0].named_parameters()]
+    slopes = dict(zip(names, kernels[-len(names) :], strict=True))
+    assert slopes["cell.modifier.alpha_candidate"].abs().min() > 0
+
+
 @pytest.mark.parametrize("case", ["lstm", "gru", "gru with two products", "odd"])
 def test_in_float32_over_many_rows(device, exact_products, case):
     loop, kernels = pair(device, case, (3, 40), torch.float64, reverse=False)

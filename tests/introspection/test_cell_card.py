@@ -26,10 +26,12 @@ def test_formulas_count_the_parameters_of_every_cell(name):
 
 def test_a_cell_with_heads_and_one_as_wide_as_its_input_have_formulas():
     card = cell_card("delta_net", {"heads": 4})
-    assert card.state == {"hidden": "H", "memory": "H/4"}
+    assert card.state == {"hidden": "H", "memory": "4, H/4, H/4"}
     assert str(card.size) == "3HD + 4H + 4D + 4"
     assert cell_card("gru", {"heads": 2}).size(8, 8) == 3 * 8 * (8 + 4) + 48
     assert str(cell_card("intersection_rnn").size) == "8H² + 4H"
+    text = cell_card("mlstm").as_text()
+    assert "state    hidden [B, H], memory [B, 1, H, H + 1], stabiliser [B, 1]" in text
     assert cell_card("gru_d").state == {"hidden": "H", "last": "D/3"}
 
 

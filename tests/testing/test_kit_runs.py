@@ -218,6 +218,35 @@ def test_a_part_can_state_its_expected_failures():
         check_merge(Halves)
 
 
+@pytest.mark.parametrize("step", [2, 1, 3])
+def test_with_other_options_a_pass_is_a_pass_and_is_told(step):
+    class Skips(seqlab.get("merge", "sum")):
+        """Every so many of the values."""
+
+        expected_failures = MappingProxyType({"output_size_is_true": "half are left out"})
+
+        def __init__(self, *sizes, step=2):
+            super().__init__(*sizes)
+            self.step = step
+
+        def forward(self, forward, backward):
+            return super().forward(forward, backward)[..., :: self.step]
+
+    only = Settings(only=("output_size_is_true",))
+    (result,) = check_merge(Skips, settings=only, step=step)
+    assert result.passed
+    assert result.outcome == ("passed" if step == 1 else "expected failure")
+    if step == 1:
+        reason = "passes with these options; it is expected to fail by default (half are left out)"
+        assert result.reason == reason
+        own = Settings(only=only.only, expected_failures={"output_size_is_true": "of this run"})
+        (result,) = check_merge(Skips, settings=own, step=step)
+        assert not result.passed, "what a run expects is expected of its options"
+    Skips.expected_failures = {"output_size": "no such check"}
+    with pytest.raises(OptionError, match="expected_failures: no check 'output_size'"):
+        check_merge(Skips, settings=only, step=step)
+
+
 def test_a_check_needs_its_texts_and_a_name_of_its_own():
     made = Table()
     with pytest.raises(OptionError, match=r"check 'x' needs a sentence and 'Catches: \.\.\.'"):
