@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -17,16 +14,8 @@ from seqlab.errors import DataError
 from seqlab.training.loaders import EvaluationBatches, RunData, TrainBatches
 from seqlab.training.trainer import run_length
 
+from ranks import Ranks
 from small_runs import changed, words_spec
-
-SCRIPT = """
-import json, sys
-from seqlab.training.run import train
-
-if __name__ == "__main__":
-    result = train(json.load(open(sys.argv[1])), sys.argv[2])
-    print("done", result.objective)
-"""
 
 
 def test_two_processes_train_one_model(tmp_path):
@@ -37,23 +26,13 @@ def test_two_processes_train_one_model(tmp_path):
         trainer__max_epochs=2,
         encoder__dropout=0.0,
     )
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    environment = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "RANK")}
-    done = subprocess.run(
-        [sys.executable, "script.py", "spec.json", "run"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
-    first, second = [line.split()[1] for line in done.stdout.splitlines() if line[:4] == "done"]
+    ranks = Ranks(spec, tmp_path / "run")
+    ranks.end()
+    assert not ranks.errors.read_text()
+    said = ranks.said.read_text()
+    assert said.count("epoch 1/2") == 1
+    first, second = re.findall("^objective (.*)$", said, re.MULTILINE)
     assert first == second
-    assert done.stdout.count("epoch 1/2") == 1
     values = json.loads((tmp_path / "run" / "result.json").read_text())
     # 10 batches an epoch, 5 a process
     assert values["steps"] == 10

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,23 +13,20 @@ from seqlab.errors import ConfigError
 from seqlab.training.run import train
 
 from killed_runs import assert_same, state_of
+from ranks import Ranks
 from small_runs import changed, words_spec
 
-#: The spec is read, not made: the second process runs this again.
-SCRIPT = """
-import json, sys
-from seqlab.training.run import train
 
-if __name__ == "__main__":
-    train(json.load(open(sys.argv[1])), sys.argv[2])
-"""
+@pytest.fixture(name="home", scope="module")
+def _home(tmp_path_factory):
+    return tmp_path_factory.mktemp("numbers")
 
 
-@pytest.fixture(name="spec")
-def _spec(tmp_path):
+@pytest.fixture(name="spec", scope="module")
+def _spec(home):
     """A run with noise of every kind, in double precision; ten batches an epoch."""
     return changed(
-        words_spec(tmp_path), trainer__precision="64-true", trainer__max_epochs=4,
+        words_spec(home), trainer__precision="64-true", trainer__max_epochs=2,
         callbacks__checkpoint__every_n_steps=3,
     )  # fmt: skip
 
@@ -41,36 +35,8 @@ def of_two(spec):
     return changed(spec, trainer__devices=2, trainer__strategy="ddp")
 
 
-def start(folder, spec, run):
-    """Begin a run of several processes."""
-    name = f"{run}.json"
-    (folder / name).write_text(json.dumps(spec))
-    (folder / "script.py").write_text(SCRIPT)
-    hidden = ("LOCAL_RANK", "RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    environment = {key: value for key, value in os.environ.items() if key not in hidden}
-    with (folder / "out").open("a") as out, (folder / "err").open("a") as err:
-        return subprocess.Popen(
-            [sys.executable, "script.py", name, run], cwd=folder, stdout=out, stderr=err,
-            start_new_session=True, env={**environment, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-
-
 def weights(folder):
     return torch.load(folder / "checkpoints" / "resume.ckpt", weights_only=True)["state_dict"]
-
-
-@pytest.mark.slow
-def test_two_processes_are_one_with_batches_of_both(spec, tmp_path):
-    assert start(tmp_path, of_two(spec), "two").wait(280) == 0, (tmp_path / "err").read_text()
-    one = train(changed(spec, trainer__accumulate_grad_batches=2), tmp_path / "one")
-    two = json.loads((tmp_path / "two" / "result.json").read_text())
-    assert two["steps"] == one.values["steps"] == 20
-    mine, theirs = weights(tmp_path / "two"), weights(tmp_path / "one")
-    # bidirectional GRU, dropout in four places: all drawn alike
-    for name, value in mine.items():
-        assert torch.allclose(value, theirs[name], rtol=1e-9, atol=1e-12), name
-    for split in ("validation", "test"):
-        assert two[split] == pytest.approx(one.values[split], rel=1e-6)
 
 
 def of_shards(spec):
@@ -84,26 +50,50 @@ def of_shards(spec):
     return changed(spec, source__train=paths, source__streaming=True, data__shards=True)
 
 
+@pytest.fixture(name="whole", scope="module")
+def _whole(spec, home):
+    """The unbroken run of two processes, by the way they share rows; trained when asked for."""
+
+    @functools.cache
+    def run(shards):
+        given = of_two(of_shards(spec) if shards else spec)
+        Ranks(given, home / f"whole-{shards}").end()
+        return given, home / f"whole-{shards}"
+
+    return run
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="kills a session")
-@pytest.mark.parametrize("shards", [False, True], ids=["rows in turns", "rows by shards"])
-def test_a_killed_run_of_two_processes_ends_as_the_unbroken_one(spec, tmp_path, shards):
-    spec = of_two(of_shards(spec) if shards else spec)
-    assert start(tmp_path, spec, "whole").wait(280) == 0, (tmp_path / "err").read_text()
-    expected = state_of(tmp_path / "whole")
-    process = start(tmp_path, changed(spec, trainer__max_epochs=4), "killed")
+def test_two_processes_are_one_with_batches_of_both(spec, home, whole):
+    _, folder = whole(shards=False)
+    one = train(changed(spec, trainer__accumulate_grad_batches=2), home / "one")
+    two = json.loads((folder / "result.json").read_text())
+    assert two["steps"] == one.values["steps"] == 10
+    mine, theirs = weights(folder), weights(home / "one")
+    # bidirectional GRU, dropout in four places: all drawn alike
+    for name, value in mine.items():
+        assert torch.allclose(value, theirs[name], rtol=1e-9, atol=1e-12), name
+    for split in ("validation", "test"):
+        assert two[split] == pytest.approx(one.values[split], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shards", [False, True], ids=["turns", "shards"])
+def test_a_killed_run_of_two_processes_ends_as_the_unbroken_one(tmp_path, whole, shards):
+    spec, folder = whole(shards=shards)
+    expected = state_of(folder)
+    killed = Ranks(spec, tmp_path / "killed")
     checkpoint = tmp_path / "killed" / "checkpoints" / "resume.ckpt"
     end = time.monotonic() + 240
     while not checkpoint.exists():
         assert time.monotonic() < end
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        assert killed.run, killed.errors.read_text()
+        time.sleep(0.001)
+    killed.kill()
     assert not (tmp_path / "killed" / "result.json").exists()
-    resumed = changed(spec, resume=str(tmp_path / "killed"))
-    assert start(tmp_path, resumed, "again").wait(280) == 0, (tmp_path / "err").read_text()
-    assert "resuming at step" in (tmp_path / "out").read_text()
+    again = Ranks(changed(spec, resume=str(tmp_path / "killed")), tmp_path / "again")
+    again.end()
+    assert "resuming at step" in again.said.read_text()
     assert_same(tmp_path / "killed", expected)
 
 
