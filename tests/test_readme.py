@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from forked_shell import ForkedShell
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -20,18 +19,12 @@ SET_UP = "scripts/demo"
 def workplace(tmp_path_factory):
     """What the README's commands left behind, and what they printed."""
     folder = tmp_path_factory.mktemp("readme")
-    binaries = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    printed = {}
-    for language, code in BLOCK.findall((ROOT / "README.md").read_text()):
-        if SET_UP in code:
-            continue
-        command = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{code}\n{done.stderr}"
-        printed[code] = done.stdout
+    with ForkedShell() as shell:
+        printed = {
+            code: shell.run(language, code, folder)
+            for language, code in BLOCK.findall((ROOT / "README.md").read_text())
+            if SET_UP not in code
+        }
     return folder, printed
 
 

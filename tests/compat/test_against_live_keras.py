@@ -11,6 +11,8 @@ import torch
 from seqlab.compat import keras as ours_layers
 
 SAMPLES = 13
+#: How many of them the ordinary tests draw; the long ones draw the others.
+ORDINARY = 5
 EXACT = 1e-10
 #: How many times the effect of rounding every input once a float32 result may be off.
 ROUNDINGS = 30
@@ -94,10 +96,13 @@ def compare(keras, case):
     require_close(*(numbers(layers, case, "float32") for layers in (ours, theirs)), allowed)
 
 
+@pytest.mark.parametrize(
+    "seeds", [range(ORDINARY), pytest.param(range(ORDINARY, SAMPLES), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("form", live.FORMS)
 @pytest.mark.parametrize("kind", live.KINDS)
-def test_facade_equals_keras(exact_keras, kind, form):
-    for seed in range(SAMPLES):
+def test_facade_equals_keras(exact_keras, kind, form, seeds):
+    for seed in seeds:
         case = live.draw(kind, form, seed)
         with noted(case):
             compare(exact_keras, case)

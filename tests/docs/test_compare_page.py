@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from forked_shell import ForkedShell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "compare.md").read_text("utf-8")
 
 
 def test_the_blocks_do_what_the_page_says(tmp_path):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
-    for code in re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
-        command = ["bash", "-euc", code]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{code}\n{done.stderr}"
+    with ForkedShell() as shell:
+        for code in re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+            shell.run("bash", code, tmp_path)
     cells, named, sweep = (
         json.loads((tmp_path / name / "compare.json").read_text("utf-8"))
         for name in ("cells", "named", "sweep")

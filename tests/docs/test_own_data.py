@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from seqlab import plugins
+
+from forked_shell import ForkedShell
 
 PAGE = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -20,18 +19,8 @@ BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def printed(tmp_path_factory):
     """What each block printed."""
     folder = tmp_path_factory.mktemp("own-data")
-    binaries = Path(sys.executable).parent
-    path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
-    outputs = []
-    for language, code in BLOCK.findall(PAGE):
-        command = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{code}\n{done.stderr}"
-        outputs.append(done.stdout)
-    return outputs
+    with ForkedShell() as shell:
+        return [shell.run(language, code, folder) for language, code in BLOCK.findall(PAGE)]
 
 
 def answers(output):

@@ -69,8 +69,17 @@ OPTIONS = {
     "untied": UNTIED,
     "both": {"proj_size": 3, **UNTIED},
 }
+#: Each cell and each option in the ordinary tests; every pair of them in the long ones.
+ORDINARY = {
+    ("lstm", "narrow"), ("gru-two-products", "narrow"), ("rnn", "wide"), ("fed", "wide"),
+    ("gru", "untied"), ("lstm-peepholes", "both"), ("mgu", "both"), ("aside", "narrow"),
+    ("fed", "all"),
+}  # fmt: skip
 CASES = [(cell, option) for cell in CELLS for option in OPTIONS]
 CASES += [(cell, "all") for cell in ("lstm", "gru-two-products", "fed")]
+CASES = [
+    case if case in ORDINARY else pytest.param(*case, marks=pytest.mark.slow) for case in CASES
+]
 OPTIONS["all"] = {"proj_size": 3, **ALL}
 
 
@@ -134,7 +143,14 @@ def test_equals_loop(name, option, reverse, masked, asymmetric):
 
 @pytest.mark.parametrize("batch_steps", [(1, 1), (19, 5)])
 @pytest.mark.parametrize("size", [(3, 33, 17), (2, 64, 40), (4, 1, 1)])
-@pytest.mark.parametrize("name", ["lstm", "gru", "gru-two-products", "rnn", "mgu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lstm",
+        "gru-two-products",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("gru", "rnn", "mgu")),
+    ],
+)
 def test_float32_at_other_sizes_and_with_threads(name, size, batch_steps, asymmetric):
     torch.set_num_threads(2)
     features, hidden, projected = size
@@ -149,7 +165,14 @@ def test_float32_at_other_sizes_and_with_threads(name, size, batch_steps, asymme
     )
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "gru-two-products", "rnn", "mgu"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lstm",
+        "gru-two-products",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("gru", "rnn", "mgu")),
+    ],
+)
 def test_second_derivatives(name, asymmetric):
     _, layer = pair(name, OPTIONS["both"], asymmetric, (2, 3))
     x, state = inputs(layer, 3, 3, 2)

@@ -18,6 +18,8 @@ from seqlab.verbs.traced_parts import Graph, one_step
 from torch import nn
 
 LINEAR = ("lru", "min_gru", "min_lstm", "qrnn", "rg_lru", "sru")
+#: Those that the ordinary tests write as ONNX, too.
+ONNX = ("lru", "min_gru")
 
 
 class Sequence(nn.Module):
@@ -73,8 +75,16 @@ def test_a_cell_with_a_modifier_runs_at_other_shapes(form, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("form", ["torch_export", "onnx"])
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        pytest.param(
+            name, form, marks=[pytest.mark.slow] if form == "onnx" and name not in ONNX else []
+        )
+        for name in LINEAR
+        for form in ("torch_export", "onnx")
+    ],
+)
 def test_linear_recurrences_run_at_other_shapes(name, form, tmp_path):
     torch.manual_seed(2)
     layer = seqlab.Recurrent(seqlab.get("cell", name)(3, 4), reverse=True)

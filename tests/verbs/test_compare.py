@@ -38,7 +38,7 @@ def words(folder, *more):
         "source=files", *files, "data=text_label", "data.features.text.column=word",
         "data.target.column=kind", "data.features.text.tokenizer=chars", "data.batch_size=8",
         "head=classification", "cell.hidden_size=5", "embedding.size=4", "trainer.max_epochs=3",
-        "wrapper=none", *more,
+        "wrapper=none", "report=false", *more,
     ]  # fmt: skip
 
 
