@@ -48,6 +48,12 @@ class TrainingPlan:
             if name in self.epochs:
                 parameter.requires_grad_(self.trains(name, epoch))
 
+    def drop_gradients(self, model: SequenceModel, epoch: int) -> None:
+        """Forget the gradients of the parameters that are not trained in an epoch."""
+        for name, parameter in model.named_parameters():
+            if not self.trains(name, epoch):
+                parameter.grad = None
+
 
 def plan_of(spec: StartSpec, model: SequenceModel) -> TrainingPlan:
     """The plan that a run's key ``start`` asks for.

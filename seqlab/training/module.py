@@ -82,6 +82,11 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.model = model
         self.options = options
+        # here, because processes that train together agree once which parameters they train, before
+        # they are asked for optimisers
+        for name, parameter in model.named_parameters():
+            if name in options.plan.epochs:
+                parameter.requires_grad_(options.plan.ever_trains(name))
         self.meter = LossMeter()
         self.carry, self.measured_carry = model.new_carry(), model.new_carry()
         self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
@@ -103,9 +108,6 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser and, unless the rate is constant, its schedule."""
         options = self.options
-        for name, parameter in self.model.named_parameters():
-            if name in options.plan.epochs:
-                parameter.requires_grad_(options.plan.ever_trains(name))
         optimizer = build_optimizer(
             options.optimizer, self.model, fused=options.fused, rates=options.plan.rates
         )
@@ -120,11 +122,18 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """A run that goes on inside an epoch trains what that epoch trains."""
-        self.options.plan.apply(self.model, self.trainer.current_epoch + 1)
+        self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
-        """Train what this epoch trains."""
-        self.options.plan.apply(self.model, self.trainer.current_epoch + 1)
+        """Train what this epoch trains; several processes leave it to the step."""
+        if self.trainer.world_size == 1:
+            self.options.plan.apply(self.model, self.trainer.current_epoch + 1)
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Change only what this epoch trains, where processes exchange the gradients of all."""
+        del optimizer
+        if self.trainer.world_size > 1 and self.options.plan.changes:
+            self.options.plan.drop_gradients(self.model, self.trainer.current_epoch + 1)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

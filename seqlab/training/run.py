@@ -48,6 +48,7 @@ from seqlab.training.start_vectors import (
 from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
+    leaves_unused,
     make_callbacks,
     make_trainer,
     run_length,
@@ -170,8 +171,8 @@ class Run:
         if watch is not None:
             callbacks.insert(0, Watched(self.keeper, watch))
         self.engine = summary.engines_used(self.model)
-        self.trainer = make_trainer(spec, folder, callbacks)
-        self.start.check_processes(self.plan, self.trainer.world_size)
+        unused = leaves_unused(self.model)
+        self.trainer = make_trainer(spec, folder, callbacks, unused=unused)
         self.batches = RunData(self.data, self.trainer, overfit=overfit, weights=weights)
         self.batches.check_limits(spec["trainer"])
         self.length = run_length(spec, len(self.batches.train()))

@@ -9,7 +9,6 @@ from seqlab.console import is_primary
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.known_vocabularies import KnownVocabularies
 from seqlab.data.processor import Processor
-from seqlab.errors import ConfigError
 from seqlab.model import SequenceModel
 from seqlab.schema import read
 from seqlab.start.origin import Origin
@@ -64,16 +63,3 @@ class Start:
             show_start(title, model, taken, plan)
         self._origin = None  # its weights are not needed any more
         return plan
-
-    @staticmethod
-    def check_processes(plan: TrainingPlan, processes: int) -> None:
-        """Refuse what several processes cannot do together.
-
-        Raises:
-            ConfigError: parts would begin to be trained in the course of the run.
-        """
-        if processes > 1 and plan.changes:
-            raise ConfigError(
-                "start.unfreeze: processes that train together agree once which weights they "
-                "train; use start.freeze and a second run, or one process"
-            )

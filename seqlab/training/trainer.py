@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seqlab import progress
@@ -97,15 +98,29 @@ def _skip_empty_hooks(callback: pl.Callback) -> None:
 
 
 def make_trainer(
-    spec: Mapping[str, Any], folder: RunFolder, callbacks: list[pl.Callback]
+    spec: Mapping[str, Any],
+    folder: RunFolder,
+    callbacks: list[pl.Callback],
+    *,
+    unused: bool = False,
 ) -> pl.Trainer:
-    """Lightning's Trainer; rows of the log, checkpoints and limits are the callbacks' work."""
+    """Lightning's Trainer; rows of the log, checkpoints and limits are the callbacks' work.
+
+    Args:
+        spec: the run's.
+        folder: the run's.
+        callbacks: in their order.
+        unused: whether some parameters get no gradient in some batches.
+
+    Raises:
+        ConfigError: options do not go together.
+    """
     options = spec["trainer"]
     own = {key: options.get(key) for key in _OWN}
     own = {key: _OWN[key] if value is None else value for key, value in own.items()}
     trainer = _trainer(
         **own,
-        strategy=make_strategy(options.get("strategy", "auto")),
+        strategy=options.get("strategy", "auto"),
         max_epochs=-1,
         callbacks=callbacks,
         logger=build_loggers(spec.get("logger"), folder.path) if is_primary() else False,
@@ -118,6 +133,7 @@ def make_trainer(
     # the encoder brings features to the type of the weights; batches are frozen
     precision: Any = trainer.strategy.precision_plugin
     precision.convert_input = _unchanged
+    _share(trainer.strategy, unused=unused)
     return trainer
 
 
@@ -159,14 +175,23 @@ def _on_cpu(accelerator: Any) -> bool:
     return accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
 
 
-def make_strategy(name: str) -> Any:
-    """The strategy of that name; DDP leaves buffers alone, as each process evaluates its share."""
-    if name != "ddp":
-        return name
+def leaves_unused(model: nn.Module) -> bool:
+    """Whether some parameters get no gradient in some batches."""
+    # a cluster of an adaptive softmax has none where no target is in it
+    return any(isinstance(module, nn.AdaptiveLogSoftmaxWithLoss) for module in model.modules())
+
+
+def _share(strategy: Any, *, unused: bool) -> None:
+    """Have DDP leave buffers alone, and wait for no gradient of an unused parameter."""
+    if not isinstance(strategy, DDPStrategy):
+        return
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     # the newer name, where torch has it
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DDPStrategy(**{buffers: False})  # type: ignore[arg-type]
+    # each process evaluates its share, and nobody waits for the others there
+    strategy._ddp_kwargs[buffers] = False  # noqa: SLF001 - `auto` may be DDP, too
+    if unused:
+        strategy._ddp_kwargs["find_unused_parameters"] = True  # noqa: SLF001
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,21 @@ def test_a_killed_run_of_two_processes_ends_as_the_unbroken_one(tmp_path, whole,
     assert_same(tmp_path / "killed", expected)
 
 
+@pytest.mark.slow
+def test_a_parameter_without_a_gradient_in_some_batches_is_waited_for_by_nobody(spec, tmp_path):
+    """Clusters of an adaptive softmax, of which a word has some."""
+    spec = changed(
+        spec, data__target={"kind": "inputs"}, encoder__wrappers=[], data__batch_size=1,
+        head={"name": "language_model", "cutoffs": [5, 7]}, trainer__max_epochs=1,
+        encoder__cell={"name": "gru", "hidden_size": 16},
+    )  # fmt: skip
+    Ranks(of_two(spec), tmp_path / "two").end()
+    train(changed(spec, trainer__accumulate_grad_batches=2), tmp_path / "one")
+    mine, theirs = weights(tmp_path / "two"), weights(tmp_path / "one")
+    for name, value in mine.items():
+        assert torch.allclose(value, theirs[name], rtol=1e-9, atol=1e-12), name
+
+
 def test_fsdp_is_refused_on_a_cpu(spec, tmp_path):
     with pytest.raises(ConfigError, match=r"^trainer.strategy=fsdp: .* use trainer=ddp"):
         train(changed(spec, trainer__devices=2, trainer__strategy="fsdp"), tmp_path / "run")
