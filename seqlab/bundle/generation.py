@@ -18,6 +18,7 @@ from torch import Tensor
 from seqlab.bundle.language import between_marks, language_head, require_one_feature
 from seqlab.data.processor import Processor
 from seqlab.data.tokenizers.marks import UNK_ID
+from seqlab.engines.calls import coming_calls
 from seqlab.errors import OptionError, RunError
 from seqlab.heads.language_model import LanguageModelHead
 from seqlab.heads.sampling import NEVER, gumbel_noise, narrowed
@@ -179,7 +180,7 @@ def generate(
     random = None if seed is None else torch.Generator().manual_seed(seed)
     chooser = _Chooser(head, term, temperature=temperature, top_k=top_k, top_p=top_p, random=random)
     texts = [_Text() for _ in range(n)]
-    with torch.inference_mode():
+    with torch.inference_mode(), coming_calls(max_length):
         begin = context.to(next(model.parameters()).device).expand(n, -1)
         for block in _blocks(reader, begin, head.projection(term), chooser):
             for text, tokens, gains in zip(texts, *block, strict=True):

@@ -19,6 +19,7 @@ from seqlab.data.raw_columns import Where
 from seqlab.data.row_objects import rows_in
 from seqlab.data.targets.base import Target
 from seqlab.data.transforms.chain import stands
+from seqlab.engines.calls import coming_calls
 from seqlab.errors import RunError
 from seqlab.model import SequenceModel
 from seqlab.schema import Count, check_value
@@ -210,7 +211,9 @@ class TrainedModel:
         rows = self.processor.encode_inputs(inputs, where)
         answers: list[dict[str, Any]] = [{} for _ in inputs]
         self.model.eval()
-        with torch.inference_mode():
+        # at least one call a batch: a decoder's cells are called for each step
+        batches = -(-len(inputs) // batch_size)
+        with torch.inference_mode(), coming_calls(batches):
             for places in cut(np.argsort(rows.lengths, kind="stable"), batch_size):
                 batch = rows.batch(places).to(self.device)
                 found = self.model.predict(batch, **options)

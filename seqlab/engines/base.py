@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,11 +61,14 @@ class Offer(NamedTuple):
         setup_seconds: paid once for a layer, such as compiling.
         call_seconds: of one call, forward and backward.
         why: the engine's strength in a few words.
+        kept_seconds: of setting up where an earlier process has kept what that makes (see
+            ``Engine.kept``); None where nothing is kept.
     """
 
     setup_seconds: float
     call_seconds: float
     why: str
+    kept_seconds: float | None = None
 
 
 class NotPreparedError(Exception):
@@ -116,6 +119,24 @@ class Engine(ABC):
         del cell, run
         return None
 
+    def kept(self, cell: Cell, run: Sequence, *, look: bool) -> Literal["here", "stored"] | None:
+        """Whether what ``setup_seconds`` pay for was made before.
+
+        The planner asks for calls without gradients alone: a training that is resumed must choose
+        as it did before, whatever a cache holds.
+
+        Args:
+            cell: as for ``offer``.
+            run: as for ``offer``.
+            look: whether finding out may take as long as the offer's ``kept_seconds``.
+
+        Returns:
+            ``here``: in this process, so that nothing is left to do; ``stored``: what is left takes
+            ``kept_seconds``; None: nothing was made, or nobody has looked.
+        """
+        del cell, run, look
+        return None
+
     @abstractmethod
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """Run all steps.
@@ -132,6 +153,10 @@ class Engine(ABC):
         """One step of streaming; None where the engine has no faster way than the cell's own."""
         del cell, x_BD, state
         return None
+
+    def offer_step(self, cell: Cell, run: Sequence) -> Offer | str:
+        """As ``offer``, for steps that are taken one by one; ``run`` has one."""
+        return self.offer(cell, run)
 
     def ready_step(self, cell: Cell) -> StepCall:
         """``step`` for many steps of one cell, of which no attribute is set meanwhile.

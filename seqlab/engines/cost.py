@@ -47,6 +47,8 @@ class Cost(NamedTuple):
         gpu: what was measured there.
         forward: what was measured without gradients; None where that is a share of the whole that
             is much the same for all engines.
+        stepping: what was measured of a stream's steps, one by one, without gradients: ``call`` is
+            of one of them.
     """
 
     step: float
@@ -55,6 +57,11 @@ class Cost(NamedTuple):
     launches: float = 0.0
     gpu: OnGpu | None = None
     forward: Forward | None = None
+    stepping: Forward | None = None
+
+    def of_steps(self) -> Cost:
+        """The same for steps that are taken one by one, so far as that was measured."""
+        return self if self.stepping is None else self._replace(forward=self.stepping)
 
     def seconds(self, cell: Cell, x_BTD: Tensor) -> float:
         """The time of a call with this input."""
@@ -74,11 +81,12 @@ class Cost(NamedTuple):
         forward = forward and forward._replace(step=forward.step + seconds / 3)
         return self._replace(step=self.step + seconds, forward=forward)
 
-    def offer(self, cell: Cell, x_BTD: Tensor, why: str, *, setup_seconds: float = 0.0) -> Offer:
-        """An offer at this cost."""
+    def offer(self, cell: Cell, x_BTD: Tensor, why: str, **setup: float) -> Offer:
+        """An offer at this cost; ``setup``: ``setup_seconds`` and ``kept_seconds``."""
         if x_BTD.device.type != "cpu" and self.gpu is None:
             why += f" (on {x_BTD.device.type} estimated by launches, not measured)"
-        return Offer(setup_seconds, self.seconds(cell, x_BTD), why)
+        seconds = self.seconds(cell, x_BTD)
+        return Offer(setup.get("setup_seconds", 0.0), seconds, why, setup.get("kept_seconds"))
 
 
 def operations(cell: Cell, x_BTD: Tensor) -> float:

@@ -168,8 +168,8 @@ def _identity(path: str) -> str:
 
 
 @functools.cache
-def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
-    """Compile a source, or take what was made of it before from the cache.
+def library_file(source: str, real: str, headers: Path) -> Path:
+    """Where the compiled code of a source lies, or will lie.
 
     Args:
         source: the C++ text.
@@ -177,17 +177,26 @@ def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
         real: ``float`` or ``double``, the type of all values.
 
     Raises:
-        CompilerError: no compiler, or it refuses the source.
+        CompilerError: there is no compiler.
     """
     compiler = find_compiler()
     included = "".join(path.read_text() for path in sorted(headers.glob("*.h")))
     text = "\0".join(
         [source, real, included, *compiler.command, *compiler.flags, compiler.identity]
     )
-    folder = kernel_folder()
-    target = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
+    return kernel_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.so"
+
+
+@functools.cache
+def load_library(source: str, real: str, headers: Path) -> ctypes.CDLL:
+    """Compile a source, or take what was made of it before from the cache; see ``library_file``.
+
+    Raises:
+        CompilerError: no compiler, or it refuses the source.
+    """
+    target = library_file(source, real, headers)
     if not target.exists():
-        _compile(compiler, source, real, headers, target)
+        _compile(find_compiler(), source, real, headers, target)
     return ctypes.CDLL(str(target))
 
 

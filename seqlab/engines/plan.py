@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell, first_parameter, settings_key
 from seqlab.engines.base import Engine, Offer, Sequence, StepCall
+from seqlab.engines.calls import at_least, chosen_engines, expected_calls, in_whole_run
 from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.errors import EngineError
 from seqlab.types import State
@@ -26,17 +25,20 @@ MARGIN = 2.0
 #: Plans that a layer keeps; then it starts anew.
 MOST_KEPT = 512
 
-_expected: ContextVar[int | None] = ContextVar("seqlab_expected_calls", default=None)
-_chosen: ContextVar[set[str] | None] = ContextVar("seqlab_chosen_engines", default=None)
+__all__ = ["Plan", "Planner", "Saving", "calls_priced", "expected_calls", "form_key"]
 _BY_NAME = "it was asked for by name"
 
 
 class Saving(NamedTuple):
-    """What an engine that was not chosen would save in each call, once it is set up."""
+    """What an engine that was not chosen would save in each call, once it is set up.
+
+    ``setups``: what setting up may take, by whether something was kept; at each of them the
+    planner thinks again.
+    """
 
     engine: str
     seconds: float
-    setup_seconds: float
+    setups: tuple[float, ...]
 
 
 class Plan(NamedTuple):
@@ -55,37 +57,6 @@ class Plan(NamedTuple):
         """One line: the choice and the refusals."""
         reasons = "; ".join(f"not {name}: {why}" for name, why in self.refused.items())
         return f"engine {self.engine.name}: {self.why}" + (f" ({reasons})" if reasons else "")
-
-
-@contextmanager
-def expected_calls(count: int | None) -> Iterator[set[str]]:
-    """Tell the planner how often layers will be called inside, so that setting up can pay at once.
-
-    The choice depends on this number and the input's form alone, so a run that is repeated or
-    resumed chooses as it did before. Without it a layer changes to an engine that must be set up,
-    such as one that compiles, when its calls so far would have gained twice what that takes.
-
-    Args:
-        count: calls with gradients of each layer in the whole run, such as the training steps;
-            None when it is unknown.
-
-    Yields:
-        The names of the engines chosen inside for calls with gradients; it fills as they are.
-
-    Example:
-        >>> import torch, seqlab
-        >>> layer = seqlab.LSTM(3, 4, recurrent_dropout=0.5)
-        >>> with expected_calls(10):
-        ...     layer.explain(torch.zeros(2, 5, 3)).engine.name
-        'loop'
-    """
-    chosen: set[str] = set()
-    tokens = _expected.set(count), _chosen.set(chosen)
-    try:
-        yield chosen
-    finally:
-        _expected.reset(tokens[0])
-        _chosen.reset(tokens[1])
 
 
 class Planner:
@@ -127,8 +98,9 @@ class Planner:
     def stepper(
         self, name: str, cell: Cell, x_BD: Tensor, state: State, *, check: Callable[[Tensor], None]
     ) -> StepCall:
-        """A step of streaming by an engine; with ``auto`` one that needs no setting up.
+        """A step of streaming by an engine; with ``auto`` one whose setting up takes no time.
 
+        Code that lies compiled in the cache is used where enough steps are announced.
         ``check`` is called with an input whose form or type is new.
         """
         like = first_parameter(cell)
@@ -137,13 +109,14 @@ class Planner:
             None if like is None else like.dtype,
             torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
         )  # fmt: skip
-        found: StepCall | None = self.recall(key)
-        if found is None:
+        kept: tuple[int, StepCall] | None = self.recall(key)
+        steps = at_least()
+        if kept is None or kept[0] < steps:
             check(x_BD)
             run = Sequence(x_BD.unsqueeze(1), state)
-            found = self._make(name, cell, run, ready=True).engine.ready_step(cell)
-            self.keep(key, found)
-        return found
+            kept = steps, self._make(name, cell, run, steps=True).engine.ready_step(cell)
+            self.keep(key, kept)
+        return kept[1]
 
     def recall(self, key: Hashable) -> Any:
         """What was kept under a key, else None."""
@@ -161,7 +134,7 @@ class Planner:
 
     def note(self, plan: Plan) -> None:
         """Remember a call: its engine, and what others would have saved in it."""
-        chosen, forgone = _chosen.get(), self._counted()
+        chosen, forgone = chosen_engines(), self._counted()
         if chosen is not None:
             if not torch.is_grad_enabled():
                 return  # a run that says how long it is counts its steps alone
@@ -169,7 +142,7 @@ class Planner:
         for saving in plan.savings:
             before = forgone.get(saving.engine, 0.0)
             after = forgone[saving.engine] = before + saving.seconds
-            if before < MARGIN * saving.setup_seconds <= after:
+            if any(before < MARGIN * setup <= after for setup in saving.setups):
                 self.forget()
 
     def _counted(self) -> dict[str, float]:
@@ -183,9 +156,9 @@ class Planner:
         others = dict.fromkeys(names, "another engine was asked for by name")
         return plan._replace(refused={**others, **plan.refused})
 
-    def _make(self, name: str, cell: Cell, run: Sequence, *, ready: bool = False) -> Plan:
+    def _make(self, name: str, cell: Cell, run: Sequence, *, steps: bool = False) -> Plan:
         if name == "auto" or torch.compiler.is_exporting():
-            return self._cheapest(cell, run, ready=ready)
+            return self._cheapest(cell, run, steps=steps)
         asked = engine(name)
         missing = asked.unavailable()
         if missing is not None:
@@ -201,15 +174,24 @@ class Planner:
         price = 0.0 if isinstance(offer, str) else _price(offer)
         return Plan(asked, _BY_NAME, {}, price)
 
-    def _cheapest(self, cell: Cell, run: Sequence, *, ready: bool) -> Plan:
-        """The cheapest offer over the calls expected; with ``ready`` of those without set-up."""
+    def _cheapest(self, cell: Cell, run: Sequence, *, steps: bool) -> Plan:
+        """The cheapest offer over the calls expected; with ``steps`` for steps one by one."""
         usable, refused = usable_engines()
-        answers = {name: _ask(usable[name], cell, run) for name in usable}
+        answers = {name: _ask(usable[name], cell, run, steps=steps) for name in usable}
         offers = {name: answer for name, answer in answers.items() if isinstance(answer, Offer)}
         refused |= {name: str(answer) for name, answer in answers.items() if name not in offers}
-        if ready:
-            offers = {name: offer for name, offer in offers.items() if not offer.setup_seconds}
-        order = sorted(offers, key=lambda name: self._rank(name, offers[name]))
+        instead = min((o.call_seconds for o in offers.values() if not o.setup_seconds), default=0.0)
+        waiting = set()
+        for name, offer in offers.items():
+            so_far = 0.0 if steps else self._counted().get(name, 0.0)
+            # as many calls follow as there were, or as somebody has announced
+            gain = max(so_far, at_least() * (instead - offer.call_seconds))
+            left = _setup_left(usable[name], offer, gain, cell, run)
+            if _waits(offer, gain, left, steps=steps):
+                waiting.add(name)
+        if steps:  # no step takes as long as setting up does
+            offers = {name: offer for name, offer in offers.items() if name not in waiting}
+        order = sorted(offers, key=lambda name: (name in waiting, _price(offers[name])))
         for name in order:
             reason = usable[name].unavailable() or usable[name].prepare(cell, run)
             if reason is None:
@@ -218,16 +200,9 @@ class Planner:
             del offers[name]
         raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
 
-    def _rank(self, name: str, offer: Offer) -> tuple[bool, float]:
-        if _expected.get() is not None:
-            return False, _price(offer)
-        # nobody knows how many calls follow: as many as there were
-        waits = self._counted().get(name, 0.0) < MARGIN * offer.setup_seconds
-        return waits, offer.call_seconds
-
     def _report(self, chosen: Engine, offers: dict[str, Offer], refused: dict[str, str]) -> Plan:
         """The plan in words, with what the engines that wait would save."""
-        mine, calls = offers[chosen.name], _expected.get()
+        mine, calls = offers[chosen.name], in_whole_run()
         others = {name: offer for name, offer in offers.items() if name != chosen.name}
         ready = [o.call_seconds for o in offers.values() if not o.setup_seconds]
         why, reasons = mine.why, dict(refused)
@@ -240,17 +215,20 @@ class Planner:
                 gain = self._gain(name, offer, mine.call_seconds)
                 reasons[name] = f"{gain}, and setting up takes {offer.setup_seconds:.0f} s"
         savings = tuple(
-            Saving(name, mine.call_seconds - offer.call_seconds, offer.setup_seconds)
+            Saving(name, mine.call_seconds - offer.call_seconds, _setups(offer))
             for name, offer in others.items()
             if calls is None and mine.call_seconds > offer.call_seconds
         )
         return Plan(chosen, why, reasons, _price(mine), savings)
 
     def _gain(self, name: str, offer: Offer, instead: float) -> str:
-        calls = _expected.get()
-        if calls is None:
-            return f"its calls so far would have gained {self._counted().get(name, 0.0):.1f} s"
-        return f"it saves about {max(instead - offer.call_seconds, 0.0) * calls:.1f} s in this run"
+        calls = in_whole_run()
+        saved = max(instead - offer.call_seconds, 0.0)
+        if calls is not None:
+            return f"it saves about {saved * calls:.1f} s in this run"
+        if at_least():
+            return f"it saves about {saved * at_least():.1f} s in the calls announced"
+        return f"its calls so far would have gained {self._counted().get(name, 0.0):.1f} s"
 
 
 def form_key(cell: Cell, run: Sequence) -> Hashable:
@@ -260,29 +238,55 @@ def form_key(cell: Cell, run: Sequence) -> Hashable:
         cell, settings_key(cell),
         x.shape, x.dtype, x.device, None if like is None else (like.dtype, like.device),
         run.mask is None, run.noise is None, torch.is_grad_enabled(),
-        _expected.get(), under_transform(),
+        in_whole_run(), at_least(), under_transform(),
         registry.changes("engine"),
     )  # fmt: skip
 
 
 def calls_priced() -> int:
     """The calls that a plan's price stands for: one where their number is unknown."""
-    return max(_expected.get() or 1, 1)
+    return max(in_whole_run() or 1, 1)
 
 
 def _price(offer: Offer) -> float:
     """Seconds for the calls of a run; of one call where their number is unknown."""
-    setup = 0.0 if _expected.get() is None else MARGIN * offer.setup_seconds
+    setup = 0.0 if in_whole_run() is None else MARGIN * offer.setup_seconds
     return setup + calls_priced() * offer.call_seconds
 
 
-def _ask(asked: Engine, cell: Cell, run: Sequence) -> Offer | str:
+def _setup_left(engine: Engine, offer: Offer, gain: float, cell: Cell, run: Sequence) -> float:
+    """Seconds that setting up takes here and now, so far as ``gain`` is worth finding it out."""
+    if torch.is_grad_enabled() or in_whole_run() is not None or offer.kept_seconds is None:
+        return offer.setup_seconds
+    look = gain >= MARGIN * offer.kept_seconds and engine.unavailable() is None
+    kept = engine.kept(cell, run, look=look)
+    return {None: offer.setup_seconds, "here": 0.0, "stored": offer.kept_seconds}[kept]
+
+
+def _waits(offer: Offer, gain: float, left: float, *, steps: bool) -> bool:
+    """Whether an engine must not be set up before more calls have come, or are announced."""
+    if steps and offer.setup_seconds and left == offer.setup_seconds:
+        return True
+    # the price of a whole run holds the setting up
+    return in_whole_run() is None and gain < MARGIN * left
+
+
+def _setups(offer: Offer) -> tuple[float, ...]:
+    """What setting an engine up may take now: where something was kept it is less."""
+    kept = None if torch.is_grad_enabled() else offer.kept_seconds
+    return (offer.setup_seconds,) if kept is None else (kept, offer.setup_seconds)
+
+
+def _ask(asked: Engine, cell: Cell, run: Sequence, *, steps: bool = False) -> Offer | str:
     """The engine's offer, unless what surrounds the run rules it out."""
     if torch.compiler.is_exporting() and not asked.exportable:
         return "torch.export cannot trace it"
     if under_transform() and not asked.transformable:
         return "it does not work inside torch.func's transforms and forward-mode differentiation"
-    return asked.refusal_of_gradients(cell, run.x) or asked.offer(cell, run)
+    refusal = asked.refusal_of_gradients(cell, run.x)
+    if refusal is not None:
+        return refusal
+    return asked.offer_step(cell, run) if steps else asked.offer(cell, run)
 
 
 @functools.cache

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from seqlab.engines.calls import coming_calls
 from seqlab.errors import ShapeError
 from seqlab.layers.base import Layer, refuse_streaming
 from seqlab.types import State
+
+#: The steps that a stream announces: it has no end, and whoever opens one takes many.
+MANY = 100_000
 
 
 class Stream:
@@ -35,8 +39,15 @@ class Stream:
                 f"stream: one step must be [B, {self.layer.input_size}], got {tuple(x_BD.shape)}"
             )
         if self.state is None:
-            self.state = self.layer.initial_state(x_BD.shape[0], device=x_BD.device)
+            return self._first(x_BD)
         output, self.state = self.layer.step(x_BD, self.state)
+        return output, self.state
+
+    def _first(self, x_BD: Tensor) -> tuple[Tensor, State]:
+        """The step that chooses engines, as those after it go on with its choice."""
+        state = self.layer.initial_state(x_BD.shape[0], device=x_BD.device)
+        with coming_calls(MANY):
+            output, self.state = self.layer.step(x_BD, state)
         return output, self.state
 
     def reset(self, state: State | None = None) -> None:
@@ -49,7 +60,9 @@ def stream(layer: Layer) -> Stream:
 
     Without gradients, gated cells step fastest by the engine that compiles them, which packs their
     matrices once for all steps, and again when a parameter changes. It sees that by torch's count
-    of changes, which writing through ``parameter.data`` leaves alone.
+    of changes, which writing through ``parameter.data`` leaves alone. ``engine="auto"`` takes that
+    engine where its code lies in the cache already, from an earlier process or another layer: a
+    stream waits for a compiler only where that engine was asked for by name.
 
     >>> import torch, seqlab
     >>> layer = seqlab.GRU(2, 3).eval()

@@ -139,6 +139,7 @@ def measure(
     import torch
     from torchmetrics import MeanMetric
 
+    from seqlab.engines.calls import coming_calls
     from seqlab.measures import read_metrics
 
     if search is not None:
@@ -150,7 +151,8 @@ def measure(
     loss = MeanMetric().to(device)
     counted = metrics if classes is None else {**metrics, **classes.to(device).metrics()}
     model.eval()
-    with torch.inference_mode(), progress.stage(split, data.sizes[split]) as stage:
+    announced = coming_calls(data.steps(split))
+    with torch.inference_mode(), announced, progress.stage(split, data.sizes[split]) as stage:
         carry = model.new_carry()
         for batch in data.loader(split):
             moved = batch.to(device)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -51,6 +52,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
             from seqlab.bundle import load
         from seqlab.devices import global_settings, pick_device
+        from seqlab.engines.calls import coming_calls
 
         with global_settings(spec.get("num_threads")):
             with progress.stage("loading", summary=False, lines=False):
@@ -73,7 +75,10 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
                 if any(transform.whole for transform in trained.processor.transforms):
                     together = None
                 parts = iter(lambda: list(islice(rows, together)), [])
-                _answer_all(trained, parts, out, column, options, n_best=n_best)
+                first = next(parts, [])
+                ahead = parts if not first else chain([first], parts)
+                with coming_calls(_batches(stream, len(first), size)):
+                    _answer_all(trained, ahead, out, column, options, n_best=n_best)
 
 
 def check_format(source: str, given: Any) -> Format:
@@ -145,6 +150,16 @@ def _lines(
             yield {"input": part[place][1], **answer}
         else:
             yield {"input": part[answer["row"]][1], **answer, "row": before + answer["row"]}
+
+
+def _batches(stream: BinaryIO, rows: int, size: int) -> int:
+    """About how many batches a file has, when some rows of it were read; 0 for what has no size."""
+    try:
+        read = stream.tell()
+        whole = os.fstat(stream.fileno()).st_size
+    except OSError:
+        return 0
+    return int(rows * max(whole / max(read, 1), 1.0) / size)
 
 
 def _as_trained(config: Mapping[str, Any], name: str) -> Any:

@@ -264,3 +264,13 @@ def test_the_verbs_write_a_line_for_each_text(tmp_path, capsys):
     ]
     assert main(["generate", f"bundle={bundle}", "temperature=-1"]) == 2
     assert "temperature: expected a number of at least 0" in capsys.readouterr().err
+
+
+def test_its_steps_are_announced(monkeypatch):
+    from seqlab.engines.calls import at_least
+    from seqlab.engines.plan import Planner
+
+    seen, plan = [], Planner.plan
+    monkeypatch.setattr(Planner, "plan", lambda *a: (seen.append(at_least()), plan(*a))[1])
+    language_model(wrappers=[]).generate("a", max_length=17, seed=1)
+    assert set(seen) == {17}

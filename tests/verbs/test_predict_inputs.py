@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import seqlab
+from seqlab.engines.calls import at_least
+from seqlab.engines.plan import Planner
 from seqlab.errors import DataError
 from seqlab.training.run import train as train_run
 from seqlab.verbs import predict
@@ -174,3 +176,24 @@ def test_one_row_and_columns_of_lists_are_told_apart(bundles):
         SENTENCES,
     ):
         assert [len(answer["tags"]) for answer in model.predict(inputs)] == [3, 1]
+
+
+@pytest.fixture
+def announced(monkeypatch):
+    """What was announced when each plan was made."""
+    seen, plan = [], Planner.plan
+    monkeypatch.setattr(Planner, "plan", lambda *a: (seen.append(at_least()), plan(*a))[1])
+    return seen
+
+
+def test_a_file_s_batches_are_announced_from_its_size(answers, announced):
+    answers("many.txt", "abcdef\n" * 120, batch_size=1)
+    assert set(announced) == {120}
+    announced.clear()
+    answers("many.jsonl", '{"word": "abc"}\n' * 100, batch_size=4)
+    assert set(announced) == {25}
+
+
+def test_rows_in_memory_are_announced(bundles, announced):
+    seqlab.load(bundles["words"]).predict(["abc"] * 5, batch_size=2)
+    assert set(announced) == {3}

@@ -9,7 +9,7 @@ product over all steps.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.cells.quantized import scales_of
 from seqlab.engines.base import Offer, Sequence
-from seqlab.engines.compiled.cell_code import Kernel, kernel_of
+from seqlab.engines.compiled.cell_code import Kernel, kept_code, kernel_of
 from seqlab.engines.compiled.kept_matrices import kept_matrices
 from seqlab.engines.compiled.plain_run import fits, is_plain, run_plain
 from seqlab.engines.compiled.recurrence import CompiledRun
@@ -32,15 +32,17 @@ from seqlab.engines.traced.engine import (
     Masks,
     TracedEngine,
     masks_of,
+    real_of,
     tensors_of,
 )
 from seqlab.types import State
 
-#: Seconds to trace and compile one cell, rounded up.
-COMPILE_SECONDS = 4.0
+#: Seconds to trace and compile one cell, rounded up; and to trace it, where its code is stored.
+COMPILE_SECONDS, KEPT_SECONDS = 4.0, 0.15
 COST = Cost(
-    step=4e-6, rate=1.33e11, call=6.5e-4, forward=Forward(step=5e-7, rate=1.4e11, call=1.1e-4)
-)
+    step=4e-6, rate=1.33e11, call=6.5e-4, forward=Forward(step=5e-7, rate=1.4e11, call=1.1e-4),
+    stepping=Forward(step=0.0, rate=1.2e11, call=1.7e-5),
+)  # fmt: skip
 #: Bytes of an input matrix that stays near the core while the loop multiplies by it.
 NEAR_BYTES = 1 << 20
 
@@ -60,10 +62,26 @@ class CompiledEngine(TracedEngine):
 
     def offer(self, cell: Cell, run: Sequence) -> Offer | str:
         """A cell that is not gated, not on a CPU, or does more than its equations is refused."""
-        why = "its equations are compiled into one loop"
-        return self.refusal(cell, run) or COST.offer(
-            cell, run.x, why, setup_seconds=COMPILE_SECONDS
-        )
+        return self.refusal(cell, run) or _offer(COST, cell, run)
+
+    def offer_step(self, cell: Cell, run: Sequence) -> Offer | str:
+        """Steps with gradients, and of what packed matrices do not serve, are the loop's."""
+        refusal = self.refusal(cell, run)
+        if refusal is not None:
+            return refusal
+        gated = cast("GatedCell", cell)
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return "its steps give no gradients and need full precision"
+        if not _is_one_product(gated, run) or any(t.is_inference() for t in gated.parameters()):
+            return "its steps pack matrices, and nothing tells when these change"
+        return _offer(COST.of_steps(), cell, run)
+
+    def kept(self, cell: Cell, run: Sequence, *, look: bool) -> Literal["here", "stored"] | None:
+        """Code in this process, or in the cache of compiled code."""
+        gated = cast("GatedCell", cell)
+        masks = run.noise is not None and run.noise.zoneout is not None
+        dtype = real_of(gated.weight_ih.dtype)
+        return kept_code(gated, dtype, zoneout_masks=masks, look=look)
 
     def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernel | str:
         """The cell's C++, compiled."""
@@ -125,6 +143,11 @@ class CompiledEngine(TracedEngine):
         if not form.keep and masks.drop is None:
             call.kept = kept_matrices(cell, kernel.library)
         return call
+
+
+def _offer(cost: Cost, cell: Cell, run: Sequence) -> Offer:
+    setup = {"setup_seconds": COMPILE_SECONDS, "kept_seconds": KEPT_SECONDS}
+    return cost.offer(cell, run.x, "its equations are compiled into one loop", **setup)
 
 
 def _is_one_product(cell: GatedCell, run: Sequence) -> bool:

@@ -34,10 +34,13 @@ _WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias")
 STRENGTH = "a vendor's kernel computes this cell with its options"
 #: By kernel; the plain ones are ``OTHER``.
 COSTS = {
-    "lstm": Cost(2.6e-5, 1.3e11, call=1.5e-4, forward=Forward(8e-6, 1.3e11, call=9e-5)),
-    "gru": Cost(2.1e-4, 1e11, call=1.5e-4, forward=Forward(2.9e-5, 7.5e10, call=4e-5)),
-}
-OTHER = Cost(7e-5, 1.2e11, call=1.5e-4, forward=Forward(1.2e-5, 7.7e10, call=4e-5))
+    "lstm": Cost(2.6e-5, 1.3e11, call=1.5e-4, forward=Forward(8e-6, 1.3e11, call=9e-5),
+                 stepping=Forward(0.0, 9e10, call=2.6e-5)),
+    "gru": Cost(2.1e-4, 1e11, call=1.5e-4, forward=Forward(2.9e-5, 7.5e10, call=4e-5),
+                stepping=Forward(0.0, 9e10, call=2.5e-5)),
+}  # fmt: skip
+OTHER = Cost(7e-5, 1.2e11, call=1.5e-4, forward=Forward(1.2e-5, 7.7e10, call=4e-5),
+             stepping=Forward(0.0, 9e10, call=1.6e-5))  # fmt: skip
 #: cuDNN keeps layers of few units on the chip; in larger ones each step is launches.
 SMALL = 128
 ON_GPU_SMALL = OnGpu(call=1.3e-3, step=1e-6, rate=6e13)
@@ -61,6 +64,13 @@ class FusedEngine(Engine):
         if not kernel.name:
             return kernel.reason
         return _offer(cell, kernel.name, run)
+
+    def offer_step(self, cell: Cell, run: Sequence) -> Offer | str:
+        """A cell whose state is narrowed has no step of the vendor's, and the loop takes it."""
+        kernel = cell.vendor_kernel()
+        if not kernel.name:
+            return kernel.reason
+        return COSTS.get(kernel.name, OTHER).of_steps().offer(cell, run.x, STRENGTH)
 
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step by the vendor's cell; None for a cell it does not compute."""

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from seqlab.engines.traced.folding import LOGICAL
+from seqlab.engines.traced.recording import Recorded
 from seqlab.expressions import Graph, Node
 
 
@@ -19,18 +20,18 @@ class NotElementwiseError(Exception):
 class Translation:
     """An fx graph of ATen calls as expressions."""
 
-    def __init__(self, traced: fx.GraphModule, width: int, graph: Graph) -> None:
-        self.traced, self.width, self.graph = traced, width, graph
+    def __init__(self, recorded: Recorded, width: int, graph: Graph) -> None:
+        self.recorded, self.width, self.graph = recorded, width, graph
         self.values: dict[fx.Node, Any] = {}
 
     def run(self, variables: list[Node]) -> list[Node | None]:
         """The outputs' expressions."""
         given = iter(variables)
-        for node in self.traced.graph.nodes:
+        for node in self.recorded.graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = next(given)
             elif node.op == "get_attr":
-                self.values[node] = self._constant(getattr(self.traced, str(node.target)))
+                self.values[node] = self._constant(self.recorded.constants[str(node.target)])
             elif node.op == "call_function":
                 self.values[node] = self._call(node)
             elif node.op == "output":
@@ -56,12 +57,10 @@ class Translation:
         name = _name(node)
         if node.target is operator.getitem:
             raise NotElementwiseError("an operation with several results")
-        shape = getattr(node.meta.get("tensor_meta"), "shape", None) or getattr(
-            node.meta.get("val"), "shape", None
-        )
-        if shape is not None and tuple(shape) not in {(), (1,), (self.width,), (2, self.width),
-                                                      (1, self.width), (1, 1), (2, 1)}:  # fmt: skip
-            raise NotElementwiseError(f"aten.{name} gives a shape {tuple(shape)}")
+        shape = node.meta.get("shape", ())
+        if shape not in {(), (1,), (self.width,), (2, self.width), (1, self.width), (1, 1),
+                         (2, 1)}:  # fmt: skip
+            raise NotElementwiseError(f"aten.{name} gives a shape {shape}")
         if name.endswith("_") and name not in _CALLS:
             return self._in_place(node, name.removesuffix("_"))
         if name in _SAME:
@@ -160,6 +159,19 @@ def _reciprocal(graph: Graph, x: Node) -> Node:
     return graph.make("div", graph.number(1.0), x)
 
 
+def _sigmoid_backward(graph: Graph, d: Node, y: Node) -> Node:
+    return graph.make("mul", d, graph.make("mul", y, graph.make("sub", graph.number(1), y)))
+
+
+def _tanh_backward(graph: Graph, d: Node, y: Node) -> Node:
+    square = graph.make("mul", y, y)
+    return graph.make("mul", d, graph.make("sub", graph.number(1), square))
+
+
+def _threshold_backward(graph: Graph, d: Node, x: Node, threshold: Node) -> Node:
+    return graph.make("where", graph.make("le", x, threshold), graph.number(0), d)
+
+
 def _copy(graph: Graph, old: Node, new: Node) -> Node:
     del graph, old
     return new
@@ -178,4 +190,6 @@ _CALLS: dict[str, Callable[..., Node]] = {
     }.items()},
     "add": _scaled("add"), "sub": _scaled("sub"), "rsub": _rsub, "pow": _pow, "clamp": _clamp,
     "where": _where, "copy": _copy, "relu": _relu, "reciprocal": _reciprocal,
+    "sigmoid_backward": _sigmoid_backward, "tanh_backward": _tanh_backward,
+    "threshold_backward": _threshold_backward,
 }  # fmt: skip

@@ -121,7 +121,7 @@ class TracedEngine(base.Engine):
 
     def _kernel(self, cell: GatedCell, noise: Noise | None) -> Any | str:
         masks = noise is not None and noise.zoneout is not None
-        return self.kernel(cell, _real(cell.weight_ih.dtype), zoneout_masks=masks)
+        return self.kernel(cell, real_of(cell.weight_ih.dtype), zoneout_masks=masks)
 
     def run(self, cell: Cell, run: base.Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
@@ -140,7 +140,7 @@ class TracedEngine(base.Engine):
         kernel = self._kernel(cell, noise)
         if isinstance(kernel, str):
             raise base.NotPreparedError(kernel)
-        real = _real(cell.weight_ih.dtype)
+        real = real_of(cell.weight_ih.dtype)
         weight = cell.recurrent_matrix()
         if weight is not None and noise is not None and noise.weight_mask is not None:
             weight = weight * noise.weight_mask
@@ -189,7 +189,7 @@ def _structure(cell: GatedCell) -> str | None:
     return None
 
 
-def _real(dtype: torch.dtype) -> torch.dtype:
+def real_of(dtype: torch.dtype) -> torch.dtype:
     """The type of the computation: half-precision values are computed in float32."""
     return dtype if dtype in REALS else torch.float32
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from seqlab.cells.base import next_state, state_fields
 from seqlab.cells.declaration import Product, gate_tuple
@@ -17,6 +16,7 @@ from seqlab.engines.replaced_parameters import with_parameters
 from seqlab.engines.traced.aten_maths import NotElementwiseError, Translation
 from seqlab.engines.traced.constants import product_sources, reached_names
 from seqlab.engines.traced.folding import FoldedGraph
+from seqlab.engines.traced.recording import record
 from seqlab.expressions import Graph, Node, ordered
 
 #: Parameters that the base class applies outside ``update``.
@@ -201,12 +201,13 @@ def _trace(
             if not isinstance(value, Tensor) or value.shape != (2, width):
                 shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise NotElementwiseError(f"a value of shape {shape} where [B, H] is needed")
-        pairs = [
-            (v, c) for v, c in zip(values, tensors[len(inputs) :], strict=True) if v.requires_grad
-        ]
-        grads = torch.autograd.grad(
-            [v for v, _ in pairs], primals, [c for _, c in pairs], allow_unused=True
-        )
+        # a sum, as gradients given for several values make torch import its symbolic shapes;
+        # autograd goes through it from its end
+        pairs = reversed([*zip(values, tensors[len(inputs) :], strict=True)])
+        total = sum((v * cotangent).sum() for v, cotangent in pairs if v.requires_grad)
+        grads: Sequence[Tensor | None] = [None] * len(primals)
+        if isinstance(total, Tensor):
+            grads = torch.autograd.grad(total, primals, allow_unused=True)
         return (*values, *grads)
 
     # fixed values, not random ones: tracing must not move the generator of the run
@@ -217,13 +218,13 @@ def _trace(
         argument.requires_grad_()
     try:
         with torch.enable_grad():
-            traced = make_fx(joint, decomposition_table=_decompositions())(*arguments)
+            recorded = record(joint, arguments, _decompositions())
     except NotElementwiseError:
         raise
     except Exception as error:  # any Python that an author wrote may refuse to be traced
         raise NotElementwiseError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
     variables = [graph.symbol(kind, i) for kind, i in (*inputs, *cotangents)]
-    results = Translation(traced, width, graph).run(variables)
+    results = Translation(recorded, width, graph).run(variables)
     values, gradients = results[: len(cotangents)], results[len(cotangents) :]
     zero = graph.number(0)
     return TracedFunction(
@@ -244,4 +245,7 @@ def _decompositions() -> dict[Any, Any]:
 
     table = dict(core_aten_decompositions())
     table.update(get_decompositions([aten.gelu, aten.hardsigmoid, aten.hardtanh, aten.leaky_relu]))
+    # of the commonest, as their decompositions make torch import sympy
+    for packet in (aten.sigmoid_backward, aten.tanh_backward, aten.threshold_backward):
+        table.pop(packet.default, None)
     return table

@@ -54,16 +54,35 @@ class Variants(Generic[Code]):
             constants = codes.constants(cell)
         except UnreadableError as error:
             return str(error)
-        masks = zoneout_masks and any(cell.zoneout)
-        key = (dtype, masks, cell.zoneout, cell.layer_norm, constants)
+        key = _key(cell, dtype, constants, zoneout_masks=zoneout_masks)
         if key not in codes.made:
             if len(codes.made) == MOST_VARIANTS:
                 return (
                     f"what its update reads has had {MOST_VARIANTS} values; a number that changes "
                     "often belongs in a buffer"
                 )
-            made = self.make(cell, dtype, masks)
+            made = self.make(cell, dtype, zoneout_masks and any(cell.zoneout))
             stays = constants == constants_of(cell)
             codes.made[key] = made if stays else "its update changes what it reads"
         found: Code | str = codes.made[key]
         return found
+
+    def has(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> bool:
+        """Whether there is code of a cell as it is now; nothing is made."""
+        codes = self._known.get(cell)
+        if codes is None:
+            return False
+        try:
+            constants = codes.constants(cell)
+        except UnreadableError:
+            return False
+        key = _key(cell, dtype, constants, zoneout_masks=zoneout_masks)
+        return not isinstance(codes.made.get(key, ""), str)
+
+
+def _key(
+    cell: GatedCell, dtype: torch.dtype, constants: Hashable, *, zoneout_masks: bool
+) -> Hashable:
+    """All that the code depends on."""
+    masks = zoneout_masks and any(cell.zoneout)
+    return (dtype, masks, cell.zoneout, cell.layer_norm, constants)
