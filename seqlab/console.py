@@ -102,12 +102,13 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> N
 
 
 def _records(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A row after the other, its first cell above the names and values of the others."""
+    """A row after the other, its first cell above the names and values of those that have one."""
     width = max(map(len, header[1:]), default=0)
     for row in rows:
         say(f"  {row[0]}")
         for name, cell in zip(header[1:], row[1:], strict=True):
-            say(f"    {name.ljust(width)}  {cell}")
+            if cell != number(None):
+                say(f"    {name.ljust(width)}  {cell}")
 
 
 def metric_table(

@@ -52,6 +52,16 @@ def test_tables_are_whole_in_terminals_of_any_width(width, monkeypatch, capsys):
     assert ("    difference  -0.0535" in lines) == (width < 72)
 
 
+def test_what_is_missing_has_no_line_in_a_narrow_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    console.metric_table("metrics", {"test": {"loss": 1.0, "f1": 0.5}, "baseline": {"f1": 0.25}})
+    assert capsys.readouterr().out.splitlines() == [
+        "metrics", "  loss", "    test      1.0000",
+        "  f1", "    test      0.5000", "    baseline  0.2500",
+    ]  # fmt: skip
+
+
 def test_samples_name_their_target_where_there_are_several(capsys):
     rows = [("a b", "X Y", "X Z", False), ("a b", ["1", "2"], ["1", "2"], True)]
     console.samples("samples", rows, ["upos", "number"])

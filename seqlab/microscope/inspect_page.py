@@ -17,7 +17,7 @@ from seqlab.microscope.memory_text import (
     steps,
 )
 from seqlab.pages import Bars, Heatmap, Lines, Page, Points
-from seqlab.pages.page import written
+from seqlab.pages.page import as_code, written
 
 #: Fewer states make no path; more have no room for their names.
 _PATH, _NAMED = 5, 40
@@ -130,9 +130,9 @@ def _add_example(
     page: Page, number: int, example: Mapping[str, Any], found: Mapping[str, Any]
 ) -> None:
     answer = next((example["answer"][k] for k in _ANSWERS if k in example["answer"]), None)
-    page.section(f"Row {number}", f"`{shorten(' '.join(example['steps']))}`")
+    page.section(f"Row {number}", as_code(shorten(" ".join(example["steps"]))))
     if answer is not None:
-        page.text(f"The answer: `{shorten(answer)}`")
+        page.text(f"The answer: {as_code(shorten(answer))}")
     names = example["steps"]
     if example["contributions"]:
         most = max(range(len(names)), key=lambda i: abs(example["contributions"][i]))
@@ -141,7 +141,7 @@ def _add_example(
             Bars(names, {what: example["contributions"]}, y=what),
             f"Row {number}: what each step contributes",
             f"The {what} when the vector of the step is replaced by zeros. The largest is step "
-            f"{most + 1} (`{names[most]}`) with {written(example['contributions'][most])}.",
+            f"{most + 1} ({as_code(names[most])}) with {written(example['contributions'][most])}.",
         )
     for name, weights in example["attention"].items():
         _add_attention(page, number, name, weights, example)

@@ -19,6 +19,8 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 _NO_PLOTS = "The plots of this page need matplotlib: `pip install 'seqlab[report]'`."
 #: A cell longer than this is broken into lines.
 _LONG = 28
+#: Stands for a backquote that marks no code: of Unicode's letters for private use.
+_BACKQUOTE = "\ue060"
 #: Fewer rows need no sorting.
 _SORTED_FROM = 3
 
@@ -121,6 +123,20 @@ class Page:
         return Path(path)
 
 
+def plain(text: str) -> str:
+    """A text of somebody else, whose backquotes are no marks of code.
+
+    >>> inline(plain("a `b`")), inline(as_code("a `b"))
+    ('a &#96;b&#96;', '<code>a &#96;b</code>')
+    """
+    return text.replace("`", _BACKQUOTE)
+
+
+def as_code(text: str) -> str:
+    """A text of somebody else as code."""
+    return f"`{plain(text)}`" if text else "(empty)"
+
+
 def inline(text: str) -> str:
     """A text as HTML, with code between backquotes; powers of ten stay on one line.
 
@@ -132,7 +148,8 @@ def inline(text: str) -> str:
         code, power = found.groups()
         return f"<code>{code}</code>" if code else f'<span class="whole">{power}</span>'
 
-    return re.sub(r"`([^`]+)`|\b(\d[\d.]*e-\d+)\b", marked, html.escape(text))
+    found = re.sub(r"`([^`]+)`|\b(\d[\d.]*e-\d+)\b", marked, html.escape(text))
+    return found.replace(_BACKQUOTE, "&#96;")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from seqlab.console import number, shorten
 from seqlab.pages import Heatmap, Lines, Page, Points
-from seqlab.pages.page import written
+from seqlab.pages.page import as_code, plain, written
 from seqlab.training.metrics_file import read_table
 from seqlab.training.microscope import FILE, read_looks
 from seqlab.training.summary import Predicted, Samples
@@ -110,7 +110,7 @@ class Report:
     def _add_samples(self, page: Page) -> None:
         if self.samples.generated:
             page.section("Samples", "Texts that the model wrote by itself.")
-            page.items(f"`{shorten(text)}`" for text in self.samples.generated)
+            page.items(as_code(shorten(text)) for text in self.samples.generated)
         if self.samples.rows:
             self._add_rows(page)
 
@@ -290,8 +290,8 @@ def _hardest(classes: Sequence[Mapping[str, Any]]) -> str:
     if worst["f1"] == best["f1"]:
         return f"All {len(seen)} classes in the test rows have an F1 of {number(best['f1'])}."
     return (
-        f"Of {len(seen)} classes in the test rows `{worst['class']}` is hardest (F1 "
-        f"{number(worst['f1'])}, {worst['support']:,} cases) and `{best['class']}` easiest "
+        f"Of {len(seen)} classes in the test rows {as_code(worst['class'])} is hardest (F1 "
+        f"{number(worst['f1'])}, {worst['support']:,} cases) and {as_code(best['class'])} easiest "
         f"({number(best['f1'])})."
     )
 
@@ -300,7 +300,7 @@ def _readable(value: Any) -> str:
     """A value on one line; numbers with four digits."""
     if isinstance(value, list | tuple) and all(isinstance(part, float | int) for part in value):
         return shorten(" ".join(map(written, value)))
-    return written(value) if isinstance(value, float) else shorten(value)
+    return written(value) if isinstance(value, float) else plain(shorten(value))
 
 
 def _evenly(count: int, wanted: int = 3) -> list[int]:
