@@ -180,27 +180,26 @@ TRAIN = """
 import json, sys
 from seqlab.progress_display import shown
 from seqlab.training.run import train
-with shown(plain_to=sys.stdout, patience=1.0):
-    train(json.load(open(sys.argv[1])), sys.argv[2])
+for at in range(1, len(sys.argv), 2):
+    with shown(plain_to=sys.stdout, patience=1.0):
+        train(json.load(open(sys.argv[at])), sys.argv[at + 1])
+    print("== the next run")
 """
 
 
-def test_a_run_shows_training_validation_and_test(tmp_path):
-    spec = words_spec(tmp_path)
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    code, text = on_a_terminal(TRAIN, str(tmp_path / "spec.json"), str(tmp_path / "run"))
+def test_a_run_shows_training_validation_and_test_or_is_silent(tmp_path):
+    given = []
+    for name, shows in (("shown", True), ("silent", False)):
+        spec = words_spec(tmp_path)
+        spec["trainer"]["enable_progress_bar"] = shows
+        (tmp_path / f"{name}.json").write_text(json.dumps(spec))
+        given += [str(tmp_path / f"{name}.json"), str(tmp_path / name)]
+    code, text = on_a_terminal(TRAIN, *given)
     assert code == 0, text
+    shown, silent, _ = text.split("== the next run")
     for words in ("reading", "vocabulary of word", "encoding train", "training", "epoch 1/3"):
-        assert words in text
+        assert words in shown
     for words in ("validation", "test", "steps"):
-        assert words in text
-
-
-def test_a_run_can_be_silent(tmp_path):
-    spec = words_spec(tmp_path)
-    spec["trainer"]["enable_progress_bar"] = False
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    code, text = on_a_terminal(TRAIN, str(tmp_path / "spec.json"), str(tmp_path / "run"))
-    assert code == 0, text
-    assert "encoding" not in text
-    assert "\x1b[2K" not in text
+        assert words in shown
+    assert "encoding" not in silent
+    assert "\x1b[2K" not in silent

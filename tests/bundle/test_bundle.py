@@ -22,6 +22,7 @@ from seqlab.errors import DataError, MachineError, OptionError
 from seqlab.heads.classification import ClassificationHead
 from spoilt_bundles import one_line_error, rewrite
 
+from forked_shell import ForkedShell
 from small_runs import pairs_spec, sentences_spec, words_spec
 
 SPECS = {"words": words_spec, "sentences": sentences_spec, "pairs": pairs_spec}
@@ -77,8 +78,14 @@ def test_contents_of_the_folder(made):
     assert "_target_" not in (folder / "config.json").read_text()
 
 
+@pytest.fixture(scope="module", name="shell")
+def _shell():
+    with ForkedShell() as shell:
+        yield shell
+
+
 @pytest.mark.parametrize("name", SPECS)
-def test_the_cards_example_runs_as_it_is_printed(made, name, tmp_path):
+def test_the_cards_example_runs_as_it_is_printed(made, name, tmp_path, shell):
     folder = made[name][0]
     card = ModelCard.load(folder / "README.md")
     assert card.data.library_name == "seqlab"
@@ -86,11 +93,7 @@ def test_the_cards_example_runs_as_it_is_printed(made, name, tmp_path):
     (code,) = re.findall(r"^```python\n(.*?)^```", card.content, re.MULTILINE | re.DOTALL)
     (tmp_path / "path" / "to" / "this").mkdir(parents=True)
     shutil.copytree(folder, tmp_path / "path" / "to" / "this" / "folder")
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    answers = ast.literal_eval(done.stdout)
+    answers = ast.literal_eval(shell.run("python", code, tmp_path))
     assert len(answers) == 1
     assert answers == seqlab.load(folder).predict(example_of(code))
 

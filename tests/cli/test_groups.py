@@ -12,6 +12,8 @@ from seqlab.config.resolve import resolve
 from seqlab.construct import accepted_options
 
 CHECKED = ("cell", "wrapper", "data", "optimizer", "scheduler", "trainer", "callbacks", "logger")
+#: Every so many of the collection's cells; the long tests take all.
+EVERY = 8
 CHOICES = [
     (group, name)
     for group in CHECKED
@@ -28,7 +30,18 @@ def composed():
         yield lambda *words: compose("config", [expand(word) for word in words])
 
 
-@pytest.mark.parametrize(("group", "name"), CHOICES)
+def sampled():
+    """The choices; of the collection's cells, whose configs are written alike, some."""
+    zoo = [
+        choice
+        for choice in CHOICES
+        if choice[0] == "cell" and registry.owner_of(*choice)[0] == "seqlab-zoo"
+    ]
+    long = set(zoo) - set(zoo[::EVERY])
+    return [pytest.param(*c, marks=pytest.mark.slow) if c in long else c for c in CHOICES]
+
+
+@pytest.mark.parametrize(("group", "name"), sampled())
 def test_the_choice_gives_a_valid_spec(composed, toy_words, group, name):
     spec = resolve(composed(*toy_words, f"{group}={name}"))
     node = spec["encoder"]["cell"] if group == "cell" else spec.get(group)

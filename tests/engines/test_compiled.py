@@ -125,8 +125,10 @@ def test_float32_at_other_sizes(name, size, threads, asymmetric):
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
     ("cell", "options"),
-    [("lstm", {"peepholes": True}), ("lstm", {"recurrent_dropout": 0.3, "zoneout": 0.2}),
-     ("gru", {}), ("gru", {"reset_after": False}), ("gru", {"layer_norm": True})],
+    [("lstm", {"recurrent_dropout": 0.3, "zoneout": 0.2}), ("gru", {}),
+     *(pytest.param(*case, marks=pytest.mark.slow)
+       for case in (("lstm", {"peepholes": True}), ("gru", {"reset_after": False}),
+                    ("gru", {"layer_norm": True})))],
 )  # fmt: skip
 def test_threads_share_the_units_where_rows_are_few(cell, options, reverse, asymmetric):
     def make(engine):

@@ -75,8 +75,10 @@ def test_equals_loop(cell, size, kind, asymmetric, projected):
 
 @pytest.mark.parametrize(
     "options",
-    [{"use_bias": False}, {"proj_size": 3}, {"reset_after": False}, {"layer_norm": True},
-     {"zoneout": 0.2}, {"dropout": 0.3, "recurrent_dropout": 0.2}],
+    [{"use_bias": False}, {"proj_size": 3}, {"reset_after": False},
+     *(pytest.param(options, marks=pytest.mark.slow)
+       for options in ({"layer_norm": True}, {"zoneout": 0.2},
+                       {"dropout": 0.3, "recurrent_dropout": 0.2}))],
     ids=str,
 )  # fmt: skip
 def test_options(options, asymmetric, projected):

@@ -60,7 +60,7 @@ def mixed():
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("form", ["torch_export", "onnx"])
+@pytest.mark.parametrize("form", ["torch_export", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_a_mixed_stack_runs_at_other_shapes(form, tmp_path):
     check_written(graph_of(mixed().eval()), form, tmp_path)
 

@@ -30,7 +30,22 @@ SIZES = {
 ZOO_CELLS = [(f"cell={name}", SIZES.get(name, {})) for name in IN_LONG_TESTS]
 
 
-@parametrize_with_checks(PARTS, slow=False)
+def long_where(picked, decorator):
+    """The decorator, with the checks that are picked by their name as long tests."""
+    name, checks = decorator.args
+    long = (pytest.mark.slow,)
+    return pytest.mark.parametrize(
+        name, [c._replace(marks=(*c.marks, *long)) if picked(c.id) else c for c in checks]
+    )
+
+
+def upon_another_cell(name):
+    """Whether a check puts a head upon a cell that is none of three."""
+    cell, _, check = name.partition("-")
+    return check.startswith("head_") and cell not in {"cell=lstm", "cell=gru", "cell=scrn"}
+
+
+@long_where(upon_another_cell, parametrize_with_checks(PARTS, slow=False))
 def test_a_registered_part_conforms(check):
     check()
 
@@ -75,7 +90,9 @@ OPTIONS = [
 ]
 
 
-@parametrize_with_checks(OPTIONS, slow=False)
+@long_where(
+    lambda name: name.endswith("learns_by_heart"), parametrize_with_checks(OPTIONS, slow=False)
+)
 def test_a_part_conforms_with_other_options(check):
     check()
 

@@ -173,6 +173,7 @@ def test_a_sweep_ends_with_the_table_and_can_be_compared_later(tmp_path, capsys)
     assert answer(tmp_path / "s")["mode"] == "min"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_single_seeds_says_that_it_tells_nothing(tmp_path, capsys):
     given = words(tmp_path, "cell=lstm,gru", "-m", f"hydra.sweep.dir={tmp_path / 's'}")
     assert main(["train", *given]) == 0
@@ -196,6 +197,7 @@ def test_contestants_may_be_any_words(tmp_path):
     assert "encoder.cell.hidden_size=9" in found["contestants"][2]["overrides"]
 
 
+@pytest.mark.slow
 def test_equal_time_is_a_number_of_steps(tmp_path):
     given = words(tmp_path, "cell=lstm,gru", "seeds=2", "match=seconds", "seconds=0.05")
     assert main(["compare", *given, f"hydra.run.dir={tmp_path / 'c'}"]) == 0
@@ -205,6 +207,7 @@ def test_equal_time_is_a_number_of_steps(tmp_path):
         assert set(one["steps"]) == {max(1, int(50 / one["step_ms"]))}
 
 
+@pytest.mark.slow
 def test_a_budget_leaves_out_seeds_but_two(tmp_path, capsys):
     given = words(tmp_path, "cell=lstm,gru", "seeds=4", "budget=0.01")
     assert main(["compare", *given, f"hydra.run.dir={tmp_path / 'c'}"]) == 0

@@ -95,10 +95,19 @@ def test_evaluate_makes_the_same_rows(run, capsys):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("data.transforms.1.context=400", "a window takes 400 steps and the 6 after them, found"),
+        pytest.param(
+            *(
+                "data.transforms.1.context=400",
+                "a window takes 400 steps and the 6 after them, found",
+            ),
+            marks=pytest.mark.slow,
+        ),
         ("data.transforms.1.horizon=300", "a window takes 24 steps and the 300 after them, found"),
         ("head.base=season head.season=25", "24 steps are fewer than a season of 25"),
-        ("head.metrics=[{name:mase,season:24}]", "24 steps are not more than a season of 24"),
+        pytest.param(
+            *("head.metrics=[{name:mase,season:24}]", "24 steps are not more than a season of 24"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line_with_the_row(run, word, message, tmp_path, capsys):

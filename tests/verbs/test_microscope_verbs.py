@@ -30,7 +30,12 @@ def text_model(folder):
     )
 
 
-@pytest.mark.parametrize("make", [words_spec, sentences_spec, pairs_spec, series_spec, text_model])
+@pytest.mark.parametrize(
+    "make",
+    [pairs_spec, text_model,
+     *(pytest.param(make, marks=pytest.mark.slow)
+       for make in (words_spec, sentences_spec, series_spec))],
+)  # fmt: skip
 def test_inspect_writes_numbers_and_a_page(make, tmp_path, capsys):
     spec = make(tmp_path)
     bundle = bundle_of(spec, tmp_path / "bundle")
