@@ -15,7 +15,12 @@ from seqlab.cells.base import Cell, map_state, next_state
 from seqlab.cells.declaration import Product, gate_tuple
 from seqlab.cells.modifiers import Modifier, apply_modifier
 from seqlab.cells.noise import Noise, draw_noise
-from seqlab.cells.products import input_product, recurrent_product, spread_heads
+from seqlab.cells.products import (
+    input_product,
+    recurrent_product,
+    weight_of_steps,
+    whole_matrix,
+)
 from seqlab.cells.zoneout import zone_out
 from seqlab.types import State as StateTree
 
@@ -68,9 +73,14 @@ class GatedStep(Cell):
         parameters in any differentiable way; initializers, regularizers and constraints act on
         the parameters.
         """
-        if self.weight_hh is None or self.heads == 1:
-            return self.weight_hh
-        return spread_heads(self.weight_hh, self.hidden_size, self.heads)
+        return whole_matrix(self, self.weight_hh)
+
+    def recurrent_weight(self) -> Tensor:
+        """What a run multiplies by: ``recurrent_matrix``, or the blocks ``[G*H, H / heads]`` of it.
+
+        None where there is no such matrix.
+        """
+        return self.recurrent_matrix() if self.heads == 1 else self.weight_hh
 
     # -- running -----------------------------------------------------------------------------
 
@@ -108,13 +118,15 @@ class GatedStep(Cell):
         ``multiplied`` takes the place of the state's first field in the recurrent products, and
         there alone: the equations are given the state as it is.
         """
-        return self.step_with(self.recurrent_matrix(), projected_t, state, noise, multiplied)
+        weight = weight_of_steps(self, self.recurrent_weight())
+        return self.step_with(weight, projected_t, state, noise, multiplied)
 
     def stepper(self) -> Callable[..., tuple[Tensor, StateTree]]:
         """``step`` for one run, with the recurrent matrix made once."""
         if type(self).step is not GatedStep.step or self.weight_hh is None:
             return self.step
-        return functools.partial(self.step_with, self.recurrent_matrix())
+        weight = weight_of_steps(self, self.recurrent_weight())
+        return functools.partial(self.step_with, weight)
 
     def step_with(
         self,
@@ -124,12 +136,13 @@ class GatedStep(Cell):
         noise: Noise | None = None,
         multiplied: Tensor | None = None,
     ) -> tuple[Tensor, StateTree]:
-        """``step`` with this recurrent matrix ``[G*H, P]``."""
+        """``step`` with this recurrent matrix ``[G*H, P]``, as ``weight_of_steps`` has it."""
         x = self.input_type(*projected_t.chunk(len(self.input_gates) + len(self.raw), -1))
         mask = None
         if noise is not None:
             mask = noise.recurrent_mask
-            weight = weight if noise.weight_mask is None else weight * noise.weight_mask
+            if noise.weight_mask is not None:
+                weight = weight * weight_of_steps(self, noise.weight_mask)
         seen = state if multiplied is None else type(state)(multiplied, *state[1:])
         made: list[Tensor] = []
         for product in self.chain:

@@ -14,7 +14,8 @@ class Noise(NamedTuple):
     """Masks that a gated cell applies; None means that kind is off.
 
     ``input_mask`` is ``[B, 1, D]``, ``recurrent_mask`` ``[B, P]`` (P the width of what the
-    recurrent matrix multiplies) and ``weight_mask`` ``[G*H, P]``, each 0 or 1 / (1 - rate). With
+    recurrent matrix multiplies) and ``weight_mask`` ``[G*H, P]``, or ``[G*H, H / heads]`` for the
+    blocks of ``heads``, each 0 or 1 / (1 - rate). With
     ``untied_dropout`` they are ``[B, G, D]`` and ``[B, G, P]``; G counts the gates of each matrix,
     and D the inputs that the input matrix sees. ``zoneout`` holds for each state
     field ``[T, B, H]`` (``[B, H]`` after ``at``): 1 where the new value is taken, 0 where the old
@@ -60,7 +61,9 @@ def draw_noise(
     return Noise(
         dropout_mask(like, (batch_size, own, cell.kernel_size), cell.dropout),
         dropout_mask(like, (batch_size, *untied, cell.recurrent_size), cell.recurrent_dropout),
-        dropout_mask(cell.weight_ih.detach(), (rows, cell.recurrent_size), cell.weight_dropout),
+        dropout_mask(
+            cell.weight_ih.detach(), (rows, cell.recurrent_size // cell.heads), cell.weight_dropout
+        ),
         keep if any(cell.zoneout) else None,
     )
 

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from seqlab.cells.noise import masked_product
 
+#: Zeros of a block-diagonal matrix from which steps multiply by each block, and by a diagonal;
+#: with fewer, one product with the whole matrix takes less time.
+WORTH_BLOCKS, WORTH_DIAGONAL = 1 << 17, 1 << 15
+
 
 def input_product(cell: Any, x_BTD: Tensor, mask: Tensor | None) -> Tensor:
     """``W_ih x + b`` for all times, and the raw inputs beside it: ``[B, T, (G + raw) * H]``.
@@ -59,6 +63,33 @@ def spread_heads(weight: Tensor, hidden: int, heads: int) -> Tensor:
     return (blocks * places.view(1, heads, 1, heads, 1)).reshape(weight.shape[0], hidden)
 
 
+def whole_matrix(cell: Any, weight: Tensor) -> Tensor:
+    """``[G*H, P]`` of a recurrent matrix or of its blocks ``[G*H, H / heads]``; None stays None."""
+    if weight is None or weight.shape[1] == cell.recurrent_size:
+        return weight
+    return spread_heads(weight, cell.hidden_size, cell.heads)
+
+
+def weight_of_steps(cell: Any, weight: Tensor) -> Tensor:
+    """A recurrent matrix, or its blocks, in the form that steps multiply by, once a run.
+
+    Args:
+        cell: the gated cell.
+        weight: ``[G*H, P]``, or the blocks ``[G*H, H / heads]``.
+
+    Returns:
+        ``[G*H, P]``, or ``[heads, H / heads, G * H / heads]`` where single blocks are worth it.
+    """
+    if weight is None or weight.shape[1] == cell.recurrent_size:
+        return weight
+    size = cell.hidden_size // cell.heads
+    zeros = weight.numel() * (cell.heads - 1)
+    if zeros < (WORTH_DIAGONAL if size == 1 else WORTH_BLOCKS):
+        return whole_matrix(cell, weight)
+    parts = weight.view(-1, cell.heads, size, size).permute(1, 3, 0, 2)
+    return parts.reshape(cell.heads, size, -1)
+
+
 def recurrent_product(
     cell: Any, vector: Tensor, weight: Tensor, mask: Tensor | None, rows: slice
 ) -> tuple[Tensor, ...]:
@@ -67,7 +98,7 @@ def recurrent_product(
     Args:
         cell: the gated cell.
         vector: what is multiplied, ``[B, H]``.
-        weight: ``[G*H, P]``, the recurrent matrix as this sequence has it.
+        weight: the recurrent matrix as this sequence has it, in the form of ``weight_of_steps``.
         mask: None, ``[B, P]`` or ``[B, G, P]``.
         rows: those of the matrix that the product takes.
     """
@@ -77,12 +108,35 @@ def recurrent_product(
     if mask is not None and mask.dim() == 3:
         mask = mask[:, rows.start // size : rows.stop // size]
     bias = None if cell.recurrent_bias is None else cell.recurrent_bias[rows]
-    if cell.norm_hh is None:
-        product = masked_product(vector, weight[rows], mask, bias)
+    own = bias if cell.norm_hh is None else None
+    if weight.dim() == 3:
+        product = _product_by_head(vector, weight, mask, own, rows)
     else:
-        product = masked_product(vector, weight[rows], mask)
+        product = masked_product(vector, weight[rows], mask, own)
+    if cell.norm_hh is not None:
         product = _normalise(product, cell.norm_hh[rows], bias)
     return product.chunk((rows.stop - rows.start) // size, -1)
+
+
+def _product_by_head(
+    vector: Tensor, weight: Tensor, mask: Tensor | None, bias: Tensor | None, rows: slice
+) -> Tensor:
+    """``masked_product`` by the blocks ``[heads, H / heads, G * H / heads]``."""
+    heads, size, _ = weight.shape
+    part = weight[..., rows.start // heads : rows.stop // heads]
+    batch, gates = vector.shape[0], part.shape[2] // size
+    if mask is not None and mask.dim() == 3:
+        masked = (vector.unsqueeze(1) * mask).reshape(batch, gates, heads, size)
+        parts = torch.einsum("bgni,nigo->bgno", masked, part.reshape(heads, size, gates, size))
+    elif size == 1:
+        masked = vector if mask is None else vector * mask
+        parts = masked.unsqueeze(1) * part.view(heads, gates).T
+    else:
+        masked = vector if mask is None else vector * mask
+        by_head = masked.reshape(batch, heads, size).transpose(0, 1) @ part
+        parts = by_head.reshape(heads, batch, gates, size).permute(1, 2, 0, 3)
+    product = parts.flatten(1)
+    return product if bias is None else product + bias
 
 
 def _normalise(value: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:

@@ -95,5 +95,6 @@ def operations(cell: Cell, x_BTD: Tensor) -> float:
     gates = getattr(cell, "gates", "x")
     inputs = len(getattr(cell, "input_gates", gates))
     recurrent = len(getattr(cell, "recurrent_gates", gates))
-    width = inputs * features + recurrent * cell.hidden_size
+    blocks = getattr(cell, "heads", 1) if hasattr(cell, "recurrent_gates") else 1
+    width = inputs * features + recurrent * cell.hidden_size / blocks
     return 6.0 * batch * steps * cell.hidden_size * width

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
+from seqlab.cells.products import weight_of_steps
 from seqlab.engines.over_time import run_steps
 from seqlab.engines.replaced_parameters import with_parameters
 from seqlab.types import State
@@ -62,7 +63,7 @@ def _steps(
     def step(t: int, before: State) -> tuple[Tensor, State]:
         return cell.step_with(weight, x_TBG[t], before, None if noise is None else noise.at(t))
 
-    start = cell.State(*state)
+    weight, start = weight_of_steps(cell, weight), cell.State(*state)
     outputs, final = run_steps(step, len(x_TBG), start, mask, reverse=reverse)
     return (torch.stack(outputs), *final)
 

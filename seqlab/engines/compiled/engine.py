@@ -51,6 +51,7 @@ class CompiledEngine(TracedEngine):
     """Runs gated cells, all options included, on the CPU."""
 
     name = "compiled"
+    takes_blocks = True
 
     def unavailable(self) -> str | None:
         """Why nothing can be compiled on this machine."""
@@ -126,9 +127,12 @@ class CompiledEngine(TracedEngine):
             return "its input is not one product"
         masks = masks_of(cell, kernel.equations, None, None, x_BD.dtype)
         call = self.kernel_run(kernel, cell, masks, Form(reverse=False, keep=False, half=None))
-        weight = cell.recurrent_matrix()
+        weight = cell.recurrent_weight()
+        scales = scales_of(weight)
+        # small whole numbers are kept by whole rows
+        weight = weight if scales is None else cell.recurrent_matrix()
         call.project(cell.input_matrix(), cell.bias)
-        call.shrink(scales_of(cell.input_matrix()), scales_of(weight))
+        call.shrink(scales_of(cell.input_matrix()), scales)
         call.prepare(x_BD.unsqueeze(0), tensors_of(cell, kernel.equations, weight, state))
         return Steps(call, cell.state_sizes)
 

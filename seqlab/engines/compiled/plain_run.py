@@ -10,6 +10,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell, first_parameter
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.base import Sequence
+from seqlab.engines.compiled.blocks import blocks_of
 from seqlab.engines.compiled.cell_code import Kernel
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, kept_matrices
 from seqlab.engines.compiled.recurrence import Arguments
@@ -46,9 +47,10 @@ def run_plain(cell: GatedCell, kernel: Kernel, run: Sequence) -> tuple[Tensor, S
     kept, call = kept_matrices(cell, kernel.library), Arguments()
     call.steps, call.batch, call.features, call.reverse = steps, batch, features, reverse
     call.hidden = call.inner = hidden = cell.hidden_size
-    call.threads = torch.get_num_threads()
+    call.threads, weight = torch.get_num_threads(), cell.recurrent_weight()
+    call.blocks = blocks_of(weight, hidden)
     call.source, call.source_b, call.source_t = x.data_ptr(), x.stride(0), x.stride(1)
-    given = {"weight": cell.recurrent_matrix(), "bias": cell.recurrent_bias,
+    given = {"weight": weight, "bias": cell.recurrent_bias,
              "kernel": cell.input_matrix(), "kernel_bias": cell.bias}  # fmt: skip
     alive = {name: t.contiguous() for name, t in given.items() if t is not None}
     for name, tensor in alive.items():

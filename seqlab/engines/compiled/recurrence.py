@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seqlab.engines.compiled.blocks import block_gradient, blocks_of
 from seqlab.engines.compiled.cell_code import MOST, MOST_PRODUCTS, Kernel
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, KeptMatrices
 from seqlab.engines.traced.engine import Masks
@@ -27,7 +28,7 @@ class Arguments(ctypes.Structure):
     """Mirrors ``Arguments`` of ``cpp/arguments.h``; pointers are 0 where there is nothing."""
 
     _fields_ = [
-        *_numbers("steps batch hidden inner masks reverse threads"),
+        *_numbers("steps batch hidden inner blocks masks reverse threads"),
         *_pointers("x"), *_numbers("x_t x_b"),
         *_pointers("source kernel kernel_bias"), *_numbers("source_t source_b features"),
         *_pointers("kernel_scale weight_scale"),
@@ -47,7 +48,8 @@ class CompiledRun:
     """One run of a kernel over a sequence: its fixed arguments and the memory it fills.
 
     H units; P is the width of what the recurrent matrix multiplies; S, that of the first state
-    field, is P where ``proj_size`` narrows it, else H. ``kept``: matrices packed before.
+    field, is P where ``proj_size`` narrows it, else H. ``kept``: matrices packed before. Of a
+    block-diagonal recurrent matrix the blocks are given: fewer than P columns.
     """
 
     kernel: Kernel
@@ -92,6 +94,7 @@ class CompiledRun:
         run.reverse, run.hidden, run.inner = self.reverse, self.hidden, self.inner
         run.threads = torch.get_num_threads()
         after = 3 + self.kernel.equations.states
+        run.blocks = blocks_of(tensors[0], self.inner)
         self._matrices([*tensors[:3], tensors[after]])
         self._inputs([own for own in tensors[after + 1 :] if own is not None])
         self._allocate(x_TBG)
@@ -278,9 +281,13 @@ class CompiledRun:
                 yield rows, vector * self.masks.drop[:, 0 if tied else gate]
 
     def _weight_gradient(self, d_h: Tensor) -> Tensor:
-        """``[G*H, P]``: one product over all steps for rows that multiply the same vector."""
+        """As the matrix: one product over all steps for rows that multiply the same vector."""
         flat = d_h.flatten(0, 1)
-        parts = [flat[:, rows].T @ vector.flatten(0, 1) for rows, vector in self._factors()]
+        pairs = [(flat[:, rows], vector.flatten(0, 1)) for rows, vector in self._factors()]
+        if self.run.blocks > 1:
+            parts = [block_gradient(d, vector, self.run.blocks) for d, vector in pairs]
+        else:
+            parts = [d.T @ vector for d, vector in pairs]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _narrow_gradient(self, d_output: Tensor | None) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
+from seqlab.cells.products import whole_matrix
 from seqlab.engines import base
 from seqlab.engines.double_backward import differentiable, replay
 from seqlab.engines.traced.traced_cell import TracedCell
@@ -66,8 +67,9 @@ class KernelRun(Protocol):
 
         Args:
             x_TBG: the projected input.
-            tensors: recurrent matrix, recurrent bias, gain, initial state, the matrix of
-                ``proj_size``, own parameters; None where there is none.
+            tensors: recurrent matrix, or its blocks where the engine ``takes_blocks``, recurrent
+                bias, gain, initial state, the matrix of ``proj_size``, own parameters; None where
+                there is none.
 
         Returns:
             Output ``[T, B, H]``, or ``[T, B, P]`` with ``proj_size``, and the final state's
@@ -90,6 +92,8 @@ class TracedEngine(base.Engine):
 
     #: Types of devices that its code runs on.
     device = "cpu"
+    #: Whether its kernels multiply by the blocks of a block-diagonal recurrent matrix.
+    takes_blocks = False
     #: Whether its kernels read a projected input faster when it lies time-major in memory.
     time_major = True
 
@@ -141,9 +145,11 @@ class TracedEngine(base.Engine):
         if isinstance(kernel, str):
             raise base.NotPreparedError(kernel)
         real = real_of(cell.weight_ih.dtype)
-        weight = cell.recurrent_matrix()
+        weight = cell.recurrent_weight()
         if weight is not None and noise is not None and noise.weight_mask is not None:
             weight = weight * noise.weight_mask
+        if not self.takes_blocks:
+            weight = whole_matrix(cell, weight)
         equations: TracedCell = kernel.equations
         inputs = [
             None if t is None else t.to(real) for t in tensors_of(cell, equations, weight, state)

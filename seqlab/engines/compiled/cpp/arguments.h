@@ -6,17 +6,18 @@ constexpr int MOST_PRODUCTS = 4;  // recurrent products of one cell
 constexpr int MOST = 16;  // state fields, parameters and noises of one cell
 
 // Mirrors `Arguments` in recurrence.py. Time-major: [T, B, ...] contiguous unless strides are given.
-// H units; P, `inner`, is the width of what W_hh multiplies: H, or proj_size. State field 0 has
+// H units; P, `inner`, is the width of what W_hh multiplies: H, or proj_size. With several `blocks`
+// P is H, and W_hh [G*H, H / blocks] holds the blocks on the diagonal of each gate's matrix. State field 0 has
 // width P where the cell narrows it (Cell::NARROWS), all other fields have width H.
 struct Arguments {
-  int64_t steps, batch, hidden, inner, masks, reverse, threads;
+  int64_t steps, batch, hidden, inner, blocks, masks, reverse, threads;
   const real *x;                 // projected input, strides x_t and x_b, last one contiguous;
   int64_t x_t, x_b;              // or null, where the loop projects it:
   const real *source, *kernel, *kernel_bias;  // the input, strides source_t and source_b; W_ih
   int64_t source_t, source_b, features;       // [INPUTS*H, D]; [INPUTS*H] or null; D
   const real *kernel_scale, *weight_scale;    // by row, where rows are whole numbers of -127..127
                                               // times a scale; or null
-  const real *weight, *bias, *gain;   // W_hh [G*H, P]; [G*H] or null; [G*H]
+  const real *weight, *bias, *gain;   // W_hh [G*H, P / blocks]; [G*H] or null; [G*H]
   const real* narrow;            // W_hr [P, H] or null
   const uint8_t* mask;           // [T, B], 1 = real, or null
   const real* drop;              // [B, masks, P] factors of what W_hh multiplies, or null;

@@ -36,10 +36,11 @@ struct Kept {
   // Whether the matrices of this run are those that are packed; from now on they are to be.
   bool knows(const Arguments& run) {
     Sum now[3];
-    now[0].add(run.weight, C::GATES * run.hidden * run.inner);
+    now[0].add(run.weight, C::GATES * run.hidden * (run.inner / run.blocks));
     now[1].add(run.narrow, run.inner * run.hidden);
     now[2].add(run.kernel, C::INPUTS * run.hidden * run.features);
     const bool same = matrices && run.hidden == r.hidden && run.inner == r.inner &&
+                      run.blocks == r.blocks &&
                       run.features == r.features && !run.narrow == !r.narrow &&
                       !run.kernel == !r.kernel && now[0] == sums[0] && now[1] == sums[1] &&
                       now[2] == sums[2];

@@ -35,12 +35,16 @@ struct Matrices {
         width(padded(C::GATES * H) + PANEL) {
     for (int which = 0; which < C::PRODUCTS; ++which) {
       const int first = C::start(which), last = C::start(which + 1);
-      const int step = r.masks > 1 ? 1 : last - first;
+      // gates side by side share no panel
+      const bool apart = r.masks > 1 || (!backward && r.blocks > 1 && H % PANEL);
+      const int step = apart ? 1 : last - first;
       for (int gate = first; gate < last; gate += step) {
         const real* drop = r.drop ? r.drop + (r.masks > 1 ? gate * P : 0) : nullptr;
         parts.push_back({which, gate * H, drop, Packed()});
         if (packed)
           parts.back().matrix.borrow(packed->parts[parts.size() - 1].matrix);
+        else if (r.blocks > 1)
+          parts.back().matrix.allocate_blocks(H, H / r.blocks, backward ? 1 : step, backward ? step : 1);
         else
           allocate(parts.back().matrix, step * H, P, r.weight_scale);
       }
@@ -66,7 +70,12 @@ struct Matrices {
     if (r.kernel_scale) input.fill_small(r.kernel, r.features, r.kernel_scale);
   }
   void pack(int thread, int threads) const {
-    for (const Part& part : parts) pack(part.matrix, r.weight + part.row * P, P, thread, threads);
+    for (const Part& part : parts)
+      if (r.blocks > 1)
+        for (int64_t p = thread; p < part.matrix.panels(); p += threads)
+          part.matrix.fill_blocks(p, r.weight + part.row * (H / r.blocks), !backward);
+      else
+        pack(part.matrix, r.weight + part.row * P, P, thread, threads);
     if (r.narrow) pack(narrow, r.narrow, H, thread, threads);
     if (r.kernel) pack(input, r.kernel, r.features, thread, threads);
   }

@@ -23,8 +23,14 @@ static inline int64_t padded(int64_t columns) { return (columns + PANEL - 1) / P
 
 // A [depth, columns] matrix as panels of PANEL columns, each contiguous, padded with zeros. Where
 // every column is a small whole number times its scale, the numbers and the scales are kept.
+//
+// Of a matrix with blocks on its diagonal a panel has the rows of the blocks that it meets. There
+// may be several such matrices side by side, whose products are other columns, or one below the
+// other, whose products are summed: `stacked`.
 struct Packed {
   int64_t depth = 0, columns = 0;
+  int64_t size = 0, block = 0, stacked = 1;  // of one matrix; of one block, or 0
+  int64_t longest = 0;  // rows of a panel
   Buffer data, scale;
   real* values = nullptr;  // of `data`, or of the matrix that lends them
   std::vector<int8_t> small;
@@ -32,13 +38,30 @@ struct Packed {
   void allocate(int64_t depth_, int64_t columns_) {
     depth = depth_;
     columns = columns_;
+    longest = depth;
     data = make_buffer(depth * padded(columns));
+    values = data.get();
+  }
+  // matrices [size, size], so many side by side or stacked; no panel may meet two of them
+  void allocate_blocks(int64_t size_, int64_t block_, int64_t beside, int64_t stacked_) {
+    size = size_;
+    block = block_;
+    stacked = stacked_;
+    depth = size * stacked;
+    columns = size * beside;
+    longest = 0;
+    for (int64_t p = 0; p < panels(); ++p) longest = std::max(longest, stacked * rows_of(p));
+    data = make_buffer(longest * padded(columns));
     values = data.get();
   }
   // another that reads the same memory, for as long as this one lives
   void borrow(const Packed& other) {
     depth = other.depth;
     columns = other.columns;
+    size = other.size;
+    block = other.block;
+    stacked = other.stacked;
+    longest = other.longest;
     values = other.values;
   }
   void allocate_small(int64_t depth_, int64_t columns_) {
@@ -48,7 +71,16 @@ struct Packed {
     small.assign(depth * padded(columns), 0);
   }
   int64_t panels() const { return padded(columns) / PANEL; }
-  real* panel(int64_t p) const { return values + p * PANEL * depth; }
+  real* panel(int64_t p) const { return values + p * PANEL * longest; }
+
+  // the first row that a panel has of each stacked matrix, and how many
+  int64_t unit(int64_t p) const { return p * PANEL % size; }
+  int64_t first_row(int64_t p) const { return block ? unit(p) / block * block : 0; }
+  int64_t rows_of(int64_t p) const {
+    if (!block) return depth;
+    const int64_t last = std::min(unit(p) + PANEL, size) - 1;
+    return (last / block + 1) * block - first_row(p);
+  }
 
   void fill_small(const real* from, int64_t step_n, const real* scales) {
     for (int64_t n = 0; n < padded(columns); ++n) {
@@ -61,12 +93,43 @@ struct Packed {
 
   // element (k, n) of the matrix is from[k * step_k + n * step_n]
   void fill_panel(int64_t p, const real* from, int64_t step_k, int64_t step_n) const {
+    const int64_t first = p * PANEL, count = std::min<int64_t>(PANEL, columns - first);
+    fill(panel(p), from + first * step_n, count, depth, step_k, step_n);
+  }
+
+  // from: [rows, block], the blocks of all matrices; `across`: products are with their transposes
+  void fill_blocks(int64_t p, const real* from, bool across) const {
+    const int64_t first = first_row(p), rows = rows_of(p), start = unit(p);
+    const int64_t count = std::min<int64_t>(PANEL, size - start);
     real* to = panel(p);
-    const int64_t first = p * PANEL;
-    const int64_t count = std::min<int64_t>(PANEL, columns - first);
+    if (rows > block || count < PANEL) std::memset(to, 0, stacked * rows * PANEL * sizeof(real));
+    for (int64_t s = 0; s < stacked; ++s, to += rows * PANEL)
+      for (int64_t row = first; row < first + rows; row += block) {
+        // columns of the panel that this block has
+        const int64_t begin = std::max(row, start), end = std::min(row + block, start + count);
+        real* corner = to + (row - first) * PANEL + begin - start;
+        if (across) {
+          const real* source = from + (p * PANEL - start + begin) * block;
+          if (end - begin == PANEL) {
+            fill(corner, source, PANEL, block, 1, block);
+          } else {
+            for (int64_t n = 0; n < end - begin; ++n)
+              for (int64_t k = 0; k < block; ++k) corner[k * PANEL + n] = source[n * block + k];
+          }
+        } else {
+          const real* source = from + (s * size + row) * block + begin - row;
+          for (int64_t k = 0; k < block; ++k)
+            std::memcpy(corner + k * PANEL, source + k * block, (end - begin) * sizeof(real));
+        }
+      }
+  }
+
+  // `count` columns of a panel; columns after them become zero
+  static void fill(real* to, const real* from, int64_t count, int64_t depth, int64_t step_k,
+                   int64_t step_n) {
     if (step_n == 1 && count == PANEL) {
       for (int64_t k = 0; k < depth; ++k)
-        std::memcpy(to + k * PANEL, from + first + k * step_k, PANEL * sizeof(real));
+        std::memcpy(to + k * PANEL, from + k * step_k, PANEL * sizeof(real));
       return;
     }
     // few steps of depth at a time, so that what is written stays in the nearest cache
@@ -76,7 +139,7 @@ struct Packed {
       for (int64_t n = 0; n < PANEL; n += LANES) {
         V square[LANES];
         for (int i = 0; i < LANES; ++i)
-          square[i] = load<true>(from + (first + n + i) * step_n + begin, 0);
+          square[i] = load<true>(from + (n + i) * step_n + begin, 0);
         turn(square);
         for (int i = 0; i < LANES; ++i) store<true>(to + (begin + i) * PANEL + n, square[i], 0);
       }
@@ -84,7 +147,7 @@ struct Packed {
     for (; begin < depth; begin += LINE) {
       const int64_t end = std::min<int64_t>(depth, begin + LINE);
       for (int64_t n = 0; n < count; ++n) {
-        const real* source = from + (first + n) * step_n;
+        const real* source = from + n * step_n;
         for (int64_t k = begin; k < end; ++k) to[k * PANEL + n] = source[k * step_k];
       }
       for (int64_t n = count; n < PANEL; ++n)
@@ -93,16 +156,17 @@ struct Packed {
   }
 };
 
-// ROWS rows of left [., depth] times one panel, plus the panel's bias, into result.
+// ROWS rows of left [., depth] times one panel, plus the panel's bias or what result holds already,
+// into result.
 template <int ROWS>
 static inline void block(const real* left, int64_t left_step, const real* panel, int64_t depth,
-                         const real* bias, real* result, int64_t result_step) {
+                         const real* bias, bool add, real* result, int64_t result_step) {
   V low[ROWS], high[ROWS];
   const V start_low = bias ? load<true>(bias, 0) : V{};
   const V start_high = bias ? load<true>(bias + LANES, 0) : V{};
   for (int r = 0; r < ROWS; ++r) {
-    low[r] = start_low;
-    high[r] = start_high;
+    low[r] = add ? load<true>(result + r * result_step, 0) : start_low;
+    high[r] = add ? load<true>(result + r * result_step + LANES, 0) : start_high;
   }
   for (int64_t k = 0; k < depth; ++k) {
     const V a = load<true>(panel + k * PANEL, 0), b = load<true>(panel + k * PANEL + LANES, 0);
@@ -170,11 +234,12 @@ __attribute__((noinline)) static void small_product(const real* left, int64_t le
 
 template <int ROWS>
 static inline void some_rows(int64_t rows, const real* left, int64_t left_step, const real* panel,
-                             int64_t depth, const real* bias, real* result, int64_t result_step) {
+                             int64_t depth, const real* bias, bool add, real* result,
+                             int64_t result_step) {
   if (rows == ROWS)
-    block<ROWS>(left, left_step, panel, depth, bias, result, result_step);
+    block<ROWS>(left, left_step, panel, depth, bias, add, result, result_step);
   else if constexpr (ROWS > 1)
-    some_rows<ROWS - 1>(rows, left, left_step, panel, depth, bias, result, result_step);
+    some_rows<ROWS - 1>(rows, left, left_step, panel, depth, bias, add, result, result_step);
 }
 
 // result [rows, columns] = left [rows, depth] times the panels [from, to) of the packed matrix, plus
@@ -191,10 +256,14 @@ __attribute__((noinline)) static void product(const real* left, int64_t left_ste
   const int64_t height = blocks ? (rows + blocks - 1) / blocks : 1;
   for (int64_t p = from; p < to; ++p) {
     const real* part = bias ? bias + p * PANEL : nullptr;
-    for (int64_t r = 0; r < rows; r += height)
-      some_rows<BLOCK_ROWS>(std::min<int64_t>(height, rows - r), left + r * left_step,
-                            left_step, right.panel(p), right.depth, part,
-                            result + r * result_step + p * PANEL, result_step);
+    const int64_t depth = right.rows_of(p);
+    for (int64_t s = 0; s < right.stacked; ++s) {
+      const real* start = left + right.first_row(p) + s * right.size;
+      for (int64_t r = 0; r < rows; r += height)
+        some_rows<BLOCK_ROWS>(std::min<int64_t>(height, rows - r), start + r * left_step,
+                              left_step, right.panel(p) + s * depth * PANEL, depth, part, s > 0,
+                              result + r * result_step + p * PANEL, result_step);
+    }
   }
 }
 

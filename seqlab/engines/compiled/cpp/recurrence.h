@@ -294,7 +294,7 @@ constexpr int64_t WORTH_A_WAIT = 1 << 18;  // multiplications of a thread at one
 // every thread, and enough work between two meetings.
 template <class C>
 static bool by_units(const Arguments& r) {
-  const int64_t rows = r.batch / r.threads, work = r.batch * C::GATES * r.hidden * r.hidden;
+  const int64_t rows = r.batch / r.threads, work = r.batch * C::GATES * r.hidden * (r.hidden / r.blocks);
   const bool simple = C::PRODUCTS == 1 && C::GATES && !C::NORM && !r.narrow && !r.mask && r.masks <= 1;
   return simple && r.threads > 1 && r.hidden % (r.threads * PANEL) == 0 && rows < FEW_ROWS &&
          work / r.threads >= WORTH_A_WAIT;
