@@ -34,14 +34,11 @@ def same_entries(source: Tokenizer, target: Tokenizer) -> tuple[int, ...]:
     return (*[UNK_ID] * first, *same)
 
 
-def unknown_tokens(
-    source: Tokenizer, texts: Sequence[Any], target: Tokenizer
-) -> SourceTokens | None:
-    """For each step of each text its token, empty where the target's vocabulary has it.
+def unknown_tokens(rows: Sequence[Sequence[str] | None], target: Tokenizer) -> SourceTokens | None:
+    """For each step of each row its token, empty where the target's vocabulary has it.
 
-    None where the source's ids are no pieces of its text.
+    None where a row's tokens are not known.
     """
-    rows = [source.pieces_of(text) for text in texts]
     found: dict[str, bool] = {}
 
     def unknown(token: str) -> bool:

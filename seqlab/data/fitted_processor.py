@@ -277,10 +277,9 @@ class Processor:
         if not copied:
             return target.decode(ids)
         source = next((f for f in self.features if f.name == target.info.feature), None)
-        if source is None or source.tokenizer is None or target.tokenizer is None:
+        if source is None or target.tokenizer is None:
             return target.decode(ids)
-        text = value[source.column] if isinstance(value, Mapping) else value
-        pieces = source.tokenizer.pieces_of(text) or []
+        pieces = source.tokens(value[source.column] if isinstance(value, Mapping) else value) or []
         written = {place: pieces[step] for place, step in copied if step < len(pieces)}
         return target.tokenizer.decode_with(ids, written)
 

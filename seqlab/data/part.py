@@ -85,6 +85,15 @@ class ColumnPart(FittedPart):
         """Mean and deviation by which a series of numbers is scaled; None for anything else."""
         return None
 
+    def tokens(self, value: Any) -> list[str] | None:
+        """What stands at each step of a row, as an answer may copy it; None where that is unknown.
+
+        Args:
+            value: the column's, one that ``encode`` takes.
+        """
+        del value
+        return None
+
     def mark_ends(self) -> None:
         """Put ``<bos>`` before and ``<eos>`` after each row; called before ``fit``.
 

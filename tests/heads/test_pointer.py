@@ -170,6 +170,21 @@ def test_a_word_that_the_source_repeats_is_one_word():
     assert batch.without_targets().source_tokens is None
 
 
+def test_a_string_for_a_list_of_tokens_is_cut_into_words():
+    tokens = {"column": "there", "kind": "tokens", "transform": "lower"}
+    target = {"column": "back", "kind": "text", "copies": "t", "tokenizer": {"name": "words"}}
+    rows = [{"there": ["My", "name", "Zoe"], "back": "hello you"}]
+    processor = fit_processor({"features": {"t": tokens}, "target": target}, rows)
+    for value in ("my friend Quincy", ["my", "friend", "Quincy"]):
+        row = {"there": value, "back": "hello Quincy"}
+        batch = processor.collate([processor.encode(row)])
+        assert batch.source_tokens == [["my", "friend", "Quincy"]]
+        assert batch.references[0][0][1] == processor.target.tokenizer.size + 3
+        ids = processor.target.tokenizer.encode(["hello quincy"]).values.tolist()
+        answer = processor.decode_answer(processor.target, ids, [[1, 2]], value)
+        assert answer == "hello Quincy"
+
+
 @pytest.mark.parametrize(
     ("copies", "message"),
     [

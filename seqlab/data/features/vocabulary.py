@@ -83,6 +83,10 @@ class TextFeature(_VocabularyFeature):
         """The text."""
         return self.tokenizer.decode([int(index) for index in values])
 
+    def tokens(self, value: Any) -> list[str] | None:
+        """The pieces that the tokenizer cuts the text into."""
+        return self.tokenizer.pieces_of(value)
+
 
 def _is_transform(value: str) -> bool:
     name, _, size = value.partition(":")
@@ -129,6 +133,10 @@ class TokensFeature(_VocabularyFeature):
         else:
             rows = raw_columns.token_lists(values, self.column, where)
         return [list(map(self._looked_up, row)) for row in rows]
+
+    def tokens(self, value: Any) -> list[str] | None:
+        """The tokens as they stand in the row, whatever they are looked up as."""
+        return list(raw_columns.token_lists([value], self.column, str)[0])
 
     def add_words(self, words: Iterable[str], most: int | None = None) -> None:
         """Of words that this feature looks up as they are."""

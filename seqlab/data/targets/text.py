@@ -109,14 +109,14 @@ class TextTarget(Target):
 
     def accepted(self, columns: Mapping[str, Sequence[Any]], where: Where) -> Accepted:
         """With what may be copied; see ``Batch.source_tokens``."""
-        if self._source is None or self._source.tokenizer is None:
+        if self._source is None:
             return super().accepted(columns, where)
         if self.references is not None and self.references in columns:
             answers = self._references(columns[self.references], where)
         else:
             answers = [[text] for text in self._texts(columns[self.column], where)]
         ids, sources = self._ids(answers), columns[self._source.column]
-        tokens = unknown_tokens(self._source.tokenizer, sources, self.tokenizer)
+        tokens = unknown_tokens([self._source.tokens(value) for value in sources], self.tokenizer)
         if tokens is None:
             return Accepted(ids)
         return Accepted(with_copied(ids, answers, tokens, self.tokenizer), tokens)
