@@ -44,7 +44,7 @@ def model_card(
     parts = [
         f"---\n{front.to_yaml()}\n---",
         f"# {head} with {_name(encoder['cell'])}",
-        f"{made}`{_name(encoder['cell'])}`, wrappers (inside out): {wrappers}.",
+        f"{made}`{_name(encoder['cell'])}`, wrappers (inside out): {wrappers}.{_bits(config)}",
         _USE.format(inputs=_example_inputs(config)),
         f"## Measured\n\n{_metrics(metrics)}",
         f"## Data\n\n{_identity(data_identity)}",
@@ -72,6 +72,16 @@ def _example_input(config: Mapping[str, Any]) -> Any:
         }
         values[spec.get("column", info["name"])] = made_up.get(spec.get("kind"), "some text")
     return values if len(values) > 1 else next(iter(values.values()), "some text")
+
+
+def _bits(config: Mapping[str, Any]) -> str:
+    """What the card says of weights of eight bits."""
+    if config.get("weights") != "eight_bits":
+        return ""
+    return (
+        " The matrices of its gated cells are rounded to eight bits, with a scale for each row; it "
+        "predicts and exports as any other, and cannot be trained on."
+    )
 
 
 def _name(spec: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 #: The format that is written.
-FORMAT = 1
+FORMAT = 2
 
 
 class Contents(NamedTuple):
@@ -22,8 +22,14 @@ class Contents(NamedTuple):
     config: dict[str, Any]
 
 
+def _weights_named(contents: Contents) -> Contents:
+    """Format 2 says what kind the weights are of; before there was one."""
+    contents.config["weights"] = "float"
+    return contents
+
+
 #: For each earlier format, what makes contents of the next one of its own.
-MIGRATIONS: Mapping[int, Callable[[Contents], Contents]] = {}
+MIGRATIONS: Mapping[int, Callable[[Contents], Contents]] = {1: _weights_named}
 
 
 def is_readable(form: Any) -> bool:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from seqlab.build import build_model
+from seqlab.bundle.eight_bits import unpacked, whole_shapes
 from seqlab.bundle.ensemble import Ensemble, check_alike, check_count
 from seqlab.bundle.formats import Contents, migrated
 from seqlab.bundle.manifest import CONFIG_LIMIT, missing_part, other_versions, read_manifest
@@ -86,7 +87,7 @@ def load(
         raise BundleError(f"bundle {folder} cannot be rebuilt: {reason}") from error
     if processor.info != info:
         raise BundleError(f"{folder}: config.json and the tokenizer files do not belong together")
-    _load_weights(model, folder / WEIGHTS)
+    _load_weights(model, folder / WEIGHTS, config["weights"])
     for line in other_versions(manifest):
         warnings.warn(f"bundle {folder}: {line}: answers may differ", stacklevel=2)
     return TrainedModel(model.to(device).eval(), processor, config, manifest, folder)
@@ -119,9 +120,12 @@ def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> No
     """
     try:
         with safe_open(weights, framework="pt") as file:
-            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            stored = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            types = {name: str(part.get_dtype()) for name, part in slices.items()}
     except SafetensorError as error:
         raise BundleError(f"{weights} cannot be read: {error}") from error
+    stored = whole_shapes(stored, types, config.get("weights"), weights)
     try:
         with torch.device("meta"):
             wanted = {n: tuple(t.shape) for n, t in build_model(config, info).state_dict().items()}
@@ -143,8 +147,8 @@ def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> No
             )
 
 
-def _load_weights(model: SequenceModel, path: Path) -> None:
-    tensors = load_file(path)
+def _load_weights(model: SequenceModel, path: Path, weights: Any) -> None:
+    tensors = unpacked(load_file(path), weights)
     floating = {t.dtype for t in tensors.values() if t.is_floating_point()}
     if floating == {torch.float64}:
         model.double()

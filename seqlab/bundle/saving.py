@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from seqlab.bundle.card import model_card
+from seqlab.bundle.eight_bits import packed
 from seqlab.bundle.formats import FORMAT
 from seqlab.bundle.manifest import MANIFEST, make_manifest
 from seqlab.bundle.place import WEIGHTS
@@ -30,6 +31,8 @@ def save_bundle(
 ) -> Path:
     """Write a bundle; a bundle of that name is replaced, in one step.
 
+    Weights that ``seqlab.quantize`` has rounded are stored as bytes and scales.
+
     Args:
         folder: where to.
         model: the trained model.
@@ -42,10 +45,12 @@ def save_bundle(
         RunError: the folder cannot be written.
     """
     parts = {key: spec[key] for key in ("source", "data", "encoder", "head") if key in spec}
-    config = {"format": FORMAT, **parts, "info": dataclasses.asdict(processor.info)}
+    tensors, kind = packed(model, _tensors(model))
+    info = dataclasses.asdict(processor.info)
+    config = {"format": FORMAT, "weights": kind, **parts, "info": info}
     with atomic_folder(folder) as new:
         write_json(new / "config.json", config)
-        (new / WEIGHTS).write_bytes(save(_tensors(model), metadata={"format": "pt"}))
+        (new / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
         processor.save(new)
         card = model_card(config, metrics or {}, data_identity or {}, _size(model))
         (new / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 import torch
@@ -23,7 +24,8 @@ def quantize(module: Module) -> Module:
     Row ``w`` of a matrix becomes ``s round(w / s)`` with ``s = max|w| / 127``: symmetric rounding
     to the nearest, weights only (as in Jacob et al., "Quantization and training of neural networks
     for efficient integer-arithmetic-only inference", 2018). The weights stay ordinary parameters,
-    so every engine, bundle and export gives the rounded model's numbers. Steps of a stream with
+    so every engine and export gives the rounded model's numbers, and a bundle (``save_bundle``,
+    ``seqlab convert bits=8``) stores them as bytes. Steps of a stream with
     ``engine="compiled"`` keep such matrices as bytes, a quarter of the memory that each step reads.
 
     >>> import seqlab
@@ -48,14 +50,29 @@ def quantize(module: Module) -> Module:
             f"quantize needs a layer, a model or what seqlab.load returns, got "
             f"{type(module).__name__}"
         )
-    for cell in whole.modules():
+    for _, weight in _matrices(whole):
+        scale = _scale(weight)
+        weight.copy_(scale * (weight / scale).round())
+    return module
+
+
+def _matrices(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The matrices of all gated cells in a module, each under its first name."""
+    for place, cell in module.named_modules():
         if isinstance(cell, GatedCell):
             for name in _MATRICES:
                 weight = getattr(cell, name)
                 if weight is not None:
-                    scale = _scale(weight)
-                    weight.copy_(scale * (weight / scale).round())
-    return module
+                    yield f"{place}.{name}".removeprefix("."), weight
+
+
+def quantized_names(module: nn.Module) -> list[str]:
+    """The state dict's names of matrices that ``quantize`` has rounded; none unless all are."""
+    shared = {id(weight) for _, weight in _matrices(module)}
+    if not shared or any(scales_of(weight) is None for _, weight in _matrices(module)):
+        return []
+    state = module.state_dict(keep_vars=True)
+    return [name for name, value in state.items() if id(value) in shared]
 
 
 def scales_of(weight: Tensor | None) -> Tensor | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from seqlab.bundle import load
+from seqlab.bundle.eight_bits import refuse_training
 from seqlab.bundle.place import WEIGHTS
 from seqlab.construct import check_options, split_spec
 from seqlab.data.data_spec import DataSpec
@@ -35,11 +36,13 @@ class Origin:
 
     Raises:
         BundleError: no bundle is there, or it cannot be loaded.
+        ConfigError: its weights cannot be trained.
     """
 
     def __init__(self, spec: StartSpec) -> None:
         self.spec = spec
         self.trained = load(str(spec.bundle))
+        refuse_training(self.trained.config, spec.bundle)
 
     def __str__(self) -> str:
         """What it is, in a few words."""

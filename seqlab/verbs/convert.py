@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import progress
-from seqlab.errors import ConfigError, DataError, did_you_mean
+from seqlab.bundle.place import WEIGHTS
+from seqlab.errors import ConfigError, DataError, OptionError, did_you_mean
 from seqlab.verbs.arguments import read_arguments
 
 CHOICES = {
@@ -19,9 +20,10 @@ CHOICES = {
     "nonlinearity": ("tanh", "relu"),
     "layout": ("g2p_en", "g2pm"),
     "format": ("text", "json"),
+    "bits": ("8",),
 }
 HELP = """usage: seqlab convert input=FILE output=PATH [layer=NAME] [nonlinearity=tanh|relu]
-                      [format=text|json] [layout=g2p_en|g2pm]
+                      [format=text|json] [layout=g2p_en|g2pm] [bits=8]
 
 Reads the recurrent layers of a file, checks each against an independent computation on the file's
 weights, and writes them in the form of the output's ending.
@@ -32,6 +34,8 @@ weights, and writes them in the form of the output's ending.
   layer=    one layer by name; all layers without it
   layout=   a published model: the input is the wheel that holds it (pip download --no-deps g2p-en,
             or g2pM), the output a bundle; no code of the wheel is run, and nothing is unpickled
+  bits=     8: the input is a bundle, the output one whose gated cells' matrices are rounded to
+            eight bits (seqlab.quantize); measure it with seqlab evaluate, it cannot be trained on
   nonlinearity=  of a torch nn.RNN, which its state dict does not name (tanh)
 
 The report gives for each layer the largest difference of its weights, converted there and back,
@@ -54,6 +58,8 @@ def run(words: Sequence[str]) -> int:
         raise DataError(f"{given['input']}: no such file")
     if "layout" in given:
         return _published(given)
+    if "bits" in given:
+        return _rounded(given)
     with progress.stage("starting", summary=False):
         from seqlab.compat.convert import read_layers, write_layers
 
@@ -91,6 +97,28 @@ def _published(given: Mapping[str, str]) -> int:
     )
     count = sum(parameter.numel() for parameter in trained.model.parameters())
     sys.stdout.write(f"wrote {given['output']}: {name}, {count:,} weights\n")
+    return 0
+
+
+def _rounded(given: Mapping[str, str]) -> int:
+    """A bundle to one with weights of eight bits."""
+    with progress.stage("starting", summary=False):
+        from seqlab.bundle import load, save_bundle
+        from seqlab.cells.quantized import quantize, quantized_names
+
+    trained = quantize(load(given["input"]))
+    names = quantized_names(trained.model)
+    if not names:
+        raise OptionError(f"bits=8: the model in {given['input']} has no gated cell to round")
+    save_bundle(given["output"], trained.model, trained.processor, trained.config)
+    state = trained.model.state_dict()
+    rounded, total = sum(state[n].numel() for n in names), sum(v.numel() for v in state.values())
+    sizes = [(Path(given[key]) / WEIGHTS).stat().st_size for key in ("input", "output")]
+    sys.stdout.write(
+        f"wrote {given['output']}: {rounded:,} of {total:,} weights have eight bits, "
+        f"{sizes[0]:,} bytes before, {sizes[1]:,} now; seqlab evaluate bundle={given['output']} "
+        "measures what that costs\n"
+    )
     return 0
 
 

@@ -64,7 +64,7 @@ def test_contents_of_the_folder(made):
         "tokenizer.json",
     ]
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["plugins"] == []
     assert manifest["versions"]["seqlab"] == seqlab.__version__
     assert sorted(manifest["files"]) == [name for name in names if name != "manifest.json"]

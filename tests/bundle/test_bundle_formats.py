@@ -52,7 +52,7 @@ def test_a_bundle_of_an_earlier_format_is_read_by_the_steps_to_this_one(tmp_path
 
     def first(contents):
         contents.config["head"]["called"] = contents.config["head"].pop("name")
-        return contents
+        return MIGRATIONS[1](contents)
 
     for module in (formats, manifest):
         monkeypatch.setattr(module, "FORMAT", 3)
