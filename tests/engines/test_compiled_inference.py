@@ -247,3 +247,16 @@ def test_dropout_without_gradients_packs_for_itself(asymmetric, packed_before):
                 outputs.append(each(x)[0])
         torch.testing.assert_close(*outputs)
     assert not packed_before
+
+
+@pytest.mark.parametrize("name", ["gru", "mgu"])
+def test_code_that_is_made_for_predictions_has_gradients(name, asymmetric):
+    layer = asymmetric(seqlab.Recurrent(seqlab.get("cell", name)(3, 5), engine="compiled"))
+    x = torch.randn(2, 4, 3, requires_grad=True)
+    with torch.inference_mode():
+        layer(x)
+    found = torch.autograd.grad(layer(x)[0].square().sum(), [x, *layer.parameters()])
+    layer.engine = "loop"
+    expected = torch.autograd.grad(layer(x)[0].square().sum(), [x, *layer.parameters()])
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

@@ -82,6 +82,7 @@ class TracedCell(NamedTuple):
         return found
 
 
+@torch.inference_mode(mode=False)  # there autograd sees nothing, and the code is kept for training
 def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
     """Trace a cell's equations and their gradients.
 
