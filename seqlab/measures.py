@@ -16,6 +16,25 @@ def read_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     return values
 
 
+def alone(metric: Any) -> Any:
+    """The metric, of this process alone: others, which may have ended, do not count in its value.
+
+    >>> from torchmetrics import MeanMetric
+    >>> mean = alone(MeanMetric())
+    >>> mean.update(3.0)
+    >>> float(mean.compute())
+    3.0
+    """
+    for part in metric.modules():
+        if hasattr(part, "distributed_available_fn"):
+            part.distributed_available_fn = _never
+    return metric
+
+
+def _never() -> bool:
+    return False
+
+
 def plain_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
     """Metrics for JSON, to seven digits; JSON has no NaN, so such a value becomes null.
 

@@ -25,6 +25,8 @@ class WeightAverage(Callback):
     the averages.
     """
 
+    needs_whole_weights = True
+
     def __init__(self) -> None:
         self.averages: list[Tensor] = []
         self.count = 0

@@ -16,6 +16,7 @@ from seqlab.data.part import NEXT
 from seqlab.data.raw_columns import accepted_lists, token_lists
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
+from seqlab.measures import alone
 from seqlab.target_names import metric_name
 from seqlab.types import TargetInfo
 
@@ -92,7 +93,8 @@ def _span_f1(
     if not names or chunk_labels(names) is None:
         return {}
     ids = {name: index for index, name in enumerate(names)}
-    metric = registry.get("metric", "span_f1")(TargetInfo("tags", len(names), tuple(names)))
+    # one process writes a run's result
+    metric = alone(registry.get("metric", "span_f1")(TargetInfo("tags", len(names), tuple(names))))
     for guess, gold in pairs:
         if gold:
             answer, right = (torch.tensor([[ids[tag] for tag in tags]]) for tags in (guess, gold))

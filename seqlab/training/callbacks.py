@@ -33,6 +33,8 @@ class Callback(pl.Callback):
 
     Class attributes:
         needs_validation: it is left out of a run without validation rows.
+        needs_whole_weights: it reads or keeps weights, and is refused where each process has a
+            share of them (``trainer.strategy=fsdp``).
         options_may_change: a resumed run may give it other options, which hold from there on.
 
     Example:
@@ -46,6 +48,7 @@ class Callback(pl.Callback):
     """
 
     needs_validation: ClassVar[bool] = False
+    needs_whole_weights: ClassVar[bool] = False
     options_may_change: ClassVar[bool] = False
     #: Why it stopped the run, in words; None while it has not.
     reason: str | None = None

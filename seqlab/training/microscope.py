@@ -41,6 +41,7 @@ class Microscope(Callback):
         rows: of the batch.
     """
 
+    needs_whole_weights = True
     options_may_change = True
 
     def __init__(self, *, every_n_steps: Count = 200, rows: Count = 16) -> None:

@@ -20,6 +20,7 @@ from seqlab.start.training_plan import TrainingPlan
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.schedules import RunLength, build_schedule
+from seqlab.training.sharding import fill, gather, release, shard
 from seqlab.types import Batch
 
 #: More classes make no table for people.
@@ -105,6 +106,11 @@ class TrainingModule(pl.LightningModule):
         else:
             super().__setattr__(name, value)
 
+    def configure_model(self) -> None:
+        """Share the weights out for training, where the strategy does so."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            shard(self.model, self.trainer.strategy)
+
     def configure_optimizers(self) -> Any:
         """The optimiser and, unless the rate is constant, its schedule."""
         options = self.options
@@ -119,6 +125,12 @@ class TrainingModule(pl.LightningModule):
         )
         schedule = build_schedule(options.scheduler, optimizer, run)
         return optimizer if schedule is None else ([optimizer], [schedule])
+
+    def make_whole(self, model: SequenceModel) -> None:
+        """Go on with a whole model that has the weights which were trained in shares."""
+        fill(model, self.model)
+        self.model = model
+        self.carry, self.measured_carry = model.new_carry(), model.new_carry()
 
     def on_train_start(self) -> None:
         """A run that goes on inside an epoch trains what that epoch trains."""
@@ -175,6 +187,14 @@ class TrainingModule(pl.LightningModule):
         if "meter" in checkpoint:
             total, self.meter.count = checkpoint["meter"]["total"], checkpoint["meter"]["count"]
             self.meter.total = None if total is None else total.to(self.device)
+
+    def on_validation_start(self) -> None:
+        """Have all weights here."""
+        gather(self.model)
+
+    def on_validation_end(self) -> None:
+        """Have this process's share."""
+        release(self.model)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one validation batch."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqlab.heads.forecast import ForecastHead
 from seqlab.heads.metrics import Outcome
-from seqlab.measures import plain_numbers, read_metrics
+from seqlab.measures import alone, plain_numbers, read_metrics
 from seqlab.types import Batch
 
 #: Measures of quantiles, of which a naive forecast has none.
@@ -26,7 +26,7 @@ def naive_forecasts(head: ForecastHead, batches: Iterable[Batch]) -> list[dict[s
     if head.season is not None:
         seasons = {f"seasonal naive, {head.season} steps": head.season, **seasons}
     metrics = {
-        name: {key: m for key, m in head.metrics().items() if key not in _OF_QUANTILES}
+        name: {k: alone(m) for k, m in head.metrics().items() if k not in _OF_QUANTILES}
         for name in seasons
     }
     for batch in batches:

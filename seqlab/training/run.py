@@ -38,6 +38,7 @@ from seqlab.training.monitor import monitor_of
 from seqlab.training.outcome import Outcome
 from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
+from seqlab.training.sharding import check_parts, is_sharded, leaves_unused, whole
 from seqlab.training.size_check import check_size
 from seqlab.training.start import Start
 from seqlab.training.start_vectors import (
@@ -48,7 +49,6 @@ from seqlab.training.start_vectors import (
 from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
-    leaves_unused,
     make_callbacks,
     make_trainer,
     run_length,
@@ -173,6 +173,7 @@ class Run:
         self.engine = summary.engines_used(self.model)
         unused = leaves_unused(self.model)
         self.trainer = make_trainer(spec, folder, callbacks, unused=unused)
+        check_parts(self.trainer.strategy, self.model, callbacks)
         self.batches = RunData(self.data, self.trainer, overfit=overfit, weights=weights)
         self.batches.check_limits(spec["trainer"])
         self.length = run_length(spec, len(self.batches.train()))
@@ -210,7 +211,8 @@ class Run:
             steps_per_epoch=length.per_epoch,
             monitor=monitor_of(kept, self.model.head, "callbacks.checkpoint"),
             # Lightning does not clip the gradients of a fused optimiser in mixed precision
-            fused=device in ("cpu", "cuda") and not mixed,
+            # and torch has no fused steps of shares for all
+            fused=device in ("cpu", "cuda") and not (mixed or is_sharded(self.trainer.strategy)),
             plan=self.plan,
         )
 
@@ -219,6 +221,7 @@ class Run:
         checkpoint = self._resume_point()
         if checkpoint == "finished":
             return
+        kept = whole(self.model) if is_sharded(self.trainer.strategy) else None
         # 0 for an open end: engines must not depend on what this process has run so far
         with self._stopped(), expected_calls(self.length.steps or 0) as engines:
             self.trainer.fit(
@@ -228,6 +231,9 @@ class Run:
                 ckpt_path=checkpoint,
             )
         self.engine = ", ".join(sorted(engines)) or self.engine
+        if kept is not None:
+            self.module.make_whole(kept)
+            self.model = kept
 
     @contextlib.contextmanager
     def _stopped(self) -> Iterator[None]:

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
-from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from seqlab import progress
@@ -26,6 +24,7 @@ from seqlab.training.folder import RunFolder
 from seqlab.training.loggers import build_loggers
 from seqlab.training.monitor import monitor_of
 from seqlab.training.recorder import Recorder
+from seqlab.training.sharding import ShardedStrategy
 from seqlab.training.stages_shown import StagesShown
 from seqlab.training.stopping import StopAtOnce
 
@@ -118,9 +117,10 @@ def make_trainer(
     options = spec["trainer"]
     own = {key: options.get(key) for key in _OWN}
     own = {key: _OWN[key] if value is None else value for key, value in own.items()}
+    strategy = options.get("strategy", "auto")
     trainer = _trainer(
         **own,
-        strategy=options.get("strategy", "auto"),
+        strategy=ShardedStrategy() if strategy == "fsdp" else strategy,
         max_epochs=-1,
         callbacks=callbacks,
         logger=build_loggers(spec.get("logger"), folder.path) if is_primary() else False,
@@ -133,7 +133,7 @@ def make_trainer(
     # the encoder brings features to the type of the weights; batches are frozen
     precision: Any = trainer.strategy.precision_plugin
     precision.convert_input = _unchanged
-    _share(trainer.strategy, unused=unused)
+    _set_up_ddp(trainer.strategy, unused=unused)
     return trainer
 
 
@@ -150,13 +150,13 @@ def _unchanged(batch: Any) -> Any:
 
 
 def check_strategy(options: Mapping[str, Any]) -> None:
-    """Refuse a strategy that Lightning does not know, or that the processor cannot carry out.
+    """Refuse a strategy that Lightning does not know, or that a run cannot end well with.
 
     Args:
         options: the config's ``trainer``.
 
     Raises:
-        ConfigError: there is none of that name, or it shards weights and there is no GPU.
+        ConfigError: there is none of that name, or it is not supported.
     """
     name = options.get("strategy", "auto")
     known = ["auto", *StrategyRegistry.available_strategies()]
@@ -164,24 +164,14 @@ def check_strategy(options: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"trainer.strategy: unknown strategy '{name}': {did_you_mean(name, known)}"
         )
-    if name.startswith("fsdp") and _on_cpu(options.get("accelerator", "auto")):
+    if name == "fsdp_cpu_offload":
         raise ConfigError(
-            f"trainer.strategy={name}: it shards weights on GPUs alone; on a CPU "
-            "use trainer=ddp trainer.accelerator=cpu, where each process holds all weights"
+            "trainer.strategy=fsdp_cpu_offload: shares that wait in the processor's memory are not "
+            "supported; use trainer.strategy=fsdp, or trainer=ddp"
         )
 
 
-def _on_cpu(accelerator: Any) -> bool:
-    return accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available())
-
-
-def leaves_unused(model: nn.Module) -> bool:
-    """Whether some parameters get no gradient in some batches."""
-    # a cluster of an adaptive softmax has none where no target is in it
-    return any(isinstance(module, nn.AdaptiveLogSoftmaxWithLoss) for module in model.modules())
-
-
-def _share(strategy: Any, *, unused: bool) -> None:
+def _set_up_ddp(strategy: Any, *, unused: bool) -> None:
     """Have DDP leave buffers alone, and wait for no gradient of an unused parameter."""
     if not isinstance(strategy, DDPStrategy):
         return

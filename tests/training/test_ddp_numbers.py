@@ -1,4 +1,4 @@
-"""Several processes train as one does that accumulates their batches; FSDP is refused on a CPU."""
+"""Several processes train as one does that accumulates their batches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from seqlab.errors import ConfigError
 from seqlab.training.run import train
 
 from killed_runs import assert_same, state_of
 from ranks import Ranks
-from small_runs import changed, words_spec
+from small_runs import changed, sentences_spec, words_spec
 
 
 @pytest.fixture(name="home", scope="module")
@@ -112,10 +111,16 @@ def test_a_parameter_without_a_gradient_in_some_batches_is_waited_for_by_nobody(
         assert torch.allclose(value, theirs[name], rtol=1e-9, atol=1e-12), name
 
 
-def test_fsdp_is_refused_on_a_cpu(spec, tmp_path):
-    with pytest.raises(ConfigError, match=r"^trainer.strategy=fsdp: .* use trainer=ddp"):
-        train(changed(spec, trainer__devices=2, trainer__strategy="fsdp"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+@pytest.mark.slow
+def test_the_first_process_measures_the_baseline_alone(tmp_path):
+    """The others have ended by then, and spans of chunk labels are a metric of torchmetrics."""
+    spec = changed(sentences_spec(tmp_path), trainer__max_epochs=1)
+    Ranks(of_two(spec), tmp_path / "two").end()
+    one = train(changed(spec, trainer__accumulate_grad_batches=2), tmp_path / "one").values
+    two = json.loads((tmp_path / "two" / "result.json").read_text())
+    assert two["baseline"] == one["baseline"]
+    assert "span_f1" in two["baseline"]
+    assert two["test"] == pytest.approx(one["test"], rel=1e-5)
 
 
 def test_the_noise_of_a_batch_is_the_same_whoever_trains_on_it(spec, tmp_path, monkeypatch):

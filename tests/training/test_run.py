@@ -284,7 +284,10 @@ def test_loss_that_is_not_finite_is_one_line(tmp_path):
             {"trainer__strategy": "dpp"},
             r"trainer\.strategy: unknown strategy 'dpp': did you mean 'ddp'\?",
         ),
-        ({"trainer__strategy": "fsdp"}, r"trainer.strategy=fsdp: .*on GPUs alone"),
+        (
+            {"trainer__strategy": "fsdp_cpu_offload"},
+            r"trainer.strategy=fsdp_cpu_offload: .*not sup",
+        ),
         ({"trainer__val_check_interval": 1000}, r"trainer\.val_check_interval: expected at most"),
         ({"trainer__limit_train_batches": 1e-3}, r"trainer\.limit_train_batches: 0\.001 of"),
         ({"trainer__limit_val_batches": 1e-3}, r"trainer\.limit_val_batches: 0\.001 of"),
