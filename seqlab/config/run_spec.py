@@ -37,8 +37,8 @@ class TrainerSpec:
     Attributes:
         accelerator: ``cpu``, ``gpu``, ``mps`` or ``auto``; one that is not there is an error.
         devices: how many, their indices as a list, or ``auto``.
-        strategy: ``auto``, ``ddp``, ``fsdp`` (each process has a share of the weights) or another of
-            Lightning's strategies by name.
+        strategy: ``auto``, ``ddp``, ``fsdp`` (each process has a share of the weights) or another
+            of Lightning's strategies by name.
         num_nodes: machines that take part.
         precision: number format, for example ``bf16-mixed``.
         max_epochs: stop after so many epochs; ``auto``: after 10, or as many as make 500

@@ -24,6 +24,7 @@ from seqlab.engines.plan import expected_calls
 from seqlab.errors import ConfigError, MachineError, RunError
 from seqlab.failures import machine_failure
 from seqlab.files import reading
+from seqlab.model import SequenceModel
 from seqlab.training import summary
 from seqlab.training.calibration import calibrate, check_calibration
 from seqlab.training.callbacks import Callback
@@ -38,7 +39,7 @@ from seqlab.training.monitor import monitor_of
 from seqlab.training.outcome import Outcome
 from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
-from seqlab.training.sharding import check_parts, is_sharded, leaves_unused, whole
+from seqlab.training.sharding import check_parts, is_sharded, leaves_unused
 from seqlab.training.size_check import check_size
 from seqlab.training.start import Start
 from seqlab.training.start_vectors import (
@@ -146,8 +147,7 @@ class Run:
         self.data = self._data(source or construct("source", spec["source"], where="source"))
         self._check_size()
         reseed(spec["seed"])
-        self.model = build_model(self.spec, self.data.info)
-        self.model.head.write_with(self.data.processor.writers())
+        self.model = self._built()
         start_with_vectors(self.model, self.data, self.spec)
         self.plan = self.start.begin(self.model, self.data.processor)
         if str(spec["trainer"].get("precision")) in ("64-true", "64"):
@@ -192,6 +192,11 @@ class Run:
         data.prepare()
         return data
 
+    def _built(self) -> SequenceModel:
+        model = build_model(self.spec, self.data.info)
+        model.head.write_with(self.data.processor.writers())
+        return model
+
     def _check_size(self) -> None:
         device = torch.device("cpu")
         if self.spec["trainer"].get("accelerator") in ("gpu", "cuda") and torch.cuda.is_available():
@@ -221,7 +226,6 @@ class Run:
         checkpoint = self._resume_point()
         if checkpoint == "finished":
             return
-        kept = whole(self.model) if is_sharded(self.trainer.strategy) else None
         # 0 for an open end: engines must not depend on what this process has run so far
         with self._stopped(), expected_calls(self.length.steps or 0) as engines:
             self.trainer.fit(
@@ -231,9 +235,9 @@ class Run:
                 ckpt_path=checkpoint,
             )
         self.engine = ", ".join(sorted(engines)) or self.engine
-        if kept is not None:
-            self.module.make_whole(kept)
-            self.model = kept
+        if is_sharded(self.trainer.strategy):
+            self.model = self._built()
+            self.module.make_whole(self.model)
 
     @contextlib.contextmanager
     def _stopped(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,11 +65,6 @@ def release(model: Any) -> None:
     """Leave this process its share again."""
     if hasattr(model, "reshard"):
         model.reshard()
-
-
-def whole(model: SequenceModel) -> SequenceModel:
-    """A copy of a model before it is shared out."""
-    return copy.deepcopy(model)
 
 
 def fill(model: SequenceModel, sharded: nn.Module) -> None:
