@@ -52,7 +52,11 @@ def runs_whole(layer: Layer, what: str) -> Numbers:
         output.shape == (BATCH, STEPS, layer.output_size),
         f"{what}: output {list(output.shape)}, output_size {layer.output_size}",
     )
-    require(bool(torch.isfinite(output).all()), f"{what}: NaN in the padding reaches the output")
+    if not torch.isfinite(output).all():
+        alone = one(layer(x, mask=mask)[0])
+        whole = bool(torch.isfinite(alone).all())
+        reason = "NaN in the padding reaches the output" if whole else "the output is not finite"
+        raise Failure(f"{what}: {reason}")
     final = layer.final_output(ran.state)
     require(
         final.shape == (BATCH, layer.final_size),

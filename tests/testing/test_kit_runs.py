@@ -247,6 +247,20 @@ def test_with_other_options_a_pass_is_a_pass_and_is_told(step):
         check_merge(Skips, settings=only, step=step)
 
 
+def test_a_subclass_elsewhere_need_not_have_the_checks_that_its_base_states():
+    class Base(seqlab.get("merge", "sum")):
+        """A sum."""
+
+        expected_failures = MappingProxyType({"only_there": "comes with another distribution"})
+
+    class Derived(Base):
+        """The same."""
+
+    assert all(result.passed for result in check_merge(Derived))
+    with pytest.raises(OptionError, match="expected_failures: no check 'only_there'"):
+        check_merge(Base)
+
+
 def test_a_check_needs_its_texts_and_a_name_of_its_own():
     made = Table()
     with pytest.raises(OptionError, match=r"check 'x' needs a sentence and 'Catches: \.\.\.'"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from seqlab import GatedCell, HiddenState
 from torch import Tensor
+
+from seqlab_zoo.no_product import NO_PRODUCT
 
 
 class BR(GatedCell):
@@ -29,6 +31,7 @@ class BR(GatedCell):
         torch.Size([2, 7, 5])
     """
 
+    expected_failures: ClassVar[dict[str, str]] = NO_PRODUCT
     input_gates = ("modulation", "update", "candidate")
     recurrent_gates = ()
     State = HiddenState

@@ -11,6 +11,8 @@ from seqlab import MatrixStateCell
 from seqlab.cells.matrix import Writes
 from torch import Tensor, nn
 
+from seqlab_zoo.no_product import NO_PRODUCT
+
 #: Below this squared length a vector is no longer made one unit long.
 EPSILON = 1e-6
 
@@ -26,6 +28,7 @@ class MatrixMemory(MatrixStateCell):
     Parameters: ``weight [R, D]``, ``bias [R]``, and ``gain [H]``.
     """
 
+    expected_failures: ClassVar[dict[str, str]] = NO_PRODUCT
     parts: ClassVar[Mapping[str, str]] = {}
     normalises: ClassVar[bool] = True
     made_in_setup = ("weight", "bias", "gain")

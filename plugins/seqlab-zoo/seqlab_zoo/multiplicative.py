@@ -9,6 +9,7 @@ from seqlab import (
     InnerLayers,
     Layer,
     MakeLayer,
+    MatrixStateCell,
     OptionError,
     Recurrent,
     StepLayer,
@@ -44,8 +45,8 @@ class Multiplicative(StepLayer):
         use_bias: whether both factors have biases, which the paper's have not.
 
     Raises:
-        OptionError: the layer is not one cell run over time, or a state's first field is not ``[B,
-            H]``.
+        OptionError: the layer is not one cell run over time, its state is multiplied by no
+            matrix, or a state's first field is not ``[B, H]``.
 
     Example:
         >>> import seqlab, torch
@@ -60,6 +61,13 @@ class Multiplicative(StepLayer):
             raise OptionError(
                 f"multiplicative goes around one cell, and inside is a {type(layer).__name__}: "
                 "name it before the other wrappers"
+            )
+        cell = layer.cell
+        gated = isinstance(cell, GatedCell)
+        if (gated and not cell.recurrent_gates) or isinstance(cell, MatrixStateCell):
+            raise OptionError(
+                "multiplicative rescales the hidden state that a matrix multiplies, and "
+                f"{type(cell).__name__} multiplies none: use a cell that does, such as gru"
             )
         reverse = turned_forward([layer], "Multiplicative")
         width = layer.final_size

@@ -8,6 +8,8 @@ from seqlab import GatedCell
 from seqlab.schema import Count, NonNegative, Positive, checked
 from torch import Tensor
 
+from seqlab_zoo.no_product import NO_PRODUCT
+
 #: Of the conformance kit's checks, whose rows have a few steps.
 SLOW = dict.fromkeys(
     ("head_ctc", "head_joint", "head_language_model", "head_tagging"),
@@ -97,7 +99,7 @@ class UnICORNN(GatedCell):
     """
 
     State = OscillatorState
-    expected_failures: ClassVar[dict[str, str]] = SLOW
+    expected_failures: ClassVar[dict[str, str]] = {**SLOW, **NO_PRODUCT}
     input_gates = ("force",)
     recurrent_gates = ()
     vectors = {  # noqa: RUF012

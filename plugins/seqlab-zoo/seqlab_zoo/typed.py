@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from seqlab import GatedCell
 from seqlab.cells.linear import GatedLinearCell
 from torch import Tensor
+
+from seqlab_zoo.no_product import NO_PRODUCT
 
 
 class TypedState(NamedTuple):
@@ -71,6 +73,7 @@ class TGRU(GatedCell):
         torch.Size([2, 7, 5])
     """
 
+    expected_failures: ClassVar[dict[str, str]] = NO_PRODUCT
     input_gates = (
         "latent", "forget", "output", "last_latent", "last_forget", "last_output",
     )  # fmt: skip
@@ -111,6 +114,7 @@ class TLSTM(GatedCell):
         torch.Size([2, 7, 5])
     """
 
+    expected_failures: ClassVar[dict[str, str]] = NO_PRODUCT
     input_gates = TGRU.input_gates
     recurrent_gates = ()
     State = TypedState

@@ -210,6 +210,14 @@ def test_a_trained_start_is_the_first_fast_cells_and_the_slow_ones():
             lambda: Multiplicative(seqlab.Bidirectional(seqlab.GRU(3, 4))),
             "around one cell, and inside is a Bidirectional: name it before the other wrappers",
         ),
+        (
+            lambda: Multiplicative(seqlab.Recurrent(seqlab.get("cell", "ind_rnn")(3, 4))),
+            "rescales the hidden state that a matrix multiplies, and IndRNN multiplies none",
+        ),
+        (
+            lambda: Multiplicative(seqlab.Recurrent(seqlab.get("cell", "gla")(3, 4))),
+            "and GLA multiplies none: use a cell that does, such as gru$",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(make, message):
