@@ -32,8 +32,7 @@ def sweep_page(found: Mapping[str, Any]) -> Page:
         f"{counts}; {less} {metric} is better. "
         f"Sampler {found['sampler']}, pruner {found['pruner']}."
     )
-    again = " ".join(["seqlab train", *best["words"]])
-    page.section("The best trial", f"Train it again: `{again}`")
+    page.section("The best trial", f"Train it again: `{found['again']}`")
     page.table(["key", "value"], list(best["values"].items()), "Where in the space it lies")
     if best["test"]:
         page.table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -80,6 +81,7 @@ def found_in(sweep: Sweep) -> dict[str, Any]:
         "asked": plan.trials,
         "counts": counts,
         "best": best,
+        "again": None if best is None else _command(best["words"], plan.config_dir),
         "importance": _importance(sweep.study, plan),
         "trials": entries,
         "versions": {**versions(), "optuna": optuna.__version__},
@@ -166,10 +168,10 @@ def _show(found: Mapping[str, Any], plan: Plan) -> None:
     if best["test"]:
         parts = "  ".join(f"{name} {console.number(v)}" for name, v in best["test"].items())
         console.paragraph(f"trial {best['number']} on the test rows, which chose nothing: {parts}")
-    console.say(f"again: seqlab train {' '.join(map(_for_shell, best['words']))}")
+    console.say(f"again: {found['again']}")
 
 
-def _for_shell(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)
+def _command(words: Sequence[str], config_dir: str | None) -> str:
+    """The command that trains the same model, quoted for a shell."""
+    place = [] if config_dir is None else ["--config-dir", config_dir]
+    return shlex.join(["seqlab", "train", *place, *words])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,10 @@ def test_the_blocks_do_what_the_page_says(tmp_path):
         assert done.returncode == 0, f"{code}\n{done.stderr}"
     found = json.loads((tmp_path / "found" / "sweep.json").read_text("utf-8"))
     assert sum(found["counts"].values()) == 10
+    command = [sys.executable, "-m", "seqlab.cli", *shlex.split(found["again"])[1:]]
+    command.append("trainer.max_epochs=1")
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert set(re.findall(r"`(\w+)`", PAGE.split("| `sweep.json` |")[1].split("\n")[0])) <= set(
         found
     )

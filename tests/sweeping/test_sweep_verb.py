@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -82,8 +83,11 @@ def test_the_best_is_kept(finished):
 
 def test_words_of_a_trial_train_the_same_run(finished, tmp_path):
     folder, _ = finished
-    best = answer(folder)["best"]
-    assert main(["train", *best["words"], f"hydra.run.dir={tmp_path / 'r'}"]) == 0
+    found = answer(folder)
+    best, (name, *words) = found["best"], shlex.split(found["again"])
+    assert name == "seqlab"
+    assert words[-len(best["words"]) :] == best["words"]
+    assert main([*words, f"hydra.run.dir={tmp_path / 'r'}"]) == 0
     result = json.loads((tmp_path / "r" / "result.json").read_text("utf-8"))
     assert result["validation"]["loss"] == pytest.approx(best["value"], rel=1e-6)
     assert result["test"] == best["test"]
