@@ -206,9 +206,9 @@ def inference(_: list[int], rounds: int) -> Tables:
         for batch, steps in ((1, 50), (1, 200), (32, 50), (32, 200)):
             calls = whole(kind, batch, steps, 128)
             yield f"{kind} B={batch}, T={steps}", rows(paired(calls, rounds), next(iter(calls)))
-        for width in (128, 512):
-            calls = stepping(kind, width, 100)
-            title = f"{kind}, H={width}, a hundred steps one by one"
+        for width, batch in ((128, 1), (512, 1), (128, 32), (512, 32)):
+            calls = stepping(kind, width, 100, batch)
+            title = f"{kind}, B={batch}, H={width}, a hundred steps one by one"
             yield title, rows(paired(calls, rounds), next(iter(calls)))
 
 

@@ -114,10 +114,10 @@ def whole(kind: str, batch: int, steps: int, width: int) -> dict[str, Callable[[
     return calls
 
 
-def stepping(kind: str, width: int, count: int) -> dict[str, Callable[[], Any]]:
-    """Calls that run so many steps at B=1, one at a time, the state handed on."""
+def stepping(kind: str, width: int, count: int, batch: int = 1) -> dict[str, Callable[[], Any]]:
+    """Calls that run so many steps of so many rows, one at a time, the state handed on."""
     module = theirs(kind, width, width).eval()
-    x = torch.randn(1, 1, width)
+    x = torch.randn(batch, 1, width)
     fields = 2 if kind == "lstm" else 1
     layers = {name: weighted(module, name) for name in ("auto", "compiled")}
     cell = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(width, width)
@@ -141,7 +141,7 @@ def stepping(kind: str, width: int, count: int) -> dict[str, Callable[[], Any]]:
             return output
 
         calls[f"stream, {name}"] = stream
-    zeros = tuple(torch.zeros(1, 1, width) for _ in range(fields))
+    zeros = tuple(torch.zeros(1, batch, width) for _ in range(fields))
     model = onnx_of(module, x, zeros)
     for name, make in runtimes().items():
         run = make(model, torch.get_num_threads())
