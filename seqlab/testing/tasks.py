@@ -220,7 +220,8 @@ def through_a_bundle(
         )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
-        raise Failure(f"a fresh process cannot load the bundle: {lines[-1]}")
+        how = f"it ended with code {done.returncode}, {lines[-1]}"
+        raise Failure(f"a fresh process cannot load the bundle: {how}")
     theirs = json.loads(done.stdout.strip().splitlines()[-1])
     ours = _predictions(model, task)
     difference = apart(ours, theirs)
