@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import warnings
 from typing import NamedTuple
 
@@ -18,6 +15,8 @@ from seqlab.engines.cpp_compiler import CompilerError, kernel_folder
 from seqlab.engines.plan import _warn_once, expected_calls
 from seqlab.engines.traced import variants
 from torch import Tensor
+
+from forked_shell import ForkedShell
 
 
 class Odd(seqlab.GatedCell):
@@ -295,18 +294,15 @@ def test_the_compiler_of_a_package_is_found_where_the_machine_has_none(monkeypat
 
 def test_compiled_code_is_found_again_by_another_process(tmp_path):
     program = (
-        "import torch, seqlab, os, sys\n"
+        "import os\n"
+        f"os.environ['SEQLAB_CACHE'] = {str(tmp_path)!r}\n"
+        "import torch, seqlab\n"
         "layer = seqlab.RNN(2, 3, engine='compiled')\n"
         "layer(torch.zeros(1, 2, 2))\n"
         f"folder = {str(tmp_path / 'kernels')!r}\n"
         "print([(f.name, f.stat().st_mtime_ns) for f in os.scandir(folder)])\n"
     )
-    seen = [
-        subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-            env={**os.environ, "SEQLAB_CACHE": str(tmp_path)},
-        ).stdout
-        for _ in range(2)
-    ]  # fmt: skip
+    with ForkedShell() as shell:
+        seen = [shell.run("python", program, tmp_path) for _ in range(2)]
     assert seen[0] == seen[1]
     assert seen[0].count(".so") == 1
