@@ -206,7 +206,8 @@ def test_stopped_by_a_signal_says_how_to_go_on(tmp_path, monkeypatch, capsys, st
         return recorder, keeper, callbacks
 
     monkeypatch.setattr(run_module, "make_callbacks", armed)
-    before = signal.getsignal(signal.SIGINT)
+    # a shell that starts this in the background has it ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(error) as caught:
         train(spec, tmp_path / "run")
     signal.signal(signal.SIGINT, before)
