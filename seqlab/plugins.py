@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -89,6 +89,7 @@ class Declaration:
             raise PluginError(f"{where} cannot be imported: {reason}") from error
 
 
+@functools.cache
 def version_of(distribution: str) -> str:
     """The installed version of a distribution, or '?' when its metadata is unreadable."""
     try:
@@ -107,14 +108,10 @@ def disabled(distribution: str) -> bool:
 
 
 @functools.cache
-def _range_problem(distribution: str) -> str | None:
+def _range_problem(dist: metadata.Distribution | None) -> str | None:
     """Why the plugin's own metadata excludes this seqlab, or None."""
-    try:
-        requirements = metadata.requires(distribution) or []
-    except metadata.PackageNotFoundError:
-        return None
     ours = version_of(BUILT_IN)
-    for text in requirements:
+    for text in _identity(dist).requires:
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
@@ -139,6 +136,7 @@ def refresh() -> None:
     """Forget what was found, so that the next look reads the environment again."""
     _all_points.cache_clear()
     _range_problem.cache_clear()
+    version_of.cache_clear()
     declared.cache_clear()
     _identity.cache_clear()
     _shippers.cache_clear()
@@ -161,9 +159,9 @@ def declared(kind: str) -> dict[str, Declaration]:
             kind,
             point.name,
             distribution,
-            _identity(point.dist)[1],
+            _identity(point.dist).version,
             point.value,
-            None if distribution == BUILT_IN else _range_problem(distribution),
+            None if distribution == BUILT_IN else _range_problem(point.dist),
         )
         known = found.get(point.name)
         if known is None or (known.distribution, known.target) == (distribution, point.value):
@@ -192,13 +190,25 @@ def _with_problem(declaration: Declaration, problem: str) -> Declaration:
 
 
 def _distribution(point: metadata.EntryPoint) -> str:
-    return _identity(point.dist)[0]
+    return _identity(point.dist).name
+
+
+class _Identity(NamedTuple):
+    """What a distribution's metadata say of it."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
 
 
 @functools.cache
-def _identity(dist: metadata.Distribution | None) -> tuple[str, str]:
-    """Name and version, kept: a distribution reads its file anew at each question."""
-    return (dist.name, dist.version) if dist else ("unknown", "?")
+def _identity(dist: metadata.Distribution | None) -> _Identity:
+    """Read once and kept: a distribution reads its file anew at each question."""
+    if dist is None:
+        return _Identity("unknown", "?")
+    headers = dist.metadata
+    requires = headers.get_all("Requires-Dist") or dist.requires or ()
+    return _Identity(headers["Name"], headers["Version"], tuple(requires))
 
 
 def where_to_get(kind: str, name: str) -> str | None:

@@ -13,9 +13,17 @@ from seqlab.registry import KINDS, available
 from seqlab.verbs import doctor
 
 
-class Distribution:
-    def __init__(self, name, version="2.0"):
-        self.name, self.version = name, version
+class Distribution(metadata.Distribution):
+    """Not installed: it has the file with its name and version alone."""
+
+    def __init__(self, name):
+        self.text = f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n"
+
+    def read_text(self, filename):
+        return self.text if filename == "METADATA" else None
+
+    def locate_file(self, path):
+        return path
 
 
 @pytest.fixture

@@ -130,7 +130,17 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+#: Those that no other case stands for; the long tests take all.
+ORDINARY = (
+    "a number", "the training flag", "a submodule's number", "an object's list", "a partial",
+    "a closure", "a global", "a class attribute", "by getattr",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ORDINARY else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS],
+)
 def test_what_update_reads_is_never_an_old_value(name, monkeypatch):
     reads, change = VARIANTS[name]
     cell = type("Variant", (Reads,), {"reads": reads})(3, 4).double()

@@ -45,31 +45,37 @@ sys.exit(code)
 """
 
 
-def test_200_plugins_are_listed_within_a_second_and_none_is_imported(tmp_path):
+def test_200_plugins_are_listed_in_a_moment_and_none_is_imported(tmp_path):
     for number in range(200):
         trap = "while True: pass" if number % 2 else "raise SystemExit(3)"
         docstring = f'"""Number {number}.\n\n        h_t = x_t + {number}\n\n    More.\n    """'
         install(tmp_path, number, f"class Cell:\n    {docstring}\n\n{trap}\n")
-    seconds = []
+    found = [sys.executable, "-c", "from importlib.metadata import entry_points; entry_points()"]
+    seconds: dict[str, list[float]] = {"found": [], "listed": []}
     for _ in range(3):
-        before = os.times()
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE, "list", "format=json"],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        after = os.times()  # computing time, so that a busy machine does not fail the test
-        seconds.append(sum(after[2:4]) - sum(before[2:4]))
+        for what, words in (
+            ("found", found),
+            ("listed", [sys.executable, "-c", PROBE, "list", "format=json"]),
+        ):
+            before = os.times()
+            done = subprocess.run(
+                words,
+                env={**os.environ, "PYTHONPATH": str(tmp_path)},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=60,
+            )
+            after = os.times()  # computing time, so that a busy machine does not fail the test
+            seconds[what].append(sum(after[2:4]) - sum(before[2:4]))
     assert done.stderr == "[]\n"
     cells = {part["name"]: part for part in json.loads(done.stdout)["cell"]}
     assert cells["cell_17"]["version"] == "1.17"
     assert cells["cell_17"]["summary"] == "Number 17."
     assert cells["cell_17"]["equation"] == "h_t = x_t + 17"
     assert len([name for name in cells if name.startswith("cell_")]) == 200
-    assert 0 < min(seconds) < 1.0, seconds
+    # 0.8 against 0.1 s on two cores; importing torch alone would be twenty times as much
+    assert 0 < min(seconds["listed"]) < 15 * min(seconds["found"]), seconds
 
 
 def test_the_overview_has_description_and_equation(command):

@@ -25,7 +25,12 @@ def bundle_of(spec, folder):
 
 
 @pytest.mark.parametrize(
-    ("make", "scores"), [(words_spec, (3, 2)), (sentences_spec, (3, 6, 4)), (pairs_spec, None)]
+    ("make", "scores"),
+    [
+        (words_spec, (3, 2)),
+        (pairs_spec, None),
+        pytest.param(sentences_spec, (3, 6, 4), marks=pytest.mark.slow),
+    ],
 )
 def test_the_graph_gives_the_scores_of_heads_that_have_them(make, scores, tmp_path, capsys):
     bundle = bundle_of(make(tmp_path), tmp_path / "bundle")
@@ -49,6 +54,7 @@ def test_the_graph_gives_the_scores_of_heads_that_have_them(make, scores, tmp_pa
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_a_tagger_as_onnx(tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
