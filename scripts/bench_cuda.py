@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import seqlab
 import torch
-from seqlab.engines.plan import expected_calls
+from seqlab.engines.calls import expected_calls
 from seqlab.errors import EngineError, one_line
 from torch import nn
 

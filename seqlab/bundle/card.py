@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqlab import plugins
+from seqlab.bundle.eight_bits import EIGHT_BITS
 
 _USE = """## Use
 
@@ -76,7 +77,7 @@ def _example_input(config: Mapping[str, Any]) -> Any:
 
 def _bits(config: Mapping[str, Any]) -> str:
     """What the card says of weights of eight bits."""
-    if config.get("weights") != "eight_bits":
+    if config.get("weights") != EIGHT_BITS:
         return ""
     return (
         " The matrices of its gated cells are rounded to eight bits, with a scale for each row; it "

@@ -18,7 +18,7 @@ from seqlab.comparison.contestants import Contestant
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.devices import global_settings, pick_device
-from seqlab.engines.plan import expected_calls
+from seqlab.engines.calls import expected_calls
 from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.start import Start

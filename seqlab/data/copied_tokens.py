@@ -8,6 +8,7 @@ of the source with it. V itself is left for words that stand nowhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from seqlab.data.encoded import References, SourceTokens
@@ -28,10 +29,15 @@ def same_entries(source: Tokenizer, target: Tokenizer) -> tuple[int, ...]:
     """
     first = len(source.marks)
     entries = [source.entry(index) for index in range(first, source.size)]
-    given: list[Any] = [[entry] for entry in entries] if target.takes == "tokens" else entries
+    return (*[UNK_ID] * first, *_ids_of(entries, target))
+
+
+def _ids_of(tokens: Sequence[str], target: Tokenizer) -> list[int]:
+    """The id of each token in a vocabulary; ``<unk>`` where it is not one entry there."""
+    given: list[Any] = [[token] for token in tokens] if target.takes == "tokens" else list(tokens)
     found = target.encode(given)
-    same = (int(ids[0]) if len(ids := found.row(row)) == 1 else UNK_ID for row in range(len(found)))
-    return (*[UNK_ID] * first, *same)
+    rows = (found.row(row) for row in range(len(found)))
+    return [int(ids[0]) if len(ids) == 1 else UNK_ID for ids in rows]
 
 
 def unknown_tokens(rows: Sequence[Sequence[str] | None], target: Tokenizer) -> SourceTokens | None:
@@ -39,21 +45,12 @@ def unknown_tokens(rows: Sequence[Sequence[str] | None], target: Tokenizer) -> S
 
     None where a row's tokens are not known.
     """
-    found: dict[str, bool] = {}
-
-    def unknown(token: str) -> bool:
-        if token not in found:
-            given: Any = [[token] if target.takes == "tokens" else token]
-            ids = target.encode(given).values.tolist()
-            found[token] = ids == [UNK_ID]
-        return found[token]
-
-    tokens: SourceTokens = []
-    for pieces in rows:
-        if pieces is None:
-            return None
-        tokens.append([piece if unknown(piece) else "" for piece in pieces])
-    return tokens
+    known = [row for row in rows if row is not None]
+    if len(known) < len(rows):
+        return None
+    tokens = list(dict.fromkeys(chain.from_iterable(known)))
+    ids = dict(zip(tokens, _ids_of(tokens, target), strict=True))
+    return [[token if ids[token] == UNK_ID else "" for token in row] for row in known]
 
 
 def with_copied(

@@ -13,7 +13,7 @@ from torch import Tensor
 from seqlab import registry
 from seqlab.cells.base import Cell, first_parameter, settings_key
 from seqlab.engines.base import Engine, Offer, Sequence, StepCall
-from seqlab.engines.calls import at_least, chosen_engines, expected_calls, in_whole_run
+from seqlab.engines.calls import at_least, chosen_engines, in_whole_run
 from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.errors import EngineError
 from seqlab.types import State
@@ -25,7 +25,6 @@ MARGIN = 2.0
 #: Plans that a layer keeps; then it starts anew.
 MOST_KEPT = 512
 
-__all__ = ["Plan", "Planner", "Saving", "calls_priced", "expected_calls", "form_key"]
 _BY_NAME = "it was asked for by name"
 
 

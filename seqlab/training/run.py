@@ -20,7 +20,7 @@ from seqlab.construct import construct
 from seqlab.data.module import DataModule
 from seqlab.data.sources.base import Source
 from seqlab.devices import check_device, global_settings
-from seqlab.engines.plan import expected_calls
+from seqlab.engines.calls import expected_calls
 from seqlab.errors import ConfigError, MachineError, RunError
 from seqlab.failures import machine_failure
 from seqlab.files import reading

@@ -30,7 +30,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
     from seqlab.build import build_model
     from seqlab.construct import construct
     from seqlab.data.module import DataModule
-    from seqlab.engines.plan import expected_calls
+    from seqlab.engines.calls import expected_calls
     from seqlab.training.start_vectors import known_with_vectors, with_vector_sizes
     from seqlab.training.trainer import run_length
 

@@ -11,8 +11,9 @@ import seqlab
 import torch
 from seqlab.cells.base import HiddenState
 from seqlab.engines import cpp_compiler
+from seqlab.engines.calls import expected_calls
 from seqlab.engines.cpp_compiler import CompilerError, kernel_folder
-from seqlab.engines.plan import _warn_once, expected_calls
+from seqlab.engines.plan import _warn_once
 from seqlab.engines.traced import variants
 from torch import Tensor
 

@@ -12,9 +12,10 @@ import seqlab
 import torch
 from seqlab import registry
 from seqlab.engines.base import Engine, NotPreparedError, Offer
+from seqlab.engines.calls import expected_calls
 from seqlab.engines.instances import engine
 from seqlab.engines.loop import LoopEngine
-from seqlab.engines.plan import Planner, expected_calls
+from seqlab.engines.plan import Planner
 
 
 class Cheap(LoopEngine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import seqlab
 import torch
-from seqlab.engines.plan import expected_calls
+from seqlab.engines.calls import expected_calls
 
 
 def test_nobody_waits_for_a_compiler_who_did_not_say_how_long_the_run_is():

@@ -7,8 +7,8 @@ import copy
 import pytest
 import seqlab
 import torch
+from seqlab.engines.calls import expected_calls
 from seqlab.engines.fused import cell_stack, vendor_calls
-from seqlab.engines.plan import expected_calls
 from seqlab.layers.recurrent import Recurrent
 from seqlab.verbs.explain import _table
 from torch.utils import _pytree
