@@ -173,22 +173,11 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize("verb", ["list", "doctor", "--help", "--version"])
-def test_light_verbs_import_nothing_heavy_and_start_within_a_second(verb):
-    seconds = []
-    for _ in range(3):
-        before = os.times()
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE, verb], capture_output=True, text=True, check=True
-        )
-        after = os.times()  # computing time, so that a busy machine does not fail the test
-        seconds.append(
-            after.children_user
-            + after.children_system
-            - before.children_user
-            - before.children_system
-        )
-        assert done.stderr == "[]\n"
-    assert 0 < min(seconds) < 1.0
+def test_light_verbs_import_nothing_heavy(verb):
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, verb], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[]\n"
 
 
 def test_doctor_names_entry_points_of_groups_that_nobody_reads(command, tmp_path, monkeypatch):
