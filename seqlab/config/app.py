@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from seqlab import progress, registry
 from seqlab.collector import rare_collections
 from seqlab.config import folders, search_path
-from seqlab.config.composed_jobs import composed_jobs
+from seqlab.config.composed_jobs import composed_jobs, run_composed
 from seqlab.config.folders import main_folder
 from seqlab.config.hydra_errors import COMPOSITION_ERRORS, translate
 from seqlab.config.hydra_internals import get_args_parser, run_hydra
@@ -93,6 +93,7 @@ class App:
         go_on(arguments)
         self.subfolder = keep_for_later(arguments, self.config_name)
         planned: list[DictConfig] = []
+        single: DictConfig | None = None
         if runs(arguments):
             with rare_collections(), progress.stage("starting", summary=False, lines=False):
                 for config in composed_jobs(arguments, self.config_name):
@@ -100,17 +101,21 @@ class App:
                     self._check(config)
                     self.composing = True
                     planned.append(config.hydra)
+                    single = config
         elsewhere = launched_elsewhere(planned)
         if elsewhere:  # the time of the day may be part of it, and goes on
             arguments.overrides.append(f"hydra.sweep.dir={quoted(str(planned[0].sweep.dir))}")
         try:
-            run_hydra(
-                args=arguments,
-                args_parser=parser,
-                task_function=self._job,
-                config_path=str(main_folder()),
-                config_name=self.config_name,
-            )
+            if single is not None and is_plain(single, arguments):
+                run_composed(arguments, self.config_name, single, self._job)
+            else:
+                run_hydra(
+                    args=arguments,
+                    args_parser=parser,
+                    task_function=self._job,
+                    config_path=str(main_folder()),
+                    config_name=self.config_name,
+                )
         except SeqlabError as error:
             if not elsewhere or self.composing:
                 raise
@@ -273,6 +278,12 @@ def runs(arguments: argparse.Namespace) -> bool:
     """Whether jobs will run; Hydra's other commands only show something."""
     shows = (arguments.help, arguments.hydra_help, arguments.cfg, arguments.shell_completion)
     return not any((*shows, arguments.info is not None))
+
+
+def is_plain(config: DictConfig, arguments: argparse.Namespace) -> bool:
+    """Whether a job is the only one, and Hydra was asked for nothing beside running it."""
+    asked = arguments.multirun or arguments.resolve or config.hydra.verbose
+    return config.hydra.mode == RunMode.RUN and not asked
 
 
 def launched_elsewhere(jobs: Sequence[DictConfig]) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -21,7 +22,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from seqlab.config.folders import main_folder
-from seqlab.config.hydra_internals import BasicSweeper, Hydra, create_config_search_path
+from seqlab.config.hydra_internals import (
+    BasicSweeper,
+    ComposedHydra,
+    Hydra,
+    create_config_search_path,
+)
+from seqlab.errors import ConfigError
 
 
 def composed_jobs(arguments: argparse.Namespace, config_name: str) -> Iterator[DictConfig]:
@@ -44,6 +51,31 @@ def composed_jobs(arguments: argparse.Namespace, config_name: str) -> Iterator[D
             yield config
     finally:
         HydraConfig.instance().cfg = before
+        GlobalHydra.instance().clear()
+
+
+def run_composed(
+    arguments: argparse.Namespace,
+    config_name: str,
+    config: DictConfig,
+    task: Callable[[DictConfig], Any],
+) -> None:
+    """Run the one job of a command line, whose config is not composed again.
+
+    Args:
+        arguments: the command line as Hydra's parser read it.
+        config_name: the primary config, unless the command line names another.
+        config: the job's config, from `composed_jobs`.
+        task: what Hydra calls with it.
+    """
+    name = arguments.config_name or config_name
+    loader = Hydra.create_main_hydra2(config_name, _search_path(arguments)).config_loader
+    GlobalHydra.instance().clear()
+    hydra = ComposedHydra(config_name, loader, config)
+    GlobalHydra.instance().initialize(hydra)
+    try:
+        hydra.run(name, task, arguments.overrides)
+    finally:
         GlobalHydra.instance().clear()
 
 
@@ -86,6 +118,8 @@ def _placed(config: DictConfig, folder: str, number: int | None) -> DictConfig:
     runtime: Any = config.hydra.runtime
     with read_write(config.hydra), open_dict(config.hydra):
         if number is None:
+            if config.hydra.mode is None:
+                config.hydra.overrides.hydra.append("hydra.mode=RUN")
             config.hydra.mode = RunMode.RUN
         else:
             config.hydra.mode = RunMode.MULTIRUN
@@ -100,6 +134,8 @@ def _search_path(arguments: argparse.Namespace) -> ConfigSearchPath:
     path = create_config_search_path(arguments.config_path or str(main_folder()))
     if arguments.config_dir is not None:
         folder = os.path.abspath(arguments.config_dir)  # noqa: PTH100  as Hydra does
+        if not Path(folder).is_dir():
+            raise ConfigError(f"Additional config directory '{folder}' not found")
         path.prepend(
             provider="command-line",
             path=f"file://{folder}",

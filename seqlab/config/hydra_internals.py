@@ -7,15 +7,43 @@ of Hydra has moved or changed.
 
 from __future__ import annotations
 
+from typing import Any
+
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra as run_hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import configure_log
+from omegaconf import DictConfig
 
 __all__ = [
     "BasicSweeper",
+    "ComposedHydra",
     "Hydra",
     "create_config_search_path",
     "get_args_parser",
     "run_hydra",
 ]
+
+
+class ComposedHydra(Hydra):
+    """Hydra with the config of its one job, which it would compose twice more otherwise.
+
+    Args:
+        name: the task's name.
+        loader: what the config was composed by.
+        config: the job's config.
+    """
+
+    def __init__(self, name: str, loader: ConfigLoader, config: DictConfig) -> None:
+        super().__init__(name, loader)
+        self._config = config
+
+    def compose_config(
+        self, *_: Any, with_log_configuration: bool = False, **__: Any
+    ) -> DictConfig:
+        """The config, whatever is asked for."""
+        if with_log_configuration:
+            configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+        return self._config

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra._internal.hydra import Hydra
 from seqlab import cli, registry
 from seqlab.config import folders
 from seqlab.data.sources import splits
@@ -90,6 +91,27 @@ def test_run_directories_are_unique_and_named_after_the_choice(train, tmp_path):
         "hydra.yaml",
         "overrides.yaml",
     }
+
+
+def test_a_single_run_is_composed_once_and_writes_what_hydra_would(train, tmp_path, monkeypatch):
+    composed = []
+    monkeypatch.setattr(
+        Hydra,
+        "compose_config",
+        lambda *words, compose=Hydra.compose_config, **more: (
+            composed.append(1) or compose(*words, **more)
+        ),
+    )
+    words = ("cell=gru", "hydra.run.dir=here", "hydra.job.chdir=false")
+    spec_of(train, *words)
+    assert len(composed) == 1
+    (tmp_path / "here").rename(tmp_path / "once")
+    monkeypatch.setattr("seqlab.config.app.is_plain", lambda *_: False)
+    spec_of(train, *words)
+    assert len(composed) == 4
+    for file in ("config.yaml", "hydra.yaml", "overrides.yaml"):
+        once, by_hydra = (tmp_path / folder / ".hydra" / file for folder in ("once", "here"))
+        assert once.read_text("utf-8") == by_hydra.read_text("utf-8")
 
 
 def test_a_sweep_runs_every_combination_in_its_own_directory(train):

@@ -21,6 +21,7 @@ USED = {
     "hydra._internal.hydra:Hydra.create_main_hydra2": ("task_name", "config_search_path"),
     "hydra._internal.hydra:Hydra.compose_config": ("self", "config_name", "overrides", "run_mode"),
     "hydra._internal.hydra:Hydra.get_mode": ("self", "config_name", "overrides"),
+    "hydra._internal.hydra:Hydra.run": ("self", "config_name", "task_function", "overrides"),
     "hydra._internal.core_plugins.basic_sweeper:BasicSweeper.split_arguments": (
         "overrides",
         "max_batch_size",
