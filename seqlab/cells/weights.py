@@ -100,10 +100,13 @@ def penalties(cell: Any) -> Tensor:
 
 
 def keep_constraints(cell: Any) -> None:
-    """Replace each constrained parameter of a gated cell by its projection, in place."""
+    """Replace each constrained parameter of a gated cell by its projection, in place.
+
+    Frozen ones stay as they are to the bit: rounding would move them a little each time.
+    """
     for part, parameters in _parts(cell):
         constraint = getattr(cell, f"{part}_constraint")
-        if constraint is None:
+        if constraint is None or not any(parameter.requires_grad for parameter in parameters):
             continue
         allowed = constraint(_seen(part, parameters))
         if part != "bias":
@@ -111,7 +114,8 @@ def keep_constraints(cell: Any) -> None:
         for parameter, value in zip(
             parameters, allowed if len(parameters) > 1 else [allowed], strict=True
         ):
-            parameter.copy_(value)
+            if parameter.requires_grad:
+                parameter.copy_(value)
 
 
 def _parts(cell: Any) -> Iterator[tuple[str, list[Tensor]]]:

@@ -229,3 +229,26 @@ def test_penalties_and_constraints_act_in_a_training_loop():
             assert all(cell.weight_hh.norm(dim=1).max() <= 0.3001 for cell in layer.cells())
         norms.append(sum(cell.weight_ih.norm() for cell in layer.cells()))
     assert norms[1] < 0.5 * norms[0]
+
+
+@pytest.mark.parametrize("frozen", [("bias",), ("weight_ih", "weight_hh"), ("recurrent_bias",)])
+def test_a_constraint_leaves_frozen_weights_as_they_are_to_the_bit(frozen):
+    torch.manual_seed(0)
+    options = {f"{part}_constraint": "unit_norm" for part in ("kernel", "recurrent", "bias")}
+    cell = seqlab.GRU(5, 4, bias_initializer="random_normal", **options).float().cell
+    cell.apply_constraints()
+    kept = {name: copy.deepcopy(getattr(cell, name)).detach() for name in frozen}
+    others = {n: p for n, p in cell.named_parameters() if n not in frozen}
+    for name in frozen:
+        getattr(cell, name).requires_grad_(requires_grad=False)
+    with torch.no_grad():
+        for parameter in others.values():
+            parameter.mul_(1.5)
+    for _ in range(50):
+        cell.apply_constraints()
+    for name, before in kept.items():
+        assert torch.equal(getattr(cell, name), before), name
+    for name, parameter in others.items():
+        if name.startswith("weight"):
+            norms = parameter.norm(dim=1)
+            torch.testing.assert_close(norms, torch.ones_like(norms), msg=name)
