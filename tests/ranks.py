@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ import torch
 from forked import context
 
 
-def _rank(told: dict[str, str], spec: dict[str, Any], folder: str, says: list[str]) -> None:
+def _rank(
+    told: dict[str, str],
+    spec: dict[str, Any],
+    folder: str,
+    says: list[str],
+    before: Callable[[], object],
+) -> None:
     """Train as the process that an environment, like torchrun's, says it is."""
     for stream, path in zip((sys.stdout, sys.stderr), says, strict=True):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -22,6 +29,7 @@ def _rank(told: dict[str, str], spec: dict[str, Any], folder: str, says: list[st
         os.close(opened)
     os.environ.update(told)
     torch.set_num_threads(1)
+    before()
     from seqlab.training.run import train
 
     result = train(spec, folder)
@@ -42,9 +50,16 @@ class Ranks:
         spec: of the run, with as many devices.
         folder: the run's; what the processes say lies beside it.
         count: how many processes.
+        before: called in each of them before it trains.
     """
 
-    def __init__(self, spec: dict[str, Any], folder: Path, count: int = 2) -> None:
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        folder: Path,
+        count: int = 2,
+        before: Callable[[], object] = bool,
+    ) -> None:
         self.said = folder.with_name(f"{folder.name}.out")
         self.errors = folder.with_name(f"{folder.name}.err")
         told = {
@@ -54,7 +69,8 @@ class Ranks:
         says = [str(self.said), str(self.errors)]
         self.processes = [
             context().Process(
-                target=_rank, args=({**told, "LOCAL_RANK": str(rank)}, spec, str(folder), says)
+                target=_rank,
+                args=({**told, "LOCAL_RANK": str(rank)}, spec, str(folder), says, before),
             )
             for rank in range(count)
         ]

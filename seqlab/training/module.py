@@ -21,6 +21,7 @@ from seqlab.training.optimizers import build_optimizer
 from seqlab.training.randomness import reseed
 from seqlab.training.schedules import RunLength, build_schedule
 from seqlab.training.sharding import fill, gather, release, shard
+from seqlab.training.unused import GradientWatch, gradient_watch
 from seqlab.types import Batch
 
 #: More classes make no table for people.
@@ -97,6 +98,7 @@ class TrainingModule(pl.LightningModule):
         self.class_text = ""
         self.results: dict[str, dict[str, float]] = {}
         self.identity: dict[str, Any] = {}
+        self.watch: GradientWatch | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the running hook about 40 times a step; nn.Module's way would take
@@ -134,12 +136,18 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """A run that goes on inside an epoch trains what that epoch trains."""
+        self.watch = gradient_watch(self.trainer, self.model)
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
         """Train what this epoch trains; several processes leave it to the step."""
         if self.trainer.world_size == 1:
             self.options.plan.apply(self.model, self.trainer.current_epoch + 1)
+
+    def on_after_backward(self) -> None:
+        """Refuse a missing gradient that other processes would wait for."""
+        if self.watch is not None:
+            self.watch.check()
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Change only what this epoch trains, where processes exchange the gradients of all."""
