@@ -230,6 +230,7 @@ def _card(card: CellCard) -> str:
         "|---|---|---|", *rows, f"| all | | {card.size} |", "",
         "## Cost of a step", "",
         f"Multiply-adds in matrix products, for one sequence: {card.products}.",
+        *([f"Multiply-adds in the memory: {card.memory}."] if card.memory else []),
         *([f"Elementwise operations for each unit: {counts}."] if counts else []), "",
         "| D = H | parameters | operations |", "|---|---|---|", *sizes, "",
         "## Equations, as traced from the code", "",

@@ -10,6 +10,7 @@ from seqlab import registry
 from seqlab.cells.base import Cell, state_fields
 from seqlab.construct import construct
 from seqlab.introspection.diagram import Diagram, as_mermaid, as_text, diagram_of
+from seqlab.introspection.memory_cost import MemoryCost, memory_cost
 from seqlab.introspection.naming import equations_of
 from seqlab.introspection.recorded_step import UntraceableError
 from seqlab.introspection.rendering import latex_equations, plain_equations
@@ -24,7 +25,8 @@ class CellCard:
     """What is shown of a cell.
 
     ``reason`` says why there are no equations, where the code cannot be traced; ``operations``
-    counts the elementwise operators of one unit in one step.
+    counts the elementwise operators of one unit in one step, ``memory`` the work on a memory that
+    is a matrix. What a cell that cannot be traced computes beside these is not counted.
     """
 
     name: str
@@ -37,6 +39,7 @@ class CellCard:
     operations: dict[str, int]
     diagram: Diagram | None
     reason: str = ""
+    memory: MemoryCost | None = None
 
     @property
     def size(self) -> Formula:
@@ -51,7 +54,8 @@ class CellCard:
     def cost(self, input_size: int, hidden_size: int) -> int:
         """Operations of one step of one row: two for a multiply-add, one for all others."""
         elementwise = sum(self.operations.values()) * hidden_size
-        return 2 * self.products(input_size, hidden_size) + elementwise
+        memory = self.memory.operations(input_size, hidden_size) if self.memory else 0
+        return 2 * self.products(input_size, hidden_size) + elementwise + memory
 
     def as_dict(self) -> dict[str, Any]:
         """The card as JSON has it."""
@@ -66,6 +70,7 @@ class CellCard:
             },
             "size": str(self.size),
             "multiply_adds": str(self.products),
+            "memory_multiply_adds": str(self.memory.multiply_adds) if self.memory else "0",
             "elementwise": self.operations,
             "numbers": {
                 str(n): {"parameters": self.size(n, n), "operations": self.cost(n, n)}
@@ -108,7 +113,8 @@ class CellCard:
         names = ", ".join(f"{count} {name}" for name, count in self.operations.items())
         rows = [("D = H", "parameters", "operations a step")]
         rows += [(str(n), f"{self.size(n, n):,}", f"{self.cost(n, n):,}") for n in WIDTHS]
-        counted = f"  elementwise, a unit: {names}\n" if names else ""
+        counted = f"  multiply-adds in the memory: {self.memory}\n" if self.memory else ""
+        counted += f"  elementwise, a unit: {names}\n" if names else ""
         return (
             "cost of one step of one sequence\n"
             f"  multiply-adds in matrix products: {self.products}\n{counted}{_columns(rows)}"
@@ -142,11 +148,13 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
     parameters = parameter_formulas(make)
     cell = make(*probes_of(make)[0])
     gates = tuple(getattr(cell, "gates", ()))
-    state = dict(zip(state_fields(cell.State), _state_formulas(make), strict=True))
+    sizes = dict(zip(state_fields(cell.State), _state_formulas(make), strict=True))
+    state = {field: ", ".join(map(str, size)) for field, size in sizes.items()}
+    memory = memory_cost(make, probes_of(make)[0], sizes.get("memory", ()))
     try:
         equations = equations_of(cell)
     except UntraceableError as error:
-        return CellCard(name, given, gates, state, parameters, [], "", {}, None, str(error))
+        return CellCard(name, given, gates, state, parameters, [], "", {}, None, str(error), memory)
     return CellCard(
         name,
         given,
@@ -157,17 +165,18 @@ def cell_card(name: str, options: Mapping[str, Any] | None = None) -> CellCard:
         latex_equations(equations),
         equations.counts(),
         diagram_of(equations),
+        memory=memory,
     )
 
 
-def _state_formulas(make: Any) -> list[str]:
+def _state_formulas(make: Any) -> list[list[Formula]]:
     """The dimensions of each field of the state after B, such as ``H`` or ``4, H/4, H/4 + 1``."""
     probes = probes_of(make)
     starts = [make(*sizes).initial_state(1) for sizes in probes]
     found = []
     for parts in zip(*starts, strict=True):
         dimensions = zip(*(part.shape[1:] for part in parts), strict=True)
-        found.append(", ".join(str(fit("state", values, probes)) for values in dimensions))
+        found.append([fit("state", values, probes) for values in dimensions])
     return found
 
 

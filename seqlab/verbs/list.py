@@ -27,7 +27,9 @@ with the reason. Nothing is imported.
 
 The second form shows one part: its documentation and options. Of a cell it also shows gates,
 parameters by size, the cost of a step, the equations and a diagram, all traced from its code with
-the options given. FORMAT is text or json; of a cell also latex, mermaid or svg.
+the options given. Of a memory that is a matrix (gla, mlstm) the cost counts the write k v^T, the
+read S^T q and the decay of all heads, as the loop does them. FORMAT is text or json; of a cell
+also latex, mermaid or svg.
 """
 
 

@@ -5,11 +5,14 @@ import xml.etree.ElementTree as ET
 import pytest
 import seqlab
 import sympy
+import torch
+from seqlab.cells.base import map_state
 from seqlab.errors import OptionError, UnknownNameError
 from seqlab.introspection.card import cell_card
 from seqlab.introspection.diagram import Diagram, as_mermaid, as_text
 from seqlab.introspection.sizes import Formula, parameter_formulas, total
 from seqlab.introspection.svg import as_svg
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sampled_cells import CELLS
 
@@ -61,6 +64,47 @@ def test_the_cost_of_a_step():
     text = card.as_text()
     assert "  128    131,584     263,808" in text
     assert "elementwise, a unit: 5 add, 3 mul, 3 sigmoid, 2 tanh" in text
+
+
+class OnMemory(TorchDispatchMode):
+    """Counts the operations on tensors as large as a memory; a multiply-add is two."""
+
+    def __init__(self, entries):
+        super().__init__()
+        self.entries, self.operations = entries, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name == "bmm":
+            self.operations += 2 * args[0].numel() * args[1].shape[-1]
+        elif name in ("mul", "add") and found.numel() == self.entries:
+            self.operations += self.entries
+        return found
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("name", ["gla", "mlstm", "delta_net", "gated_delta_net"])
+def test_the_cost_of_a_matrix_memory_is_that_of_a_step(name, heads):
+    cell = seqlab.get("cell", name)(5, 12, heads=heads)
+    state = cell.initial_state(1)
+    writes = map_state(lambda t: t[:, 0], cell.project(torch.randn(1, 1, 5)))
+    with OnMemory(state.memory.numel()) as counted:
+        cell.step(writes, state)
+    card = cell_card(name, {"heads": heads})
+    # a cell without decay is multiplied by 1 all the same
+    idle = 0 if card.memory.fades else state.memory.numel()
+    assert card.memory.operations(5, 12) == counted.operations - idle
+    matrices = 2 * sum(p.numel() for p in cell.parameters() if p.dim() == 2)
+    assert card.cost(5, 12) == matrices + card.memory.operations(5, 12)
+
+
+def test_a_memory_is_shown_in_multiply_adds():
+    assert "in the memory: 2H² (write, read), H² multiplications by" in cell_card("gla").as_text()
+    delta = cell_card("delta_net", {"heads": 4})
+    assert "memory: 3H²/4 (write, read, read of what is replaced)\n" in delta.as_text()
+    assert delta.as_dict()["memory_multiply_adds"] == "3H²/4"
+    assert cell_card("lstm").memory is None
 
 
 def test_a_cell_that_cannot_be_traced_still_shows_its_sizes():
