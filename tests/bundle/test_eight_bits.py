@@ -135,3 +135,48 @@ def test_it_is_exported_with_the_rounded_numbers(rounded, tmp_path):
         expected = model.head.scores(model.encode(seqlab.types.Batch({feature.name: ids}, lengths)))
         graph = torch.export.load(tmp_path / "graph" / "model.pt2").module()
         torch.testing.assert_close(graph([ids], lengths)[2], expected)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_onnx_runtime_answers_as_the_bundle(rounded, made, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    words = [f"bundle={rounded[0]}", "format=onnx", f"output={tmp_path / 'graph'}"]
+    assert main(["export", *words]) == 0
+    session = runtime.InferenceSession(str(tmp_path / "graph" / "model.onnx"))
+    data = made["words"][2]
+    name = data.info.features[0].name
+    small, floats = seqlab.load(rounded[0]), seqlab.load(rounded[1])
+    apart = []
+    for batch in data.loader("test"):
+        fed = {name: batch.inputs[name].numpy(), "lengths": batch.lengths.numpy()}
+        (scores,) = session.run(["scores"], fed)
+        rows = [data.rows("test")[index] for index in batch.rows.tolist()]
+        answers = small.predict(rows)
+        assert scores.argmax(1).tolist() == [answer["id"] for answer in answers]
+        expected = torch.tensor([answer["scores"] for answer in answers])
+        chances = torch.from_numpy(scores).softmax(1)
+        torch.testing.assert_close(chances, expected, rtol=1e-5, atol=1e-6)
+        unrounded = torch.tensor([answer["scores"] for answer in floats.predict(rows)])
+        apart.append(float((chances - unrounded).abs().max()))
+    assert max(apart) > 1e-5  # it is the rounded model that was written
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("part", ["step", "decoder_start", "decoder_step"])
+def test_the_parts_of_eight_bits_as_onnx(made, tmp_path, part):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    spec = changed(words_spec(tmp_path), encoder__wrappers=[])
+    torch.manual_seed(2)
+    model, data = untrained(spec)
+    one_way = save_bundle(tmp_path / "one_way", model, data.processor, spec)
+    bundle = one_way if part == "step" else made["pairs"][0]
+    small, graph = tmp_path / "small", tmp_path / "graph"
+    assert main(["convert", f"input={bundle}", f"output={small}", "bits=8"]) == 0
+    words = [f"bundle={small}", "format=onnx", f"part={part}", f"output={graph}"]
+    assert main(["export", *words]) == 0
+    told = json.loads((graph / "export.json").read_text("utf-8"))["largest_difference"]
+    assert all(value < 1e-5 for shape in told.values() for value in shape.values())
