@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from seqlab import progress
 from seqlab.collector import rare_collections
@@ -17,6 +17,7 @@ from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.job_folder import resumed_folder
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import COMPARISON_KEYS, comparison_settings, resolve, run_config
+from seqlab.console import say
 from seqlab.errors import ConfigError
 
 #: What may be given beside the folder of a comparison that goes on, or of finished runs.
@@ -38,6 +39,9 @@ class ComparisonApp(App):
     """The verb ``compare``; its jobs are never Hydra's, who would run them one by one."""
 
     def _start(self, arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+        if arguments.cfg == "job":
+            self._show(arguments)
+            return
         if not runs(arguments):
             super()._start(arguments, parser)
             return
@@ -52,6 +56,19 @@ class ComparisonApp(App):
             verb = self._verb_module
         self.composing = False
         verb.run(settings, jobs, folder, arguments.config_dir)
+
+    def _show(self, arguments: argparse.Namespace) -> None:
+        """Print what each contestant would train; Hydra's own ``--cfg`` knows one config only."""
+        package, arguments.multirun = arguments.package, True
+        settings, _ = self._settings(arguments)
+        if settings["resume"] or settings["runs"]:
+            raise ConfigError("compare: --cfg job shows contestants that are to be trained")
+        for number, job in enumerate(self._jobs(arguments, settings["contestants"])):
+            config = OmegaConf.create(job.spec)
+            if (shown := OmegaConf.select(config, package) if package else config) is None:
+                raise ConfigError(f"--package {package}: the config has no such key")
+            say(f"# contestant {number}: {job.name or ' '.join(job.words)}")
+            say(OmegaConf.to_yaml(shown) if OmegaConf.is_config(shown) else str(shown))
 
     def _settings(self, arguments: argparse.Namespace) -> tuple[dict[str, Any], Path | None]:
         """The keys of the comparison itself, and its folder; None: where the finished runs lie."""

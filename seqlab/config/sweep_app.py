@@ -36,12 +36,15 @@ class SweepApp(App):
     """The verb ``sweep``; its trials are never Hydra's, who knows no journal."""
 
     def _start(self, arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-        if not runs(arguments):
-            super()._start(arguments, parser)
-            return
         if arguments.multirun:
             raise ConfigError("sweep: leave out -m; sweep.workers=N tries N points at once")
         given = OverridesParser.create().parse_overrides(arguments.overrides)
+        if not runs(arguments):
+            if arguments.cfg == "job":  # what all trials share
+                fixed = [override for override in given if not override.is_sweep_override()]
+                arguments.overrides = [str(override.input_line) for override in fixed]
+            super()._start(arguments, parser)
+            return
         if (begun := resumed_folder(arguments.overrides)) is not None:
             _check_resumed(given)
             self._verb_module.BEGUN.check_in(begun)

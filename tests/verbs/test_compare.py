@@ -66,6 +66,21 @@ def _finished(tmp_path_factory):
     return folder / "c", given
 
 
+def test_the_config_of_each_contestant_is_shown_and_checked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = ["compare", "experiment=mnist1d", "cell=lstm,gru", "--cfg", "job"]
+    assert main([*given, "-p", "encoder.cell"]) == 0
+    texts = capsys.readouterr().out.split("# contestant ")[1:]
+    assert [text.partition("\n")[0] for text in texts] == [
+        f"{number}: experiment=mnist1d cell={name}" for number, name in enumerate(("lstm", "gru"))
+    ]
+    cells = [yaml.safe_load(text.partition("\n")[2]) for text in texts]
+    assert [cell["name"] for cell in cells] == ["lstm", "gru"]
+    assert main([*given, "cell.hidden_size=-3"]) == 2
+    assert "encoder.cell.hidden_size: expected an int" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_answer_holds_what_is_promised(finished):
     folder, _ = finished
     found = answer(folder)
