@@ -48,7 +48,8 @@ def zone_out(
         if not rate:
             mixed.append(new[index])
         elif mask is None:
-            mixed.append(torch.lerp(new[index], old[index], rate))
+            # products under autocast are of fewer digits than the state
+            mixed.append(torch.lerp(new[index].to(old[index].dtype), old[index], rate))
         else:
             mixed.append(torch.where(mask > 0, new[index], old[index]))
     shown = next((m for m, n in zip(mixed, new, strict=True) if n is output), output)
