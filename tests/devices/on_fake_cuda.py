@@ -3,7 +3,7 @@
 A script of its own, because torch must find the made-up device before its first backward pass.
 Fake tensors hold no numbers, so this needs no GPU, and refuse to mix devices, as a GPU does.
 Torch's recurrent kernels, packing, CTC loss and picking by a mask, which want numbers, are stood in
-for here, and Triton's kernels are left out.
+for here; so are the launches of Triton's kernels of cells, of which the arguments are looked at.
 
 Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> `ran`, why it was
 refused, or the error.
@@ -11,6 +11,8 @@ refused, or the error.
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -18,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 _LIB = Path(importlib.util.find_spec("torch").origin).parent / "lib"
 for _name in (_LIB / "libc10.so", _LIB / "libtorch_cpu.so", Path(sys.argv[1])):
@@ -29,6 +32,7 @@ from seqlab import registry  # noqa: E402
 from seqlab.build import build_layer, build_model  # noqa: E402
 from seqlab.engines import triton_presence  # noqa: E402
 from seqlab.engines.fused import vendor_calls  # noqa: E402
+from seqlab.engines.traced.traced_cell import trace  # noqa: E402
 from seqlab.errors import EngineError  # noqa: E402
 from seqlab.layers.base import Layer  # noqa: E402
 from seqlab.testing.tasks import TARGETS, make_task, small_head  # noqa: E402
@@ -177,6 +181,67 @@ def dropped_cells() -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"cell={name} with dropout", run
 
 
+class Launch:
+    """In place of a Triton kernel: all tensors that it is given are on the device."""
+
+    count = 0
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        assert all(side > 0 for side in grid)
+        return self.launch
+
+    @classmethod
+    def launch(cls, *arguments: Any, **constants: Any) -> None:
+        """A launch that computes nothing."""
+        tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
+        assert tensors, "no tensors"
+        assert {tensor.device.type for tensor in tensors} == {"cuda"}, "another device's tensor"
+        assert constants, "no constants"
+        cls.count += 1
+
+
+@contextlib.contextmanager
+def launches(equations: Any) -> Iterator[None]:
+    """Triton's engine as on a machine with a device, whose kernels are not run."""
+    from seqlab.engines.triton import cell_kernels, engine, row_kernels
+
+    names = ("normalise", "normalise_backward", "narrowed", "narrowed_backward")
+    with contextlib.ExitStack() as stack:
+        for place, name, value in (
+            *((row_kernels, name, Launch()) for name in names),
+            (cell_kernels, "trace", lambda *_, **__: equations),
+            (cell_kernels, "_loaded", lambda _: collections.defaultdict(Launch)),
+            (engine, "_chip", lambda _: (132, 232_448)),
+            (engine.TritonEngine, "unavailable", lambda _: None),
+        ):
+            stack.enter_context(mock.patch.object(place, name, value))
+        yield
+
+
+def triton_cells() -> Iterator[tuple[str, Callable[[], None]]]:
+    if importlib.util.find_spec("triton") is None:
+        return
+    drop = {"recurrent_dropout": 0.3, "untied_dropout": True, "dropout": 0.2, "zoneout": 0.1}
+    for name, options in (
+        ("rnn", drop),
+        ("lstm", {"proj_size": 2, **drop}),
+        ("gru", {"layer_norm": True, "proj_size": 2, "reset_after": False}),
+    ):
+        # traced with numbers
+        equations = trace(seqlab.get("cell", name)(D, H, **options), zoneout_masks=True)
+
+        def run(
+            name: str = name, options: dict[str, Any] = options, equations: Any = equations
+        ) -> None:
+            with launches(equations), CUDA:
+                cell = seqlab.get("cell", name)(D, H, **options)
+                before = Launch.count
+                run_layer(seqlab.Recurrent(cell, engine="triton", reverse="proj_size" in options))
+                assert Launch.count >= before + 6, "forward and backward of three runs"
+
+        yield f"cell={name} engine=triton {json.dumps(options)}", run
+
+
 def wrappers() -> Iterator[tuple[str, Callable[[], None]]]:
     for name in seqlab.available("wrapper"):
 
@@ -262,7 +327,7 @@ def main() -> None:
     for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
         setattr(torch, f"{name}_cell", step_kernel)
     found: dict[str, str] = {}
-    for parts in (cells, dropped_cells, wrappers, heads, options_of_gates):
+    for parts in (cells, dropped_cells, triton_cells, wrappers, heads, options_of_gates):
         for what, run in parts():
             try:
                 with FakeTensorMode(allow_non_fake_inputs=True), NoNumbers():

@@ -6,7 +6,7 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells import products
-from seqlab.engines.compiled import blocks
+from seqlab.engines.traced import blocks
 from seqlab.testing.sample import holey_mask, normal
 
 ROWS, STEPS, INPUTS = 5, 6, 3

@@ -12,10 +12,11 @@ import pytest
 import seqlab
 import torch
 from seqlab.engines import triton_presence
+from seqlab.engines.base import Sequence
 from seqlab.engines.triton.engine import TritonEngine
 from seqlab.errors import EngineError
 
-KERNEL_TESTS = Path(__file__).parents[1] / "gpu" / "test_triton_cells.py"
+GPU_TESTS = Path(__file__).parents[1] / "gpu"
 installed = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="Triton is for Linux"
 )
@@ -29,16 +30,19 @@ ORDINARY = "lstm or gru or odd"
 @pytest.mark.parametrize(
     "kind",
     [
-        f"equals and True and ({ORDINARY})",
-        "not equals",
-        pytest.param(f"equals and True and not ({ORDINARY})", marks=pytest.mark.slow),
-        pytest.param("equals and False", marks=pytest.mark.slow),
+        f"(cells and equals and True and ({ORDINARY})) or ordinary",
+        "cells and not equals",
+        pytest.param(f"cells and equals and True and not ({ORDINARY})", marks=pytest.mark.slow),
+        pytest.param("cells and equals and False", marks=pytest.mark.slow),
+        pytest.param("steps and equals", marks=pytest.mark.slow),
+        pytest.param("steps and not equals and not ordinary", marks=pytest.mark.slow),
     ],
 )
 def test_interpreted_kernels(kind):
     """In a process of its own: Triton decides when it is imported."""
+    tests = [str(GPU_TESTS / f"test_triton_{file}.py") for file in ("cells", "steps")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-k", kind, str(KERNEL_TESTS)],
+        [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-k", kind, *tests],
         env={**os.environ, "TRITON_INTERPRET": "1", "SEQLAB_TEST_DEVICE": "cpu"},
         capture_output=True,
         text=True,
@@ -62,15 +66,18 @@ def test_without_triton_it_says_what_to_install(monkeypatch):
     assert "pip install 'seqlab[triton]'" in str(TritonEngine().unavailable())
 
 
-def test_refusals(monkeypatch):
+def test_what_it_takes_and_refuses(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setattr(triton_presence, "installed", lambda: True)
     x = torch.zeros(2, 3, 3)
-    cases = {
-        "no layer_norm": seqlab.GRU(3, 4, engine="triton", layer_norm=True),
-        "no proj_size": seqlab.LSTM(3, 4, engine="triton", proj_size=2),
-        "not a GatedCell": seqlab.Recurrent(seqlab.get("cell", "lru")(3, 4), engine="triton"),
-    }
-    for words, layer in cases.items():
-        with pytest.raises(EngineError, match=words):
-            layer.explain(x)
+    run = Sequence(x, ())
+    for words, options in {
+        "one Triton kernel": {},
+        "at each step (layer_norm needs all gates of a row": {"layer_norm": True},
+        "at each step (proj_size is a product of its own": {"proj_size": 2},
+    }.items():
+        offer = TritonEngine().offer(seqlab.get("cell", "gru")(3, 4, **options), run)
+        assert words in offer.why
+    layer = seqlab.Recurrent(seqlab.get("cell", "lru")(3, 4), engine="triton")
+    with pytest.raises(EngineError, match="not a GatedCell"):
+        layer.explain(x)

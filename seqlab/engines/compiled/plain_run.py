@@ -10,10 +10,10 @@ from torch import Tensor
 from seqlab.cells.base import Cell, first_parameter
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.base import Sequence
-from seqlab.engines.compiled.blocks import blocks_of
 from seqlab.engines.compiled.cell_code import Kernel
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, kept_matrices
 from seqlab.engines.compiled.recurrence import Arguments
+from seqlab.engines.traced.blocks import blocks_of
 from seqlab.engines.traced.engine import REALS, own_rows
 from seqlab.types import State
 

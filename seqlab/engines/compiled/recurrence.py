@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from seqlab.engines.compiled.blocks import block_gradient, blocks_of
 from seqlab.engines.compiled.cell_code import MOST, MOST_PRODUCTS, Kernel
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, KeptMatrices
+from seqlab.engines.traced.blocks import blocks_of
 from seqlab.engines.traced.engine import Masks
+from seqlab.engines.traced.histories import states_after, states_before
+from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
 
 
 def _pointers(names: str) -> list[tuple[str, type]]:
@@ -116,7 +118,9 @@ class CompiledRun:
         states = [s for s in tensors[3 : 3 + self.kernel.equations.states] if s is not None]
         self._histories(x_TBG, states)
         alias = layout.output_field if self.masks.real is None else None
-        output = None if alias is None else self._after(self.history[alias])
+        output = None
+        if alias is not None:
+            output = states_after(self.history[alias], reverse=self.reverse)
         if output is None:
             output = x_TBG.new_empty(steps, batch, states[0].shape[1])
             run.output = output.data_ptr()
@@ -180,13 +184,6 @@ class CompiledRun:
             if equations.normalised:
                 self._set("unit", x_TBG.new_empty(steps, batch, equations.gates * self.hidden))
                 self._set("scale", x_TBG.new_empty(steps, batch, equations.products))
-
-    def _after(self, history: Tensor) -> Tensor:
-        """The states after each step: the history's own memory, but no view to autograd."""
-        part = history[:-1] if self.reverse else history[1:]
-        return history.new_empty(0).set_(
-            part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
-        )
 
     def narrowed(self, output: Tensor) -> Tensor:
         """The output, through ``proj_size``'s matrix where the loop has not done that."""
@@ -264,31 +261,16 @@ class CompiledRun:
         """``[T, B, S or H]``: what one recurrent product is computed from at each step."""
         if product:
             return self.memory["vectors"][product - 1]
-        return self.history[0][1:] if self.reverse else self.history[0][:-1]
-
-    def _factors(self) -> Iterator[tuple[slice, Tensor]]:
-        """Rows of the recurrent matrix, and what they multiplied at each step: ``[T, B, P]``."""
-        equations = self.kernel.equations
-        for product in self._products():
-            first, last = equations.starts[product : product + 2]
-            vector = self.memory.get(f"reduced{product}", self._source(product))
-            if self.masks.drop is None:
-                yield slice(first * self.hidden, last * self.hidden), vector
-                continue
-            tied = self.masks.drop.shape[1] == 1
-            for gate in [first] if tied else range(first, last):
-                rows = slice(gate * self.hidden, (last if tied else gate + 1) * self.hidden)
-                yield rows, vector * self.masks.drop[:, 0 if tied else gate]
+        return states_before(self.history[0], reverse=self.reverse)
 
     def _weight_gradient(self, d_h: Tensor) -> Tensor:
-        """As the matrix: one product over all steps for rows that multiply the same vector."""
-        flat = d_h.flatten(0, 1)
-        pairs = [(flat[:, rows], vector.flatten(0, 1)) for rows, vector in self._factors()]
-        if self.run.blocks > 1:
-            parts = [block_gradient(d, vector, self.run.blocks) for d, vector in pairs]
-        else:
-            parts = [d.T @ vector for d, vector in pairs]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        """As the matrix: whole, or its blocks."""
+        starts = self.kernel.equations.starts
+        multiplied = [
+            Multiplied(starts[i], starts[i + 1], self.memory.get(f"reduced{i}", self._source(i)))
+            for i in self._products()
+        ]
+        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop, self.run.blocks)
 
     def _narrow_gradient(self, d_output: Tensor | None) -> Tensor:
         """``[P, H]``: one product over all steps for each vector that the matrix narrowed."""

@@ -12,11 +12,11 @@ from seqlab.cells.gated import GatedCell
 from seqlab.engines.traced.aten_maths import NotElementwiseError
 from seqlab.engines.traced.traced_cell import TracedCell, trace
 from seqlab.engines.traced.variants import Variants
-from seqlab.engines.triton.kernel_source import Source, generate
+from seqlab.engines.triton.kernel_source import Source, generate, generate_steps
 
 
 class Kernels(NamedTuple):
-    """The kernels of one cell's equations; Triton compiles them at their first launch."""
+    """The kernels of all steps of one cell; Triton compiles them at their first launch."""
 
     equations: TracedCell
     source: Source
@@ -24,20 +24,50 @@ class Kernels(NamedTuple):
     backward: Any
 
 
+class StepKernels(NamedTuple):
+    """The kernels of one step of a cell, by name; see ``generate_steps``."""
+
+    equations: TracedCell
+    source: Source
+    module: dict[str, Any]
+
+
 def kernels_of(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernels | str:
     """The kernels of a cell as it is now, or why there are none."""
     return _variants.of(cell, dtype, zoneout_masks=zoneout_masks)
 
 
-def _make(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Kernels | str:
-    del dtype  # the text is the same for all
+def step_kernels_of(
+    cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool
+) -> StepKernels | str:
+    """The same, of single steps."""
+    return _step_variants.of(cell, dtype, zoneout_masks=zoneout_masks)
+
+
+def _traced(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell | str:
     try:
-        equations = trace(cell, zoneout_masks=zoneout_masks)
+        return trace(cell, zoneout_masks=zoneout_masks)
     except NotElementwiseError as error:
         return f"its update is not elementwise maths ({error})"
+
+
+def _make(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Kernels | str:
+    del dtype  # the text is the same for all
+    equations = _traced(cell, zoneout_masks=zoneout_masks)
+    if isinstance(equations, str):
+        return equations
     source = generate(equations)
     module = _loaded(source.text)
     return Kernels(equations, source, module["forward"], module["backward"])
+
+
+def _make_steps(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> StepKernels | str:
+    del dtype
+    equations = _traced(cell, zoneout_masks=zoneout_masks)
+    if isinstance(equations, str):
+        return equations
+    source = generate_steps(equations)
+    return StepKernels(equations, source, _loaded(source.text))
 
 
 _modules: dict[str, dict[str, Any]] = {}
@@ -56,3 +86,14 @@ def _loaded(text: str) -> dict[str, Any]:
 
 
 _variants = Variants(_make)
+_step_variants = Variants(_make_steps)
+
+
+def _reals() -> dict[torch.dtype, Any]:
+    import triton.language as tl
+
+    return {torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+#: What kernels call the types that they compute in.
+REALS = _reals()

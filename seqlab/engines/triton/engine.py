@@ -2,8 +2,10 @@
 
 ``update`` is traced into elementwise expressions and differentiated by autograd's own rules. One
 kernel runs all steps: its programs each have some rows and some units, keep their part of the
-recurrent matrix on the chip where it fits, and meet at every step. The input projection is one
-matrix product before it; the gradients of the recurrent matrix and of the biases are one after it.
+recurrent matrix on the chip where it fits, and meet at every step. With ``layer_norm``,
+``proj_size`` or more than two recurrent products, kernels are launched at each step instead. The
+input projection is one matrix product before the steps; the gradients of the recurrent matrix and
+of the biases are one after them.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from seqlab.engines.traced.engine import Form, Masks, TracedEngine
 from seqlab.engines.triton.tiling import CROWDED_UNITS, Place, tiles
 
 if TYPE_CHECKING:
-    from seqlab.engines.triton.cell_kernels import Kernels
+    from seqlab.engines.triton.cell_kernels import Kernels, StepKernels
     from seqlab.engines.triton.recurrence import TritonRun
+    from seqlab.engines.triton.stepwise import StepRun
 
 #: Seconds to write and compile the kernels of one cell, rounded up.
 COMPILE_SECONDS = 3.0
@@ -32,6 +35,8 @@ COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1.3e-3, step=3e-6, rate=6e13))
 #: Where the matrix is read in pieces, for products of several parts leave it no room.
 CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=2e-5, rate=6e13))
 CROWDED_WIDE = COST._replace(gpu=OnGpu(call=1.3e-3, step=4.5e-5, rate=6e13))
+#: Launches by torch that take as long as one by Triton, which has all arguments to look at.
+TRITON_LAUNCHES = 3
 
 
 class TritonEngine(TracedEngine):
@@ -54,28 +59,50 @@ class TritonEngine(TracedEngine):
         return "torch sees no CUDA device"
 
     def offer(self, cell: Cell, run: Sequence) -> Offer | str:
-        """A cell that is not gated, not on a GPU, or does more than its equations is refused."""
+        """A cell that is not gated, or not on a GPU, is refused."""
         reason = self.unavailable() or self.refusal(cell, run)
-        if reason is None:
-            assert isinstance(cell, GatedCell)  # noqa: S101  # by the refusal
-            reason = _options(cell)
         if reason is not None:
             return reason
+        gated = cast("GatedCell", cell)
+        stepwise = at_each_step(gated)
         why = "its equations are one Triton kernel"
-        cost = _cost(cast("GatedCell", cell))
+        if stepwise is not None:
+            why = f"its equations are Triton kernels, launched at each step ({stepwise})"
+        cost = _cost(gated) if stepwise is None else _cost_of_steps(gated)
         return cost.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
 
-    def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernels | str:
+    def kernel(
+        self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool
+    ) -> Kernels | StepKernels | str:
         """The cell's kernels."""
-        from seqlab.engines.triton.cell_kernels import kernels_of
+        from seqlab.engines.triton import cell_kernels
 
-        return kernels_of(cell, dtype, zoneout_masks=zoneout_masks)
+        if at_each_step(cell) is None:
+            return cell_kernels.kernels_of(cell, dtype, zoneout_masks=zoneout_masks)
+        return cell_kernels.step_kernels_of(cell, dtype, zoneout_masks=zoneout_masks)
 
-    def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> TritonRun:
+    def kernel_run(
+        self, kernel: Any, cell: GatedCell, masks: Masks, form: Form
+    ) -> TritonRun | StepRun:
         """One run over a sequence."""
         from seqlab.engines.triton.recurrence import TritonRun
+        from seqlab.engines.triton.stepwise import StepRun
 
-        return TritonRun(kernel, cell.hidden_size, masks, form, _place(cell, form.half))
+        place = _place(cell, form.half)
+        if at_each_step(cell) is None:
+            return TritonRun(kernel, cell.hidden_size, masks, form, place)
+        return StepRun(kernel, cell.hidden_size, cell.recurrent_size, masks, form, place)
+
+
+def at_each_step(cell: GatedCell) -> str | None:
+    """Why the kernel of all steps does not serve a cell, which is then launched step by step."""
+    if cell.layer_norm:
+        return "layer_norm needs all gates of a row"
+    if cell.proj_size is not None:
+        return "proj_size is a product of its own"
+    if len(cell.chain) > 2:
+        return f"it has {len(cell.chain)} recurrent products"
+    return None
 
 
 def _cost(cell: GatedCell) -> Cost:
@@ -87,13 +114,15 @@ def _cost(cell: GatedCell) -> Cost:
     return CROWDED if cell.hidden_size <= CROWDED_UNITS else CROWDED_WIDE
 
 
-def _options(cell: GatedCell) -> str | None:
-    """Options that the kernels do not know."""
-    if cell.layer_norm:
-        return "its kernels have no layer_norm"
-    if len(cell.chain) > 2:
-        return f"its kernels have two recurrent products, not {len(cell.chain)}"
-    return None if cell.proj_size is None else "its kernels have no proj_size"
+def _cost_of_steps(cell: GatedCell) -> Cost:
+    """Not measured: what a step launches forward and backward."""
+    products = sum(bool(product.gates) for product in cell.chain)
+    ours = 2 * len(cell.chain) + (2 * products if cell.layer_norm else 0)
+    torchs = 2 * products
+    if cell.proj_size is not None:
+        torchs += 2 * (1 if cell.projects_state else products)
+        ours += 2 if cell.projects_state else 0
+    return Cost(step=1.0, rate=1.0, launches=TRITON_LAUNCHES * ours + torchs)
 
 
 def _precision(cell: GatedCell, half: torch.dtype | None) -> str:

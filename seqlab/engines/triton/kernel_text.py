@@ -13,8 +13,9 @@ CONSTANTS = (
     "REVERSE", "MASKED", "DROPS", "BIASED", "SAVED", "GRADED", "FINALS", "ROWS", "UNITS", "DEPTH",
     "RESIDENT", "LOCAL", "GRID", "PRECISION", "REAL",
 )  # fmt: skip
-#: Arguments that change from call to call and must not give new code.
-_CHANGING = ("steps", "batch", "first", "x_t", "x_b", "mask_t", "mask_b", "d_t", "d_b")
+#: Arguments, without their number, that change from call to call and must not give new code.
+_CHANGING = frozenset({"steps", "batch", "first", "x_t", "x_b", "mask_t", "mask_b", "d_t", "d_b",
+                       "t", "kept_t", "old", "new"})  # fmt: skip
 HEADER = '''"""Kernels of one cell, written by seqlab from its equations."""
 
 import triton
@@ -23,17 +24,19 @@ from seqlab.engines.triton.maths import (
     meet, product, v_atan, v_expm1, v_log1p, v_pow, v_sigmoid, v_tanh,
 )
 '''
-_PLACE = """
+#: Where a program is, whose rows are those of its ``group``.
+TILE = """
 units = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
-group = first + tl.program_id(1)
 rows = group.to(tl.int64) * ROWS + tl.arange(0, ROWS)
-depth = tl.arange(0, DEPTH)
-in_units, in_rows, in_depth = units < hidden, rows < batch, depth < hidden
+in_units, in_rows = units < hidden, rows < batch
 here = in_rows[:, None] & in_units[None, :]
 unit = rows[:, None] * hidden + units[None, :]
 slot = tl.full([], hidden, tl.int64) * batch
-met = 0
 """.strip().splitlines()
+_PLACE = [
+    "group = first + tl.program_id(1)", *TILE,
+    "depth = tl.arange(0, DEPTH)", "in_depth = depth < hidden", "met = 0",
+]  # fmt: skip
 ZEROS = "tl.zeros([ROWS, UNITS], REAL)"
 REAL_ROWS = [
     "real = in_rows[:, None]",
@@ -46,14 +49,21 @@ REAL_ROWS = [
 def function(
     name: str, arguments: Sequence[str], setup: list[str], step: list[str], last: list[str]
 ) -> str:
-    """A kernel: what is done before the loop over ``step``, in it, and after it."""
-    quoted = ", ".join(f'"{a}"' for a in arguments if a in _CHANGING)
-    constants = ", ".join(f"{constant}: tl.constexpr" for constant in CONSTANTS)
+    """A kernel of all steps: what is done before the loop over ``step``, in it, and after it."""
+    body = [*_PLACE, *setup, "for step in range(steps):", *indented(step), *last]
+    return kernel(name, arguments, CONSTANTS, body)
+
+
+def kernel(
+    name: str, arguments: Sequence[str], constants: Sequence[str], body: Sequence[str]
+) -> str:
+    """A kernel; ``constants`` are further arguments, each of whose values gives other code."""
+    changing = (a for a in arguments if a.rstrip("0123456789") in _CHANGING)
+    quoted = ", ".join(f'"{a}"' for a in changing)
+    fixed = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
     return "\n".join([
         f"@triton.jit(do_not_specialize=[{quoted}])",
-        f"def {name}({', '.join(arguments)}, {constants}):",
-        *indented([*_PLACE, *setup, "for step in range(steps):", *indented(step), *last]),
-        "",
+        f"def {name}({', '.join(arguments)}, {fixed}):", *indented(body), "",
     ])  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from seqlab.engines.traced.engine import Form, Masks
-from seqlab.engines.triton.cell_kernels import Kernels
+from seqlab.engines.traced.histories import states_after, states_before
+from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
+from seqlab.engines.triton.cell_kernels import REALS, Kernels
 from seqlab.engines.triton.tiling import Place, Tiles, tiles
 
 
@@ -70,7 +72,7 @@ class TritonRun:
         )  # fmt: skip
         if output is None:
             assert field_ is not None  # noqa: S101  # one of the two
-            output = _no_view(self.history[field_], reverse=self.form.reverse)
+            output = states_after(self.history[field_], reverse=self.form.reverse)
         return output, finals
 
     def backward(
@@ -130,7 +132,7 @@ class TritonRun:
                 DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
                 ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident,
                 LOCAL=resident and not together, GRID=together,
-                PRECISION=self.place.precision, REAL=_REALS[self.weight.dtype], **constants,
+                PRECISION=self.place.precision, REAL=REALS[self.weight.dtype], **constants,
                 num_warps=warps, num_stages=1, launch_cooperative_grid=together,
             )  # fmt: skip
 
@@ -169,38 +171,14 @@ class TritonRun:
         factors = drop if drop.shape[1] == 1 else drop[:, : terms.shape[1]]
         return (terms * factors).sum(1)
 
-    def _factors(self) -> Iterator[tuple[slice, Tensor]]:
-        """Rows of the recurrent matrix, and what they multiplied at each step: ``[T, B, H]``."""
-        equations, drop = self.kernels.equations, self.masks.drop
-        before = self.history[0][1:] if self.form.reverse else self.history[0][:-1]
-        sources = [(0, equations.first_gates, before)]
-        if self.second is not None:
-            sources.append((equations.first_gates, equations.gates, self.second))
-        for first, last, vector in sources:
-            tied = drop is None or drop.shape[1] == 1
-            for gate in ([first] if tied else range(first, last)) if first < last else []:
-                rows = slice(gate * self.hidden, (last if tied else gate + 1) * self.hidden)
-                yield rows, vector if drop is None else vector * drop[:, 0 if tied else gate]
-
     def _weight_gradient(self, d_h: Tensor) -> Tensor:
-        """``[G*H, H]``: one product over all steps for rows that multiply the same vector."""
-        flat = d_h.flatten(0, 1)
-        parts = [flat[:, rows].T @ vector.flatten(0, 1) for rows, vector in self._factors()]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _no_view(history: Tensor, *, reverse: bool) -> Tensor:
-    """The states after each step: the history's own memory, but no view to autograd."""
-    part = history[:-1] if reverse else history[1:]
-    return history.new_empty(0).set_(
-        part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
-    )
-
-
-def _reals() -> dict[torch.dtype, Any]:
-    import triton.language as tl
-
-    return {torch.float32: tl.float32, torch.float64: tl.float64}
-
-
-_REALS = _reals()
+        """``[G*H, H]``."""
+        starts = self.kernels.equations.starts
+        before = states_before(self.history[0], reverse=self.form.reverse)
+        vectors = [before] if self.second is None else [before, self.second]
+        multiplied = [
+            Multiplied(starts[i], starts[i + 1], vector)
+            for i, vector in enumerate(vectors)
+            if starts[i] < starts[i + 1]
+        ]
+        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop)

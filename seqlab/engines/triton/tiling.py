@@ -60,6 +60,24 @@ def tiles(hidden: int, gates: int, place: Place) -> Tiles:
     return Tiles(16, units, full if resident else 128, resident, warps)
 
 
+def step_tiles(hidden: int, batch: int, place: Place) -> tuple[int, int]:
+    """Rows and units of a program that runs one step's equations."""
+    units = max(16, power_of_two(hidden))
+    if place.processors == 1:
+        return max(2, power_of_two(batch)), units
+    units = min(128, units)
+    return 512 // units, units
+
+
+def row_tiles(count: int, batch: int, place: Place) -> tuple[int, int, int]:
+    """Rows of a program that normalises them, columns of a piece, and warps."""
+    block = max(16, power_of_two(count))
+    if place.processors == 1:
+        return max(2, power_of_two(batch)), block, 4
+    block = min(block, 4096)
+    return 2, block, 8 if block > 1024 else 4
+
+
 def divided(count: int, size: int) -> int:
     """Tiles of a size that hold a count."""
     return -(-count // size)

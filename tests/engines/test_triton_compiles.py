@@ -1,0 +1,95 @@
+"""Triton's kernels of steps are compiled for a GPU, which Triton can do without one."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+import seqlab
+import torch
+from seqlab.engines.traced.engine import Form, masks_of, tensors_of
+from seqlab.engines.triton.tiling import Place
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is for Linux"),
+]
+ROW_KERNELS = ("normalise", "normalise_backward", "narrowed", "narrowed_backward")
+POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.uint8: "*u8"}
+DROPPED = {"recurrent_dropout": 0.4, "untied_dropout": True, "zoneout": 0.3}
+CASES = {
+    "narrow": ("lstm", {"proj_size": 3, "peepholes": True, "zoneout": 0.2}, torch.float32),
+    "normal": ("gru", {"layer_norm": True, "reset_after": False, **DROPPED}, torch.float32),
+    "both": ("lstm", {"layer_norm": True, "proj_size": 3, **DROPPED}, torch.float64),
+}
+
+
+class Compiled:
+    """In place of a kernel: a launch compiles it for an H100 and runs nothing."""
+
+    def __init__(self, kernel, made):
+        self.kernel, self.made = kernel, made
+
+    def __getitem__(self, grid):
+        assert all(side > 0 for side in grid)
+        return self.launch
+
+    def launch(self, *arguments, num_warps=4, **constants):
+        import triton
+        from triton.backends.compiler import GPUTarget
+
+        kernel = self.kernel
+        values = {**dict(zip(kernel.arg_names, arguments, strict=False)), **constants}
+        assert set(values) == set(kernel.arg_names)
+        signature, fixed = {}, {}
+        for part in kernel.params:
+            value = values[part.name]
+            one = type(value) is int and value == 1 and not part.do_not_specialize
+            if part.is_constexpr or one:
+                signature[part.name], fixed[part.num,] = "constexpr", value
+            else:
+                pointer = isinstance(value, torch.Tensor)
+                signature[part.name] = POINTERS[value.dtype] if pointer else "i32"
+        key = (kernel.__name__, str(signature), str(fixed))
+        if key not in self.made:
+            source = triton.compiler.ASTSource(kernel, signature, fixed)
+            options = {"num_warps": num_warps}
+            self.made[key] = triton.compile(source, GPUTarget("cuda", 90, 32), options).asm["cubin"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_launch_compiles(case, monkeypatch, tmp_path):
+    from seqlab.engines.triton import cell_kernels, row_kernels
+    from seqlab.engines.triton.stepwise import StepRun
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    made: dict[tuple[str, ...], bytes] = {}
+    for name in ROW_KERNELS:
+        monkeypatch.setattr(row_kernels, name, Compiled(getattr(row_kernels, name), made))
+    name, options, dtype = CASES[case]
+    cell = seqlab.get("cell", name)(3, 33, **options).to(dtype)
+    for training, mask in ((True, None), (False, torch.ones(5, 2, dtype=torch.bool))):
+        noise = cell.train(training).sample_noise(5, 2, device="cpu", dtype=dtype)
+        kernels = cell_kernels.step_kernels_of(cell, dtype, zoneout_masks=training)
+        equations = kernels.equations
+        stubs = {
+            name: Compiled(kernel, made)
+            for name, kernel in kernels.module.items()
+            if name.startswith(("update", "vector"))
+        }
+        masks = masks_of(cell, equations, noise, mask, dtype)
+        form, place = Form(reverse=False, keep=True, half=None), Place(132, 232_448, "tf32x3")
+        run = StepRun(kernels._replace(module=stubs), 33, cell.recurrent_size, masks, form, place)
+        state = cell.initial_state(5, dtype=dtype)
+        tensors = tensors_of(cell, equations, cell.recurrent_matrix(), state)
+        with torch.no_grad():
+            output, finals = run.forward(
+                torch.zeros(2, 5, equations.inputs * 33, dtype=dtype), tensors
+            )
+            run.backward([output, *finals], [tensor is not None for tensor in tensors])
+    names = {key[0] for key in made}
+    assert all(made.values())
+    assert {"update", "update_backward"} <= names
+    assert ("normalise_backward" in names) == cell.layer_norm
+    assert ("narrowed" in names) == (cell.proj_size is not None)
+    assert ("vector1_backward" in names) == (len(cell.chain) > 1)
