@@ -89,6 +89,12 @@ class Cell(nn.Module, metaclass=CellType):
         if name != "training":
             vars(self)[COUNT] = vars(self).get(COUNT, 0) + 1
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """What moves or converts parameters makes plans old too."""
+        moved = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's own
+        vars(self)[COUNT] = vars(self).get(COUNT, 0) + 1
+        return moved
+
     def setup(self) -> None:
         """Make the parameters, then draw them; called once, after the last ``__init__``."""
         self.make_parameters()
@@ -173,8 +179,12 @@ class Cell(nn.Module, metaclass=CellType):
 
 
 def settings_key(cell: Cell) -> Hashable:
-    """The same, for one cell, as long as no attribute is set on it; parameters may change."""
-    return vars(cell)[COUNT], cell.training
+    """The same, for one cell, as long as no attribute is set on it and nothing converts it.
+
+    Numbers of parameters may change.
+    """
+    own = cell.__dict__
+    return own[COUNT], own["training"]
 
 
 def first_parameter(cell: Cell) -> Tensor | None:

@@ -78,6 +78,9 @@ class NotPreparedError(Exception):
 #: One step of streaming: ``[B, D]`` and the state before it to ``[B, E]`` and the state after it;
 #: None where the engine has no way of its own.
 StepCall = Callable[[Tensor, State], "tuple[Tensor, State] | None"]
+#: A run of inputs of one form, from a state or, where it is None, from the initial one; None where
+#: it cannot be done so.
+RunCall = Callable[[Tensor, "State | None"], "tuple[Tensor, State] | None"]
 
 
 class Engine(ABC):
@@ -149,6 +152,33 @@ class Engine(ABC):
                 any more; the planner then chooses anew.
         """
 
+    def ready_run(self, cell: Cell, run: Sequence) -> RunCall:
+        """``run`` for many inputs of this form, without gradients, masks and noise.
+
+        The planner uses it as long as no attribute of the cell is set, the engine is the one
+        chosen, and nothing surrounds the call (``seqlab.engines.settled.undisturbed``). Parameters
+        may change between the calls. An engine whose runs cost little beside what it does before
+        each of them overrides it.
+
+        Args:
+            cell: the cell.
+            run: a run that was done.
+        """
+        kind, reverse = type(run.state), run.reverse
+        shapes = [getattr(part, "shape", None) for part in run.state]
+
+        def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+            if state is None:
+                state = cell.initial_state(x_BTD.shape[0], device=x_BTD.device)
+            elif type(state) is not kind or [getattr(p, "shape", ()) for p in state] != shapes:
+                return None
+            try:
+                return self.run(cell, Sequence(x_BTD, state, None, reverse))
+            except NotPreparedError:
+                return None
+
+        return again
+
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step of streaming; None where the engine has no faster way than the cell's own."""
         del cell, x_BD, state
@@ -159,10 +189,11 @@ class Engine(ABC):
         return self.offer(cell, run)
 
     def ready_step(self, cell: Cell) -> StepCall:
-        """``step`` for many steps of one cell, of which no attribute is set meanwhile.
+        """``step`` for many steps of one cell with inputs of one shape and type.
 
-        An engine that looks at a cell's options in each step may look once, here; parameters may
-        change between the steps.
+        No attribute of the cell is set meanwhile, and gradients and autocast stay as they are. So
+        an engine that looks at a cell's options in each step may look once, here; numbers of
+        parameters may change between the steps.
         """
         return functools.partial(self.step, cell)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -79,6 +79,11 @@ def coming_calls(count: int) -> Iterator[None]:
         yield
     finally:
         _calls.reset(token)
+
+
+def announced() -> Hashable:
+    """All that is announced now: where it is the same, so are choices."""
+    return _calls.get()
 
 
 def in_whole_run() -> int | None:

@@ -15,6 +15,7 @@ from seqlab.cells.base import Cell, first_parameter, settings_key
 from seqlab.engines.base import Engine, Offer, Sequence, StepCall
 from seqlab.engines.calls import at_least, chosen_engines, in_whole_run
 from seqlab.engines.instances import engine, under_transform, usable_engines
+from seqlab.engines.settled import Settled, undisturbed
 from seqlab.errors import EngineError
 from seqlab.types import State
 
@@ -67,6 +68,7 @@ class Planner:
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
+        self._steps, self._runs = Settled(), Settled()
         #: Seconds that engines not set up would have saved in the calls so far, those without
         #: gradients and those with them: predictions must not change how a training goes on.
         self._forgone: tuple[dict[str, float], dict[str, float]] = ({}, {})
@@ -94,19 +96,24 @@ class Planner:
         found: Plan = plan
         return found
 
-    def stepper(
+    def step(
         self, name: str, cell: Cell, x_BD: Tensor, state: State, *, check: Callable[[Tensor], None]
-    ) -> StepCall:
+    ) -> tuple[Tensor, State] | None:
         """A step of streaming by an engine; with ``auto`` one whose setting up takes no time.
 
-        Code that lies compiled in the cache is used where enough steps are announced.
-        ``check`` is called with an input whose form or type is new.
+        None where the cell's own is to be taken. Code that lies compiled in the cache is used
+        where enough steps are announced. ``check`` is called with an input whose form or type is
+        new.
         """
+        call = self._steps.find(name, cell, x_BD)
+        if call is not None:
+            return call(x_BD, state)
         like = first_parameter(cell)
         key = (
             name, cell, settings_key(cell), x_BD.shape, x_BD.dtype, x_BD.device,
             None if like is None else like.dtype,
-            torch.is_grad_enabled(), under_transform(), registry.changes("engine"),
+            torch.is_grad_enabled(), torch.is_autocast_enabled(x_BD.device.type),
+            under_transform(), registry.changes("engine"),
         )  # fmt: skip
         kept: tuple[int, StepCall] | None = self.recall(key)
         steps = at_least()
@@ -115,7 +122,33 @@ class Planner:
             run = Sequence(x_BD.unsqueeze(1), state)
             kept = steps, self._make(name, cell, run, steps=True).engine.ready_step(cell)
             self.keep(key, kept)
-        return kept[1]
+        self._steps.keep(kept[1], name, cell, x_BD)
+        return kept[1](x_BD, state)
+
+    def again(
+        self, name: str, cell: Cell, x_BTD: Tensor, state: State | None, *, reverse: bool
+    ) -> tuple[Tensor, State] | None:
+        """A run without masks and noise, if one of this form was settled; else None.
+
+        ``state`` is None for the cell's initial one.
+        """
+        call = self._runs.find(name, cell, x_BTD, reverse=reverse)
+        return None if call is None else call(x_BTD, state)
+
+    def settle(self, plan: Plan, name: str, cell: Cell, run: Sequence) -> None:
+        """Let runs like this one be done by ``again``, which a planner need not look at."""
+        if run.mask is not None or run.noise is not None or not undisturbed():
+            return
+        call = plan.engine.ready_run(cell, run)
+
+        def counted(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+            found = call(x_BTD, state)
+            if found is not None:
+                self.note(plan)
+            return found
+
+        call_noted = counted if plan.savings else call
+        self._runs.keep(call_noted, name, cell, run.x, reverse=run.reverse)
 
     def recall(self, key: Hashable) -> Any:
         """What was kept under a key, else None."""
@@ -130,6 +163,8 @@ class Planner:
     def forget(self) -> None:
         """Choose anew from now on."""
         self._kept.clear()
+        self._steps.forget()
+        self._runs.forget()
 
     def note(self, plan: Plan) -> None:
         """Remember a call: its engine, and what others would have saved in it."""

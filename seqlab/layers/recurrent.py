@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,8 +88,12 @@ class Recurrent(Layer):
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
+        if lengths is None and mask is None and reset is None:
+            found = self._again(x_BTD, state)
+            if found is not None:
+                return found
         check_input(x_BTD, self.input_size, self._title)
-        check_type(self.cell, x_BTD, self._title)
+        self._check_type(x_BTD)
         mask = combined_mask(x_BTD, lengths, mask)
         state = self.start(x_BTD, state)
         if reset is not None:
@@ -106,6 +110,15 @@ class Recurrent(Layer):
             )  # fmt: skip
         self.remember_activity(output)
         return output, state
+
+    def _again(self, x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        """A run like one before, where nothing has changed and it draws and remembers nothing."""
+        if torch.compiler.is_compiling() or self.training:
+            return None
+        if self.initial is not None and state is None:
+            return None
+        cell: Any = self._modules["cell"]  # quicker than the module's attribute
+        return self._planner.again(self.engine, cell, x_BTD, state, reverse=self._reverse)
 
     def _over(self, x_BTD: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         """All steps of rows that begin with a state and run to their end."""
@@ -128,10 +141,16 @@ class Recurrent(Layer):
         plan = planner.plan(self.engine, cell, run)
         planner.note(plan)
         try:
-            return plan.engine.run(cell, run)
+            found = plan.engine.run(cell, run)
         except NotPreparedError:
             planner.forget()
             return planner.plan(self.engine, cell, run).engine.run(cell, run)
+        if _runs_as_written(type(self)):
+            planner.settle(plan, self.engine, cell, run)
+        return found
+
+    def _check_type(self, x: Tensor) -> None:
+        check_type(self.cell, x, self._title)
 
     def _title(self) -> str:
         return f"{type(self).__name__}({self.cell.extra_repr()})"
@@ -214,18 +233,15 @@ class Recurrent(Layer):
 
     def _step(self, x_BD: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
         """By the engine's own step where there is no noise and it has one, else by the cell's."""
-        cell = cast("Cell", self._modules["cell"])  # quicker than the module's attribute
+        cell: Any = self._modules["cell"]  # quicker than the module's attribute
         # a graph's operator over time cannot look into planners
         if noise is None and not torch.compiler.is_exporting():
-            step = self._planner.stepper(
-                self.engine, cell, x_BD, state, check=lambda x: check_type(cell, x, self._title)
-            )
-            fast = step(x_BD, state)
+            fast = self._planner.step(self.engine, cell, x_BD, state, check=self._check_type)
             if fast is not None:
                 return fast
             made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
             return next_state(cell, made, state)
-        check_type(cell, x_BD, self._title)
+        self._check_type(x_BD)
         given = () if noise is None else (noise,)
         projected = at_time(cell.project(x_BD.unsqueeze(1), *given), 0)
         return next_state(cell, cell.step(projected, state, *given), state)
@@ -265,6 +281,14 @@ class Recurrent(Layer):
     def extra_repr(self) -> str:
         """Options that differ from the default."""
         return f"engine={self.engine}, reverse={self._reverse}"
+
+
+@functools.cache
+def _runs_as_written(kind: type[Recurrent]) -> bool:
+    """Whether a class has nothing of its own around a run."""
+    names = ("forward", "_over", "_run", "_noise", "start", "initial_state", "sample_noise",
+             "remember_activity")  # fmt: skip
+    return all(getattr(kind, name) is getattr(Recurrent, name) for name in names)
 
 
 def _parameters(cell: Cell) -> nn.ParameterList:

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import seqlab
 import torch
-from seqlab.engines.compiled import engine
 from seqlab.engines.compiled.kept_matrices import KeptMatrices
+from seqlab.engines.compiled.plain_run import PlainRun
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps
 
@@ -22,9 +22,9 @@ MASKS = ("none", "padded", "holes")
 def _projected(monkeypatch):
     """The inputs that runs projected themselves."""
     seen = []
-    once, plain = CompiledRun.project, engine.run_plain
+    once, plain = CompiledRun.project, PlainRun.run
     monkeypatch.setattr(CompiledRun, "project", lambda *a: (seen.append(a), once(*a))[1])
-    monkeypatch.setattr(engine, "run_plain", lambda *a: (seen.append(a), plain(*a))[1])
+    monkeypatch.setattr(PlainRun, "run", lambda *a: (seen.append(a), plain(*a))[1])
     return seen
 
 

@@ -59,6 +59,11 @@ def kept_code(
     return "stored" if file.exists() else None
 
 
+def settled(cell: GatedCell) -> bool:
+    """Whether a cell's code stays what it is as long as no attribute of the cell is set."""
+    return _variants.settled(cell)
+
+
 def _write(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Written | str:
     try:
         equations = trace(cell, zoneout_masks=zoneout_masks)

@@ -80,10 +80,7 @@ extern "C" void forward_kept(void* kept, const Arguments* run_, real* const* sta
 extern "C" void backward(const Arguments* run_) {{ run<Cell>(*run_, true); }}
 extern "C" void* prepare(const Arguments* run_) {{ return new Stepper<Cell>(*run_); }}
 extern "C" void release(void* made) {{ delete static_cast<Stepper<Cell>*>(made); }}
-extern "C" void step(void* made, const real* x, real* const* start, real* const* history,
-                     real* output) {{
-  static_cast<Stepper<Cell>*>(made)->step(x, start, history, output);
-}}
+extern "C" void step(void* made, real* const* at) {{ static_cast<Stepper<Cell>*>(made)->step(at); }}
 """
 _STARTS = """  static int start(int product) {{
     const int starts[] = {{{starts}}};

@@ -18,10 +18,10 @@ from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.cells.quantized import scales_of
-from seqlab.engines.base import Offer, Sequence
-from seqlab.engines.compiled.cell_code import Kernel, kept_code, kernel_of
+from seqlab.engines.base import Offer, RunCall, Sequence, StepCall
+from seqlab.engines.compiled.cell_code import Kernel, kept_code, kernel_of, settled
 from seqlab.engines.compiled.kept_matrices import kept_matrices
-from seqlab.engines.compiled.plain_run import fits, is_plain, run_plain
+from seqlab.engines.compiled.plain_run import PlainRun, fits, is_plain, ready_run
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps, StepsOfCells
 from seqlab.engines.cost import Cost, Forward
@@ -93,16 +93,29 @@ class CompiledEngine(TracedEngine):
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
-        if not torch.is_grad_enabled() and fits(cell, run):
-            gated = cast("GatedCell", cell)
-            kernel = self.kernel(gated, run.x.dtype, zoneout_masks=False)
-            if (
-                not isinstance(kernel, str)
-                and is_plain(gated, kernel)
-                and self.projects(gated, run)
-            ):
-                return run_plain(gated, kernel, run)
+        plain = None if torch.is_grad_enabled() else self._plain(cell, run)
+        if plain is not None:
+            return plain.run(run.x, run.state, run.mask)
         return super().run(cell, run)
+
+    def _plain(self, cell: Cell, run: Sequence) -> PlainRun | None:
+        """A run at little cost; None where it must do more."""
+        if not fits(cell, run):
+            return None
+        gated = cast("GatedCell", cell)
+        kernel = self.kernel(gated, run.x.dtype, zoneout_masks=False)
+        if isinstance(kernel, str) or not is_plain(gated, kernel) or not self.projects(gated, run):
+            return None
+        return PlainRun(gated, kernel, run)
+
+    def ready_run(self, cell: Cell, run: Sequence) -> RunCall:
+        """See ``Engine.ready_run``: plain runs, where nothing that equations read can change."""
+        plain = self._plain(cell, run)
+        if plain is not None and settled(cast("GatedCell", cell)):
+            found = ready_run(plain, cast("GatedCell", cell), run)
+            if found is not None:
+                return found
+        return super().ready_run(cell, run)
 
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step without gradients, with matrices that are packed once for many steps."""
@@ -113,10 +126,23 @@ class CompiledEngine(TracedEngine):
         ):
             return None
         steps = self._steps.of(cell, x_BD)
-        if steps is None:
-            return None
-        output, parts = steps.step(x_BD, state)
-        return output, cell.State(*parts)
+        return None if steps is None else steps.step(x_BD, state)
+
+    def ready_step(self, cell: Cell) -> StepCall:
+        """See ``Engine.ready_step``: packed matrices are looked for where the last ones are old."""
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return super().ready_step(cell)
+        last: Steps | None = None
+
+        def step(x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
+            nonlocal last
+            if last is not None and last.watched.same_numbers():
+                return last.step(x_BD, state)
+            found = self.step(cell, x_BD, state)
+            last = None if found is None else self._steps.of(cast("GatedCell", cell), x_BD)
+            return found
+
+        return step
 
     def _prepared(self, cell: GatedCell, x_BD: Tensor) -> Steps | str:
         """A cell's steps for batches of this size, or why the loop takes them."""
@@ -134,7 +160,7 @@ class CompiledEngine(TracedEngine):
         call.project(cell.input_matrix(), cell.bias)
         call.shrink(scales_of(cell.input_matrix()), scales)
         call.prepare(x_BD.unsqueeze(0), tensors_of(cell, kernel.equations, weight, state))
-        return Steps(call, cell.state_sizes)
+        return Steps(call, cell, x_BD)
 
     def projects(self, cell: GatedCell, run: Sequence) -> bool:
         """Where the projected input is not kept, it need not be written to memory either."""

@@ -1,4 +1,4 @@
-"""Runs without gradients of cells with one recurrent product, at little cost for each call."""
+"""Runs without gradients, at little cost for each call."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from torch import Tensor
 
 from seqlab.cells.base import Cell, first_parameter
 from seqlab.cells.gated import GatedCell
-from seqlab.engines.base import Sequence
+from seqlab.engines.base import RunCall, Sequence
 from seqlab.engines.compiled.cell_code import Kernel
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, kept_matrices
 from seqlab.engines.compiled.recurrence import Arguments
+from seqlab.engines.compiled.watched import Watched
 from seqlab.engines.traced.blocks import blocks_of
 from seqlab.engines.traced.engine import REALS, own_rows
 from seqlab.types import State
@@ -34,46 +35,87 @@ def fits(cell: Cell, run: Sequence) -> bool:
 
 
 def is_plain(cell: GatedCell, kernel: Kernel) -> bool:
-    """Whether the loop needs no memory but the states'."""
-    equations = kernel.equations
-    return not (equations.later or equations.normalised or cell.weight_hr is not None)
+    """Whether the loop needs no memory but that of states and vectors."""
+    return not kernel.equations.normalised and cell.weight_hr is None
 
 
-def run_plain(cell: GatedCell, kernel: Kernel, run: Sequence) -> tuple[Tensor, State]:
-    """All steps of a run that ``fits``, of a cell that ``is_plain`` and projects its input."""
-    x, states, mask, reverse, _ = run
-    batch, steps, features = x.shape
-    x = x if x.stride(2) == 1 else x.contiguous()
-    kept, call = kept_matrices(cell, kernel.library), Arguments()
-    call.steps, call.batch, call.features, call.reverse = steps, batch, features, reverse
-    call.hidden = call.inner = hidden = cell.hidden_size
-    call.threads, weight = torch.get_num_threads(), cell.recurrent_weight()
-    call.blocks = blocks_of(weight, hidden)
-    call.source, call.source_b, call.source_t = x.data_ptr(), x.stride(0), x.stride(1)
-    given = {"weight": weight, "bias": cell.recurrent_bias,
-             "kernel": cell.input_matrix(), "kernel_bias": cell.bias}  # fmt: skip
-    alive = {name: t.contiguous() for name, t in given.items() if t is not None}
-    for name, tensor in alive.items():
-        setattr(call, name, tensor.data_ptr())
-    real = None if mask is None else mask.T.contiguous()
-    call.mask = None if real is None else real.data_ptr()
-    own = [row.to(x.dtype) for row in own_rows(cell, kernel.equations)]
-    for index, row in enumerate(own):
-        call.parameter[index] = row.data_ptr()
-    shown = kernel.layout.output_field if mask is None else None
-    histories, finals = [], []
-    for index, _ in enumerate(states):
-        ring = index != shown
-        history = x.new_empty(2 if ring else steps + 1, batch, hidden)
-        call.history[index], call.ring[index] = history.data_ptr(), ring
-        histories.append(history)
-        finals.append(x.new_empty(batch, hidden))
-    starts = [part.contiguous() for part in states]
-    if shown is None:
-        output = x.new_empty(steps, batch, hidden)
+class PlainRun:
+    """The runs of a cell over inputs of one shape, of a form that ``fits`` and ``is_plain``.
+
+    The cell projects its input.
+    """
+
+    def __init__(self, cell: GatedCell, kernel: Kernel, run: Sequence) -> None:
+        x = run.x
+        self._cell, self._shape = cell, x.shape
+        self._matrices, call = kept_matrices(cell, kernel.library), Arguments()
+        call.batch, call.steps, call.features = x.shape
+        call.reverse, call.hidden, call.inner = run.reverse, cell.hidden_size, cell.hidden_size
+        weight = cell.recurrent_weight()
+        call.blocks = blocks_of(weight, cell.hidden_size)
+        given = {"weight": weight, "bias": cell.recurrent_bias,
+                 "kernel": cell.input_matrix(), "kernel_bias": cell.bias}  # fmt: skip
+        self._alive = [*given.values(), *own_rows(cell, kernel.equations)]
+        self._alive = [None if t is None else t.to(x.dtype).contiguous() for t in self._alive]
+        addresses = [0 if t is None else t.data_ptr() for t in self._alive]
+        for name, address in zip(given, addresses, strict=False):
+            setattr(call, name, address)
+        for index, address in enumerate(addresses[len(given) :]):
+            call.parameter[index] = address
+        self._fields = len(cell.state_sizes)
+        self._call, self._many = call, ctypes.c_void_p * self._fields
+        self._addresses = {address for address in addresses if address}
+
+    def reads_parameters(self, watched: Watched) -> bool:
+        """Whether all that is read are the cell's parameters themselves, as they are by then."""
+        return self._addresses <= watched.addresses()
+
+    def run(
+        self, x: Tensor, states: State | None, mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """All steps, from states of the right form or from zero."""
+        call, (batch, steps, _), hidden = self._call, self._shape, self._cell.hidden_size
+        call = Arguments.from_buffer_copy(call)  # threads may run it at the same time
+        x = x if x.stride(2) == 1 else x.contiguous()
+        call.threads = torch.get_num_threads()
+        call.source, (call.source_b, call.source_t, _) = x.data_ptr(), x.stride()
+        if mask is not None:
+            real = mask.T.contiguous()
+            call.mask = real.data_ptr()
+        # lies time-major, as the loop writes it
+        output = torch.empty_strided(
+            (batch, steps, hidden), (hidden, batch * hidden, 1), dtype=x.dtype
+        )
         call.output = output.data_ptr()
-    else:
-        output = histories[shown][:-1] if reverse else histories[shown][1:]
-    many = ctypes.c_void_p * len(starts)
-    kept.forward(call, many(*[s.data_ptr() for s in starts]), many(*[f.data_ptr() for f in finals]))
-    return output.transpose(0, 1), cell.State(*finals)
+        finals = [x.new_empty(batch, hidden) for _ in range(self._fields)]
+        starts = self._many()
+        if states is not None:
+            kept = [part.contiguous() for part in states]
+            starts[:] = [part.data_ptr() for part in kept]
+        self._matrices.forward(call, starts, self._many(*[part.data_ptr() for part in finals]))
+        return output, self._cell.State(*finals)
+
+
+def ready_run(run: PlainRun, cell: GatedCell, before: Sequence) -> RunCall | None:
+    """Such runs for ``Engine.ready_run``; None where they would not see changes of parameters."""
+    if any(t.is_inference() for t in (*cell.parameters(), *cell.buffers())):
+        return None
+    watched = Watched(cell)
+    if not run.reads_parameters(watched):
+        return None
+    kind, shapes = type(before.state), [part.shape for part in before.state]
+    dtype, from_zero = before.x.dtype, type(cell).initial_state is Cell.initial_state
+
+    def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        if not watched.same_memory():
+            return None
+        if state is None:
+            return run.run(x_BTD, None) if from_zero else None
+        if type(state) is not kind:
+            return None
+        for part, shape in zip(state, shapes, strict=True):
+            if part.shape != shape or part.dtype is not dtype:
+                return None
+        return run.run(x_BTD, state)
+
+    return again

@@ -33,6 +33,10 @@ class _Codes:
             self._read = (key if settled else None, constants)
         return constants
 
+    def settled(self, cell: GatedCell) -> bool:
+        """Whether ``constants`` would not be read again."""
+        return self._read[0] == settings_key(cell)
+
 
 class Variants(Generic[Code]):
     """What ``make`` makes of cells, kept for each cell as long as its equations read the same.
@@ -66,6 +70,11 @@ class Variants(Generic[Code]):
             codes.made[key] = made if stays else "its update changes what it reads"
         found: Code | str = codes.made[key]
         return found
+
+    def settled(self, cell: GatedCell) -> bool:
+        """Whether the code of a cell changes only where an attribute of the cell is set."""
+        codes = self._known.get(cell)
+        return codes is not None and codes.settled(cell)
 
     def has(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> bool:
         """Whether there is code of a cell as it is now; nothing is made."""

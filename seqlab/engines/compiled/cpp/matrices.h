@@ -24,14 +24,16 @@ struct Work {
 template <class C>
 struct Matrices {
   const Arguments& r;
-  const bool backward;
+  const bool backward, direct;
   const int64_t H, P, B, width;  // width: of a row of gates, with room for what a panel overhangs
   std::vector<Part> parts;
   Packed narrow, input;
 
-  // `packed`: those of another run with the same numbers, which are borrowed
-  Matrices(const Arguments& run, bool backward_, const Matrices* packed = nullptr)
-      : r(run), backward(backward_), H(run.hidden), P(run.inner), B(run.batch),
+  // `packed`: those of another run with the same numbers, which are borrowed; `direct_`: of one step
+  // forward by one thread, without blocks
+  Matrices(const Arguments& run, bool backward_, const Matrices* packed = nullptr,
+           bool direct_ = false)
+      : r(run), backward(backward_), direct(direct_), H(run.hidden), P(run.inner), B(run.batch),
         width(padded(C::GATES * H) + PANEL) {
     for (int which = 0; which < C::PRODUCTS; ++which) {
       const int first = C::start(which), last = C::start(which + 1);
@@ -46,7 +48,7 @@ struct Matrices {
         else if (r.blocks > 1)
           parts.back().matrix.allocate_blocks(H, H / r.blocks, backward ? 1 : step, backward ? step : 1);
         else
-          allocate(parts.back().matrix, step * H, P, r.weight_scale);
+          allocate(parts.back().matrix, r.weight + gate * H * P, step * H, P, r.weight_scale);
       }
     }
     if (packed) {
@@ -54,12 +56,14 @@ struct Matrices {
       input.borrow(packed->input);
       return;
     }
-    if (r.narrow) allocate(narrow, P, H);
-    if (r.kernel) allocate(input, C::INPUTS * H, r.features, r.kernel_scale);
+    if (r.narrow) allocate(narrow, r.narrow, P, H);
+    if (r.kernel) allocate(input, r.kernel, C::INPUTS * H, r.features, r.kernel_scale);
   }
 
-  void allocate(Packed& packed, int64_t rows, int64_t columns, const real* scale = nullptr) const {
+  void allocate(Packed& packed, const real* from, int64_t rows, int64_t columns,
+                const real* scale = nullptr) const {
     if (scale) return packed.allocate_small(columns, rows);
+    if (direct) return packed.read(from, columns, rows);
     backward ? packed.allocate(rows, columns) : packed.allocate(columns, rows);
   }
   // whole numbers, by one thread, for many steps
@@ -81,7 +85,7 @@ struct Matrices {
   }
   void pack(const Packed& packed, const real* from, int64_t columns, int thread,
             int threads) const {
-    if (!packed.small.empty()) return;
+    if (!packed.small.empty() || packed.source) return;
     for (int64_t p = thread; p < packed.panels(); p += threads)
       packed.fill_panel(p, from, backward ? columns : 1, backward ? 1 : columns);
   }

@@ -34,6 +34,8 @@ struct Packed {
   Buffer data, scale;
   real* values = nullptr;  // of `data`, or of the matrix that lends them
   std::vector<int8_t> small;
+  const real* source = nullptr;  // where a panel is packed when it is multiplied: see `read`
+  int64_t source_step = 0;
 
   void allocate(int64_t depth_, int64_t columns_) {
     depth = depth_;
@@ -54,6 +56,16 @@ struct Packed {
     data = make_buffer(longest * padded(columns));
     values = data.get();
   }
+  // a matrix that is multiplied once: each panel is packed into the same memory right before that.
+  // `from`: [columns, depth]
+  void read(const real* from, int64_t depth_, int64_t columns_) {
+    depth = longest = depth_;
+    columns = columns_;
+    source = from;
+    source_step = depth;
+    data = make_buffer(depth * PANEL);
+    values = data.get();
+  }
   // another that reads the same memory, for as long as this one lives
   void borrow(const Packed& other) {
     depth = other.depth;
@@ -71,7 +83,7 @@ struct Packed {
     small.assign(depth * padded(columns), 0);
   }
   int64_t panels() const { return padded(columns) / PANEL; }
-  real* panel(int64_t p) const { return values + p * PANEL * longest; }
+  real* panel(int64_t p) const { return source ? values : values + p * PANEL * longest; }
 
   // the first row that a panel has of each stacked matrix, and how many
   int64_t unit(int64_t p) const { return p * PANEL % size; }
@@ -257,6 +269,7 @@ __attribute__((noinline)) static void product(const real* left, int64_t left_ste
   for (int64_t p = from; p < to; ++p) {
     const real* part = bias ? bias + p * PANEL : nullptr;
     const int64_t depth = right.rows_of(p);
+    if (right.source) right.fill_panel(p, right.source, 1, right.source_step);
     for (int64_t s = 0; s < right.stacked; ++s) {
       const real* start = left + right.first_row(p) + s * right.size;
       for (int64_t r = 0; r < rows; r += height)

@@ -56,9 +56,10 @@ struct Driver {
   Matrices<C> matrices;
   Span spans[C::PRODUCTS];
 
-  Driver(const Arguments& run, bool backward, const Matrices<C>* packed = nullptr)
+  Driver(const Arguments& run, bool backward, const Matrices<C>* packed = nullptr,
+         bool direct = false)
       : r(run), H(run.hidden), P(run.inner), B(run.batch), S(C::NARROWS ? P : H),
-        matrices(run, backward, packed) {
+        matrices(run, backward, packed, direct) {
     for (int p = 0; p < C::PRODUCTS; ++p)
       spans[p] = {C::start(p) * H, (C::start(p + 1) - C::start(p)) * H, p};
   }
@@ -313,19 +314,22 @@ static inline const real* start_of(const std::vector<real>& bias) {
 // `kept`: what the runs before this one have packed, for runs forward without masks of dropout.
 template <class C>
 static void run(const Arguments& r, bool backward, Kept<C>* kept = nullptr) {
-  const bool known = kept && kept->knows(r);
-  const Matrices<C>* packed = kept ? kept->matrices.get() : nullptr;
-  const Driver<C> driver(r, backward, packed);
-  const std::vector<real> bias = roomy(backward || C::NORM ? nullptr : r.bias,
-                                       C::GATES * r.hidden, driver.matrices.width);
-  const std::vector<real> kernel_bias =
-      roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width());
 #ifdef _OPENMP
   const bool units = by_units<C>(r);
 #else
   const bool units = false;
 #endif
   const int64_t most = units ? r.threads : std::min(r.threads, r.batch / FEW_ROWS);
+  // to look whether matrices have changed takes longer than to pack and multiply them once
+  const bool direct = !backward && r.steps == 1 && r.blocks == 1 && most <= 1;
+  if (direct) kept = nullptr;
+  const bool known = kept && kept->knows(r);
+  const Matrices<C>* packed = kept ? kept->matrices.get() : nullptr;
+  const Driver<C> driver(r, backward, packed, direct);
+  const std::vector<real> bias = roomy(backward || C::NORM ? nullptr : r.bias,
+                                       C::GATES * r.hidden, driver.matrices.width);
+  const std::vector<real> kernel_bias =
+      roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width());
 #pragma omp parallel num_threads(int(std::max<int64_t>(1, most)))
   {
 #ifdef _OPENMP
