@@ -122,6 +122,16 @@ class Engine(ABC):
         del cell, run
         return None
 
+    def prepare_behind(self, cell: Cell, run: Sequence) -> Callable[[], object] | None:
+        """What of ``prepare`` takes long, to be done while steps go on; None where nothing can.
+
+        A stream must not wait for a compiler, so the planner runs what is returned in a thread of
+        its own and then asks for offers again. It must not touch the cell, which is in use;
+        what must is done before it is returned.
+        """
+        del cell, run
+        return None
+
     def kept(self, cell: Cell, run: Sequence, *, look: bool) -> Literal["here", "stored"] | None:
         """Whether what ``setup_seconds`` pay for was made before.
 

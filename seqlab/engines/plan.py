@@ -12,7 +12,8 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell, first_parameter, settings_key
-from seqlab.engines.base import Engine, Offer, Sequence, StepCall
+from seqlab.engines.base import Engine, Offer, RunCall, Sequence
+from seqlab.engines.behind import Behind
 from seqlab.engines.calls import at_least, chosen_engines, in_whole_run
 from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.engines.settled import Settled, undisturbed
@@ -72,6 +73,9 @@ class Planner:
         #: Seconds that engines not set up would have saved in the calls so far, those without
         #: gradients and those with them: predictions must not change how a training goes on.
         self._forgone: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        #: The same of steps that were taken one by one.
+        self._forgone_steps: dict[str, float] = {}
+        self._behind = Behind()
 
     def __reduce__(self) -> tuple[type[Planner], tuple[()]]:
         """Copies start anew: what was learnt is of this layer and this process."""
@@ -115,15 +119,28 @@ class Planner:
             torch.is_grad_enabled(), torch.is_autocast_enabled(x_BD.device.type),
             under_transform(), registry.changes("engine"),
         )  # fmt: skip
-        kept: tuple[int, StepCall] | None = self.recall(key)
+        kept: tuple[int, RunCall] | None = self.recall(key)
         steps = at_least()
         if kept is None or kept[0] < steps:
             check(x_BD)
-            run = Sequence(x_BD.unsqueeze(1), state)
-            kept = steps, self._make(name, cell, run, steps=True).engine.ready_step(cell)
+            plan = self._make(name, cell, Sequence(x_BD.unsqueeze(1), state), steps=True)
+            kept = steps, self._noted(plan, plan.engine.ready_step(cell), steps=True)
             self.keep(key, kept)
         self._steps.keep(kept[1], name, cell, x_BD)
         return kept[1](x_BD, state)
+
+    def _noted(self, plan: Plan, call: RunCall, *, steps: bool) -> RunCall:
+        """Calls by a plan, counted where another engine would save something in each."""
+        if not plan.savings:
+            return call
+
+        def noted(x: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+            found = call(x, state)
+            if steps or found is not None:
+                self.note(plan, steps=steps)
+            return found
+
+        return noted
 
     def again(
         self, name: str, cell: Cell, x_BTD: Tensor, state: State | None, *, reverse: bool
@@ -139,16 +156,8 @@ class Planner:
         """Let runs like this one be done by ``again``, which a planner need not look at."""
         if run.mask is not None or run.noise is not None or not undisturbed():
             return
-        call = plan.engine.ready_run(cell, run)
-
-        def counted(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
-            found = call(x_BTD, state)
-            if found is not None:
-                self.note(plan)
-            return found
-
-        call_noted = counted if plan.savings else call
-        self._runs.keep(call_noted, name, cell, run.x, reverse=run.reverse)
+        call = self._noted(plan, plan.engine.ready_run(cell, run), steps=False)
+        self._runs.keep(call, name, cell, run.x, reverse=run.reverse)
 
     def recall(self, key: Hashable) -> Any:
         """What was kept under a key, else None."""
@@ -166,18 +175,20 @@ class Planner:
         self._steps.forget()
         self._runs.forget()
 
-    def note(self, plan: Plan) -> None:
-        """Remember a call: its engine, and what others would have saved in it."""
-        chosen, forgone = chosen_engines(), self._counted()
+    def note(self, plan: Plan, *, steps: bool = False) -> None:
+        """Remember a call or a step: its engine, and what others would have saved in it."""
+        chosen, forgone = chosen_engines(), self._forgone_steps if steps else self._counted()
         if chosen is not None:
-            if not torch.is_grad_enabled():
+            if steps or not torch.is_grad_enabled():
                 return  # a run that says how long it is counts its steps alone
             chosen.add(plan.engine.name)
+        again = bool(plan.savings) and self._behind.has_news()
         for saving in plan.savings:
             before = forgone.get(saving.engine, 0.0)
             after = forgone[saving.engine] = before + saving.seconds
-            if any(before < MARGIN * setup <= after for setup in saving.setups):
-                self.forget()
+            again |= any(before < MARGIN * setup <= after for setup in saving.setups)
+        if again:
+            self.forget()
 
     def _counted(self) -> dict[str, float]:
         """What was forgone in calls like this one, with gradients or without."""
@@ -216,16 +227,19 @@ class Planner:
         refused |= {name: str(answer) for name, answer in answers.items() if name not in offers}
         instead = min((o.call_seconds for o in offers.values() if not o.setup_seconds), default=0.0)
         waiting = set()
+        counted = self._forgone_steps if steps else self._counted()
         for name, offer in offers.items():
-            so_far = 0.0 if steps else self._counted().get(name, 0.0)
+            so_far = counted.get(name, 0.0)
             # as many calls follow as there were, or as somebody has announced
             gain = max(so_far, at_least() * (instead - offer.call_seconds))
             left = _setup_left(usable[name], offer, gain, cell, run)
             if _waits(offer, gain, left, steps=steps):
                 waiting.add(name)
-        if steps:  # no step takes as long as setting up does
-            offers = {name: offer for name, offer in offers.items() if name not in waiting}
+                if steps and so_far >= MARGIN * left and offer.call_seconds < instead:
+                    self._behind.begin(usable[name], cell, run)
         order = sorted(offers, key=lambda name: (name in waiting, _price(offers[name])))
+        if steps:  # no step takes as long as setting up does
+            order = [name for name in order if name not in waiting]
         for name in order:
             reason = usable[name].unavailable() or usable[name].prepare(cell, run)
             if reason is None:

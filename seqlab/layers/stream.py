@@ -61,8 +61,9 @@ def stream(layer: Layer) -> Stream:
     Without gradients, gated cells step fastest by the engine that compiles them, which packs their
     matrices once for all steps, and again when a parameter changes. It sees that by torch's count
     of changes, which writing through ``parameter.data`` leaves alone. ``engine="auto"`` takes that
-    engine where its code lies in the cache already, from an earlier process or another layer: a
-    stream waits for a compiler only where that engine was asked for by name.
+    engine where its code lies in the cache already, from an earlier process or another layer. Else
+    the steps so far must have lost twice what compiling takes; then it is compiled in a thread
+    beside the stream. A stream waits for a compiler only where that engine was asked for by name.
 
     >>> import torch, seqlab
     >>> layer = seqlab.GRU(2, 3).eval()

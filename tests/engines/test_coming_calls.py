@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import seqlab
 import torch
 from seqlab.engines.calls import coming_calls, expected_calls
 from seqlab.engines.compiled import cell_code
+from seqlab.engines.compiled import engine as compiled
 from seqlab.engines.compiled.engine import CompiledEngine
+from seqlab.engines.compiled.streaming import Steps
 from seqlab.layers.stream import MANY
 
 
@@ -106,6 +111,109 @@ def test_a_stream_takes_code_that_is_kept_and_waits_for_none(name, cache):
     assert steps_by(layer, x, 3) == "other"
     assert steps_by(layer, x, MANY - 1) == "compiled"  # more are announced than when it chose
     assert steps_by(layer, x) == "compiled"
+
+
+class Compiler:
+    """Stands for the compiler: what it is given is done when ``may_end`` is set."""
+
+    def __init__(self, file):
+        self.file, self.jobs = file, 0
+        self.may_end, self.ended = threading.Event(), threading.Event()
+
+    def __call__(self, *_):
+        self.jobs += 1
+        assert self.may_end.wait(60)
+        if self.file is None:
+            self.ended.set()
+            raise cell_code.CompilerError("no compiler after all")
+        self.file.touch()
+        self.ended.set()
+
+
+@pytest.fixture
+def steps_priced(monkeypatch):
+    """Steps that gain what compiling takes after some; by whom they are taken."""
+    monkeypatch.setattr(compiled, "COMPILE_SECONDS", 1e-3)
+    monkeypatch.setattr(compiled, "KEPT_SECONDS", 1e-4)
+    asked = []
+    ready = CompiledEngine.ready_step
+    monkeypatch.setattr(CompiledEngine, "ready_step", lambda *a: (asked.append(1), ready(*a))[1])
+    monkeypatch.setattr(CompiledEngine, "step", lambda *_: None)  # as nothing is compiled
+    return asked
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_long_stream_is_compiled_while_it_goes_on(works, cache, steps_priced, monkeypatch):
+    compiler = Compiler(cache if works else None)
+    monkeypatch.setattr(cell_code, "load_library", compiler)
+    layer = seqlab.Recurrent(seqlab.get("cell", "mgu")(8, 128)).eval()
+    running, x = seqlab.stream(layer), torch.zeros(1, 8)
+    with torch.no_grad():
+        for _ in range(5):  # a step of the loop costs some 70 us more
+            running.step(x)
+        assert not compiler.jobs
+        for _ in range(200):
+            running.step(x)
+        assert not steps_priced  # it does not wait
+        compiler.may_end.set()
+        assert compiler.ended.wait(60)
+        for _ in range(100):
+            running.step(x)
+            time.sleep(1e-3)  # until the thread has told
+    assert compiler.jobs == 1
+    assert bool(steps_priced) == works
+
+
+def test_steps_in_a_training_or_with_gradients_compile_nothing(cache, steps_priced, monkeypatch):
+    compiler = Compiler(cache)
+    monkeypatch.setattr(cell_code, "load_library", compiler)
+    layer = seqlab.Recurrent(seqlab.get("cell", "mgu")(8, 128)).eval()
+    x, state = torch.zeros(1, 8), layer.initial_state(1)
+    for count in (10, None):
+        with expected_calls(count), torch.no_grad():
+            for _ in range(200):
+                layer.step(x, state)
+    for _ in range(200):
+        layer.step(x, state)
+    assert not compiler.jobs
+    assert not steps_priced
+
+
+@pytest.mark.slow
+def test_a_stream_goes_on_compiled_with_the_loop_s_numbers(tmp_path, monkeypatch, asymmetric):
+    class Leaking(seqlab.GatedCell):
+        """No other test has compiled it."""
+
+        gates = ("forget", "candidate")
+        State = seqlab.HiddenState
+
+        def update(self, x, h, state):
+            keep = 0.8125 * self.recurrent_activation(x.forget + h.forget)
+            hidden = keep * state.hidden + (1 - keep) * self.activation(x.candidate + h.candidate)
+            return hidden, seqlab.HiddenState(hidden)
+
+    monkeypatch.setenv("SEQLAB_CACHE", str(tmp_path))
+    monkeypatch.setattr(compiled, "COMPILE_SECONDS", 1e-3)
+    monkeypatch.setattr(compiled, "KEPT_SECONDS", 1e-4)
+    layer = asymmetric(seqlab.Recurrent(Leaking(6, 20))).eval()
+    x = torch.randn(2, 400, 6)
+    used = []
+    once = Steps.step
+    monkeypatch.setattr(Steps, "step", lambda *a: (used.append(1), once(*a))[1])
+    with torch.no_grad():
+        running, outputs = seqlab.stream(layer), []
+        for t in range(400):
+            outputs.append(running.step(x[:, t])[0])
+            if t == 200:
+                assert not used
+                end = time.monotonic() + 120
+                while not list(tmp_path.glob("kernels/*.so")) and time.monotonic() < end:
+                    time.sleep(0.1)
+                time.sleep(0.1)
+        layer.engine = "loop"
+        expected, _ = layer(x)
+    assert 190 < len(used) < 200
+    torch.testing.assert_close(torch.stack(outputs, 1), expected)
 
 
 def test_a_stream_with_gradients_or_weights_that_nobody_watches_is_not_compiled(cache):

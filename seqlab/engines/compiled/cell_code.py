@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -57,6 +59,14 @@ def kept_code(
         return None
     file = library_file(written.layout.source, written.real, HEADERS)
     return "stored" if file.exists() else None
+
+
+def compiling(cell: GatedCell, dtype: torch.dtype) -> Callable[[], object] | None:
+    """Compiles a cell's code into the cache when it is called; None where there is no such code."""
+    written = _written.of(cell, dtype, zoneout_masks=False)
+    if isinstance(written, str):
+        return None
+    return functools.partial(load_library, written.layout.source, written.real, HEADERS)
 
 
 def settled(cell: GatedCell) -> bool:

@@ -9,6 +9,7 @@ product over all steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
@@ -19,7 +20,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.cells.quantized import scales_of
 from seqlab.engines.base import Offer, RunCall, Sequence, StepCall
-from seqlab.engines.compiled.cell_code import Kernel, kept_code, kernel_of, settled
+from seqlab.engines.compiled.cell_code import Kernel, compiling, kept_code, kernel_of, settled
 from seqlab.engines.compiled.kept_matrices import kept_matrices
 from seqlab.engines.compiled.plain_run import PlainRun, fits, is_plain, ready_run
 from seqlab.engines.compiled.recurrence import CompiledRun
@@ -40,8 +41,8 @@ from seqlab.types import State
 #: Seconds to trace and compile one cell, rounded up; and to trace it, where its code is stored.
 COMPILE_SECONDS, KEPT_SECONDS = 4.0, 0.15
 COST = Cost(
-    step=4e-6, rate=1.33e11, call=6.5e-4, forward=Forward(step=5e-7, rate=1.4e11, call=1.1e-4),
-    stepping=Forward(step=0.0, rate=1.2e11, call=1.7e-5),
+    step=4e-6, rate=1.33e11, call=6.5e-4, forward=Forward(step=5e-7, rate=1.4e11, call=5e-5),
+    stepping=Forward(step=0.0, rate=1.2e11, call=1.1e-5),
 )  # fmt: skip
 #: Bytes of an input matrix that stays near the core while the loop multiplies by it.
 NEAR_BYTES = 1 << 20
@@ -83,6 +84,11 @@ class CompiledEngine(TracedEngine):
         masks = run.noise is not None and run.noise.zoneout is not None
         dtype = real_of(gated.weight_ih.dtype)
         return kept_code(gated, dtype, zoneout_masks=masks, look=look)
+
+    def prepare_behind(self, cell: Cell, run: Sequence) -> Callable[[], object] | None:
+        """The compiler's work; the equations are traced here."""
+        gated = cast("GatedCell", cell)
+        return None if run.noise is not None else compiling(gated, real_of(gated.weight_ih.dtype))
 
     def kernel(self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernel | str:
         """The cell's C++, compiled."""
