@@ -1,4 +1,4 @@
-"""Triton's kernels of steps are compiled for a GPU, which Triton can do without one."""
+"""Triton's kernels are compiled for a GPU, which Triton can do without one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is for Linux"),
 ]
 ROW_KERNELS = ("normalise", "normalise_backward", "narrowed", "narrowed_backward")
-POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.uint8: "*u8"}
+PLACE = Place(132, 232_448, "tf32x3")
+OPTIONS = ("num_warps", "num_stages", "launch_cooperative_grid")
+POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.uint8: "*u8",
+            torch.int32: "*i32"}  # fmt: skip
 DROPPED = {"recurrent_dropout": 0.4, "untied_dropout": True, "zoneout": 0.3}
 CASES = {
     "narrow": ("lstm", {"proj_size": 3, "peepholes": True, "zoneout": 0.2}, torch.float32),
     "normal": ("gru", {"layer_norm": True, "reset_after": False, **DROPPED}, torch.float32),
     "both": ("lstm", {"layer_norm": True, "proj_size": 3, **DROPPED}, torch.float64),
 }
+#: Of the kernels of all steps: units, blocks, how products are computed.
+BLOCKS = [(33, 3, "tf32"), (300, 4, "tf32"), (1024, 16, "tf32x3"), (1024, 2, "tf32x3"),
+          (512, 512, "bf16"), (48, 3, "sum")]  # fmt: skip
 
 
 class Compiled:
@@ -34,11 +40,12 @@ class Compiled:
         assert all(side > 0 for side in grid)
         return self.launch
 
-    def launch(self, *arguments, num_warps=4, **constants):
+    def launch(self, *arguments, **constants):
         import triton
         from triton.backends.compiler import GPUTarget
 
         kernel = self.kernel
+        options = {name: constants.pop(name) for name in OPTIONS if name in constants}
         values = {**dict(zip(kernel.arg_names, arguments, strict=False)), **constants}
         assert set(values) == set(kernel.arg_names)
         signature, fixed = {}, {}
@@ -53,8 +60,9 @@ class Compiled:
         key = (kernel.__name__, str(signature), str(fixed))
         if key not in self.made:
             source = triton.compiler.ASTSource(kernel, signature, fixed)
-            options = {"num_warps": num_warps}
-            self.made[key] = triton.compile(source, GPUTarget("cuda", 90, 32), options).asm["cubin"]
+            found = triton.compile(source, GPUTarget("cuda", 90, 32), options)
+            assert found.metadata.shared <= PLACE.memory
+            self.made[key] = found.asm["cubin"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,7 +86,7 @@ def test_every_launch_compiles(case, monkeypatch, tmp_path):
             if name.startswith(("update", "vector"))
         }
         masks = masks_of(cell, equations, noise, mask, dtype)
-        form, place = Form(reverse=False, keep=True, half=None), Place(132, 232_448, "tf32x3")
+        form, place = Form(reverse=False, keep=True, half=None), PLACE
         run = StepRun(kernels._replace(module=stubs), 33, cell.recurrent_size, masks, form, place)
         state = cell.initial_state(5, dtype=dtype)
         tensors = tensors_of(cell, equations, cell.recurrent_matrix(), state)
@@ -93,3 +101,26 @@ def test_every_launch_compiles(case, monkeypatch, tmp_path):
     assert ("normalise_backward" in names) == cell.layer_norm
     assert ("narrowed" in names) == (cell.proj_size is not None)
     assert ("vector1_backward" in names) == (len(cell.chain) > 1)
+
+
+@pytest.mark.parametrize(("hidden", "heads", "precision"), BLOCKS)
+def test_kernels_of_blocks_compile(hidden, heads, precision, monkeypatch, tmp_path):
+    from seqlab.engines.triton import cell_kernels
+    from seqlab.engines.triton.recurrence import TritonRun
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    made: dict[tuple[str, ...], bytes] = {}
+    dtype = torch.float64 if precision == "sum" else torch.float32
+    cell = seqlab.get("cell", "gru")(3, hidden, heads=heads).to(dtype)
+    kernels = cell_kernels.kernels_of(cell, dtype, zoneout_masks=False)
+    stubs = {name: Compiled(getattr(kernels, name), made) for name in ("forward", "backward")}
+    masks = masks_of(cell, kernels.equations, None, None, dtype)
+    form, place = Form(reverse=False, keep=True, half=None), PLACE._replace(precision=precision)
+    run = TritonRun(kernels._replace(**stubs), hidden, masks, form, place)
+    state = cell.initial_state(5, dtype=dtype)
+    tensors = tensors_of(cell, kernels.equations, cell.recurrent_weight(), state)
+    with torch.no_grad():
+        output, finals = run.forward(torch.zeros(2, 5, 3 * hidden, dtype=dtype), tensors)
+        run.backward([output, *finals], [tensor is not None for tensor in tensors])
+    assert {key[0] for key in made} == {"forward", "backward"}
+    assert all(made.values())

@@ -31,9 +31,10 @@ ORDINARY = "lstm or gru or odd"
     "kind",
     [
         f"(cells and equals and True and ({ORDINARY})) or ordinary",
-        "cells and not equals",
+        "cells and not equals and not blocks",
         pytest.param(f"cells and equals and True and not ({ORDINARY})", marks=pytest.mark.slow),
         pytest.param("cells and equals and False", marks=pytest.mark.slow),
+        pytest.param("cells and blocks", marks=pytest.mark.slow),
         pytest.param("steps and equals", marks=pytest.mark.slow),
         pytest.param("steps and not equals and not ordinary", marks=pytest.mark.slow),
     ],

@@ -12,7 +12,8 @@ import pytest
 import seqlab
 import torch
 from seqlab.cells.base import HiddenState
-from seqlab.engines.triton.tiling import Place, tiles
+from seqlab.engines.triton.engine import TritonEngine
+from seqlab.engines.triton.tiling import Place, Tiles, reach, tiles
 from seqlab.testing.sample import holey_mask, normal, shaken
 from torch import Tensor
 
@@ -115,8 +116,9 @@ CASES = {
 }
 
 
-def pair(device, case, size, dtype, *, reverse):
+def pair(device, case, size, dtype, *, reverse, **more):
     cell, options = CASES[case]
+    options = {**options, **more}
     make = seqlab.get("cell", cell) if isinstance(cell, str) else cell
     loop = seqlab.Recurrent(make(*size, **options), engine="loop", reverse=reverse).double()
     loop = shaken(loop).to(device, dtype)
@@ -183,6 +185,59 @@ def test_a_modified_cell_is_the_loops(device):
     assert slopes["cell.modifier.alpha_candidate"].abs().min() > 0
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("hidden", "heads"), [(6, 3), (7, 7), (33, 3)])
+@pytest.mark.parametrize("case", ["gru", "a mask for each gate", "masked twice", "masked matrix"])
+def test_blocks_are_the_loops(device, case, hidden, heads, reverse):
+    loop, kernels = pair(device, case, (3, hidden), torch.float64, reverse=reverse, heads=heads)
+    x, state = inputs(device, loop, (3, hidden))
+    for mask in (None, holey_mask(5, 6).to(device)):
+        assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
+
+
+def test_ordinary_blocks(device):
+    loop, kernels = pair(device, "masked twice", (2, 6), torch.float64, reverse=True, heads=3)
+    x, state = inputs(device, loop, (2, 6), rows=3)
+    mask = holey_mask(3, 2).to(device)
+    x = x[:, :2].detach().requires_grad_()
+    assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
+
+
+class Unmet:
+    """A kernel whose programs do not wait for each other."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def __getitem__(self, grid):
+        assert grid[0] > 1
+        return lambda *given, **form: self.kernel[grid](*given, **{**form, "GRID": False})
+
+
+@pytest.mark.parametrize(
+    ("hidden", "heads", "plan"),
+    [(48, 3, (16, 16, True)), (48, 12, (16, 16, False)), (64, 2, (32, 16, False))],
+)
+def test_programs_see_their_blocks_alone(device, monkeypatch, hidden, heads, plan):
+    """So, with whole blocks each, they may run one after the other, as the interpreter does."""
+    if device.type != "cpu":
+        pytest.skip("programs meet there")
+    from seqlab.engines.triton import recurrence
+
+    make = TritonEngine.kernel
+
+    def kernel(self, *of, **form):
+        made = make(self, *of, **form)
+        return made._replace(forward=Unmet(made.forward), backward=Unmet(made.backward))
+
+    monkeypatch.setattr(TritonEngine, "kernel", kernel)
+    monkeypatch.setattr(recurrence, "tiles", lambda *_: Tiles(16, *plan))
+    loop, kernels = pair(device, "gru", (3, hidden), torch.float64, reverse=True, heads=heads)
+    x, state = inputs(device, loop, (3, hidden))
+    mask = holey_mask(5, 6)
+    assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
+
+
 @pytest.mark.parametrize("case", ["lstm", "gru", "gru with two products", "odd"])
 def test_in_float32_over_many_rows(device, exact_products, case):
     loop, kernels = pair(device, case, (3, 40), torch.float64, reverse=False)
@@ -241,3 +296,17 @@ def test_tiles_cover_the_units_and_run_at_once(hidden, precision):
     assert 0 < plan.programs(hidden) <= 132 or precision == "sum"
     assert plan.programs(hidden) * plan.units >= hidden
     assert not plan.resident or plan.depth >= hidden
+
+
+@pytest.mark.parametrize("size", [1, 3, 12, 16, 30, 60])
+@pytest.mark.parametrize("units", [16, 32])
+def test_what_programs_reach_of_blocks(size, units):
+    hidden = 60
+    seen = [
+        {other for unit in range(begin, min(begin + units, hidden)) for other in range(hidden)
+         if other // size == unit // size}
+        for begin in range(0, hidden, units)
+    ]  # fmt: skip
+    assert reach(hidden, units, size) == max(map(len, seen))
+    plan = tiles(1024, 4, Place(132, 232_448, "tf32x3"), 64)
+    assert (plan.resident, plan.depth) == (True, 64)

@@ -99,8 +99,9 @@ CASES = {
 ORDINARY = ["narrow lstm", "narrow gru with two products", "normal lstm", "narrow state"]
 
 
-def pair(device, case, size, dtype=torch.float64, *, reverse=False):
+def pair(device, case, size, dtype=torch.float64, *, reverse=False, **more):
     cell, options = CASES[case]
+    options = {**options, **more}
     make = seqlab.get("cell", cell) if isinstance(cell, str) else cell
     layers = [
         seqlab.Recurrent(make(*size, **options), engine=name, reverse=reverse).to(device, dtype)
@@ -159,6 +160,14 @@ def test_ordinary(device, case):
     assert_equal(results(kernels, x, state, mask), expected)
     if case in {"narrow lstm", "normal lstm"}:  # without masks the state's memory is the output
         assert_equal(results(kernels, x, state, None), results(loop, x, state, None))
+
+
+@pytest.mark.parametrize("case", ["normal gru", "chain"])
+def test_blocks_are_the_loops(device, case):
+    loop, kernels = pair(device, case, (2, 6), heads=3)
+    x, state = inputs(device, loop, 5, 3)
+    mask = holes(5, 3).to(device)
+    assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,14 @@ from seqlab.engines.triton.kernel_text import (
     ZEROS,
     function,
     gates_at,
-    in_pieces,
     load,
     meet,
     numbered,
     of_real_rows,
-    shared,
     store,
-    weight,
-    weights,
     when,
 )  # fmt: skip
+from seqlab.engines.triton.matrix_text import MatrixText
 from seqlab.engines.triton.statements import Statements
 from seqlab.expressions import Node, ordered
 
@@ -29,8 +26,11 @@ from seqlab.expressions import Node, ordered
 class Backward:
     """Writes the kernel of one cell. What is left of its gradients are products over all steps."""
 
-    def __init__(self, equations: TracedCell, kept: KeptValues, *, same: bool) -> None:
+    def __init__(
+        self, equations: TracedCell, kept: KeptValues, *, same: bool, blocked: bool
+    ) -> None:
         self.equations, self.kept, self.same = equations, kept, same
+        self.matrix = MatrixText(blocked)
         self.gates, self.states = equations.gates, equations.states
         self.own = len(equations.parameters) + len(equations.buffers)
         self.trained = len(equations.parameters)
@@ -47,7 +47,7 @@ class Backward:
             *numbered("history", self.states), *numbered("own", self.own),
             *numbered("zone", zones), "d_out", "d_t", "d_b", "d_x", "d_h",
             *numbered("d_final", self.states), *numbered("d_start", self.states),
-            *numbered("d_own", self.trained), "steps", "batch", "hidden", "first",
+            *numbered("d_own", self.trained), "steps", "batch", "hidden", "size", "first",
         ]  # fmt: skip
         inputs = self._inputs(free)
         step = [
@@ -91,8 +91,9 @@ class Backward:
         return function("backward", arguments, setup, step, last)
 
     def _setup(self) -> list[str]:
-        lines = [f"p{i} = {load(f'own{i} + units', 'in_units')}[None, :]" for i in range(self.own)]
-        lines += weights(self.gates, forward=False)
+        lines = self.matrix.depth().copy()
+        lines += [f"p{i} = {load(f'own{i} + units', 'in_units')}[None, :]" for i in range(self.own)]
+        lines += self.matrix.weights(self.gates, forward=False)
         for i in range(self.states):
             lines += [f"d{i} = {ZEROS}", *when("FINALS", [f"d{i} = {load(f'd_final{i} + unit')}"])]
         lines += [f"g_h{g} = {ZEROS}" for g in range(self.gates)]
@@ -160,11 +161,13 @@ class Backward:
 
             def gradient(units: str, gate: int = gate) -> str:
                 at = gates_at(time, self.gates, f"{gate} * hidden + {units}")
-                return shared(f"d_h + {at}", units)
+                return self.matrix.shared(f"d_h + {at}", units)
 
-            matrix = weight(gate, "at", forward=False)
+            matrix = self.matrix.weight(gate, "at", forward=False)
             whole = f"term = product({gradient('depth')}, w{gate}, PRECISION)"
-            pieces = in_pieces([f"term += product({gradient('at')}, {matrix}, PRECISION)"])
+            pieces = self.matrix.in_pieces(
+                [f"term += product({gradient('at')}, {matrix}, PRECISION)"]
+            )
             lines += [
                 "if LOCAL:", f"    term = product(g_h{gate}, w{gate}, PRECISION)",
                 "elif RESIDENT:", f"    {whole}",

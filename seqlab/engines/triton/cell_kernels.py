@@ -56,7 +56,7 @@ def _make(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Kernels |
     equations = _traced(cell, zoneout_masks=zoneout_masks)
     if isinstance(equations, str):
         return equations
-    source = generate(equations)
+    source = generate(equations, blocked=cell.heads > 1)
     module = _loaded(source.text)
     return Kernels(equations, source, module["forward"], module["backward"])
 

@@ -43,6 +43,7 @@ class TritonEngine(TracedEngine):
     """Runs gated cells on a GPU."""
 
     name = "triton"
+    takes_blocks = True
     time_major = False
 
     @property
@@ -109,7 +110,8 @@ def _cost(cell: GatedCell) -> Cost:
     half = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
     place = _place(cell, half)
     gates = max(1, len(cell.recurrent_gates))
-    if place.precision != "tf32x3" or tiles(cell.hidden_size, gates, place).resident:
+    size = None if cell.heads == 1 else cell.hidden_size // cell.heads
+    if place.precision != "tf32x3" or tiles(cell.hidden_size, gates, place, size).resident:
         return COST
     return CROWDED if cell.hidden_size <= CROWDED_UNITS else CROWDED_WIDE
 

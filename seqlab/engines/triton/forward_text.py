@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from seqlab.engines.traced.kept_values import KeptValues
@@ -11,27 +12,23 @@ from seqlab.engines.triton.kernel_text import (
     ZEROS,
     function,
     gates_at,
-    in_pieces,
-    inside,
     load,
     meet,
     numbered,
     of_real_rows,
-    shared,
     store,
-    weight,
-    weights,
     when,
 )  # fmt: skip
+from seqlab.engines.triton.matrix_text import MatrixText
 from seqlab.engines.triton.statements import Statements
 from seqlab.expressions import Node
 
 
 class Forward:
-    """Writes the kernel of one cell."""
+    """Writes the kernel of one cell; ``blocked``: its recurrent matrix is block-diagonal."""
 
-    def __init__(self, equations: TracedCell, kept: KeptValues) -> None:
-        self.equations, self.kept = equations, kept
+    def __init__(self, equations: TracedCell, kept: KeptValues, *, blocked: bool) -> None:
+        self.equations, self.kept, self.matrix = equations, kept, MatrixText(blocked)
         self.own = len(equations.parameters) + len(equations.buffers)
 
     def text(self, keep_update: list[Node], keep_second: list[Node]) -> str:
@@ -46,7 +43,7 @@ class Forward:
             "x", "x_t", "x_b", "weight", "bias", "mask", "mask_t", "mask_b", "drop", "counter",
             "out", "second", "saved", *numbered("history", states), *numbered("start", states),
             *numbered("final", states), *numbered("own", self.own), *numbered("zone", zones),
-            "steps", "batch", "hidden", "first",
+            "steps", "batch", "hidden", "size", "first",
         ]  # fmt: skip
         step = [
             "t = steps - 1 - step if REVERSE else step",
@@ -80,12 +77,16 @@ class Forward:
 
     def _setup(self, gates: int, states: int) -> list[str]:
         condition = "in_units"
-        lines = [f"p{i} = {load(f'own{i} + units', condition)}[None, :]" for i in range(self.own)]
+        lines = self.matrix.depth().copy()
+        lines += [f"p{i} = {load(f'own{i} + units', condition)}[None, :]" for i in range(self.own)]
         for gate in range(gates):
             bias = load(f"bias + {gate} * hidden + units", condition)
             lines += [f"b{gate} = tl.zeros([1, UNITS], REAL)"]
             lines += when("BIASED", [f"b{gate} = {bias}[None, :]"])
-        lines += [*weights(gates, forward=True), "begin = (steps if REVERSE else 0) * slot + unit"]
+        lines += [
+            *self.matrix.weights(gates, forward=True),
+            "begin = (steps if REVERSE else 0) * slot + unit",
+        ]
         for i in range(states):
             lines += [f"s{i} = {load(f'start{i} + unit')}", store(f"history{i} + begin", f"s{i}")]
         beginning = "(steps - 1 if REVERSE else 0)"
@@ -126,11 +127,13 @@ class Forward:
         """The recurrent parts of some gates; ``held`` is the vector where the program has it."""
 
         def vector(units: str) -> str:
-            return shared(f"{source} + rows[:, None] * hidden + {units}[None, :]", units)
+            return self.matrix.shared(
+                f"{source} + rows[:, None] * hidden + {units}[None, :]", units
+            )
 
         def dropped(units: str, which: int) -> str:
             place = f"drop + (rows[:, None] * DROPS + {which}) * hidden + {units}[None, :]"
-            return f"v * {load(place, f'in_rows[:, None] & {inside(units)}[None, :]')}"
+            return f"v * {load(place, f'in_rows[:, None] & {self.matrix.inside(units)}[None, :]')}"
 
         def each(units: str, matrix: Callable[[int], str], op: str) -> list[str]:
             lines = when("DROPS == 1", [f"v = {dropped(units, 0)}"])
@@ -140,11 +143,12 @@ class Forward:
                 lines += when("DROPS > 1", [many], [made.format("v")])
             return lines
 
+        piece = functools.partial(self.matrix.weight, depth="at", forward=True)
         whole = when("LOCAL", [f"v = {held}"], [f"v = {vector('depth')}"])
         pieces = [
             *[f"h{g} = {ZEROS}" for g in gates],
-            *in_pieces([
-                f"v = {vector('at')}", *each("at", lambda g: weight(g, "at", forward=True), "+="),
+            *self.matrix.in_pieces([
+                f"v = {vector('at')}", *each("at", piece, "+="),
             ]),
         ]  # fmt: skip
         return [

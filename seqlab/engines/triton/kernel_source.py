@@ -33,8 +33,13 @@ class Source(NamedTuple):
     same: bool
 
 
-def generate(equations: TracedCell) -> Source:
-    """The kernels ``forward`` and ``backward`` of a cell, as the text of a module."""
+def generate(equations: TracedCell, *, blocked: bool = False) -> Source:
+    """The kernels ``forward`` and ``backward`` of a cell, as the text of a module.
+
+    Args:
+        equations: those of the cell.
+        blocked: whether its recurrent matrix is given by the blocks on its diagonal.
+    """
     kept, update = KeptValues(), equations.update
     second = equations.later[0].vector if equations.later else None
     free = next_states(update)
@@ -42,8 +47,8 @@ def generate(equations: TracedCell) -> Source:
     keep_second = [] if second is None else kept.keep(second, {})
     same = second is None and same_gates(update)
     text = "\n".join([
-        HEADER, Forward(equations, kept).text(keep_update, keep_second),
-        Backward(equations, kept, same=same).text(free),
+        HEADER, Forward(equations, kept, blocked=blocked).text(keep_update, keep_second),
+        Backward(equations, kept, same=same, blocked=blocked).text(free),
     ])  # fmt: skip
     return Source(text, len(kept), _output_field(equations), same)
 

@@ -33,10 +33,7 @@ here = in_rows[:, None] & in_units[None, :]
 unit = rows[:, None] * hidden + units[None, :]
 slot = tl.full([], hidden, tl.int64) * batch
 """.strip().splitlines()
-_PLACE = [
-    "group = first + tl.program_id(1)", *TILE,
-    "depth = tl.arange(0, DEPTH)", "in_depth = depth < hidden", "met = 0",
-]  # fmt: skip
+_PLACE = ["group = first + tl.program_id(1)", *TILE, "met = 0"]
 ZEROS = "tl.zeros([ROWS, UNITS], REAL)"
 REAL_ROWS = [
     "real = in_rows[:, None]",
@@ -107,35 +104,3 @@ def meet(again: bool) -> list[str]:
     """Let the programs of these rows read what they stored; ``again``: unless this was the last."""
     lines = ["met += 1", "meet(counter + group, met * tl.num_programs(0), GRID)"]
     return when("not LOCAL", when("step + 1 < steps", lines) if again else lines)
-
-
-def shared(where: str, units: str) -> str:
-    """What other programs stored, by rows and all units; past the cache that knows it not."""
-    condition = f"in_rows[:, None] & {inside(units)}[None, :]"
-    return f"tl.load({where}, mask={condition}, other=0.0, cache_modifier='.cg')"
-
-
-def inside(units: str) -> str:
-    """Which of some units exist."""
-    return "in_depth" if units == "depth" else f"({units} < hidden)"
-
-
-def weight(gate: int, depth: str, *, forward: bool) -> str:
-    """A tile ``[DEPTH, UNITS]`` of a gate's matrix: the program's units are its rows if forward."""
-    row, column = (
-        ("units[None, :]", f"{depth}[:, None]"),
-        (f"{depth}[:, None]", "units[None, :]"),
-    )[not forward]
-    place = f"weight + ({gate} * hidden + {row}) * hidden + {column}"
-    return load(place, f"{inside(depth)}[:, None] & in_units[None, :]")
-
-
-def weights(gates: int, *, forward: bool) -> list[str]:
-    """The matrices that stay on the chip."""
-    lines = [f"w{g} = {weight(g, 'depth', forward=forward)}" for g in range(gates)]
-    return when("RESIDENT", lines) if lines else []
-
-
-def in_pieces(lines: list[str]) -> list[str]:
-    """A loop over pieces of the depth, at ``at``."""
-    return ["for piece in range(0, hidden, DEPTH):", *indented(["at = piece + depth", *lines])]

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqlab.cells.products import spread_heads
+from seqlab.engines.traced.blocks import blocks_of
 from seqlab.engines.traced.engine import Form, Masks
 from seqlab.engines.traced.histories import states_after, states_before
 from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
@@ -26,6 +28,7 @@ class TritonRun:
     form: Form
     place: Place
     tiling: Tiles = field(init=False)
+    blocks: int = field(init=False)
     weight: Tensor = field(init=False)
     own: list[Tensor] = field(init=False)
     history: list[Tensor] = field(init=False)
@@ -42,10 +45,13 @@ class TritonRun:
         """See ``KernelRun``."""
         equations = self.kernels.equations
         weight, bias, _, *rest = tensors
+        self.blocks = blocks_of(weight, self.hidden)
+        size = self.hidden // self.blocks
         states = [s for s in rest[: equations.states] if s is not None]
         # without recurrent gates no kernel reads it
         self.weight = x_TBG.new_empty(1) if weight is None else weight.contiguous()
-        self.tiling = tiles(self.hidden, max(1, equations.gates), self.place)
+        gates = max(1, equations.gates)
+        self.tiling = tiles(self.hidden, gates, self.place, size if self.blocks > 1 else None)
         self.own = [t for t in rest[equations.states + 1 :] if t is not None]
         steps, batch = x_TBG.shape[:2]
         x_TBG = x_TBG if x_TBG.stride(2) == 1 else x_TBG.contiguous()
@@ -127,8 +133,8 @@ class TritonRun:
         most = max(1, self.place.processors // programs) if together else groups
         for first in range(0, groups, most):
             kernel[programs, min(most, groups - first)](
-                *arguments, steps, batch, self.hidden, first, REVERSE=self.form.reverse,
-                MASKED=self.masks.real is not None,
+                *arguments, steps, batch, self.hidden, self.hidden // self.blocks, first,
+                REVERSE=self.form.reverse, MASKED=self.masks.real is not None,
                 DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
                 ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident,
                 LOCAL=resident and not together, GRID=together,
@@ -159,20 +165,22 @@ class TritonRun:
         """The gradient of what the first product multiplied, at one time."""
         equations = self.kernels.equations
         rows = equations.first_gates * self.hidden
-        drop = self.masks.drop
+        drop, weight = self.masks.drop, self.weight[:rows]
+        if self.blocks > 1:
+            weight = spread_heads(weight, self.hidden, self.blocks)
         if drop is None:
-            return d_gates[:, :rows] @ self.weight[:rows]
+            return d_gates[:, :rows] @ weight
         shape = (-1, equations.first_gates, self.hidden)
         gates = (
             d_gates[:, :rows].reshape(shape),
-            self.weight[:rows].reshape(*shape[1:], self.hidden),
+            weight.reshape(*shape[1:], self.hidden),
         )
         terms = torch.einsum("bgh,ghp->bgp", *gates)
         factors = drop if drop.shape[1] == 1 else drop[:, : terms.shape[1]]
         return (terms * factors).sum(1)
 
     def _weight_gradient(self, d_h: Tensor) -> Tensor:
-        """``[G*H, H]``."""
+        """As the matrix: whole, or its blocks."""
         starts = self.kernels.equations.starts
         before = states_before(self.history[0], reverse=self.form.reverse)
         vectors = [before] if self.second is None else [before, self.second]
@@ -181,4 +189,4 @@ class TritonRun:
             for i, vector in enumerate(vectors)
             if starts[i] < starts[i + 1]
         ]
-        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop)
+        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop, self.blocks)

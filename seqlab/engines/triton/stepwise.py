@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from seqlab.cells.products import spread_heads
+from seqlab.engines.traced.blocks import blocks_of
 from seqlab.engines.traced.engine import Form, Masks
 from seqlab.engines.traced.histories import states_after, states_before
 from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
@@ -38,6 +40,7 @@ class StepRun:
     masks: Masks
     form: Form
     place: Place
+    blocks: int = field(init=False)
     launches: StepLaunches = field(init=False)
     products: list[StepProduct | None] = field(init=False)
     history: list[Tensor] = field(init=False)
@@ -128,6 +131,9 @@ class StepRun:
             history = x_TBG.new_empty(slots, batch, state.shape[1])
             history[start % slots] = state
             self.history.append(history)
+        self.blocks = blocks_of(weight, self.inner)
+        if weight is not None and self.blocks > 1:
+            weight = spread_heads(weight, self.hidden, self.blocks)
         matrix, drop, half = _as(weight, self.form.half), self.masks.drop, self.form.half
         self.products = [
             None
@@ -211,13 +217,13 @@ class StepRun:
         return states_before(self.history[0], reverse=self.form.reverse)
 
     def _weight_gradient(self, d_h: Tensor) -> Tensor:
-        """``[G*H, P]``."""
+        """As the matrix: whole, or its blocks."""
         multiplied = [
             Multiplied(p.first, p.last, self.reduced[i] if self.reduced else self._before(i))
             for i, p in enumerate(self.products)
             if p is not None
         ]
-        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop)
+        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop, self.blocks)
 
     def _narrow_gradient(self, d_output: Tensor | None, d_reduced: Sequence[Tensor]) -> Tensor:
         """``[P, H]``: one product over all steps for each vector that the matrix narrowed."""

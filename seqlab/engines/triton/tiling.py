@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 #: The share of a processor's memory that a program's part of the recurrent matrix may take.
 RESIDENT_SHARE = 0.6
 #: Bytes of it, and units, that crowd out the operands of products that are made of several.
 CROWDED_BYTES, CROWDED_UNITS = 70_000, 256
+#: The same of what a program sees of blocks: beyond, the compiler spills kilobytes (not measured).
+CROWDED_REACH = 128
 
 
 class Place(NamedTuple):
@@ -42,8 +45,8 @@ class Tiles(NamedTuple):
         return divided(batch, self.rows)
 
 
-def tiles(hidden: int, gates: int, place: Place) -> Tiles:
-    """The tiles of a run of H units and G gates."""
+def tiles(hidden: int, gates: int, place: Place, size: int | None = None) -> Tiles:
+    """The tiles of a run of H units and G gates; ``size``: of the blocks of their matrices."""
     full = max(16, power_of_two(hidden))
     if place.processors == 1:
         return Tiles(16, full, full, resident=True)
@@ -53,11 +56,27 @@ def tiles(hidden: int, gates: int, place: Place) -> Tiles:
     units, warps = (full, 8) if full <= 64 else (32 if full <= 256 else 16, 4)
     while divided(hidden, units) > place.processors:
         units *= 2
+    depth = full if size is None else max(16, power_of_two(reach(hidden, units, size)))
     most = RESIDENT_SHARE * place.memory
     if place.precision == "tf32x3":
-        most = min(most, CROWDED_BYTES) if full <= CROWDED_UNITS else 0
-    resident = gates * full * units * 4 <= most
-    return Tiles(16, units, full if resident else 128, resident, warps)
+        limit = CROWDED_UNITS if size is None else CROWDED_REACH
+        most = min(most, CROWDED_BYTES) if depth <= limit else 0
+    resident = gates * depth * units * 4 <= most
+    return Tiles(16, units, depth if resident else min(depth, 128), resident, warps)
+
+
+@functools.cache
+def reach(hidden: int, units: int, size: int) -> int:
+    """The most units that those of one program see, each the units of its own block.
+
+    >>> reach(12, 4, 6), reach(12, 4, 3)
+    (12, 6)
+    """
+    spans = [
+        (begin // size * size, min((begin + units - 1) // size * size + size, hidden))
+        for begin in range(0, hidden, units)
+    ]
+    return max(high - low for low, high in spans)
 
 
 def step_tiles(hidden: int, batch: int, place: Place) -> tuple[int, int]:
