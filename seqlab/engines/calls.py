@@ -81,6 +81,23 @@ def coming_calls(count: int) -> Iterator[None]:
         _calls.reset(token)
 
 
+@contextmanager
+def coming_steps(count: int) -> Iterator[None]:
+    """Tell the planner that each of the calls announced takes so many steps, one by one.
+
+    The number may be the most that there can be: where it is too large, code that is kept is
+    loaded for nothing, but nothing is compiled for it.
+
+    Example:
+        >>> import torch
+        >>> with torch.no_grad(), coming_calls(3), coming_steps(20):
+        ...     at_least()
+        60
+    """
+    with coming_calls(count * max(1, at_least())):
+        yield
+
+
 def announced() -> Hashable:
     """All that is announced now: where it is the same, so are choices."""
     return _calls.get()

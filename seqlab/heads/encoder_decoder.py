@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from seqlab.engines.calls import coming_steps
 from seqlab.errors import OptionError
 from seqlab.heads.answer_limit import AnswerLimit
 from seqlab.heads.attention import Memory
@@ -226,7 +227,8 @@ class EncoderDecoderHead(TokensHead):
             return at_least_float32(written.scores).log_softmax(-1), state
 
         limit = self.limit.changed(**options).of(encoded.mask.sum(1))
-        found = search.find_several(step, state, limit, bos=self.bos, eos=self.eos, n=n_best)
+        with coming_steps(int(limit.max()) + 1):
+            found = search.find_several(step, state, limit, bos=self.bos, eos=self.eos, n=n_best)
         cut = (found[0].lengths >= limit) & (limit > 0)
         return Found(found, cut, self._copied(found, begun))
 

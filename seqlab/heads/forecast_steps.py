@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqlab.engines.calls import coming_steps
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.decoder_network import Bridge, build_layer
 from seqlab.heads.pooling import Poolings
@@ -101,15 +102,16 @@ class StepByStep(nn.Module):
         if self.training:
             noise = self.layer.sample_noise(rows, steps, device=x.device, dtype=x.dtype)
         found = []
-        for step in range(steps):
-            ahead = [] if encoded.ahead is None else [encoded.ahead[:, step].to(x.dtype)]
-            given = torch.cat([x, *ahead], dim=1)
-            output, state = step_with(
-                self.layer, given, state, None if noise is None else noise.at(step), None
-            )
-            flat = at_least_float32(self.output(output))
-            found.append(flat.reshape(rows, values, parameters))
-            x = self._shown(written(found[-1], step), goal_BHC, step).to(before_BC.dtype)
+        with coming_steps(steps):
+            for step in range(steps):
+                ahead = [] if encoded.ahead is None else [encoded.ahead[:, step].to(x.dtype)]
+                given = torch.cat([x, *ahead], dim=1)
+                output, state = step_with(
+                    self.layer, given, state, None if noise is None else noise.at(step), None
+                )
+                flat = at_least_float32(self.output(output))
+                found.append(flat.reshape(rows, values, parameters))
+                x = self._shown(written(found[-1], step), goal_BHC, step).to(before_BC.dtype)
         return torch.stack(found, dim=1)
 
     def layers(self) -> Sequence[Layer]:

@@ -10,7 +10,9 @@ import seqlab
 import torch
 from encoder_decoder_helpers import OPTIONS, TARGET, build, make_batch, spec
 from heads_helpers import fit, make_model
+from seqlab.engines.calls import at_least, coming_calls, expected_calls
 from seqlab.errors import OptionError
+from seqlab.heads.decoder_network import DecoderNetwork
 from seqlab.types import Batch
 
 
@@ -125,3 +127,23 @@ def test_a_tiny_set_is_learned_by_heart(options):
     assert [a["tokens"] for a in model.predict(batch)] == expected
     beam = model.predict(batch, search={"name": "beam", "width": 3})
     assert [a["tokens"] for a in beam] == expected
+
+
+def test_a_decoder_announces_its_steps(asymmetric, monkeypatch):
+    model, batch = build(asymmetric), make_batch()
+    announced = []
+    once = DecoderNetwork.step
+    monkeypatch.setattr(
+        DecoderNetwork, "step", lambda *a, **k: (announced.append(at_least()), once(*a, **k))[1]
+    )
+    with torch.inference_mode(), coming_calls(5):
+        model.predict(batch)
+        assert at_least() == 5
+    assert set(announced) == {5 * (6 + 1)}  # batches, the longest answer and its end
+    del announced[:]
+    with torch.no_grad():
+        model.predict(batch)
+    assert set(announced) == {6 + 1}
+    with expected_calls(5), torch.no_grad():
+        model.predict(batch)
+    assert announced[-1] == 0  # a training chooses as if nobody predicted

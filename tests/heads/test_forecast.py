@@ -6,6 +6,7 @@ import seqlab
 import torch
 from seqlab.build import build_model
 from seqlab.data.processor import Processor, fit_processor
+from seqlab.engines.calls import at_least, coming_calls
 from seqlab.errors import ConfigError, DataError, EngineError, OptionError
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
 from seqlab.verbs import graphs, traced_parts
@@ -104,6 +105,17 @@ def test_the_decoder_is_its_equations_step_by_step():
         answers.append(x)
     found = model.head.outputs(encoded)[..., 0]
     torch.testing.assert_close(found.squeeze(-1), torch.cat(answers, 1))
+
+
+def test_a_decoder_announces_its_steps(monkeypatch):
+    _, model, batch = made(PLAIN, ROWS, mode="recurrent")
+    announced, once = [], seqlab.Recurrent.step
+    monkeypatch.setattr(
+        seqlab.Recurrent, "step", lambda *a, **k: (announced.append(at_least()), once(*a, **k))[1]
+    )
+    with coming_calls(5), torch.no_grad():
+        model.predict(batch)
+    assert announced == [5 * 3] * 3
 
 
 def test_truth_is_shown_in_training_alone():
