@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,22 @@ from torch.utils.data import Dataset
 
 from seqlab import progress
 from seqlab.collector import rare_collections
+from seqlab.data.batch_order import batch_order, batch_size
 from seqlab.data.chunks import Chunk, Cutting
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.encoded import EncodedRows
+from seqlab.data.encoding import (
+    columns_to_encode,
+    counted,
+    encode_rows,
+    raw_length,
+    read_columns,
+)
 from seqlab.data.known_vocabularies import KnownVocabularies
 from seqlab.data.loaders import BatchesFromStream, BatchesInMemory, BatchLoader
-from seqlab.data.order import Indices, evaluation_batches, training_batches
+from seqlab.data.order import Indices
 from seqlab.data.processor import Processor, column_of, fit_columns
-from seqlab.data.raw_columns import Where
-from seqlab.data.row_views import Columns, NumberedRow, View, value_of
+from seqlab.data.row_views import View
 from seqlab.data.sources.base import Source
 from seqlab.data.split_views import open_views
 from seqlab.data.stream_view import StreamView
@@ -111,8 +118,8 @@ class DataModule:
             train, whole = views["train"], views["train"].whole()
             self._processor = fit_columns(
                 self.spec,
-                partial(_read, train),
-                partial(column_of, partial(_read, whole)),
+                partial(read_columns, train),
+                partial(column_of, partial(read_columns, whole)),
                 transforms,
                 together=isinstance(train, StreamView),
                 known=self._known,
@@ -170,7 +177,7 @@ class DataModule:
         on as many batches as its rows make, of the process that has the fewest.
         """
         if self._apart(split, world_size):
-            return -(-(len(self._view(split)) // world_size) // self._batch_size(split))
+            return -(-(len(self._view(split)) // world_size) // batch_size(self.spec, split))
         batches = self._count(split)
         return batches // world_size if split == "train" else -(-batches // world_size)
 
@@ -282,7 +289,7 @@ class DataModule:
                     chunks.length if cut else None, reading.reads, overlap
                 )
                 if chunks.continuous:
-                    self._joined[split] = self._encoded[split].joined(self._batch_size(split))
+                    self._joined[split] = self._encoded[split].joined(batch_size(self.spec, split))
 
     def _rows(self, split: str) -> EncodedRows:
         return self._joined.get(split, self._encoded[split])
@@ -292,14 +299,7 @@ class DataModule:
         view = self._view(split)
         if split in self._cuttings:
             return len(self._order(split, 0))
-        return -(-len(view) // self._batch_size(split))
-
-    def _batch_size(self, split: str) -> int:
-        if split == "train":
-            return self.spec.batch_size
-        chunks = self.spec.chunks
-        one = chunks is not None and chunks.continuous
-        return self.spec.eval_batch_size or (1 if one else self.spec.batch_size)
+        return -(-len(view) // batch_size(self.spec, split))
 
     def _check_and_keep(self, split: str, view: View, processor: Processor) -> None:
         """Encode every row, which checks it; keep the result unless the view is a stream.
@@ -310,9 +310,9 @@ class DataModule:
         stream = isinstance(view, StreamView)
         if stream and (split == "train" or view.known_length is not None):
             return
-        columns = _columns(processor, split, view[0])
+        columns = columns_to_encode(processor, split, view[0])
         name = f"{'checking' if stream else 'encoding'} {split}"
-        chunks = (processor.encode_columns(*chunk) for chunk in _counted(name, view, columns))
+        chunks = (processor.encode_columns(*chunk) for chunk in counted(name, view, columns))
         if stream:
             for _ in chunks:
                 pass
@@ -320,24 +320,15 @@ class DataModule:
             self._encoded[split] = EncodedRows.concatenate(list(chunks))
 
     def _order(self, split: str, epoch: int) -> Sequence[Indices | Chunk]:
-        rows, cutting = self._rows(split), self._cuttings.get(split)
-        if cutting is None:
-            return self._batches(split, rows.order_keys, epoch)
-        if split in self._joined:
-            batches = [np.arange(len(rows))]
-        else:
-            # the same rows together in each epoch, so that each has as many chunks
-            batches = self._batches(split, rows.order_keys, 0)
-            if split == "train":
-                places = np.random.default_rng([self.seed, epoch]).permutation(len(batches))
-                batches = [batches[place] for place in places]
-        return cutting.chunks(batches, rows.lengths)
-
-    def _batches(self, split: str, keys: Indices, epoch: int) -> list[Indices]:
-        size, bucket = self._batch_size(split), self.spec.bucket
-        if split == "train":
-            return training_batches(keys, size, bucket=bucket, seed=self.seed, epoch=epoch)
-        return evaluation_batches(keys, size, bucket=bucket)
+        return batch_order(
+            self.spec,
+            split,
+            self._rows(split),
+            seed=self.seed,
+            epoch=epoch,
+            cutting=self._cuttings.get(split),
+            joined=split in self._joined,
+        )
 
     def _stream(
         self, split: str, view: StreamView, epoch: int, mine: range, share: tuple[int, int]
@@ -347,47 +338,10 @@ class DataModule:
         order = [self.seed, epoch] if world_size == 1 else [self.seed, epoch, rank]
         return BatchesFromStream(
             view.numbered if world_size == 1 else partial(view.share, rank, world_size),
-            partial(_encode_rows, self.processor, split, view.where),
-            length_of=partial(_raw_length, first) if self.spec.bucket else None,
-            batch_size=self._batch_size(split),
+            partial(encode_rows, self.processor, split, view.where),
+            length_of=partial(raw_length, first) if self.spec.bucket else None,
+            batch_size=batch_size(self.spec, split),
             random=partial(np.random.default_rng, order) if split == "train" else None,
             buffer=self.spec.shuffle_buffer,
             batches=mine,
         )
-
-
-def _counted(name: str, view: View, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
-    """One pass over columns, shown as a stage of work."""
-    with progress.stage(name, view.known_length) as stage:
-        for chunk in view.chunks(columns):
-            yield chunk
-            stage.advance(len(chunk[0][columns[0]]))
-
-
-def _read(view: View, columns: Sequence[str]) -> Iterator[tuple[Columns, Where]]:
-    """A pass over some columns, for fitting."""
-    return _counted(f"vocabulary of {', '.join(columns)}", view, columns)
-
-
-def _columns(processor: Processor, split: str, row: Mapping[str, Any]) -> list[str]:
-    """The columns to encode; accepted answers count in evaluation only."""
-    columns = processor.spec.columns
-    if split == "train":
-        return list(columns)
-    accepted = [target.references for target in processor.targets.values()]
-    return list(dict.fromkeys([*columns, *(name for name in accepted if name and name in row)]))
-
-
-def _raw_length(column: str, row: Mapping[str, Any]) -> int:
-    value = row.get(column)
-    return len(value) if isinstance(value, Sequence) else 0  # encoding says what is wrong with it
-
-
-def _encode_rows(
-    processor: Processor, split: str, where: Where, rows: Sequence[NumberedRow]
-) -> EncodedRows:
-    columns = _columns(processor, split, rows[0][1])
-    values = {
-        column: [value_of(row, column, where, number) for number, row in rows] for column in columns
-    }
-    return processor.encode_columns(values, lambda index: where(rows[index][0]))

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from seqlab import GatedCell
 from torch import Tensor
 
+from seqlab_zoo.memory_state import MemoryState
+from seqlab_zoo.nas import NAS
+from seqlab_zoo.ran import RAN
 
-class MemoryState(NamedTuple):
-    """``hidden``, the output, and ``cell``, the memory, each ``[B, H]``."""
-
-    hidden: Tensor
-    cell: Tensor
+__all__ = [
+    "MCLSTM",
+    "NAS",
+    "RAN",
+    "WMCLSTM",
+    "ControlState",
+    "MemoryState",
+    "MultiplicativeLSTM",
+    "OriginalLSTM",
+    "PeepholeLSTM",
+    "ResLSTM",
+]
 
 
 class ControlState(NamedTuple):
@@ -276,78 +285,3 @@ class ResLSTM(GatedCell):
         i = self.recurrent_activation(x.input + h.input + self.peephole_input * state.cell)
         f = self.recurrent_activation(x.forget + h.forget + self.peephole_forget * state.cell)
         return f * state.cell + i * self.activation(x.candidate + h.candidate)
-
-
-class NAS(GatedCell):
-    """The cell that a search over trees of operations found.
-
-    Zoph and Le, "Neural architecture search with reinforcement learning" (2017), figure 8.
-
-        g_k = W_k x_t + U_k h_{t-1} + b_k                  for the gates p q r s k l m n
-        u_t = tanh(tanh(sigmoid(g_p) * relu(g_q)) + c_{t-1})
-        c_t = u_t * tanh(sigmoid(g_r) + relu(g_s))
-        v_t = tanh(tanh(tanh(g_k) * sigmoid(g_l)) + sigmoid(tanh(g_m) + sigmoid(g_n)))
-        h_t = tanh(c_t * v_t)
-
-    Args:
-        input_size: D.
-        hidden_size: H.
-        **options: those of ``seqlab.GatedCell``.
-
-    Example:
-        >>> import seqlab, torch
-        >>> seqlab.Recurrent(NAS(3, 5))(torch.zeros(2, 7, 3))[0].shape
-        torch.Size([2, 7, 5])
-    """
-
-    gates = ("p", "q", "r", "s", "k", "l", "m", "n")
-    State = MemoryState
-    expected_failures: ClassVar[dict[str, str]] = {
-        "wide_layers_are_whole": "a unit whose g_q stays below 0 keeps an empty memory",
-    }
-
-    def update(self, x: Any, h: Any, state: MemoryState) -> tuple[Tensor, MemoryState]:
-        """The equations of the class."""
-        g = [a + b for a, b in zip(x, h, strict=True)]
-        tanh, sigmoid = self.activation, self.recurrent_activation
-        u = tanh(tanh(sigmoid(g[0]) * torch.relu(g[1])) + state.cell)
-        cell = u * tanh(sigmoid(g[2]) + torch.relu(g[3]))
-        v = tanh(tanh(tanh(g[4]) * sigmoid(g[5])) + sigmoid(tanh(g[6]) + sigmoid(g[7])))
-        hidden = tanh(cell * v)
-        return hidden, MemoryState(hidden, cell)
-
-
-class RAN(GatedCell):
-    """The recurrent additive network: a memory that is a weighted sum of inputs.
-
-    Lee, Levy and Zettlemoyer, "Recurrent additive networks" (2017).
-
-        i_t = sigmoid(W_i x_t + U_i h_{t-1} + b_i)
-        f_t = sigmoid(W_f x_t + U_f h_{t-1} + b_f)
-        c_t = i_t * (W_c x_t + b_c) + f_t * c_{t-1}
-        h_t = tanh(c_t)
-
-    Deviation: the content has a bias.
-
-    Args:
-        input_size: D.
-        hidden_size: H.
-        **options: those of ``seqlab.GatedCell``.
-
-    Example:
-        >>> import seqlab, torch
-        >>> seqlab.Recurrent(RAN(3, 5))(torch.zeros(2, 7, 3))[0].shape
-        torch.Size([2, 7, 5])
-    """
-
-    input_gates = ("content", "input", "forget")
-    recurrent_gates = ("input", "forget")
-    State = MemoryState
-
-    def update(self, x: Any, h: Any, state: MemoryState) -> tuple[Tensor, MemoryState]:
-        """The equations of the class."""
-        i = self.recurrent_activation(x.input + h.input)
-        f = self.recurrent_activation(x.forget + h.forget)
-        cell = i * x.content + f * state.cell
-        hidden = self.activation(cell)
-        return hidden, MemoryState(hidden, cell)

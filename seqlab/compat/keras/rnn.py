@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqlab.cells.base import map_state
-from seqlab.compat.keras.base import KerasLayer, mask_tensor
+from seqlab.compat.keras.base import KerasLayer
 from seqlab.compat.keras.cells import (
     CellLike,
     StackedRNNCells,
@@ -20,6 +20,7 @@ from seqlab.compat.keras.cells import (
     state_tensors,
 )
 from seqlab.compat.keras.configs import cell_of, known_layer
+from seqlab.compat.keras.conventions import batch_first, shown
 from seqlab.compat.keras.names import to_keras, to_seqlab
 from seqlab.compat.keras.unbuilt import Unbuilt
 from seqlab.errors import OptionError, ShapeError
@@ -197,7 +198,8 @@ class RNN(KerasLayer):
         Raises:
             ShapeError: a wrong shape; both shapes are named.
         """
-        x, mask = self._read(sequences, mask)
+        owner, given = type(self).__name__, self.as_tensor(sequences)
+        x, mask = batch_first(owner, given, mask, time_major=self.time_major)
         if not self.built:
             self.build(tuple(x.shape))
             self.to(x.device)
@@ -207,7 +209,7 @@ class RNN(KerasLayer):
             output, final = layer(x, state, mask=mask)
         if self.stateful:
             self.states = map_state(Tensor.detach, final)
-        result = self._shown(output, mask)
+        result = shown(self, output, mask)
         states = self._keras_states(final)
         self._remember(result, states)
         return (result, *states) if self.return_state else result
@@ -215,21 +217,6 @@ class RNN(KerasLayer):
     def _layer(self) -> Layer:
         self.require_built("call")
         return cast("Layer", self.layer)
-
-    def _read(self, sequences: Any, mask: Any) -> tuple[Tensor, Tensor | None]:
-        x = self.as_tensor(sequences)
-        owner = type(self).__name__
-        if x.dim() != 3:
-            order = "[T, B, D]" if self.time_major else "[B, T, D]"
-            raise ShapeError(f"{owner}: the input must be {order}, got {tuple(x.shape)}")
-        mask = mask_tensor(mask, x.device)
-        if mask is not None and mask.shape != x.shape[:2]:
-            raise ShapeError(
-                f"{owner}: the mask must be {tuple(x.shape[:2])}, got {tuple(mask.shape)}"
-            )
-        if self.time_major:
-            return x.transpose(0, 1), None if mask is None else mask.T
-        return x, mask
 
     def _start(self, x: Tensor, initial_state: Any) -> Any:
         """The state before the first step, in seqlab's form."""
@@ -269,18 +256,6 @@ class RNN(KerasLayer):
         if isinstance(self.cell, StackedRNNCells):
             return [list(part) for part in final]
         return list(final)
-
-    def _shown(self, output: Tensor, mask: Tensor | None) -> Tensor:
-        """The output as Keras returns it: order of running, all steps or the last."""
-        if mask is not None and self.zero_output_for_mask:
-            output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
-        if self.go_backwards:
-            output = output.flip(1)
-        if self.return_sequences:
-            return output.transpose(0, 1) if self.time_major else output
-        if output.shape[1] == 0:
-            return output.new_zeros(output.shape[0], output.shape[2])
-        return output[:, -1]
 
     @contextlib.contextmanager
     def _own_randomness(self) -> Iterator[None]:

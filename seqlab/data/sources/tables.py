@@ -17,7 +17,8 @@ from seqlab.data.order import Indices
 from seqlab.data.raw_columns import Where
 from seqlab.data.sources.bad_rows import BadRows
 from seqlab.data.sources.column_types import ColumnTypes
-from seqlab.data.sources.splits import MemberRule, Rows, Rule, divide
+from seqlab.data.sources.split_rules import MemberRule, Rows, Rule
+from seqlab.data.sources.splits import divide
 from seqlab.errors import DataError, did_you_mean, listed
 from seqlab.files import reading, sha256_of
 
