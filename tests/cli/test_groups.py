@@ -22,7 +22,28 @@ CHOICES = [
 ]
 
 
-@pytest.fixture
+def long_choices():
+    """The collection's cells, whose configs are written alike, but for some of them."""
+    zoo = [
+        choice
+        for choice in CHOICES
+        if choice[0] == "cell" and registry.owner_of(*choice)[0] == "seqlab-zoo"
+    ]
+    return set(zoo) - set(zoo[::EVERY])
+
+
+LONG = long_choices()
+ORDERED = sorted(CHOICES, key=lambda choice: choice in LONG)
+
+
+def row_of(group, name):
+    """A choice of each group at once, with this one among them: groups do not hinder each other."""
+    names = {each: [n for other, n in ORDERED if other == each] for each in CHECKED}
+    place = names[group].index(name)
+    return tuple(f"{each}={names[each][place % len(names[each])]}" for each in CHECKED)
+
+
+@pytest.fixture(scope="module")
 def composed():
     search_path.install()
     OmegaConf.register_new_resolver("first_of", lambda *_: "x", replace=True)
@@ -30,20 +51,26 @@ def composed():
         yield lambda *words: compose("config", [expand(word) for word in words])
 
 
-def sampled():
-    """The choices; of the collection's cells, whose configs are written alike, some."""
-    zoo = [
-        choice
-        for choice in CHOICES
-        if choice[0] == "cell" and registry.owner_of(*choice)[0] == "seqlab-zoo"
-    ]
-    long = set(zoo) - set(zoo[::EVERY])
-    return [pytest.param(*c, marks=pytest.mark.slow) if c in long else c for c in CHOICES]
+@pytest.fixture(scope="module")
+def spec_with(composed):
+    """The spec with a choice, which it shares with choices of the other groups."""
+    specs = {}
+
+    def spec_of(words, group, name):
+        row = row_of(group, name)
+        if row not in specs:
+            specs[row] = resolve(composed(*words, *row))
+        return specs[row]
+
+    return spec_of
 
 
-@pytest.mark.parametrize(("group", "name"), sampled())
-def test_the_choice_gives_a_valid_spec(composed, toy_words, group, name):
-    spec = resolve(composed(*toy_words, f"{group}={name}"))
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [pytest.param(*c, marks=pytest.mark.slow) if c in LONG else c for c in ORDERED],
+)
+def test_the_choice_gives_a_valid_spec(spec_with, toy_words, group, name):
+    spec = spec_with(toy_words, group, name)
     node = spec["encoder"]["cell"] if group == "cell" else spec.get(group)
     if group in {"cell", "optimizer", "scheduler"}:
         assert node["name"] == name
@@ -74,21 +101,21 @@ def test_the_yaml_of_a_part_lists_its_defaults(composed, toy_words, key):
 
 
 @pytest.mark.parametrize("name", folders.group_options("optimizer"))
-def test_optimizers_build(composed, toy_words, name):
+def test_optimizers_build(spec_with, toy_words, name):
     import torch
     from seqlab.training.optimizers import build_optimizer
 
-    spec = resolve(composed(*toy_words, f"optimizer={name}"))["optimizer"]
+    spec = spec_with(toy_words, "optimizer", name)["optimizer"]
     optimizer = build_optimizer(spec, torch.nn.Linear(2, 3))
     assert optimizer.param_groups[0]["lr"] == spec["lr"]
 
 
 @pytest.mark.parametrize("name", folders.group_options("scheduler"))
-def test_schedulers_build(composed, toy_words, name):
+def test_schedulers_build(spec_with, toy_words, name):
     import torch
     from seqlab.training.schedules import RunLength, build_schedule
 
-    spec = resolve(composed(*toy_words, f"scheduler={name}"))["scheduler"]
+    spec = spec_with(toy_words, "scheduler", name)["scheduler"]
     optimizer = torch.optim.SGD(torch.nn.Linear(2, 3).parameters(), lr=0.1)
     built = build_schedule(spec, optimizer, RunLength(0.1, total_steps=9, steps_per_epoch=3))
     assert (built is None) == (name == "none")
@@ -121,12 +148,15 @@ def test_a_part_without_yaml_is_a_choice(composed, toy_words, group):
         assert OmegaConf.select(config, search_path.PARTS[group].package).name == "nameless"
 
 
-PARTS = [(group, name) for group in ("source", "head") for name in folders.group_options(group)]
+SOURCES, HEADS = (folders.group_options(group) for group in ("source", "head"))
 
 
-@pytest.mark.parametrize(("group", "name"), PARTS)
-def test_the_source_or_head_composes(composed, group, name):
-    assert isinstance(composed(f"{group}={name}")[group].name, str)
+@pytest.mark.parametrize("place", range(max(len(SOURCES), len(HEADS))))
+def test_the_source_and_head_compose(composed, place):
+    source, head = SOURCES[place % len(SOURCES)], HEADS[place % len(HEADS)]
+    config = composed(f"source={source}", f"head={head}")
+    assert isinstance(config.source.name, str)
+    assert isinstance(config.head.name, str)
 
 
 @pytest.mark.parametrize("name", folders.group_options("experiment"))
