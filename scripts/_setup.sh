@@ -36,11 +36,13 @@ set_up() {
     return
   fi
   echo "Installing seqlab and what it needs (a few minutes the first time) ..."
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+  # pip compiles file after file; what follows does it on every core
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
     --constraint constraints.txt --editable ".${extra:+[$extra]}"
   # in a step of its own: with an extra, pip looks for its seqlab in the index
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "./$DATASETS"
   rm -rf "$DATASETS/build"
+  .venv/bin/python -W ignore -m compileall -q -j 0 .venv/lib >/dev/null || true  # some are templates
   touch "$stamp"
 }
 

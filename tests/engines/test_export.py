@@ -18,8 +18,8 @@ from seqlab.verbs.traced_parts import Graph, one_step
 from torch import nn
 
 LINEAR = ("lru", "min_gru", "min_lstm", "qrnn", "rg_lru", "sru")
-#: Those that the ordinary tests write as ONNX, too.
-ONNX = ("lru", "min_gru")
+#: Those that the ordinary tests write; a complex and a real one.
+ORDINARY = ("lru", "min_gru")
 
 
 class Sequence(nn.Module):
@@ -78,9 +78,7 @@ def test_a_cell_with_a_modifier_runs_at_other_shapes(form, tmp_path):
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        pytest.param(
-            name, form, marks=[pytest.mark.slow] if form == "onnx" and name not in ONNX else []
-        )
+        pytest.param(name, form, marks=[] if name in ORDINARY else [pytest.mark.slow])
         for name in LINEAR
         for form in ("torch_export", "onnx")
     ],
@@ -91,7 +89,10 @@ def test_linear_recurrences_run_at_other_shapes(name, form, tmp_path):
     check_written(graph_of(layer.eval()), form, tmp_path)
 
 
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in ORDINARY else [pytest.mark.slow]) for n in LINEAR],
+)
 def test_a_step_of_a_linear_recurrence_runs_with_other_rows(name, tmp_path):
     torch.manual_seed(2)
     info = DataInfo((FeatureInfo("pitch", "numeric", 3),), TargetInfo("label", 2))

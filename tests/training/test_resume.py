@@ -50,12 +50,32 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_resumed_run_ends_bit_identical(tmp_path, killed_at, variant):
+#: Of the variants but the first the ordinary tests take two moments, the long ones the others.
+FEW = MOMENTS[2:4]
+
+
+@pytest.mark.parametrize(
+    ("variant", "moments"),
+    [
+        pytest.param("plain", MOMENTS, id="plain"),
+        *(pytest.param(name, FEW, id=name) for name in VARIANTS if name != "plain"),
+        *(
+            pytest.param(
+                name,
+                [moment for moment in MOMENTS if moment not in FEW],
+                id=f"{name}, other moments",
+                marks=pytest.mark.slow,
+            )
+            for name in VARIANTS
+            if name != "plain"
+        ),
+    ],
+)
+def test_resumed_run_ends_bit_identical(tmp_path, killed_at, variant, moments):
     spec = changed(words_spec(tmp_path), **VARIANTS[variant])
     train(spec, tmp_path / "whole")
     reference = state_of(tmp_path / "whole")
-    for hook, count, before in MOMENTS:
+    for hook, count, before in moments:
         folder = tmp_path / f"{hook}-{count}-{before}"
         release = killed_at(hook, count, before=before)
         with pytest.raises(KilledError):

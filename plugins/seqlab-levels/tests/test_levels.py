@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import seqlab
+from seqlab.cli import main
 from seqlab.data.processor import Processor, fit_processor
 from seqlab.errors import BundleError, ConfigError, DataError
 from seqlab.testing import parametrize_with_checks
@@ -63,11 +64,10 @@ def test_it_trains_and_its_bundle_names_what_it_needs(tmp_path):
     path = tmp_path / "rows.jsonl"
     rows = [{"series": [n / 30, (n % 7) / 7], "value": n} for n in range(30)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    command = [sys.executable, "-m", "seqlab", "train", "source=files", f"source.path={path}"]
-    command += ["data=series_winsorized", "data.validation=0.2", "head=classification"]
-    command += ["cell.hidden_size=4", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = ["train", "source=files", f"source.path={path}", "data=series_winsorized"]
+    words += ["data.validation=0.2", "head=classification", "cell.hidden_size=4"]
+    words += ["trainer.max_epochs=1", f"hydra.run.dir={tmp_path / 'run'}"]
+    assert main(words) == 0
     bundle = tmp_path / "run" / "bundle"
     answer = seqlab.load(bundle).predict([[0.5, 0.1]])[0]
     assert answer["label"].startswith(("below", "from")) or " to " in answer["label"]
