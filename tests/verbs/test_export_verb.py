@@ -28,7 +28,7 @@ def bundle_of(spec, folder):
     ("make", "scores"),
     [
         (words_spec, (3, 2)),
-        (pairs_spec, None),
+        pytest.param(pairs_spec, None, marks=pytest.mark.slow),
         pytest.param(sentences_spec, (3, 6, 4), marks=pytest.mark.slow),
     ],
 )
