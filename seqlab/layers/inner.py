@@ -35,9 +35,7 @@ class InnerLayers:
     ) -> None:
         self._layers, self._mask = layers, mask
         self._noise = dict(zip(layers, noise or [None] * len(layers), strict=True))
-        self._steppers: dict[Layer, Callable[..., tuple[Tensor, State]]] = {
-            layer: layer.cell.stepper() for layer in layers if isinstance(layer, Recurrent)
-        }
+        self._steppers: dict[Layer, Callable[..., tuple[Tensor, State]]] = {}
 
     def at(self, t: int, mask: Tensor | None) -> InnerLayers:
         """The same for step ``t``, with the mask of its rows."""
@@ -51,7 +49,7 @@ class InnerLayers:
     def step(self, layer: Layer, x_BD: Tensor, state: State) -> tuple[Tensor, State]:
         """One step of a layer inside: ``[B, D]`` and its state to ``[B, E]`` and its next state."""
         own = self._noise[layer]
-        if layer not in self._steppers or (own is None and not torch.is_grad_enabled()):
+        if not isinstance(layer, Recurrent) or (own is None and not torch.is_grad_enabled()):
             return step_with(layer, x_BD, state, own, self._mask)
         return self.advance(layer, at_time(self.project(layer, x_BD.unsqueeze(1)), 0), state)
 
@@ -77,14 +75,16 @@ class InnerLayers:
             multiplied: ``[B, H]``: what the recurrent products of a gated cell multiply in the
                 place of the state's first field, which its equations go on seeing.
         """
-        own, stepper = self._noise[layer], self._steppers.get(layer)
-        if stepper is None:
+        own = self._noise[layer]
+        if not isinstance(layer, Recurrent):
             return step_with(layer, projected_t, state, own, self._mask)
+        if layer not in self._steppers:  # engines' own steps need none
+            self._steppers[layer] = layer.cell.stepper()
         given: dict[str, Any] = {} if own is None else {"noise": own}
         if multiplied is not None:
             given["multiplied"] = multiplied
-        assert isinstance(layer, Recurrent)  # noqa: S101  # those alone have a stepper
-        output, after = next_state(layer.cell, stepper(projected_t, state, **given), state)
+        made = self._steppers[layer](projected_t, state, **given)
+        output, after = next_state(layer.cell, made, state)
         layer.remember_activity(
             output if self._mask is None else select(self._mask, output, torch.zeros_like(output))
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.cells.base import check_state, leaves, map_state, next_state
+from seqlab.engines.calls import coming_steps
 from seqlab.engines.export import scan_steps
 from seqlab.engines.instances import engine
 from seqlab.engines.over_time import at_time, each_time, run_steps, select
@@ -44,8 +45,9 @@ class StepLayer(Layer):
     directions of time, streaming, random masks, and graphs for export are those of every layer.
 
     The loop over time is its engine. In a step without gradients and random masks, layers inside
-    use what the engine they were given has for single steps. In a graph for export the steps are
-    one operator.
+    that are stepped by ``inner.step`` use what the engine they were given has for single steps,
+    with ``auto`` compiled code that lies in the cache. In a graph for export the steps are one
+    operator.
 
     Args:
         input_size: D.
@@ -185,7 +187,8 @@ class StepLayer(Layer):
             here = inner.at(t, None if mask is None else mask[:, t])
             return next_state(self, self.advance(prepared[t], before, here), before)
 
-        outputs, final = run_steps(step, x_BTD.shape[1], state, mask, reverse=self._reverse)
+        with coming_steps(x_BTD.shape[1]):
+            outputs, final = run_steps(step, x_BTD.shape[1], state, mask, reverse=self._reverse)
         return torch.stack(outputs, 1), final
 
     def _as_one_operator(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import seqlab
 import torch
+from seqlab.engines.calls import at_least, coming_calls
 from seqlab.errors import EngineError, OptionError, ShapeError
 from seqlab.layers.step_layer import turned_forward
 from seqlab.testing.sample import holey_mask, normal, random_state, shaken
@@ -113,6 +114,16 @@ def test_a_stream_is_the_run_and_takes_the_steps_of_engines(engine):
     layer.reverse_()
     with pytest.raises(EngineError, match="Feedback cannot be streamed: it runs backward"):
         seqlab.stream(layer)
+
+
+def test_a_run_announces_its_steps(monkeypatch):
+    announced, once = [], seqlab.Recurrent.step
+    monkeypatch.setattr(
+        seqlab.Recurrent, "step", lambda *a, **k: (announced.append(at_least()), once(*a, **k))[1]
+    )
+    with torch.no_grad(), coming_calls(5):
+        made().eval()(X)
+    assert set(announced) == {5 * X.shape[1]}
 
 
 def test_layers_inside_may_be_made_of_layers_and_keep_their_noise():
