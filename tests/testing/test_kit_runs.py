@@ -193,7 +193,7 @@ def test_a_broken_plugin_leaves_the_others_alone(monkeypatch):
     class Unregistered(seqlab.get("wrapper", "residual")):
         """Not registered, so that its name is looked for among all."""
 
-    for part, kind in ((Unregistered, "wrapper"), ("gru", "cell"), ("loop", "engine")):
+    for part, kind in ((Unregistered, "wrapper"), ("min_gru", "cell"), ("loop", "engine")):
         results = check(kind, part, settings=Settings(fast=True))
         assert [str(result) for result in results if not result.passed] == []
         assert not [result.name for result in results if "broken" in result.name]
@@ -315,6 +315,7 @@ def test_a_class_of_a_function_has_no_bundle_in_another_process():
     assert "defined inside a function" in result.reason
 
 
+@pytest.mark.slow
 def test_sizes_may_be_given():
     results = check_cell("gru", input_size=4, hidden_size=4, settings=Settings(fast=True))
     assert [str(result) for result in results if not result.passed] == []

@@ -33,14 +33,15 @@ RIGHT = {
 }
 
 
-#: Those that compile most variants of a cell before one is caught.
+#: Those that compile most variants of a cell before one is caught, or train, and those whose like
+#: is among the others.
 LONG = {
     *(
         f"cells.{name}"
         for name in (
             "UnusedFlag", "DropsRegularizer", "HardCodedSigmoid", "NoBiasByDefault",
             "VectorCalledBias", "MixedUnits", "TypeMadeAtRunTime", "MissingFromStateDict",
-            "UnseededWeights",
+            "UnseededWeights", "BranchesOnValues", "ForgetsToReset",
         )
     ),
     *(
@@ -48,7 +49,14 @@ LONG = {
         for name in (
             "OverflowsFarFromZero", "NarrowOnly", "ShortProjection", "FewRowsOnly",
             "ConstantOnCpu", "CountsCalls", "SeldomRandom", "CopiesShareWeights",
-            "WrongBackwardInSingle",
+            "WrongBackwardInSingle", "StateOfAutocast", "SqueezesOneRow",
+        )
+    ),
+    *(f"heads.{name}" for name in ("CrashesOnEmptyRows", "LearnsTheOpposite", "TwoLosses")),
+    *(
+        f"wrappers.{name}"
+        for name in (
+            "SwapsFinal", "CannotTurn", "LosesPlace", "FlipsPadding", "KnowsState", "CutAtHoles",
         )
     ),
 }  # fmt: skip
