@@ -1,17 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 
 import pytest
 import torch
 from seqlab.errors import RunError
 from seqlab.training.checkpoint_io import AtomicCheckpointIO
+
+import forked
 
 
 class Trap:
@@ -87,16 +86,16 @@ def test_storage_options_are_refused(tmp_path):
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt", storage_options={"a": 1})
 
 
+def _save_for_ever(path):
+    for epoch in itertools.count():
+        w = torch.full((300_000,), float(epoch))
+        AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "w": w}, path)
+
+
 def test_at_every_instant_one_checkpoint_loads(tmp_path):
     path = tmp_path / "a.ckpt"
-    script = textwrap.dedent("""
-        import sys, torch
-        from seqlab.training.checkpoint_io import AtomicCheckpointIO
-        for epoch in range(10**6):
-            w = torch.full((300_000,), float(epoch))
-            AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "w": w}, sys.argv[1])
-    """)
-    process = subprocess.Popen([sys.executable, "-c", script, str(path)])
+    process = forked.context().Process(target=_save_for_ever, args=(path,))
+    process.start()
     try:
         deadline = time.monotonic() + 120
         while not path.exists() and time.monotonic() < deadline:
@@ -105,7 +104,7 @@ def test_at_every_instant_one_checkpoint_loads(tmp_path):
             loaded = AtomicCheckpointIO().load_checkpoint(path)
             assert torch.equal(loaded["w"], torch.full((300_000,), float(loaded["epoch"])))
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     loaded = AtomicCheckpointIO().load_checkpoint(path)
     assert loaded["w"].unique().tolist() == [float(loaded["epoch"])]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 import os
 import warnings
 
@@ -12,6 +11,7 @@ from seqlab.training.folder import is_primary, open_folder
 from seqlab.training.lightning_advice import quiet
 from seqlab.training.run import train
 
+import forked
 from small_runs import changed, words_spec
 
 SPEC = {"seed": 1, "trainer": {}, "resume": None}
@@ -42,7 +42,7 @@ def _hold(path, ready, release):
 
 
 def test_folder_in_use_until_its_process_is_killed(tmp_path):
-    context = multiprocessing.get_context("spawn")
+    context = forked.context()
     ready, release = context.Event(), context.Event()
     holder = context.Process(target=_hold, args=(tmp_path, ready, release))
     holder.start()
