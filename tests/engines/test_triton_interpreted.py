@@ -24,24 +24,30 @@ installed = pytest.mark.skipif(
 
 #: The cells that the ordinary tests run; the long ones run all, in both directions.
 ORDINARY = "lstm or gru or odd"
+CELLS = f"triton_cells and not blocks and (not equals or (True and ({ORDINARY})))"
+OTHERS = f"triton_cells and equals and True and not ({ORDINARY})"
 
 
 @installed
 @pytest.mark.parametrize(
     "kind",
     [
-        f"(cells and equals and True and ({ORDINARY})) or ordinary",
-        "cells and not equals and not blocks",
-        pytest.param(f"cells and equals and True and not ({ORDINARY})", marks=pytest.mark.slow),
-        pytest.param("cells and equals and False", marks=pytest.mark.slow),
-        pytest.param("cells and blocks", marks=pytest.mark.slow),
-        pytest.param("steps and equals", marks=pytest.mark.slow),
-        pytest.param("steps and not equals and not ordinary", marks=pytest.mark.slow),
+        # one process, for starting takes long
+        f"scan_kernels or ordinary or (triton_cells and not blocks and "
+        f"(not equals or (True and ({ORDINARY}))))",
+        pytest.param(
+            f"triton_cells and equals and True and not ({ORDINARY})", marks=pytest.mark.slow
+        ),
+        pytest.param("triton_cells and equals and False", marks=pytest.mark.slow),
+        pytest.param("triton_cells and blocks", marks=pytest.mark.slow),
+        pytest.param("triton_steps and equals", marks=pytest.mark.slow),
+        pytest.param("triton_steps and not equals and not ordinary", marks=pytest.mark.slow),
     ],
 )
 def test_interpreted_kernels(kind):
     """In a process of its own: Triton decides when it is imported."""
-    tests = [str(GPU_TESTS / f"test_triton_{file}.py") for file in ("cells", "steps")]
+    names = ("test_triton_cells.py", "test_triton_steps.py", "test_scan_kernels.py")
+    tests = [str(GPU_TESTS / name) for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-k", kind, *tests],
         env={**os.environ, "TRITON_INTERPRET": "1", "SEQLAB_TEST_DEVICE": "cpu"},

@@ -157,10 +157,17 @@ def test_all_are_listed_with_their_equation(installed):
 
 
 def test_the_configs_of_all_are_found_and_fit(installed):
-    for kind in KINDS:
-        words = FORMS[kind].train.format(name=f"fresh_{kind}").split()[1:]
-        composed = installed("seqlab", *words, "--cfg", "job")
+    words = [FORMS[kind].train.format(name=f"fresh_{kind}").split()[1:] for kind in KINDS]
+    (installed.folder / "compose_all.py").write_text(
+        "from seqlab.cli import main\n"
+        f"for words in {words!r}:\n"
+        "    assert main([*words, '--cfg', 'job']) == 0\n"
+        "    print('NEXT')\n"
+    )
+    texts = installed("compose_all").split("NEXT\n")
+    for kind, composed in zip(KINDS, texts, strict=False):
         assert f"fresh_{kind}" in composed
+    assert len(texts) == len(KINDS) + 1
 
 
 def test_a_merge_passes_its_tests_and_gets_a_certificate_that_is_shown(installed, tmp_path):
