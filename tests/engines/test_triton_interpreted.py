@@ -32,12 +32,8 @@ OTHERS = f"triton_cells and equals and True and not ({ORDINARY})"
 @pytest.mark.parametrize(
     "kind",
     [
-        # one process, for starting takes long
-        f"scan_kernels or ordinary or (triton_cells and not blocks and "
-        f"(not equals or (True and ({ORDINARY}))))",
-        pytest.param(
-            f"triton_cells and equals and True and not ({ORDINARY})", marks=pytest.mark.slow
-        ),
+        f"scan_kernels or ordinary or ({CELLS})",  # one process, for starting takes long
+        pytest.param(OTHERS, marks=pytest.mark.slow),
         pytest.param("triton_cells and equals and False", marks=pytest.mark.slow),
         pytest.param("triton_cells and blocks", marks=pytest.mark.slow),
         pytest.param("triton_steps and equals", marks=pytest.mark.slow),
