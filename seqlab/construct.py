@@ -59,7 +59,10 @@ def split_spec(kind: str, spec: Any, where: str = "") -> tuple[str, dict[str, An
             f"{place}: expected a {kind}'s name or a mapping with 'name', got {spec!r}"
         )
     if not isinstance(spec.get("name"), str):
-        raise OptionError(f"{place}: the key 'name' is missing (which {kind}?) in {dict(spec)!r}")
+        raise OptionError(
+            f"{place}: the key 'name' is missing in {dict(spec)!r}: which {kind}? "
+            f"`seqlab list kind={kind}` knows them"
+        )
     return spec["name"], {str(key): value for key, value in spec.items() if key != "name"}
 
 

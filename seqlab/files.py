@@ -186,15 +186,21 @@ def json_bytes(value: Any, **options: Any) -> bytes:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
     """Fill a new folder that takes its name only when the block ends without an error.
 
-    An existing folder of that name is replaced, and kept when the block fails.
+    An existing folder of that name and kind is replaced, and kept when the block fails.
+
+    Args:
+        path: the folder.
+        mark: a file that folders of this kind have. What exists without it is somebody's own.
 
     Raises:
+        RunError: something else has the name; it is left as it is.
         MachineError: the folder cannot be written.
     """
     target = Path(path)
+    _check_replaceable(target, mark)
     temporary, retired = temporary_name(target), temporary_name(target, "old")
     with writing(target):
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -213,6 +219,18 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def _check_replaceable(target: Path, mark: str) -> None:
+    """Refuse to put a new folder in the place of other things; an empty folder is none."""
+    with writing(target):
+        if target.is_dir():
+            own = (target / mark).is_file() or next(target.iterdir(), None) is None
+            what = f"a folder of other things ({mark} is not in it)"
+        else:
+            own, what = not target.exists(), "a file"
+    if not own:
+        raise RunError(f"{target} is {what}, which would be lost; choose another name for output")
 
 
 def _make_durable(folder: Path) -> None:

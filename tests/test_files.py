@@ -111,10 +111,31 @@ def test_a_folder_that_cannot_be_filled_leaves_the_old_one(tmp_path):
     (tmp_path / "bundle").mkdir()
     with (
         pytest.raises(MachineError, match=r"cannot write .*bundle: No space"),
-        atomic_folder(tmp_path / "bundle"),
+        atomic_folder(tmp_path / "bundle", "mark"),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "inside")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_folder_replaces_one_of_its_kind_and_nothing_else(tmp_path):
+    for _ in range(2):
+        with atomic_folder(tmp_path / "mine", "mark") as new:
+            (new / "mark").touch()
+    (tmp_path / "empty").mkdir()
+    with atomic_folder(tmp_path / "empty", "mark") as new:
+        (new / "mark").touch()
+    assert (tmp_path / "empty" / "mark").is_file()
+    for path in (tmp_path / "theirs" / "rows.csv", tmp_path / "rows.csv"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("a,b\n1,2\n")
+    for name, what in (("theirs", r"a folder of other things \(mark is"), ("rows.csv", "a file")):
+        with (
+            pytest.raises(RunError, match=rf"{name} is {what}.*which would be lost; choose"),
+            atomic_folder(tmp_path / name, "mark"),
+        ):
+            raise AssertionError("the block must not begin")
+    assert (tmp_path / "rows.csv").read_text() == "a,b\n1,2\n"
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["rows.csv"]
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,13 @@ def make_manifest(folder: Path, *specs: Any) -> dict[str, Any]:
     }
 
 
+def _what_a_bundle_is(folder: Path) -> str:
+    inside = folder / "bundle"
+    if (inside / MANIFEST).is_file():
+        return f"{folder} is a run, and its bundle is {inside}"
+    return "a bundle is the folder that `seqlab train` wrote"
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read and check the manifest of a folder, and every file against it.
 
@@ -78,7 +85,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(f"{path} is missing; a bundle is the folder that `seqlab train` wrote")
+        raise BundleError(f"{path} is missing; {_what_a_bundle_is(folder)}")
     manifest = read_json(path, MANIFEST_LIMIT)
     if not isinstance(manifest.get("files"), dict):
         raise BundleError(f"{folder / MANIFEST}: expected an object with 'files'")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +41,10 @@ def local_bundle(
         if revision is not None:
             raise BundleError(f"{path} is a folder here, which has no revision '{revision}'")
         return folder
+    if folder.is_file():
+        packed = zipfile.is_zipfile(folder) or tarfile.is_tarfile(folder)
+        unpack = "; unpack it first" if packed else ""
+        raise BundleError(f"no bundle at {path}: it is a file, and a bundle is a folder{unpack}")
     if not is_hub_name(path):
         raise BundleError(f"no bundle at {path}: there is no such folder")
     from huggingface_hub import snapshot_download

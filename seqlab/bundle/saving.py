@@ -42,13 +42,13 @@ def save_bundle(
         data_identity: ``Source.describe()``, for the model card.
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, or holds other things than a bundle.
     """
     parts = {key: spec[key] for key in ("source", "data", "encoder", "head") if key in spec}
     tensors, kind = packed(model, _tensors(model))
     info = dataclasses.asdict(processor.info)
     config = {"format": FORMAT, "weights": kind, **parts, "info": info}
-    with atomic_folder(folder) as new:
+    with atomic_folder(folder, MANIFEST) as new:
         write_json(new / "config.json", config)
         (new / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
         processor.save(new)

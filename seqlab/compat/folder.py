@@ -36,7 +36,7 @@ def save_layers(folder: str | Path, layers: Iterable[tuple[str, Mapping[str, Any
     """Write layers with their names and specs (see ``seqlab.compat.layer_spec``).
 
     Raises:
-        RunError: the folder cannot be written.
+        RunError: the folder cannot be written, or holds other things.
     """
     described, tensors = {}, {}
     for name, spec, layer in layers:
@@ -44,7 +44,7 @@ def save_layers(folder: str | Path, layers: Iterable[tuple[str, Mapping[str, Any
         described[name] = {"spec": spec, "dtype": dtype}
         for key, value in layer.state_dict().items():
             tensors[f"{name}/{key}"] = value.contiguous()
-    with atomic_folder(folder) as new:
+    with atomic_folder(folder, SPECS) as new:
         write_json(new / SPECS, {"format": FORMAT, "layers": described})
         (new / WEIGHTS).write_bytes(save(tensors))
 

@@ -247,6 +247,8 @@ def _refuse_dashed_keys(
     known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001
     for word, after in zip(words, [*words, ""][1:], strict=True):
         name, equals, value = word.partition("=")
+        if name.startswith("-") and equals and name[1:].partition(".")[0] in keys():
+            raise ConfigError(f"{word}: keys are given without dashes: {word[1:]}")
         if not name.startswith("--") or name in known:
             continue
         key = name.lstrip("-").replace("-", "_")

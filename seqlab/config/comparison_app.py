@@ -14,7 +14,7 @@ from seqlab import progress
 from seqlab.collector import rare_collections
 from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
-from seqlab.config.job_folder import resumed_folder
+from seqlab.config.job_folder import refuse_taken, resumed_folder
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import COMPARISON_KEYS, comparison_settings, resolve, run_config
 from seqlab.console import say
@@ -51,6 +51,8 @@ class ComparisonApp(App):
             self._verb_module.BEGUN.check_in(begun)
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
             settings, folder = self._settings(arguments)
+            if folder is not None and not settings["resume"]:
+                refuse_taken(folder)
             finished = settings["resume"] or settings["runs"]
             jobs = [] if finished else list(self._jobs(arguments, settings["contestants"]))
             verb = self._verb_module

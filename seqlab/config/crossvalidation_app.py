@@ -17,7 +17,7 @@ from seqlab import progress
 from seqlab.collector import rare_collections
 from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
-from seqlab.config.job_folder import resumed_folder
+from seqlab.config.job_folder import refuse_taken, resumed_folder
 from seqlab.config.resolve import (
     CROSSVALIDATION_KEYS,
     crossvalidation_settings,
@@ -52,7 +52,9 @@ class CrossvalidationApp(App):
             if settings["resume"]:
                 folds, folder = [], Path(settings["resume"])
             else:
-                folds, folder = self._folds(config, settings), Path(str(config.hydra.run.dir))
+                folder = Path(str(config.hydra.run.dir))
+                refuse_taken(folder)
+                folds = self._folds(config, settings)
             verb = self._verb_module
         verb.run(settings, folds, folder, arguments.config_dir)
 

@@ -22,7 +22,7 @@ from seqlab.collector import rare_collections
 from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.hydra_internals import get_args_parser
-from seqlab.config.job_folder import resumed_folder
+from seqlab.config.job_folder import refuse_taken, resumed_folder
 from seqlab.config.overrides import expand
 from seqlab.config.resolve import resolve, sweep_settings
 from seqlab.errors import ConfigError
@@ -62,6 +62,7 @@ class SweepApp(App):
             words = ()
         else:
             folder = Path(str(config.hydra.run.dir))
+            refuse_taken(folder)
             space = dict(settings["sweep"]["space"])
             settings["sweep"]["space"] = {**space, **dict(map(_in_words, varied))}
         verb.run(settings, words, folder, arguments.config_dir)

@@ -10,6 +10,8 @@ from seqlab.schema import check_choice
 
 #: The values that a key takes, or a word such as ``FILE`` where it takes any.
 Choices = Mapping[str, Sequence[str] | str]
+#: How many values of a key a message shows.
+_SHOWN = 4
 
 
 def read_arguments(
@@ -49,7 +51,7 @@ def read_arguments(
 
 def _forms(choices: Choices) -> str:
     return ", ".join(
-        f"{key}={known if isinstance(known, str) else '|'.join(known[:3])}"
+        f"{key}={known if isinstance(known, str) else '|'.join(known[:_SHOWN])}"
         for key, known in choices.items()
     )
 

@@ -69,7 +69,7 @@ def run(words: Sequence[str]) -> int:
             raise EngineError(f"the exported graph differs from the model by {worst:.2g}: {found}")
         report = {"format": form, "part": part, "inputs": graph.inputs, "outputs": graph.outputs,
                   "largest_difference": found}  # fmt: skip
-        write_json(folder / "export.json", report)
+        write_json(folder / graphs.REPORT, report)
     sys.stdout.write(_text(output, found))
     return 0
 

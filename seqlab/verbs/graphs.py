@@ -20,6 +20,8 @@ from seqlab.verbs.traced_parts import TRACED, Graph
 
 #: Rows and steps of the inputs a graph is run again on; none is that of the trace.
 SHAPES = ((2, 17), (5, 4))
+#: What every folder of a graph has.
+REPORT = "export.json"
 
 
 def export(graph: Graph) -> Any:
@@ -114,7 +116,7 @@ def _apart(expected: Tensor, given: Tensor) -> float:
 
 def written_folder(path: Path) -> contextlib.AbstractContextManager[Path]:
     """A folder that appears whole or not at all."""
-    return atomic_folder(path)
+    return atomic_folder(path, REPORT)
 
 
 def _refused(what: str, error: Exception) -> SeqlabError:

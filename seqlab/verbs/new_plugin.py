@@ -114,7 +114,7 @@ def make(kind: str, name: str, folder: Path) -> None:
         raise RunError(f"{folder} exists already; choose another folder with output=DIR")
     from seqlab.files import atomic_folder
 
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, "pyproject.toml") as temporary:
         for path, text in contents(kind, name).items():
             target = temporary / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import pytest
 import seqlab
@@ -215,6 +216,15 @@ def test_paths_that_are_no_bundles(tmp_path, monkeypatch):
     assert "there is no such folder" in one_line_error("./nothing")
     assert "there is no such folder" in one_line_error("a/b/c")
     assert "manifest.json is missing" in one_line_error(tmp_path)
+    (tmp_path / "rows.csv").touch()
+    assert one_line_error(tmp_path / "rows.csv").endswith("it is a file, and a bundle is a folder")
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as packed:
+        packed.writestr("manifest.json", "{}")
+    assert one_line_error(tmp_path / "bundle.zip").endswith("a bundle is a folder; unpack it first")
+    run = tmp_path / "run"
+    (run / "bundle").mkdir(parents=True)
+    (run / "bundle" / "manifest.json").touch()
+    assert one_line_error(run).endswith(f"{run} is a run, and its bundle is {run / 'bundle'}")
     import huggingface_hub
 
     asked = []

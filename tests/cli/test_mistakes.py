@@ -160,6 +160,11 @@ EXACT = [
     (["--seed", "3"], "--seed: keys are given without dashes: seed=3"),
     (["--experiment", "g2p"], "--experiment: keys are given without dashes: experiment=g2p"),
     (["--cell=gru"], "--cell=gru: keys are given without dashes: cell=gru"),
+    (["-cell=gru"], "-cell=gru: keys are given without dashes: cell=gru"),
+    (
+        ["-cell.hidden_size=4"],
+        "-cell.hidden_size=4: keys are given without dashes: cell.hidden_size=4",
+    ),
     (
         ["--batch-size", "8"],
         "--batch-size: there is no such option; keys are given without dashes: data.batch_size=8",

@@ -239,6 +239,7 @@ BAD_ROWS = [
     ),
     (SPEAKING, {"word": "a", "phonemes": "T", "references": []}, "a list of accepted answers"),
     (spec_of("label"), {"x": [1.0], "y": "b"}, "label 'b' does not occur in the training rows"),
+    (spec_of("label"), {"x": [1.0], "y": "b"}, "; trained with unseen=wrong, its target counts"),
     (spec_of("label"), {"x": [1.0], "y": ""}, "a label (text or a whole number), found ''"),
     (spec_of("label"), {"x": [1.0], "y": 2.5}, "a label (text or a whole number), found 2.5"),
     (spec_of("label"), {"x": ["a"], "y": "a"}, "column 'x': expected a series of numbers"),

@@ -37,7 +37,7 @@ MEANT = {
     r"SHELL": "bash",
     r"PACKAGE/|seqlab_mgu/": "",
     r"bundle=DIR format=step": "bundle=causal format=step",
-    r"bundle=(DIR|\S*folder|\S*/bundle)(?=.* 'search)": "bundle=pairs",
+    r"bundle=(DIR|\S*folder|\S*/bundle)(?=.* 'search)": "bundle=reversing",
     r"bundle=(DIR|\S*folder|\S*/bundle)": "bundle=bundle",
     r"input=BUNDLE": "input=bundle",
     r"input=FILE(?=.* 'search)": "input=rows.tsv",
@@ -127,7 +127,7 @@ def things(tmp_path_factory):
     specs = {
         "bundle": words,
         "causal": changed(words, encoder__wrappers=[]),
-        "pairs": pairs_spec(folder),
+        "reversing": pairs_spec(folder),
     }
     for name, spec in specs.items():
         torch.manual_seed(1)

@@ -81,6 +81,17 @@ def test_the_config_of_each_contestant_is_shown_and_checked(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", ["compare", "sweep", "crossvalidate"])
+def test_a_finished_run_is_not_written_over(tmp_path, monkeypatch, capsys, verb):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    cells = ["cell=lstm,gru"] if verb != "crossvalidate" else []
+    assert main([verb, "experiment=mnist1d", *cells, "hydra.run.dir=run"]) == 2
+    assert "run folder run already holds a finished run" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["result.json"]
+
+
 def test_the_answer_holds_what_is_promised(finished):
     folder, _ = finished
     found = answer(folder)

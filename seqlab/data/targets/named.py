@@ -111,7 +111,8 @@ class NamedTarget(Target):
             known = f"the training rows have {len(self.names)} others"
         raise DataError(
             f"{where(row)}: column '{self.column}': {self.noun} {shortened(repr(name), 60)} does "
-            f"not occur in the training rows: {known}"
+            f"not occur in the training rows: {known}; trained with unseen=wrong, its "
+            "target counts such a row as a mistake"
         )
 
     def name_of(self, index: Any) -> str:
