@@ -114,10 +114,15 @@ def whole(kind: str, batch: int, steps: int, width: int) -> dict[str, Callable[[
     return calls
 
 
-def stepping(kind: str, width: int, count: int, batch: int = 1) -> dict[str, Callable[[], Any]]:
-    """Calls that run so many steps of so many rows, one at a time, the state handed on."""
-    module = theirs(kind, width, width).eval()
-    x = torch.randn(batch, 1, width)
+def stepping(
+    kind: str, width: int, count: int, batch: int = 1, given: tuple[nn.Module, Tensor] | None = None
+) -> dict[str, Callable[[], Any]]:
+    """Calls that run so many steps of so many rows, one at a time, the state handed on.
+
+    ``given``: torch's module and the input of all steps ``[B, 1, D]``.
+    """
+    module, x = given or (theirs(kind, width, width).eval(), torch.randn(batch, 1, width))
+    row = x[:, 0]
     fields = 2 if kind == "lstm" else 1
     layers = {name: weighted(module, name) for name in ("auto", "compiled")}
     cell = (nn.LSTMCell if kind == "lstm" else nn.GRUCell)(width, width)
@@ -127,7 +132,7 @@ def stepping(kind: str, width: int, count: int, batch: int = 1) -> dict[str, Cal
     def torchs() -> Tensor:
         state: Any = None
         for _ in range(count):
-            state = cell(x[:, 0], state)
+            state = cell(row, state)
         return state[0] if kind == "lstm" else state
 
     calls: dict[str, Callable[[], Any]] = {"nn's cell": torchs}
@@ -137,7 +142,7 @@ def stepping(kind: str, width: int, count: int, batch: int = 1) -> dict[str, Cal
         def stream(layer: seqlab.Layer = layer) -> Tensor:
             running = seqlab.stream(layer)
             for _ in range(count):
-                output, _ = running.step(x[:, 0])
+                output, _ = running.step(row)
             return output
 
         calls[f"stream, {name}"] = stream

@@ -26,11 +26,14 @@ from seqlab.files import cache_folder
 from torch import Tensor, nn
 
 from bench_contestants import theirs
-from bench_inference import weighted
+from bench_inference import stepping, weighted
 from bench_timing import rows, step, table
 
 TRAINING = ((32, 50, 128, 128), (64, 200, 64, 64), (32, 100, 256, 256))
 INFERENCE = ((1, 50, 128, 128), (32, 50, 128, 128), (1, 200, 128, 128))
+STEPS = ((1, 1, 128, 128), (1, 1, 512, 512), (32, 1, 128, 128))
+#: Steps of a call, one by one.
+COUNT = 100
 #: By name: the environment, what is installed there, the worker's peer.
 PEERS = {
     "TensorFlow": ("tensorflow", ("tensorflow-cpu",), "tensorflow"),
@@ -50,6 +53,7 @@ exec g++ "$@" -mno-avx512f -mprefer-vector-width=256
 """
 _OTHERS = ("TensorFlow", "Keras on JAX", "lax.scan")
 SECTIONS = {"training": (_OTHERS, TRAINING), "inference": ((*_OTHERS, "LiteRT"), INFERENCE),
+            "steps": (("TensorFlow", "LiteRT"), STEPS),
             "vectors": (tuple(VECTORS), TRAINING)}  # fmt: skip
 #: Seconds of a turn.
 TURN = 0.05
@@ -154,23 +158,31 @@ def arrays_of(module: nn.Module, kind: str, x: Tensor, d: Tensor) -> dict[str, A
 
 def contest(
     kind: str, size: tuple[int, ...], given: argparse.Namespace, workers: dict[str, Worker],
-    *, train: bool, alone: bool = False,
+    *, section: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Medians of all, in turns; ``alone``: of the peers alone."""
+    """Medians of all, in turns; of vectors those of the peers alone."""
+    train, alone, by_step = (
+        section in ("training", "vectors"),
+        section == "vectors",
+        section == "steps",
+    )
     batch, steps, features, hidden = size
     module = theirs(kind, features, hidden)
     x = torch.randn(batch, steps, features, requires_grad=train)
     layers: dict[str, nn.Module] = {"torch.nn": module}
     layers["compiled"] = weighted(module, "compiled").train(train)
-    if train:
+    if by_step:
+        calls: dict[str, Any] = stepping(kind, hidden, COUNT, batch, (module.eval(), x.detach()))
+        calls = {name: call for name, call in calls.items() if name != "stream, auto"}
+    elif train:
         layers = {"matrix products alone": products(kind, *size), **layers}
-        calls: dict[str, Any] = {name: step(layer, x) for name, layer in layers.items()}
+        calls = {name: step(layer, x) for name, layer in layers.items()}
     else:
         calls = {
             name: torch.inference_mode()(lambda layer=layer: layer(x)[0])
             for name, layer in layers.items()
         }
-    expected = module(x)[0].detach().numpy()
+    expected = (calls["nn's cell"]() if by_step else module(x)[0]).detach().numpy()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         d = torch.randn(batch, steps, hidden)
@@ -180,7 +192,7 @@ def contest(
             model = str(place / "model.tflite")
             saves = name == "TensorFlow" and "LiteRT" in workers
             asked = {"kind": kind, "hidden": hidden, "train": train, "load": model,
-                     "save": model if saves else ""}  # fmt: skip
+                     "steps": COUNT if by_step else 0, "save": model if saves else ""}  # fmt: skip
             output = place / "output.npy"
             try:
                 version = worker.ask(prepare=str(place / "task.npz"), output=str(output), **asked)
@@ -200,10 +212,11 @@ def turns(calls: dict[str, Any], workers: dict[str, Worker], rounds: int) -> dic
     def seconds(name: str, count: int) -> float:
         if name in workers:
             return float(workers[name].ask(calls=count))
-        start = time.perf_counter()
+        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        start = clock()
         for _ in range(count):
             calls[name]()
-        return time.perf_counter() - start
+        return clock() - start
 
     names = [*calls, *workers]
     counts = {}
@@ -232,15 +245,16 @@ def main() -> None:
     path = given.output.with_suffix(".json")
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     given.versions = found.setdefault("versions", {})
-    found["machine"] = {"threads": given.threads, "torch": torch.__version__}
+    found["torch"] = torch.__version__
+    threads: dict[str, int] = found.setdefault("threads", {})
     for section in given.only:
         found.pop(section, None)
+        threads[section] = given.threads
         names, sizes = SECTIONS[section]
         workers = {name: Worker(name, given.environments, given.threads) for name in names}
         for size in sizes:
             for kind in ("lstm", "gru"):
-                train, alone = section != "inference", section == "vectors"
-                results = contest(kind, size, given, workers, train=train, alone=alone)
+                results = contest(kind, size, given, workers, section=section)
                 found.setdefault(section, {})[f"{kind} {size}"] = results
                 path.write_text(json.dumps(found, indent=1) + "\n")
                 given.output.with_suffix(".md").write_text(page(found))
@@ -253,15 +267,17 @@ def page(found: dict[str, Any]) -> str:
     """The tables as text."""
     notes = Path(__file__).with_name("bench_peers_notes.md").read_text(encoding="utf-8")
     versions = ", ".join(dict.fromkeys(found["versions"].values()))
-    machine = found["machine"]
     lines = [
         "# Beside other frameworks\n\nMade by `scripts/bench peers`: median milliseconds, and in",
         "parentheses the median over the rounds of the ratio to the first column's time in the",
-        f"same round. {machine['threads']} threads, torch {machine['torch']}, {versions}.\n", notes,
+        f"same round. torch {found['torch']}, {versions}.\n", notes,
     ]  # fmt: skip
     for section in SECTIONS:
         if section in found:
-            lines += [f"## {section.capitalize()}", *table("(B, T, D, H)", found[section])]
+            count = found["threads"][section]
+            clock = "one thread, processor time" if count == 1 else f"{count} threads"
+            lines += [f"## {section.capitalize()}\n\n{clock.capitalize()}.",
+                      *table("(B, T, D, H)", found[section])]  # fmt: skip
     return "\n".join(lines)
 
 

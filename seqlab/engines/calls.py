@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -98,9 +98,8 @@ def coming_steps(count: int) -> Iterator[None]:
         yield
 
 
-def announced() -> Hashable:
-    """All that is announced now: where it is the same, so are choices."""
-    return _calls.get()
+#: All that is announced now: where it is the same, so are choices. It is asked in every call.
+announced: Callable[[], Hashable] = _calls.get
 
 
 def in_whole_run() -> int | None:

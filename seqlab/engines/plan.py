@@ -70,6 +70,8 @@ class Planner:
     def __init__(self) -> None:
         self._kept: dict[Hashable, Any] = {}
         self._steps, self._runs = Settled(), Settled()
+        #: A step that needs no planning any more; else ``step`` takes it.
+        self.ready_step = self._steps.find
         #: Seconds that engines not set up would have saved in the calls so far, those without
         #: gradients and those with them: predictions must not change how a training goes on.
         self._forgone: tuple[dict[str, float], dict[str, float]] = ({}, {})
@@ -109,9 +111,6 @@ class Planner:
         where enough steps are announced. ``check`` is called with an input whose form or type is
         new.
         """
-        call = self._steps.find(name, cell, x_BD)
-        if call is not None:
-            return call(x_BD, state)
         like = first_parameter(cell)
         key = (
             name, cell, settings_key(cell), x_BD.shape, x_BD.dtype, x_BD.device,

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, is_grad_enabled
-from torch.compiler import is_compiling
+from torch.autograd import forward_ad
+from torch.compiler import is_dynamo_compiling
 
 from seqlab import registry
-from seqlab.cells.base import Cell, settings_key
+from seqlab.cells.base import COUNT, Cell
 from seqlab.engines.calls import announced
-from seqlab.engines.instances import under_transform
 from seqlab.types import State
 
 #: A call of one form; None where it must go the long way, which then says what is wrong.
@@ -21,6 +21,7 @@ Call = Callable[[Tensor, State | None], "tuple[Tensor, State] | None"]
 _has_autocast: Callable[[], bool] = torch._C._is_any_autocast_enabled  # noqa: SLF001
 _is_tracing: Callable[[], bool] = torch._C._is_tracing  # noqa: SLF001
 _dispatch_modes: Callable[[], int] = torch._C._len_torch_dispatch_stack  # noqa: SLF001
+_transforms: Callable[[], object] = torch._C._functorch.peek_interpreter_stack  # noqa: SLF001
 _function_modes: Callable[[], int] = torch._C._len_torch_function_stack  # noqa: SLF001
 #: Forms that a layer keeps; then it starts anew.
 MOST_FORMS = 512
@@ -38,13 +39,14 @@ def undisturbed() -> bool:
     False
     """
     return not (
-        is_grad_enabled()
-        or is_compiling()
+        is_dynamo_compiling()
+        or is_grad_enabled()
         or _has_autocast()
         or _is_tracing()
         or _dispatch_modes()
         or _function_modes()
-        or under_transform()
+        or _transforms() is not None
+        or forward_ad._current_level >= 0  # noqa: SLF001  # no other
     )
 
 
@@ -54,7 +56,8 @@ class _Settled(NamedTuple):
     call: Call
     name: str
     cell: Cell
-    settings: Hashable
+    times_set: int
+    training: bool
     dtype: torch.dtype
     device: torch.device
     calls: Hashable
@@ -81,12 +84,14 @@ class Settled:
         known = self._known.get((x.shape, reverse))
         if known is None:
             return None
-        call, asked, of, settings, dtype, device, calls, engines = known
+        call, asked, of, times_set, training, dtype, device, calls, engines = known
+        own = cell.__dict__  # as ``settings_key`` has it
         if (
             of is cell
             and dtype is x.dtype
             and undisturbed()
-            and settings == settings_key(cell)
+            and times_set == own[COUNT]
+            and training == own["training"]
             and asked == name
             and device == x.device
             and calls == announced()
@@ -102,7 +107,7 @@ class Settled:
         if len(self._known) >= MOST_FORMS:
             self._known.clear()
         self._known[(x.shape, reverse)] = _Settled(
-            call, name, cell, settings_key(cell), x.dtype, x.device, announced(),
+            call, name, cell, vars(cell)[COUNT], cell.training, x.dtype, x.device, announced(),
             registry.changes("engine"),
         )  # fmt: skip
 

@@ -234,9 +234,13 @@ class Recurrent(Layer):
     def _step(self, x_BD: Tensor, state: State, noise: Any) -> tuple[Tensor, State]:
         """By the engine's own step where there is no noise and it has one, else by the cell's."""
         cell: Any = self._modules["cell"]  # quicker than the module's attribute
+        ready = self._planner.ready_step(self.engine, cell, x_BD) if noise is None else None
         # a graph's operator over time cannot look into planners
-        if noise is None and not torch.compiler.is_exporting():
-            fast = self._planner.step(self.engine, cell, x_BD, state, check=self._check_type)
+        if ready is not None or (noise is None and not torch.compiler.is_exporting()):
+            if ready is not None:
+                fast = ready(x_BD, state)
+            else:
+                fast = self._planner.step(self.engine, cell, x_BD, state, check=self._check_type)
             if fast is not None:
                 return fast
             made = cell.step(at_time(cell.project(x_BD.unsqueeze(1)), 0), state)
