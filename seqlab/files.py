@@ -233,6 +233,26 @@ def _check_replaceable(target: Path, mark: str) -> None:
         raise RunError(f"{target} is {what}, which would be lost; choose another name for output")
 
 
+def check_page_folder(folder: Path, numbers: str, page: str) -> None:
+    """Refuse to write a page over that of something else, such as a run's.
+
+    Args:
+        folder: where page and numbers go, beside what is there.
+        numbers: the name of the file of numbers, by which such a page is known.
+        page: the name of the page.
+
+    Raises:
+        RunError: the folder has another page, or is a file.
+    """
+    if folder.is_file():
+        raise RunError(f"output={folder} is a file; give a folder")
+    if (folder / page).is_file() and not (folder / numbers).is_file():
+        raise RunError(
+            f"{folder / page} is a page of something else ({numbers} is not beside it); "
+            "choose another output"
+        )
+
+
 def _make_durable(folder: Path) -> None:
     for file in sorted(folder.rglob("*")):
         if file.is_file():

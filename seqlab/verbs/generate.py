@@ -11,7 +11,7 @@ from seqlab.bundle.place import local_bundle
 from seqlab.collector import rare_collections
 from seqlab.data.formats.choice import make_format
 from seqlab.files import json_bytes
-from seqlab.verbs.predict import numbered_inputs, opened, written
+from seqlab.verbs.predict import numbered_inputs, opened, refuse_same, written
 
 #: What goes to ``TrainedModel.generate`` as it is.
 _OPTIONS = ("n", "max_length", "temperature", "top_k", "top_p", "seed", "direction")
@@ -29,6 +29,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         SeqlabError: the bundle holds no language model, or a prompt cannot be read.
     """
     del run_dir
+    refuse_same(str(spec.get("input") or "-"), str(spec.get("output", "-")))
     local_bundle(spec["bundle"])
     with rare_collections(), progress.stage("starting", summary=False, lines=False):
         from seqlab.bundle import load

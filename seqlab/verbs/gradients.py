@@ -11,10 +11,11 @@ from seqlab import progress, registry
 from seqlab.console import number, say, table
 from seqlab.construct import check_options
 from seqlab.errors import ConfigError, did_you_mean
-from seqlab.files import write_json
+from seqlab.files import check_page_folder, write_json
 from seqlab.schema import Count, Whole, check_value
 from seqlab.verbs.arguments import read_arguments
 
+NUMBERS, PAGE = "gradients.json", "report.html"
 CHOICES = {
     "cell": "NAME,NAME",
     "length": "STEPS",
@@ -46,23 +47,25 @@ def run(words: Sequence[str]) -> int:
     Raises:
         ConfigError: a word is not understood.
         SeqlabError: a cell or an option is unknown or refused.
+        RunError: the folder has a page of something else.
     """
     options = [word for word in words if "." in word.partition("=")[0]]
     given = read_arguments([w for w in words if w not in options], CHOICES, required=("cell",))
     names = given["cell"].split(",")
     sizes = {key: _number(key, given.get(key), default) for key, default in DEFAULTS.items()}
     cells = _cells(names, _options(options, names))
+    output = Path(given.get("output", "gradients"))
+    check_page_folder(output, NUMBERS, PAGE)
 
     with progress.stage("starting", summary=False):
         from seqlab.microscope.fresh import compare_fresh
         from seqlab.microscope.gradients_page import gradients_page
     with progress.stage("following gradients", summary=False):
         found = compare_fresh(cells, **sizes)
-    output = Path(given.get("output", "gradients"))
-    write_json(output / "gradients.json", {**sizes, "cells": found})
-    page = gradients_page(found, **sizes).write(output / "report.html")
+    write_json(output / NUMBERS, {**sizes, "cells": found})
+    page = gradients_page(found, **sizes).write(output / PAGE)
     _show(found, sizes["length"])
-    say(f"\nnumbers  {output / 'gradients.json'}\npage     {page}")
+    say(f"\nnumbers  {output / NUMBERS}\npage     {page}")
     return 0
 
 

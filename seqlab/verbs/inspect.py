@@ -11,11 +11,12 @@ from seqlab import progress
 from seqlab.bundle.place import local_bundle
 from seqlab.console import number, say, table
 from seqlab.errors import DataError
-from seqlab.files import write_json
+from seqlab.files import check_page_folder, write_json
 from seqlab.schema import Count, check_value
 from seqlab.verbs.arguments import read_arguments
 from seqlab.verbs.predict import check_format, opened, rows_of
 
+NUMBERS, PAGE = "inspect.json", "report.html"
 CHOICES = {
     "bundle": "DIR",
     "input": "FILE",
@@ -55,6 +56,7 @@ def run(words: Sequence[str]) -> int:
     local_bundle(given["bundle"])
     bundle = Path(given["bundle"])
     output = Path(given.get("output", f"{bundle.resolve()}-inspect"))
+    check_page_folder(output, NUMBERS, PAGE)
     with opened(source) as stream:
         with progress.stage("starting", summary=False):
             from seqlab.bundle import load
@@ -71,10 +73,10 @@ def run(words: Sequence[str]) -> int:
     with progress.stage("looking", summary=False):
         found = inspect(trained, rows, shown=counts["examples"])
     found = {"bundle": str(bundle), "input": source, **found}
-    write_json(output / "inspect.json", found)
-    page = inspect_page(found).write(output / "report.html")
+    write_json(output / NUMBERS, found)
+    page = inspect_page(found).write(output / PAGE)
     _show(found)
-    say(f"\nnumbers  {output / 'inspect.json'}\npage     {page}")
+    say(f"\nnumbers  {output / NUMBERS}\npage     {page}")
     return 0
 
 

@@ -44,6 +44,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
     """
     del run_dir
     source, output = str(spec.get("input", "-")), str(spec.get("output", "-"))
+    refuse_same(source, output)
     given = spec.get("format")
     check_format(source, given)
     for place in each_bundle(spec["bundle"]):
@@ -231,6 +232,21 @@ def opened(source: str) -> Iterator[BinaryIO]:
         raise ConfigError(f"input: cannot read {source}: {error.strerror or error}") from error
     with stream:
         yield stream
+
+
+def refuse_same(source: str, output: str) -> None:
+    """Refuse to write answers over what they are answers to.
+
+    Raises:
+        ConfigError: both are one file.
+    """
+    files = Path(source), Path(output)
+    if (
+        "-" not in (source, output)
+        and all(map(Path.is_file, files))
+        and files[0].samefile(files[1])
+    ):
+        raise ConfigError(f"output={output} is the input itself, which would be lost; give another")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import pytest
 import torch
 from seqlab.bundle import save_bundle
 from seqlab.cli import main
-from seqlab.errors import ConfigError, UnknownNameError
+from seqlab.errors import ConfigError, RunError, UnknownNameError
 from seqlab.verbs import gradients, inspect
 
 from small_runs import changed, pairs_spec, sentences_spec, series_spec, untrained, words_spec
@@ -108,6 +108,25 @@ def test_inspect_names_a_wrong_row(tmp_path, capsys):
 def test_wrong_words_of_inspect_are_named(words, message):
     with pytest.raises(ConfigError, match=message):
         inspect.run(words)
+
+
+def test_a_page_of_something_else_is_not_written_over(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "report.html").write_text("a run's")
+    words = ["cell=rnn", "length=3", "hidden_size=2", "rows=1"]
+    with pytest.raises(RunError, match=r"report\.html is a page of something else \(gradients\.j"):
+        gradients.run([*words, f"output={run}"])
+    with pytest.raises(RunError, match="is a file; give a folder"):
+        gradients.run([*words, f"output={run / 'report.html'}"])
+    rows = tmp_path / "rows.csv"
+    rows.write_text("word,kind\na,few\n")
+    bundle = bundle_of(words_spec(tmp_path), tmp_path / "bundle")
+    with pytest.raises(
+        RunError, match=r"page of something else \(inspect\.json is not beside it\)"
+    ):
+        inspect.run([f"bundle={bundle}", f"input={rows}", f"output={run}"])
+    assert (run / "report.html").read_text() == "a run's"
 
 
 def test_gradients_writes_numbers_and_a_page(tmp_path, capsys):

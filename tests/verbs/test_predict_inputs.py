@@ -13,9 +13,9 @@ import pytest
 import seqlab
 from seqlab.engines.calls import at_least
 from seqlab.engines.plan import Planner
-from seqlab.errors import DataError
+from seqlab.errors import ConfigError, DataError
 from seqlab.training.run import train as train_run
-from seqlab.verbs import predict
+from seqlab.verbs import generate, predict
 
 from small_runs import changed, sentences_spec, words_spec
 
@@ -52,6 +52,17 @@ def parquet(columns):
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
     return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("verb", [predict, generate])
+def test_answers_are_not_written_over_their_input(verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("word\nabc\n")
+    (tmp_path / "link.csv").symlink_to("rows.csv")
+    for output in ("rows.csv", "./rows.csv", "link.csv"):
+        with pytest.raises(ConfigError, match=f"^output={output} is the input itself, which would"):
+            verb.run({"bundle": "none", "input": "rows.csv", "output": output}, tmp_path)
+    assert (tmp_path / "rows.csv").read_text() == "word\nabc\n"
 
 
 FILES = {
