@@ -11,6 +11,7 @@ from seqlab.cells.base import leaves
 from seqlab.engines.calls import coming_calls
 from seqlab.engines.compiled.engine import CompiledEngine
 from seqlab.engines.settled import Settled, undisturbed
+from seqlab.engines.traced import variants
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 SIZES = ((1, 1, 37, 33), (1, 1, 16, 16), (1, 30, 5, 33), (70, 3, 33, 64), (5, 1, 1, 1))
@@ -260,6 +261,64 @@ def test_a_layer_of_ones_own_is_asked_each_time(straight):
         assert torch.equal(layer(x)[0], first)
         assert torch.equal(seqlab.Recurrent(layer.cell, engine="compiled").eval()(2 * x)[0], first)
     assert not any(straight)
+
+
+FACTOR = 0.5
+
+
+def sharper(value):
+    return 2 * value
+
+
+class Author(seqlab.GatedCell):
+    """A cell of somebody else's, which reads an attribute of its class and a global."""
+
+    gates = ("forget",)
+    State = seqlab.HiddenState
+    SHARE = 0.25
+
+    def update(self, x, h, state):
+        keep = self.recurrent_activation(sharper(x.forget + h.forget))
+        hidden = keep * state.hidden + FACTOR * (self.SHARE - keep)
+        return hidden, seqlab.HiddenState(hidden)
+
+
+def update_without_state(self, x, h, state):
+    return self.SHARE * state.hidden + x.forget, seqlab.HiddenState(h.forget)
+
+
+AUTHORS = {
+    "class": lambda patch: patch.setattr(Author, "SHARE", 0.75),
+    "global": lambda patch: patch.setitem(globals(), "FACTOR", 0.25),
+    "function": lambda patch: patch.setitem(globals(), "sharper", lambda value: value),
+    "code": lambda patch: patch.setattr(sharper, "__code__", (lambda value: 3 * value).__code__),
+    "method": lambda patch: patch.setattr(Author, "update", update_without_state),
+}
+
+
+@pytest.mark.parametrize(
+    "change", ["none", *(pytest.param(name, marks=pytest.mark.slow) for name in AUTHORS)]
+)
+def test_what_an_author_s_equations_read_is_looked_at_in_each_call(
+    change, asymmetric, straight, monkeypatch
+):
+    cell = seqlab.get("cell", "mgu") if change == "none" else Author
+    layer = asymmetric(seqlab.Recurrent(cell(3, 5), engine="compiled")).eval()
+    reference = copy.deepcopy(layer)
+    reference.engine = "loop"
+    x, reads = torch.randn(2, 4, 3), []
+    with torch.no_grad():
+        layer(x)
+        layer(x)
+        AUTHORS.get(change, lambda _: None)(monkeypatch)
+        once = variants.read_constants
+        monkeypatch.setattr(variants, "read_constants", lambda *a: (reads.append(1), once(*a))[1])
+        for _ in range(2):
+            torch.testing.assert_close(layer(x), reference(x))
+        reads.clear()
+        layer(x)
+    assert not reads
+    assert straight[-1]
 
 
 def test_a_trained_initial_state(asymmetric):

@@ -70,7 +70,7 @@ def compiling(cell: GatedCell, dtype: torch.dtype) -> Callable[[], object] | Non
 
 
 def settled(cell: GatedCell) -> bool:
-    """Whether a cell's code stays what it is as long as no attribute of the cell is set."""
+    """Whether a cell's code is what it was when ``kernel_of`` was last asked for it."""
     return _variants.settled(cell)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell, first_parameter
 from seqlab.cells.gated import GatedCell
 from seqlab.engines.base import RunCall, Sequence
-from seqlab.engines.compiled.cell_code import Kernel
+from seqlab.engines.compiled.cell_code import Kernel, settled
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, kept_matrices
 from seqlab.engines.compiled.recurrence import Arguments
 from seqlab.engines.compiled.watched import Watched
@@ -107,7 +107,7 @@ def ready_run(run: PlainRun, cell: GatedCell, before: Sequence) -> RunCall | Non
     dtype, from_zero = before.x.dtype, type(cell).initial_state is Cell.initial_state
 
     def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
-        if not watched.same_memory():
+        if not watched.same_memory() or not settled(cell):
             return None
         if state is None:
             return run.run(x_BTD, None) if from_zero else None

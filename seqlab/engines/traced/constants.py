@@ -11,7 +11,7 @@ import enum
 import functools
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ _TORCH = frozenset({*vars(nn.Module()), COUNT} - {"training"})
 _OPTIONS = ("_initializer", "_regularizer", "_constraint", "_spec", "vectors")
 _PLAIN = (int, str, bytes, complex, type(None), type(Ellipsis), type, enum.Enum, torch.dtype,
           torch.device, types.BuiltinFunctionType, types.ModuleType)  # fmt: skip
+_NOTHING = object()
 #: Bytes of a plain tensor or array up to which its values are looked at.
 _LARGE = 512
 
@@ -50,8 +51,28 @@ def constants_of(cell: GatedCell) -> Hashable:
     return read_constants(cell)[0]
 
 
-def read_constants(cell: GatedCell) -> tuple[Hashable, bool]:
-    """``constants_of``, and whether it stays so as long as nothing is set on the cell."""
+class Lookup(NamedTuple):
+    """Where a name was looked up, and what stood there."""
+
+    get: Callable[..., Any]
+    name: str
+    value: Any
+
+
+def same(lookups: Iterable[Lookup]) -> bool:
+    """Whether names still mean what they meant."""
+    for get, name, value in lookups:  # noqa: SIM110  # in every call, and quicker than `all`
+        if get(name, _NOTHING) is not value:
+            return False
+    return True
+
+
+def read_constants(cell: GatedCell) -> tuple[Hashable, list[Lookup] | None]:
+    """``constants_of``, and the look-ups as long as whose answers are the ``same`` it stays so.
+
+    None where something was read that may change in itself. All this while nothing is set on the
+    cell.
+    """
     reader = _Reader(cell)
     own = vars(cell)
     names = reached_names(type(cell), product_sources(cell))
@@ -59,7 +80,7 @@ def read_constants(cell: GatedCell) -> tuple[Hashable, bool]:
         rest = (name for name in own if name not in _TORCH and not name.endswith(_OPTIONS))
         names = (*names, *(name for name in rest if name not in names))
     found = tuple([(name, reader.attribute(name)) for name in names])
-    return found, reader.settled and not _authors(type(cell))
+    return found, reader.lookups if reader.settled else None
 
 
 def product_sources(cell: GatedCell) -> tuple[str, ...]:
@@ -120,14 +141,22 @@ class _Reader:
         self.cell = cell
         self.seen: dict[int, int] = {}
         self.settled = True
+        self.lookups: list[Lookup] = []
+
+    def look(self, place: Mapping[str, Any], name: str) -> Any:
+        """What stands under a name, or ``_NOTHING``; remembered, as it may change."""
+        value = place.get(name, _NOTHING)
+        self.lookups.append(Lookup(place.get, name, value))
+        return value
 
     def attribute(self, name: str) -> Hashable:
         """What ``self.<name>`` depends on; tensors of the cell are no constants."""
         for place in (vars(self.cell), self.cell._modules):  # noqa: SLF001  # where torch keeps them
             if name in place:
-                return self.value(place[name], name)
-        found = [vars(k)[name] for k in _authors(type(self.cell)) if name in vars(k)]
-        return tuple(self.value(part, name) for part in found)
+                own = self.look(place, name) if _authors(type(self.cell)) else place[name]
+                return self.value(own, name)
+        found = [self.look(vars(k), name) for k in _authors(type(self.cell))]
+        return tuple(self.value(part, name) for part in found if part is not _NOTHING)
 
     def value(self, value: Any, name: str) -> Hashable:
         """A value by its type and content."""
@@ -150,11 +179,24 @@ class _Reader:
             code: types.CodeType = value.__code__
             return code
         # a tuple's own parts cannot be set; what they are is looked at like all else
-        self.settled = self.settled and isinstance(value, tuple) and not hasattr(value, "__dict__")
+        plain = isinstance(value, tuple) and not hasattr(value, "__dict__")
+        self.settled = self.settled and (plain or self.is_written(value))
         for kinds, read in _CONTENTS:
             if isinstance(value, kinds):
                 return read(self, value, name)
         return self.array(value, name) if hasattr(value, "dtype") else self.object(value, name)
+
+    def is_written(self, value: Any) -> bool:
+        """Whether it is a function as it was written: nobody gave it other code or defaults since.
+
+        Closures and defaults may hold what changes in itself.
+        """
+        if type(value) is not types.FunctionType:
+            return False
+        of = functools.partial(getattr, value)
+        for name in ("__code__", "__defaults__", "__kwdefaults__"):
+            self.lookups.append(Lookup(of, name, of(name)))
+        return not (value.__closure__ or value.__defaults__ or value.__kwdefaults__)
 
     def parts(self, values: Iterable[Any], name: str) -> Hashable:
         """Several values in their order."""
@@ -171,7 +213,8 @@ class _Reader:
         if fixed:
             return code, self.parts(free, name)
         names, known = names_in(code), function.__globals__
-        read = [self.named(known[key], names, key) for key in names if key in known]
+        met = [(self.look(known, key), key) for key in names]
+        read = [self.named(value, names, key) for value, key in met if value is not _NOTHING]
         rest = (function.__defaults__, function.__kwdefaults__, *free)
         return code, self.parts(rest, name), tuple(read)
 
@@ -181,8 +224,8 @@ class _Reader:
             return self.value(value, name)
         if _is_fixed(value.__name__):
             return None
-        members = vars(value)
-        return self.parts([members[key] for key in names if key in members], name)
+        members = [self.look(vars(value), key) for key in names]
+        return self.parts([part for part in members if part is not _NOTHING], name)
 
     def module(self, module: nn.Module, name: str) -> Hashable:
         """Its training flag, plain attributes and submodules."""

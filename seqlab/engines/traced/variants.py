@@ -10,7 +10,13 @@ import torch
 
 from seqlab.cells.base import settings_key
 from seqlab.cells.gated import GatedCell
-from seqlab.engines.traced.constants import UnreadableError, constants_of, read_constants
+from seqlab.engines.traced.constants import (
+    Lookup,
+    UnreadableError,
+    constants_of,
+    read_constants,
+    same,
+)
 
 #: Codes of one cell, each for other values that its equations read.
 MOST_VARIANTS = 16
@@ -22,20 +28,22 @@ class _Codes:
 
     def __init__(self) -> None:
         self.made: dict[Hashable, Any] = {}
-        self._read: tuple[Hashable, Hashable] = (None, None)
+        self._settings: Hashable = None
+        self._constants: Hashable = None
+        self._lookups: list[Lookup] = []
 
     def constants(self, cell: GatedCell) -> Hashable:
         """``constants_of``, not read again where nothing can have changed."""
-        key = settings_key(cell)
-        before, constants = self._read
-        if before != key:
-            constants, settled = read_constants(cell)
-            self._read = (key if settled else None, constants)
-        return constants
+        if not self.settled(cell):
+            settings = settings_key(cell)
+            self._constants, lookups = read_constants(cell)
+            self._settings = None if lookups is None else settings
+            self._lookups = lookups or []
+        return self._constants
 
     def settled(self, cell: GatedCell) -> bool:
-        """Whether ``constants`` would not be read again."""
-        return self._read[0] == settings_key(cell)
+        """Whether ``constants`` need not be read again."""
+        return self._settings == settings_key(cell) and same(self._lookups)
 
 
 class Variants(Generic[Code]):
@@ -72,7 +80,7 @@ class Variants(Generic[Code]):
         return found
 
     def settled(self, cell: GatedCell) -> bool:
-        """Whether the code of a cell changes only where an attribute of the cell is set."""
+        """Whether the code of a cell is what it was when it was last asked for."""
         codes = self._known.get(cell)
         return codes is not None and codes.settled(cell)
 
