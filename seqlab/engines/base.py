@@ -63,12 +63,15 @@ class Offer(NamedTuple):
         why: the engine's strength in a few words.
         kept_seconds: of setting up where an earlier process has kept what that makes (see
             ``Engine.kept``); None where nothing is kept.
+        by_name: why ``auto`` leaves the engine out, so that it runs only where it is asked for by
+            name; None where it may be chosen.
     """
 
     setup_seconds: float
     call_seconds: float
     why: str
     kept_seconds: float | None = None
+    by_name: str | None = None
 
 
 class NotPreparedError(Exception):

@@ -222,8 +222,13 @@ class Planner:
         """The cheapest offer over the calls expected; with ``steps`` for steps one by one."""
         usable, refused = usable_engines()
         answers = {name: _ask(usable[name], cell, run, steps=steps) for name in usable}
-        offers = {name: answer for name, answer in answers.items() if isinstance(answer, Offer)}
-        refused |= {name: str(answer) for name, answer in answers.items() if name not in offers}
+        offers: dict[str, Offer] = {}
+        for name, answer in answers.items():
+            left_out = answer.by_name if isinstance(answer, Offer) else answer
+            if isinstance(answer, Offer) and left_out is None:
+                offers[name] = answer
+            else:
+                refused[name] = str(left_out)
         instead = min((o.call_seconds for o in offers.values() if not o.setup_seconds), default=0.0)
         waiting = set()
         counted = self._forgone_steps if steps else self._counted()

@@ -13,6 +13,8 @@ import seqlab
 import torch
 from seqlab.engines import triton_presence
 from seqlab.engines.base import Sequence
+from seqlab.engines.calls import expected_calls
+from seqlab.engines.cost import Cost
 from seqlab.engines.triton.engine import TritonEngine
 from seqlab.errors import EngineError
 
@@ -84,3 +86,15 @@ def test_what_it_takes_and_refuses(monkeypatch):
     layer = seqlab.Recurrent(seqlab.get("cell", "lru")(3, 4), engine="triton")
     with pytest.raises(EngineError, match="not a GatedCell"):
         layer.explain(x)
+
+
+def test_what_was_not_timed_on_a_gpu_is_chosen_by_name_alone(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(triton_presence, "installed", lambda: True)
+    monkeypatch.setattr(Cost, "seconds", lambda cost, *_: 1e-9 if cost.step == 1 else 1.0)
+    x = torch.zeros(2, 3, 3)
+    with expected_calls(1_000_000_000):
+        plan = seqlab.LSTM(3, 4, proj_size=2).explain(x)
+        assert plan.engine.name != "triton"
+        assert "not timed on a GPU yet; ask for it by name" in plan.refused["triton"]
+        assert seqlab.LSTM(3, 4, proj_size=2, engine="triton").explain(x).engine.name == "triton"

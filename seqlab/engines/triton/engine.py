@@ -35,6 +35,8 @@ COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1.3e-3, step=3e-6, rate=6e13))
 #: Where the matrix is read in pieces, for products of several parts leave it no room.
 CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=2e-5, rate=6e13))
 CROWDED_WIDE = COST._replace(gpu=OnGpu(call=1.3e-3, step=4.5e-5, rate=6e13))
+#: Why ``auto`` leaves kernels of single steps out.
+UNMEASURED = "its kernels of single steps were not timed on a GPU yet; ask for it by name"
 #: Launches by torch that take as long as one by Triton, which has all arguments to look at.
 TRITON_LAUNCHES = 3
 
@@ -70,7 +72,8 @@ class TritonEngine(TracedEngine):
         if stepwise is not None:
             why = f"its equations are Triton kernels, launched at each step ({stepwise})"
         cost = _cost(gated) if stepwise is None else _cost_of_steps(gated)
-        return cost.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
+        offer = cost.offer(cell, run.x, why, setup_seconds=COMPILE_SECONDS)
+        return offer if stepwise is None else offer._replace(by_name=UNMEASURED)
 
     def kernel(
         self, cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool
