@@ -156,18 +156,22 @@ def test_all_are_listed_with_their_equation(installed):
         assert part["equation"] or kind in ("source", "format", "callback", "logger", "modifier")
 
 
-def test_the_configs_of_all_are_found_and_fit(installed):
+def test_the_configs_of_all_are_found_and_fit_and_a_cell_trains(installed):
     words = [FORMS[kind].train.format(name=f"fresh_{kind}").split()[1:] for kind in KINDS]
+    small = ("source.rows=100", "cell.hidden_size=4", "trainer.max_epochs=1", "samples=0")
+    cell = [*words[KINDS.index("cell")], *small, "report=false", "hydra.run.dir=out"]
     (installed.folder / "compose_all.py").write_text(
         "from seqlab.cli import main\n"
         f"for words in {words!r}:\n"
         "    assert main([*words, '--cfg', 'job']) == 0\n"
         "    print('NEXT')\n"
+        f"assert main({cell!r}) == 0\n"
     )
     texts = installed("compose_all").split("NEXT\n")
     for kind, composed in zip(KINDS, texts, strict=False):
         assert f"fresh_{kind}" in composed
     assert len(texts) == len(KINDS) + 1
+    assert "bundle" in texts[-1]
 
 
 def test_a_merge_passes_its_tests_and_gets_a_certificate_that_is_shown(installed, tmp_path):
@@ -177,12 +181,6 @@ def test_a_merge_passes_its_tests_and_gets_a_certificate_that_is_shown(installed
     installed("seqlab", "certify", "merge=fresh_merge", f"output={site}")
     entry = json.loads(site.read_text("utf-8"))["parts"][0]
     assert (entry["name"], entry["passed"]) == ("fresh_merge", True)
-
-
-def test_a_cell_trains(installed):
-    words = FORMS["cell"].train.format(name="fresh_cell").split()[1:]
-    small = ("source.rows=100", "cell.hidden_size=4", "trainer.max_epochs=1", "samples=0")
-    assert "bundle" in installed("seqlab", *words, *small, "hydra.run.dir=out")
 
 
 @pytest.mark.slow
