@@ -128,13 +128,13 @@ def test_classifiers_average_their_probabilities(kind, tmp_path):
 def test_members_that_do_not_belong_together(members, tmp_path):
     lower = {"name": "chars", "lowercase": True}
     small = changed(pairs_spec(tmp_path), data__target__tokenizer=lower)
-    other = bundle_of(small, tmp_path / "small", 5)
+    other = bundle_of(small, tmp_path / "small_bundle", 5)
     with pytest.raises(BundleError, match=r"an ensemble of .* has different vocabularies \(\d"):
         seqlab.load([members[0], other])
-    words = bundle_of(words_spec(tmp_path), tmp_path / "words", 6)
+    words = bundle_of(words_spec(tmp_path), tmp_path / "word_bundle", 6)
     with pytest.raises(BundleError, match=r"the target is of different kinds|vocabularies"):
         seqlab.load([members[0], words])
-    tagger = bundle_of(sentences_spec(tmp_path), tmp_path / "tagger", 7)
+    tagger = bundle_of(sentences_spec(tmp_path), tmp_path / "tagger_bundle", 7)
     with pytest.raises(OptionError, match="these are TaggingHeads; give one bundle"):
         seqlab.load([tagger, tagger])
     with pytest.raises(OptionError, match="an ensemble needs at least one bundle"):

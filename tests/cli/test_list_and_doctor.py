@@ -99,7 +99,7 @@ MISTAKES = [
     (["list", "kindd=cell"], "kindd: unknown key, did you mean 'kind'? (known: format, kind)"),
     (
         ["list", "cell"],
-        "'cell' is not understood: expected kind=cell|wrapper|head, format=text|json",
+        "'cell' is not understood: expected kind=cell|wrapper|head|engine, format=text|json",
     ),
     (["list", "format=json", "format=text"], "format: given twice"),
     (["doctor", "device=yes"], "device: expected one of 'false', 'true', got 'yes'"),

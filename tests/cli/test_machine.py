@@ -223,7 +223,8 @@ def test_files_of_a_run_that_become_too_large(folder):
 @pytest.mark.parametrize("verb", WRITES)
 def test_what_becomes_too_large_leaves_the_old(done, verb):
     target = done / WRITES[verb][-1].partition("=")[2]
-    old = target if target.suffix else target / "old"
+    marks = {"convert": "layers.json", "export": "export.json"}  # of a folder that may be replaced
+    old = target if target.suffix else target / marks[verb]
     old.parent.mkdir(exist_ok=True)
     old.write_text('{"bundle": "earlier"}')
     before = contents(done)

@@ -77,7 +77,7 @@ def test_a_search_by_its_name_alone(bundle, words, tmp_path):
 
 def test_what_has_no_lists(bundle, words, tmp_path, capsys):
     model, data = untrained(words_spec(tmp_path))
-    other = save_bundle(tmp_path / "words", model, data.processor, words_spec(tmp_path))
+    other = save_bundle(tmp_path / "word_bundle", model, data.processor, words_spec(tmp_path))
     cases = [
         (bundle, ["options={n_best: 2}"], "n_best: GreedySearch finds one answer a row, not 2"),
         (other, [], "output: an n-best list (.nbest) holds texts"),
