@@ -192,6 +192,7 @@ def test_a_run_shows_training_validation_and_test_or_is_silent(tmp_path):
     for name, shows in (("shown", True), ("silent", False)):
         spec = words_spec(tmp_path)
         spec["trainer"]["enable_progress_bar"] = shows
+        spec["report"] = False
         (tmp_path / f"{name}.json").write_text(json.dumps(spec))
         given += [str(tmp_path / f"{name}.json"), str(tmp_path / name)]
     code, text = on_a_terminal(TRAIN, *given)

@@ -70,6 +70,7 @@ def test_train_with_a_plugin_from_another_directory(installed, tmp_path):
         "cell=mgu",
         "cell.hidden_size=8",
         "trainer.max_epochs=1",
+        "report=false",
         "hydra.run.dir=out",
     )
     assert trained.returncode == 0, trained.stderr

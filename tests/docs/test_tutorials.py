@@ -87,6 +87,7 @@ def follow(tmp_path):
     return follow_all
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_on_engines_runs(follow):
     assert follow("tutorial-engine.md") == 5
 

@@ -24,7 +24,10 @@ def weights(folder):
     return AtomicCheckpointIO().load_checkpoint(path)["state_dict"]
 
 
-@pytest.mark.parametrize("make", [words_spec, sentences_spec, pairs_spec])
+@pytest.mark.parametrize(
+    "make",
+    [words_spec, *(pytest.param(m, marks=pytest.mark.slow) for m in (sentences_spec, pairs_spec))],
+)
 def test_looks_are_written_and_training_is_the_same(make, tmp_path):
     spec = changed(make(tmp_path), trainer__max_epochs=2)
     train(spec, tmp_path / "plain")

@@ -178,6 +178,7 @@ def test_resuming_with_another_spec_is_refused(tmp_path, killed_at):
     assert train(longer, tmp_path / "run").values["steps"] == 40
 
 
+@pytest.mark.slow  # test_kill_matrix.py kills real processes in the ordinary tests
 def test_sigkill_of_a_real_process(tmp_path):
     spec = changed(words_spec(tmp_path), trainer__max_epochs=20, trainer__log_every_n_steps=1)
     train(spec, tmp_path / "whole")

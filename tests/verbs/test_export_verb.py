@@ -117,9 +117,8 @@ def test_the_step_of_a_language_model_gives_its_distribution(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "covering"),
     [
-        ("gru", False),
-        pytest.param("gru", True, marks=pytest.mark.slow),
-        pytest.param("lstm", False, marks=pytest.mark.slow),
+        pytest.param(cell, covering, marks=pytest.mark.slow)  # one as ONNX is an ordinary test
+        for cell, covering in (("gru", False), ("gru", True), ("lstm", False))
     ],
 )
 def test_a_decoder_runs_by_its_two_graphs(cell, covering, tmp_path):

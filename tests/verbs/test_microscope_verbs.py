@@ -32,9 +32,9 @@ def text_model(folder):
 
 @pytest.mark.parametrize(
     "make",
-    [pairs_spec, text_model,
+    [text_model,
      *(pytest.param(make, marks=pytest.mark.slow)
-       for make in (words_spec, sentences_spec, series_spec))],
+       for make in (pairs_spec, words_spec, sentences_spec, series_spec))],
 )  # fmt: skip
 def test_inspect_writes_numbers_and_a_page(make, tmp_path, capsys):
     spec = make(tmp_path)
