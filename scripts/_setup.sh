@@ -36,14 +36,20 @@ set_up() {
     return
   fi
   echo "Installing seqlab and what it needs (a few minutes the first time) ..."
-  # pip compiles file after file; what follows does it on every core
+  # what pip would compile file after file is compiled beside what comes next: `compiled` waits
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
     --constraint constraints.txt --editable ".${extra:+[$extra]}"
   # in a step of its own: with an extra, pip looks for its seqlab in the index
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "./$DATASETS"
   rm -rf "$DATASETS/build"
-  .venv/bin/python -W ignore -m compileall -q -j 0 .venv/lib >/dev/null || true  # some are templates
+  .venv/bin/python -W ignore -m compileall -q .venv/lib >/dev/null 2>&1 &
+  compiling=$!
   touch "$stamp"
+}
+
+# compiled: waits until set_up's packages are compiled; some files are templates, which fail
+compiled() {
+  [[ -z ${compiling:-} ]] || wait "$compiling" || true
 }
 
 # install_plugins: every distribution in plugins/, as an ordinary user would install it
