@@ -10,7 +10,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
@@ -69,10 +69,9 @@ def run_composed(
         task: what Hydra calls with it.
     """
     name = arguments.config_name or config_name
-    loader = Hydra.create_main_hydra2(config_name, _search_path(arguments)).config_loader
-    GlobalHydra.instance().clear()
-    hydra = ComposedHydra(config_name, loader, config)
-    GlobalHydra.instance().initialize(hydra)
+    made = ComposedHydra.create_main_hydra2(config_name, _search_path(arguments))
+    hydra = cast("ComposedHydra", made)  # Hydra's own annotation names the base class
+    hydra.config = config
     try:
         hydra.run(name, task, arguments.overrides)
     finally:

@@ -13,7 +13,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra as run_hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig
 
@@ -28,22 +27,14 @@ __all__ = [
 
 
 class ComposedHydra(Hydra):
-    """Hydra with the config of its one job, which it would compose twice more otherwise.
+    """Hydra with the config of its one job, which it would compose twice more otherwise."""
 
-    Args:
-        name: the task's name.
-        loader: what the config was composed by.
-        config: the job's config.
-    """
-
-    def __init__(self, name: str, loader: ConfigLoader, config: DictConfig) -> None:
-        super().__init__(name, loader)
-        self._config = config
+    config: DictConfig
 
     def compose_config(
         self, *_: Any, with_log_configuration: bool = False, **__: Any
     ) -> DictConfig:
         """The config, whatever is asked for."""
         if with_log_configuration:
-            configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
-        return self._config
+            configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        return self.config

@@ -11,44 +11,17 @@ from typing import NamedTuple
 import pytest
 import seqlab
 import torch
-from seqlab.cells.base import HiddenState
 from seqlab.engines.triton import engine
 from seqlab.testing.sample import normal, padded_mask, shaken
 from test_triton_cells import Diagonal, Odd, Parts, Passing, results
 from torch import Tensor
 
+from projected_cells import Aside, Fed
+
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning"),
 ]
-
-
-class Fed(seqlab.GatedCell):
-    """A narrowed state that only the product reads, beside one that the equations read."""
-
-    class State(NamedTuple):
-        shown: Tensor
-        memory: Tensor
-
-    gates = ("write", "show")
-    projects_state = True
-    vectors = {"slope": "ones"}  # noqa: RUF012  # as the base class declares it
-
-    def update(self, x, h, state):
-        memory = 0.5 * state.memory + torch.tanh(x.write + h.write) * self.slope
-        output = torch.sigmoid(x.show * h.show) * torch.sin(memory)
-        return output, self.State(output, memory)
-
-
-class Aside(seqlab.GatedCell):
-    """An output that is no state, and is projected after the steps."""
-
-    gates = ("write",)
-    State = HiddenState
-
-    def update(self, x, h, state):
-        hidden = 0.3 * state.hidden + torch.tanh(x.write + h.write)
-        return torch.cos(hidden) * x.write, HiddenState(hidden)
 
 
 class Chain(seqlab.GatedCell):

@@ -107,6 +107,16 @@ def _real(mask, t, mask_t, mask_b, rows, in_rows, MASKED: tl.constexpr):
 
 
 @triton.jit
+def _tile(batch, width, ROWS: tl.constexpr, UNITS: tl.constexpr):
+    """A program's rows and units, the size of a step, which units are real, and their places."""
+    units = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
+    rows = tl.program_id(1).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    here = (rows < batch)[:, None] & (units < width)[None, :]
+    unit = rows[:, None] * width + units[None, :]
+    return rows, units, tl.full([], width, tl.int64) * batch, here, unit
+
+
+@triton.jit
 def _new_share(zone, place, here, ZONED: tl.constexpr, RATE: tl.constexpr, REAL: tl.constexpr):
     """Which part of the new state is taken, by zoneout's mask or its expectation."""
     share = 1 - tl.full([1, 1], RATE, REAL)
@@ -122,12 +132,8 @@ def narrowed(
     ROWS: tl.constexpr, UNITS: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
     """The next state, and the output, from what ``proj_size``'s matrix made: ``[B, width]``."""
-    units = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
-    rows = tl.program_id(1).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    in_rows, slot = rows < batch, tl.full([], width, tl.int64) * batch
-    here = in_rows[:, None] & (units < width)[None, :]
-    unit = rows[:, None] * width + units[None, :]
-    real = _real(mask, t, mask_t, mask_b, rows, in_rows, MASKED)
+    rows, _units, slot, here, unit = _tile(batch, width, ROWS, UNITS)
+    real = _real(mask, t, mask_t, mask_b, rows, rows < batch, MASKED)
     value = tl.load(made + unit, mask=here, other=0.0)
     before = tl.load(history + old * slot + unit, mask=here, other=0.0)
     share = _new_share(zone, t * slot + unit, here, ZONED, RATE, REAL)
@@ -146,12 +152,8 @@ def narrowed_backward(
     ROWS: tl.constexpr, UNITS: tl.constexpr, REAL: tl.constexpr,
 ):  # fmt: skip
     """``d_made [T, B, width]`` takes the new part's gradient, ``d_state`` keeps the old part's."""
-    units = tl.program_id(0) * UNITS + tl.arange(0, UNITS)
-    rows = tl.program_id(1).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    in_rows, slot = rows < batch, tl.full([], width, tl.int64) * batch
-    here = in_rows[:, None] & (units < width)[None, :]
-    unit = rows[:, None] * width + units[None, :]
-    real = _real(mask, t, mask_t, mask_b, rows, in_rows, MASKED)
+    rows, units, slot, here, unit = _tile(batch, width, ROWS, UNITS)
+    real = _real(mask, t, mask_t, mask_b, rows, rows < batch, MASKED)
     after = tl.load(d_state + unit, mask=here, other=0.0)
     d = after
     if GRADED:
