@@ -41,7 +41,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.nn.utils.rnn import PackedSequence  # noqa: E402
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
-CUDA = torch.device("cuda")
+CUDA, FIRST = torch.device("cuda"), torch.device("cuda:0")
+#: The index of the device that is the current one around launches.
+OTHER = 1
 B, T, D, H = 3, 3, 6, 6
 GRU = {"name": "gru", "hidden_size": H}
 TASKS = {kind: make_task(kind) for kind in TARGETS}
@@ -186,9 +188,10 @@ def dropped_cells() -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 class Launch:
-    """In place of a Triton kernel: all tensors that it is given are on the device."""
+    """In place of a Triton kernel: all tensors that it is given are on the current device."""
 
     count = 0
+    current = OTHER
 
     def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
         assert all(side > 0 for side in grid)
@@ -199,24 +202,38 @@ class Launch:
         """A launch that computes nothing."""
         tensors = [argument for argument in arguments if isinstance(argument, Tensor)]
         assert tensors, "no tensors"
-        assert {tensor.device.type for tensor in tensors} == {"cuda"}, "another device's tensor"
+        assert {tensor.device for tensor in tensors} == {FIRST}, "another device's tensor"
+        assert cls.current == FIRST.index, "Triton launches on the current device"
         assert constants, "no constants"
         cls.count += 1
 
 
 @contextlib.contextmanager
+def switched(device: torch.device) -> Iterator[None]:
+    """In place of ``torch.cuda.device``."""
+    before, Launch.current = Launch.current, device.index
+    yield
+    Launch.current = before
+
+
+@contextlib.contextmanager
 def launches(equations: Any) -> Iterator[None]:
-    """Triton's engine as on a machine with a device, whose kernels are not run."""
+    """Triton's engines as on a machine with two devices, the second current, that run nothing."""
+    from seqlab.engines.scan import tile_kernels
     from seqlab.engines.triton import cell_kernels, engine, row_kernels
 
     names = ("normalise", "normalise_backward", "narrowed", "narrowed_backward")
     with contextlib.ExitStack() as stack:
         for place, name, value in (
             *((row_kernels, name, Launch()) for name in names),
+            *((tile_kernels, name, Launch()) for name in ("forward", "backward")),
+            (triton_presence, "installed", lambda: True),
             (cell_kernels, "trace", lambda *_, **__: equations),
             (cell_kernels, "_loaded", lambda _: collections.defaultdict(Launch)),
             (engine, "_chip", lambda _: (132, 232_448)),
             (engine.TritonEngine, "unavailable", lambda _: None),
+            (torch.cuda, "current_device", lambda: Launch.current),
+            (torch.cuda, "device", switched),
         ):
             stack.enter_context(mock.patch.object(place, name, value))
         yield
@@ -244,6 +261,14 @@ def triton_cells() -> Iterator[tuple[str, Callable[[], None]]]:
                 assert Launch.count >= before + 6, "forward and backward of three runs"
 
         yield f"cell={name} engine=triton {json.dumps(options)}", run
+
+    def scan() -> None:
+        with launches(None), CUDA:
+            before = Launch.count
+            run_layer(seqlab.Recurrent(seqlab.get("cell", "min_gru")(D, H), engine="scan"))
+            assert Launch.count >= before + 6, "forward and backward of three runs"
+
+    yield "cell=min_gru engine=scan by Triton", scan
 
 
 def wrappers() -> Iterator[tuple[str, Callable[[], None]]]:

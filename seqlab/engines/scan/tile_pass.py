@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, NamedTuple
 
 import torch
@@ -129,9 +128,5 @@ class _Launch:
     def __call__(self, kernel: Any, *tensors: Tensor, sizes: tuple[int, ...], **more: bool) -> None:
         _, steps, size = self.like.shape
         parts = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
-        with _on(self.like.device):
+        with triton_presence.launching_on(self.like.device):
             kernel[self.grid](*parts, steps, size, self.blocks, *sizes, **self.variant, **more)
-
-
-def _on(device: torch.device) -> Any:
-    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()

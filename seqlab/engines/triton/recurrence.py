@@ -16,6 +16,7 @@ from seqlab.engines.traced.histories import states_after, states_before
 from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
 from seqlab.engines.triton.cell_kernels import REALS, Kernels
 from seqlab.engines.triton.tiling import Place, Tiles, tiles
+from seqlab.engines.triton_presence import launching_on
 
 
 @dataclass
@@ -131,16 +132,17 @@ class TritonRun:
         constants = {"BIASED": False, "FINALS": False, **constants}
         # programs that meet must all run at once
         most = max(1, self.place.processors // programs) if together else groups
-        for first in range(0, groups, most):
-            kernel[programs, min(most, groups - first)](
-                *arguments, steps, batch, self.hidden, self.hidden // self.blocks, first,
-                REVERSE=self.form.reverse, MASKED=self.masks.real is not None,
-                DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
-                ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident,
-                LOCAL=resident and not together, GRID=together,
-                PRECISION=self.place.precision, REAL=REALS[self.weight.dtype], **constants,
-                num_warps=warps, num_stages=1, launch_cooperative_grid=together,
-            )  # fmt: skip
+        with launching_on(self.weight.device):
+            for first in range(0, groups, most):
+                kernel[programs, min(most, groups - first)](
+                    *arguments, steps, batch, self.hidden, self.hidden // self.blocks, first,
+                    REVERSE=self.form.reverse, MASKED=self.masks.real is not None,
+                    DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
+                    ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident,
+                    LOCAL=resident and not together, GRID=together,
+                    PRECISION=self.place.precision, REAL=REALS[self.weight.dtype], **constants,
+                    num_warps=warps, num_stages=1, launch_cooperative_grid=together,
+                )  # fmt: skip
 
     def _masks(self) -> tuple[Any, ...]:
         """Mask, its strides, and the dropout of what the matrix multiplies."""

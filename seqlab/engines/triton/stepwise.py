@@ -24,6 +24,7 @@ from seqlab.engines.triton.cell_kernels import StepKernels
 from seqlab.engines.triton.step_launches import StepLaunches
 from seqlab.engines.triton.step_products import StepProduct, multiply
 from seqlab.engines.triton.tiling import Place
+from seqlab.engines.triton_presence import launching_on
 
 
 @dataclass
@@ -79,8 +80,9 @@ class StepRun:
             self.kernels, self.hidden, self.masks, self.form, self.place, x_TBG, made,
             _whole(bias), _whole(gain), output, self.history, own, self.wide,
         )  # fmt: skip
-        for step in range(steps):
-            self._step(steps - 1 - step if self.form.reverse else step)
+        with launching_on(x_TBG.device):
+            for step in range(steps):
+                self._step(steps - 1 - step if self.form.reverse else step)
         last = 0 if self.form.reverse else steps
         finals = [h[last % len(h)].clone() for h in self.history]
         if output is None:
@@ -170,8 +172,10 @@ class StepRun:
             d_reduced = [like.new_empty(steps, batch, self.inner)]
         launches = self.launches
         launches.start_back(d_output, d_states, self.inner)
-        for step in reversed(range(steps)):
-            self._step_back(steps - 1 - step if self.form.reverse else step, d_states, d_reduced)
+        with launching_on(like.device):
+            for step in reversed(range(steps)):
+                t = steps - 1 - step if self.form.reverse else step
+                self._step_back(t, d_states, d_reduced)
         d_h = launches.d_h
         d_weight = self._weight_gradient(d_h) if needed[0] else None
         d_gain = d_bias = None
