@@ -69,14 +69,42 @@ def test_docstrings_become_markdown(build_reference):
     )
 
 
-def test_links_between_pages_lead_somewhere():
-    broken = []
-    for page in DOCS.rglob("*.md"):
-        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-        links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
-        missing = [link for link in links if "." in link and not (page.parent / link).exists()]
-        broken += [f"{page.relative_to(DOCS)}: {link}" for link in missing]
-    assert broken == []
+def prose(page):
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page):
+    """What may stand behind # in a link to a page."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page):
+    """Links to a file that is not there, or to a heading that the file has not."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        if ":" in path or (target.exists() and not anchor):
+            continue
+        if not target.is_file() or anchor not in anchors(target):
+            yield f"{page.name}: {link}"
+
+
+def test_links_between_pages_lead_somewhere(tmp_path):
+    pages = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("plugins/*/README.md")]
+    assert [link for page in pages for link in broken_links(page)] == []
+    page = tmp_path / "page.md"
+    page.write_text("# A `word`, two\n\n[a](#a-word-two) [b](#gone) [c](gone.md) [d](page.md#e)\n")
+    assert list(broken_links(page)) == ["page.md: #gone", "page.md: gone.md", "page.md: page.md#e"]
+
+
+def test_files_that_pages_name_are_there():
+    named = re.compile(r"(?<![\w/])((?:plugins/[\w-]+/)?(?:tests|scripts)/[\w/]+\.\w+)")
+    pages = [*ROOT.glob("*.md"), *DOCS.glob("*.md")]
+    found = [(page.name, file) for page in pages for file in named.findall(prose(page))]
+    assert [(page, file) for page, file in found if not (ROOT / file).exists()] == []
+    assert len(found) > 20
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
