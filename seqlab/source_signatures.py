@@ -11,12 +11,14 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
 _MOST_BYTES = 2**20
 _MOST_HOPS = 5
+#: The modules of bounds.
+_BOUNDS = ("seqlab.schema", "seqlab.bounds")
 #: Where reading ends: the base classes of these take no options; ``*`` stands for all of them.
 _WITHOUT_OPTIONS = {
     "abc": ("*",),
@@ -25,6 +27,10 @@ _WITHOUT_OPTIONS = {
     "pytorch_lightning": ("Callback", "Checkpoint", "Logger"),
 }
 _PLAIN: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, "Any": Any}
+#: What takes types in brackets.
+_GENERIC: dict[str, Any] = {
+    "tuple": tuple, "list": list, "dict": dict, "Sequence": Sequence, "Mapping": Mapping,
+}  # fmt: skip
 
 
 class Option(NamedTuple):
@@ -121,7 +127,7 @@ def _find(module: str, name: str) -> Definition | None:
 def _defined(
     tree: ast.Module, name: str
 ) -> ast.ClassDef | ast.FunctionDef | tuple[ast.ImportFrom, str] | None:
-    for node in tree.body:
+    for node in _statements(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node
         if isinstance(node, ast.ImportFrom):
@@ -129,6 +135,15 @@ def _defined(
                 if (alias.asname or alias.name) == name:
                     return node, alias.name
     return None
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Those of a file, and the imports that it shows to type checkers: it has them lazily."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from node.body
+        else:
+            yield node
 
 
 def _options(found: Definition) -> dict[str, Option] | None:
@@ -156,7 +171,7 @@ def _changes_signature(node: ast.ClassDef | ast.FunctionDef, path: Path) -> bool
     from seqlab.schema import checked
 
     names = _known_names(syntax_tree(path) or ast.Module([], []))
-    return any(names.get(ast.unparse(word)) is not checked for word in node.decorator_list)
+    return any(names[ast.unparse(word)] is not checked for word in node.decorator_list)
 
 
 def _is_init(node: ast.stmt) -> bool:
@@ -195,29 +210,46 @@ def _parameters(arguments: ast.arguments, tree: ast.Module) -> Iterator[tuple[st
             yield argument.arg, Option(_hint(node, _known_names(tree)), text)
 
 
-@functools.cache
-def _known_names(tree: ast.Module) -> Mapping[str, Any]:
-    """The bounds that a file imports from ``seqlab.schema``, and the annotations it names."""
-    from seqlab import schema
+class _Names(dict[str, Any]):
+    """The bounds that a file imports, and the annotations that it or its imports name."""
 
-    bounds = {
-        alias.asname or alias.name: getattr(schema, alias.name, Any)
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module == "seqlab.schema"
-        for alias in node.names
-    }
-    named = {
-        ast.unparse(node.targets[0]): _hint(node.value, bounds)
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-    }
-    return {**named, **bounds}
+    def __init__(self, tree: ast.Module) -> None:
+        from seqlab import schema
+
+        self.tree = tree
+        super().__init__(
+            {
+                alias.asname or alias.name: getattr(schema, alias.name, Any)
+                for node in tree.body
+                if isinstance(node, ast.ImportFrom) and node.module in _BOUNDS
+                for alias in node.names
+            }
+        )
+
+    def __missing__(self, name: str) -> Any:
+        """A name is looked for when it is asked for: files that are not needed stay unread."""
+        self[name] = Any  # one that names itself
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                self[name] = _hint(node.value, self)
+        if self[name] is Any and isinstance(step := _defined(self.tree, name), tuple):
+            node, there = step
+            ours = not node.level and (node.module or "").startswith("seqlab.")
+            path = module_file(node.module or "") if ours else None
+            tree = syntax_tree(path) if path else None
+            self[name] = _known_names(tree)[there] if tree else Any
+        return self[name]
+
+
+@functools.cache
+def _known_names(tree: ast.Module) -> _Names:
+    return _Names(tree)
 
 
 def _hint(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
     """An annotation of plain types, bounds, literals and unions of these; ``Any`` for others."""
     if isinstance(node, ast.Name):
-        return {**_PLAIN, **names}.get(node.id, Any)
+        return _PLAIN[node.id] if node.id in _PLAIN else names[node.id]
     if isinstance(node, ast.Constant) and node.value is None:
         return None
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
@@ -238,15 +270,16 @@ def _subscript_hint(node: ast.Subscript, names: Mapping[str, Any]) -> Any:
             hint = Annotated[hint, made]
         return hint
     kinds = [_hint(part, names) for part in parts]
-    whole: Any = {"tuple": tuple, "list": list}.get(word)
-    return Any if whole is None or Any in kinds else whole[tuple(kinds)]
+    whole = _GENERIC.get(word)
+    # what a list or mapping holds may be unknown
+    return Any if whole is None or (whole is tuple and Any in kinds) else whole[tuple(kinds)]
 
 
 def _range(node: ast.expr, names: Mapping[str, Any]) -> Any:
     """The ``Range`` that a call makes of numbers; None for any other bound."""
     from seqlab.schema import Range
 
-    if not isinstance(node, ast.Call) or names.get(ast.unparse(node.func)) is not Range:
+    if not isinstance(node, ast.Call) or names[ast.unparse(node.func)] is not Range:
         return None
     ends = {k.arg: k.value.value for k in node.keywords if isinstance(k.value, ast.Constant)}
     known = len(ends) == len(node.keywords) and not node.args

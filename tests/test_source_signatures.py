@@ -44,6 +44,22 @@ def test_bounds_are_read_too():
     assert options["use_bias"].hint is bool
 
 
+def test_a_plugin_s_base_is_found_where_seqlab_has_it_lazily():
+    from seqlab.schema import Count
+
+    declared = plugins.declared("cell")["mgu"]
+    options = options_of(declared.target)
+    assert list(options) == list(accepted_options(registry.get("cell", "mgu")))
+    assert options["hidden_size"].hint == Count
+
+
+def test_lists_mappings_and_names_of_other_files_are_read():
+    options = options_of("seqlab.heads.forecast:ForecastHead")
+    known = accepted_options(registry.get("head", "forecast"))
+    for name in ("loss", "quantiles", "decoder", "metrics"):
+        assert options[name].hint == known[name].annotation
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package that cannot be imported: reading it must not try."""

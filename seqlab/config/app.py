@@ -33,7 +33,7 @@ from seqlab.config.job_folder import (
 )
 from seqlab.config.key_hints import full_key
 from seqlab.config.overrides import expand, quoted
-from seqlab.config.resolve import resolve
+from seqlab.config.resolve import resolve, shown
 from seqlab.console import is_primary
 from seqlab.errors import ConfigError, SeqlabError, nearest
 from seqlab.failures import machine_failure
@@ -102,6 +102,8 @@ class App:
                     self.composing = True
                     planned.append(config.hydra)
                     single = config
+        elif arguments.cfg in {"job", "all"}:
+            self._check_shown(arguments)
         elsewhere = launched_elsewhere(planned)
         if elsewhere:  # the time of the day may be part of it, and goes on
             arguments.overrides.append(f"hydra.sweep.dir={quoted(str(planned[0].sweep.dir))}")
@@ -135,6 +137,17 @@ class App:
         if self._keeps_folder and is_primary():  # its other processes share the folder
             refuse_taken(folder, resuming=bool(spec.get("resume")))
         return spec
+
+    def _check_shown(self, arguments: argparse.Namespace) -> None:
+        """Refuse what is only shown where a run would, before anything is printed."""
+        for config in composed_jobs(arguments, self.config_name):
+            self.composing = False
+            shown(self._run_in(config), self.verb, HydraConfig.get().overrides.task)
+            self.composing = True
+
+    def _run_in(self, config: DictConfig) -> DictConfig | dict[str, Any]:
+        """What a config says of a run; the verb's own keys are checked."""
+        return config
 
     @property
     def _verb_module(self) -> Any:

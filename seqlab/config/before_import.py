@@ -24,7 +24,7 @@ _INNER = {
 }
 
 
-def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
+def check_part_unread(kind: str, spec: Any, where: str, given: int, *, files: bool = True) -> None:
     """Refuse a wrong name or option of a part whose code is not imported yet.
 
     Args:
@@ -32,18 +32,20 @@ def check_part_unread(kind: str, spec: Any, where: str, given: int) -> None:
         spec: its name, or a mapping with ``name`` and options.
         where: the config key, for messages.
         given: how many leading arguments the builder supplies itself.
+        files: whether files that options name must be there.
 
     Raises:
         SeqlabError: the name or an option is unknown, or a value does not fit.
         DataError: a file that an option annotated ``Path`` or ``Paths`` names is not there.
     """
     name, values = split_spec(kind, spec, where)
-    check_options_unread(kind, name, values, where=where, given=given)
+    check_options_unread(kind, name, values, where=where, given=given, files=files)
 
 
 def check_options_unread(
-    kind: str, name: str, values: Mapping[str, Any], *, where: str, given: int, name_key: str = ""
-) -> None:
+    kind: str, name: str, values: Mapping[str, Any], *, where: str, given: int, name_key: str = "",
+    files: bool = True,
+) -> None:  # fmt: skip
     """As ``check_part_unread``, of a part whose name and options are given apart.
 
     Args:
@@ -53,6 +55,7 @@ def check_options_unread(
         where: the config key, for messages.
         given: how many leading arguments the builder supplies itself.
         name_key: the key of the name, where it is not ``WHERE.name``.
+        files: whether files that options name must be there.
 
     Raises:
         SeqlabError: as ``check_part_unread``.
@@ -69,12 +72,12 @@ def check_options_unread(
             raise unknown_option(kind, name, key, options, where)
     for key, value in values.items():
         check_value(value, options[key].hint, f"{where}.{key}")
-        if _names_files(options[key]):
+        if files and _names_files(options[key]):
             check_files(value, f"{where}.{key}")
-        _check_inner(key, value, f"{where}.{key}")
+        _check_inner(key, value, f"{where}.{key}", files=files)
 
 
-def _check_inner(key: str, value: Any, where: str) -> None:
+def _check_inner(key: str, value: Any, where: str, *, files: bool) -> None:
     """Refuse the name of a part that an option holds: options end with the kind they hold."""
     kind = key.rpartition("_")[2]
     name = value.get("name") if isinstance(value, Mapping) else value
@@ -83,7 +86,7 @@ def _check_inner(key: str, value: Any, where: str) -> None:
     options = dict(value) if isinstance(value, Mapping) else {}
     options.pop("name", None)
     if kind == "tokenizer":
-        check_options_unread(kind, name, options, where=where, given=1)
+        check_options_unread(kind, name, options, where=where, given=1, files=files)
     else:
         _check_name(kind, name, where)
 
@@ -96,8 +99,12 @@ def _check_name(kind: str, name: str, key: str) -> None:
             raise type(error)(f"{key}: {error}") from error
 
 
-def check_data_unread(data: Any) -> None:
+def check_data_unread(data: Any, *, files: bool = True) -> None:
     """Refuse wrong keys and options of ``data`` whose parts are not imported yet.
+
+    Args:
+        data: the node.
+        files: whether files that options name must be there.
 
     Raises:
         SeqlabError: a key or an option is unknown, or a value does not fit.
@@ -109,7 +116,7 @@ def check_data_unread(data: Any) -> None:
         if isinstance(spec, Mapping)
     ]
     for place, spec in enumerate(given["transforms"]):
-        check_part_unread("transform", spec, f"data.transforms[{place}]", 0)
+        check_part_unread("transform", spec, f"data.transforms[{place}]", 0, files=files)
     targets = [
         ("target", dict(spec), key, 1)
         for spec, key in given_targets(given["target"], given["targets"]).values()
@@ -120,7 +127,7 @@ def check_data_unread(data: Any) -> None:
         spec.pop("column", None)
         if isinstance(name, str):
             check_options_unread(
-                kind, name, spec, where=where, given=first, name_key=f"{where}.kind"
+                kind, name, spec, where=where, given=first, name_key=f"{where}.kind", files=files
             )
 
 

@@ -16,7 +16,14 @@ from seqlab.config.app import App, refuse_processes, runs
 from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.job_folder import refuse_taken, resumed_folder
 from seqlab.config.overrides import expand
-from seqlab.config.resolve import COMPARISON_KEYS, comparison_settings, resolve, run_config
+from seqlab.config.resolve import (
+    COMPARISON_KEYS,
+    Reader,
+    comparison_settings,
+    resolve,
+    run_config,
+    shown,
+)
 from seqlab.console import say
 from seqlab.errors import ConfigError
 
@@ -65,12 +72,13 @@ class ComparisonApp(App):
         settings, _ = self._settings(arguments)
         if settings["resume"] or settings["runs"]:
             raise ConfigError("compare: --cfg job shows contestants that are to be trained")
-        for number, job in enumerate(self._jobs(arguments, settings["contestants"])):
+        jobs = self._jobs(arguments, settings["contestants"], shown)
+        for number, job in enumerate(jobs):
             config = OmegaConf.create(job.spec)
-            if (shown := OmegaConf.select(config, package) if package else config) is None:
+            if (part := OmegaConf.select(config, package) if package else config) is None:
                 raise ConfigError(f"--package {package}: the config has no such key")
             say(f"# contestant {number}: {job.name or ' '.join(job.words)}")
-            say(OmegaConf.to_yaml(shown) if OmegaConf.is_config(shown) else str(shown))
+            say(OmegaConf.to_yaml(part) if OmegaConf.is_config(part) else str(part))
 
     def _settings(self, arguments: argparse.Namespace) -> tuple[dict[str, Any], Path | None]:
         """The keys of the comparison itself, and its folder; None: where the finished runs lie."""
@@ -87,22 +95,24 @@ class ComparisonApp(App):
             return settings, None
         return settings, Path(str(config.hydra.run.dir))
 
-    def _jobs(self, arguments: argparse.Namespace, named: Mapping[str, Any]) -> Iterator[Job]:
+    def _jobs(
+        self, arguments: argparse.Namespace, named: Mapping[str, Any], read: Reader = resolve
+    ) -> Iterator[Job]:
         """Every combination of the values given, of each of the named lists of words if any."""
         common = [word for word in arguments.overrides if _key(word) != "contestants"]
         lists: list[tuple[str | None, Any]] = [*named.items()] or [(None, [])]
         for name, words in lists:
             arguments.overrides = [*common, *map(expand, _words(name, words))]
-            found = list(self._composed(arguments))
+            found = list(self._composed(arguments, read))
             if name is not None and len(found) > 1:
                 raise ConfigError(f"contestants.{name}: several values make several contestants")
             yield from (job._replace(name=name) for job in found)
 
-    def _composed(self, arguments: argparse.Namespace) -> Iterator[Job]:
+    def _composed(self, arguments: argparse.Namespace, read: Reader) -> Iterator[Job]:
         for config in composed_jobs(arguments, self.config_name):
             self.composing = False
             words = _own_words(config)
-            spec = resolve(run_config(config), self.verb, words)
+            spec = read(run_config(config), self.verb, words)
             refuse_processes(spec)
             yield Job(None, words, spec)
             self.composing = True

@@ -58,6 +58,10 @@ class CrossvalidationApp(App):
             verb = self._verb_module
         verb.run(settings, folds, folder, arguments.config_dir)
 
+    def _run_in(self, config: DictConfig) -> dict[str, Any]:
+        crossvalidation_settings(config)
+        return run_config(config, CROSSVALIDATION_KEYS)
+
     def _folds(self, config: DictConfig, settings: Mapping[str, Any]) -> list[Fold]:
         """One run for each fold: the config with the rule that holds out this fold."""
         common = run_config(config, CROSSVALIDATION_KEYS)

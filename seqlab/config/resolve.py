@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
@@ -37,6 +38,8 @@ from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
 
+#: ``resolve`` or ``shown``.
+Reader = Callable[[DictConfig | Mapping[str, Any], str, Sequence[str]], dict[str, Any]]
 MISSING = "???"
 #: leading positional arguments that the builder supplies, by kind
 GIVEN = {
@@ -91,13 +94,7 @@ def resolve(
     _require_values(plain, "")
     if _SPECS[verb] is RunSpec:
         plain = dict(started_encoder(plain, words))
-    spec = check_fields(plain, _SPECS[verb], "")
-    if verb in _TRAINING:
-        check_end(spec["trainer"])
-    if "data" in spec:
-        check_data_unread(spec["data"])
-    for kind, part, where in parts_of(spec):
-        check_part_unread(kind, part, where, GIVEN[kind])
+    spec = _unread(plain, verb)
     if _SPECS[verb] is RunSpec:
         _check_run(spec)
     if verb in _TRAINING:
@@ -108,6 +105,35 @@ def resolve(
         if optional in spec:
             spec[optional] = spec[optional] or None
     return spec
+
+
+def shown(
+    config: DictConfig | Mapping[str, Any], verb: str = "train", words: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The plain values of a config that is only shown, refused where ``resolve`` would.
+
+    No part is imported, no file needs to be there, and what has no value yet is left out.
+
+    Args:
+        config: as for ``resolve``.
+        verb: as for ``resolve``.
+        words: as for ``resolve``.
+
+    Raises:
+        SeqlabError: as ``resolve``.
+    """
+    whole = _plain(config)
+    plain = _given(whole)
+    if _SPECS[verb] is RunSpec:
+        bundle = _get(plain.get("start"), "bundle")
+        if bundle is None or Path(bundle, "config.json").is_file():
+            plain = dict(started_encoder(plain, words))
+        else:
+            plain["encoder"] = {"cell": {"name": MISSING}}  # it is the model's, which is not here
+    else:
+        plain.setdefault("bundle", MISSING)
+    _unread(plain, verb, files=False)
+    return whole
 
 
 def run_config(config: DictConfig, apart: Sequence[str] = COMPARISON_KEYS) -> dict[str, Any]:
@@ -166,11 +192,27 @@ def _complete_callbacks(callbacks: dict[str, Any]) -> None:
         callbacks[key] = check_fields(callbacks.get(key, {}), settings, f"callbacks.{key}")
 
 
+def _unread(plain: Mapping[str, Any], verb: str, *, files: bool = True) -> dict[str, Any]:
+    """The spec, with all of it checked that needs no import."""
+    spec = check_fields(plain, _SPECS[verb], "")
+    if verb in _TRAINING:
+        check_end(spec["trainer"])
+    if "data" in spec and (files or "features" in spec["data"]):
+        check_data_unread(spec["data"], files=files)
+    for kind, part, where in parts_of(spec):
+        if _get(part, "name") != MISSING:
+            check_part_unread(kind, part, where, GIVEN[kind], files=files)
+    if _SPECS[verb] is RunSpec:
+        _complete_callbacks(spec["callbacks"])
+        for kind, name, options, key in switched_of(spec):
+            check_options_unread(
+                kind, name, options, where=key, given=GIVEN[kind], name_key=key, files=files
+            )
+    return spec
+
+
 def _check_run(spec: dict[str, Any]) -> None:
-    """Check the parts of a run, in place: first all that needs no import."""
-    _complete_callbacks(spec["callbacks"])
-    for kind, name, options, where in switched_of(spec):
-        check_options_unread(kind, name, options, where=where, given=GIVEN[kind], name_key=where)
+    """Check the parts of a run, in place."""
     source = check_part("source", spec["source"], "source")
     check_source_columns(source, spec["data"])
     spec["data"] = _check_data(spec["data"])
@@ -292,6 +334,14 @@ def _require_plain(value: Any, key: str) -> None:
     except ValueError as error:  # nan, inf, or more digits than Python writes
         got = f"one of {value.bit_length():,} bits" if isinstance(value, int) else value
         raise ConfigError(f"{key}: expected a finite number, got {got}") from error
+
+
+def _given(node: Any) -> Any:
+    """What has a value; a part without a name keeps its place."""
+    if isinstance(node, Mapping):
+        kept = {key: value for key, value in node.items() if value != MISSING or key == "name"}
+        return {key: _given(value) for key, value in kept.items()}
+    return [_given(value) for value in node if value != MISSING] if isinstance(node, list) else node
 
 
 def _get(node: Any, key: str) -> Any:

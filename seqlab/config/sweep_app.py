@@ -24,11 +24,13 @@ from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.hydra_internals import get_args_parser
 from seqlab.config.job_folder import refuse_taken, resumed_folder
 from seqlab.config.overrides import expand
-from seqlab.config.resolve import resolve, sweep_settings
+from seqlab.config.resolve import Reader, resolve, run_config, shown, sweep_settings
 from seqlab.errors import ConfigError
 
 #: What a resumed sweep may be given beside its folder.
 _CHANGEABLE = ("resume", "sweep.trials", "sweep.workers")
+#: The keys that its runs know nothing of.
+_OWN_KEYS = ("sweep", "resume")
 _PRIMARY = "config"
 
 
@@ -39,9 +41,11 @@ class SweepApp(App):
         if arguments.multirun:
             raise ConfigError("sweep: leave out -m; sweep.workers=N tries N points at once")
         given = OverridesParser.create().parse_overrides(arguments.overrides)
+        varied = [override for override in given if override.is_sweep_override()]
+        fixed = [override for override in given if not override.is_sweep_override()]
         if not runs(arguments):
-            if arguments.cfg == "job":  # what all trials share
-                fixed = [override for override in given if not override.is_sweep_override()]
+            if arguments.cfg in {"job", "all"}:  # what all trials share
+                self.given = fixed, varied
                 arguments.overrides = [str(override.input_line) for override in fixed]
             super()._start(arguments, parser)
             return
@@ -49,8 +53,6 @@ class SweepApp(App):
             _check_resumed(given)
             self._verb_module.BEGUN.check_in(begun)
         with rare_collections(), progress.stage("starting", summary=False, lines=False):
-            varied = [override for override in given if override.is_sweep_override()]
-            fixed = [override for override in given if not override.is_sweep_override()]
             arguments.overrides = [str(override.input_line) for override in fixed]
             (config,) = composed_jobs(arguments, self.config_name)
             self.composing = False
@@ -63,9 +65,20 @@ class SweepApp(App):
         else:
             folder = Path(str(config.hydra.run.dir))
             refuse_taken(folder)
-            space = dict(settings["sweep"]["space"])
-            settings["sweep"]["space"] = {**space, **dict(map(_in_words, varied))}
+            settings["sweep"]["space"] |= dict(map(_in_words, varied))
         verb.run(settings, words, folder, arguments.config_dir)
+
+    def _check_shown(self, arguments: argparse.Namespace) -> None:
+        (config,) = composed_jobs(arguments, self.config_name)
+        self.composing = False
+        settings, (fixed, varied) = sweep_settings(config), self.given
+        space = {**settings["sweep"]["space"], **dict(map(_in_words, varied))}
+        words = tuple(_own_words(fixed))
+        if space:
+            self._verb_module.check_space(space, words, arguments.config_dir)
+        else:
+            shown(run_config(config, _OWN_KEYS), self.verb, words)
+        self.composing = True
 
 
 def _check_resumed(given: Sequence[Override]) -> None:
@@ -81,7 +94,7 @@ def _own_words(given: Sequence[Override]) -> Iterator[str]:
     """The words that ``seqlab train`` would need too."""
     for override in given:
         key = _key(override)
-        if key.partition(".")[0] not in ("sweep", "resume", "hydra"):
+        if key.partition(".")[0] not in (*_OWN_KEYS, "hydra"):
             yield str(override.input_line)
 
 
@@ -114,12 +127,15 @@ def _key(override: Override) -> str:
     return override.get_key_element().lstrip("+~")
 
 
-def trial_spec(words: Sequence[str], config_dir: str | None) -> dict[str, Any]:
+def trial_spec(
+    words: Sequence[str], config_dir: str | None, read: Reader = resolve
+) -> dict[str, Any]:
     """The checked spec of the run that words of ``seqlab train`` stand for.
 
     Args:
         words: the overrides; those that come later win.
         config_dir: where else configs lie.
+        read: ``shown`` where it will not be run.
 
     Raises:
         ConfigError: they do not make a config.
@@ -132,7 +148,7 @@ def trial_spec(words: Sequence[str], config_dir: str | None) -> dict[str, Any]:
         app.composing = False
         if len(found) != 1:
             raise ConfigError(f"sweep: {' '.join(words)}: several values of one key in a trial")
-        spec = resolve(found[0], "train")
+        spec = read(found[0], "train", ())
         refuse_processes(spec)
         return spec
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 from seqlab import console, progress
 from seqlab.build import build_model
 from seqlab.comparison.plan_file import SWEEP
-from seqlab.config.sweep_app import trial_spec, without
+from seqlab.config.sweep_app import without
 from seqlab.construct import construct
 from seqlab.data.module import DataModule
-from seqlab.errors import ConfigError, DataError, RunError
+from seqlab.errors import DataError, RunError
 from seqlab.files import check_writable
+from seqlab.sweeping.corners import check_corners
 from seqlab.sweeping.plan import Plan
-from seqlab.sweeping.space import Dimension, corner_points, misspelt, read_space, words_of
+from seqlab.sweeping.space import read_space
 from seqlab.sweeping.study import grid_of
 from seqlab.training.monitor import monitor_of
 
@@ -47,7 +47,7 @@ def new_plan(
     points = len(grid_of(space)) if settings["sampler"] == "grid" else None
     shared = without(words, [dimension.name for dimension in space])
     with progress.stage("checking the space", summary=False, lines=False):
-        first = _check_corners(space, shared, config_dir)
+        first = check_corners(space, shared, config_dir)
     if first["trainer"].get("num_threads") is None:
         shared = (*shared, _ONE_THREAD)
     metric, mode = _objective(first)
@@ -84,24 +84,6 @@ def _check_free(folder: Path) -> None:
             f"{folder} holds a sweep already; go on with it by seqlab sweep resume={folder}, "
             "or choose another by hydra.run.dir=FOLDER"
         )
-
-
-def _check_corners(
-    space: Sequence[Dimension], shared: Sequence[str], config_dir: str | None
-) -> dict[str, Any]:
-    """Compose each end of each dimension; gives the spec of the first."""
-    specs = []
-    for point in corner_points(space):
-        words = words_of(space, point)
-        try:
-            specs.append(trial_spec([*shared, *words], config_dir))
-        except ConfigError as error:
-            for dimension in space:
-                mistake, last = misspelt(dimension), dimension.name.rpartition(".")[2]
-                if mistake and re.search(rf"\b{re.escape(last)}\b", str(error)):
-                    raise ConfigError(f"sweep.space: {mistake}") from error
-            raise type(error)(f"sweep.space ({' '.join(words)}): {error}") from error
-    return specs[0]
 
 
 def _objective(spec: Mapping[str, Any]) -> tuple[str, str]:

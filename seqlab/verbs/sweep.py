@@ -48,3 +48,26 @@ def run(
         plan = new_plan(options, words, folder, config_dir)
     carry_out(folder, plan, workers=options["workers"])
     return answer(folder, plan)
+
+
+def check_space(
+    space: Mapping[str, Any], words: Sequence[str], config_dir: str | None = None
+) -> None:
+    """Refuse a space that a sweep would refuse, without an import of any part.
+
+    Args:
+        space: as in ``seqlab.config.verb_specs.SweepSettings``.
+        words: the overrides that all trials share.
+        config_dir: where else configs lie.
+
+    Raises:
+        SeqlabError: the space or a config in it is not right.
+    """
+    from seqlab.config.resolve import shown
+    from seqlab.config.sweep_app import without
+    from seqlab.sweeping.corners import check_corners
+    from seqlab.sweeping.space import read_space
+
+    dimensions = read_space(space)
+    shared = without(words, [dimension.name for dimension in dimensions])
+    check_corners(dimensions, shared, config_dir, shown)
