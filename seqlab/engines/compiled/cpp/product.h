@@ -168,31 +168,40 @@ struct Packed {
   }
 };
 
-// ROWS rows of left [., depth] times one panel, plus the panel's bias or what result holds already,
-// into result.
-template <int ROWS>
-static inline void block(const real* left, int64_t left_step, const real* panel, int64_t depth,
-                         const real* bias, bool add, real* result, int64_t result_step) {
-  V low[ROWS], high[ROWS];
-  const V start_low = bias ? load<true>(bias, 0) : V{};
-  const V start_high = bias ? load<true>(bias + LANES, 0) : V{};
-  for (int r = 0; r < ROWS; ++r) {
-    low[r] = add ? load<true>(result + r * result_step, 0) : start_low;
-    high[r] = add ? load<true>(result + r * result_step + LANES, 0) : start_high;
-  }
-  for (int64_t k = 0; k < depth; ++k) {
-    const V a = load<true>(panel + k * PANEL, 0), b = load<true>(panel + k * PANEL + LANES, 0);
-#pragma GCC unroll 12
+// ROWS rows of left [., depth] times PANELS panels, which lie `apart`, plus their bias or what result
+// holds already, into result. A sum waits for the one before it, so few rows take two panels at once.
+template <int ROWS, int PANELS = 1>
+static inline void block(const real* left, int64_t left_step, const real* panel, int64_t apart,
+                         int64_t depth, const real* bias, bool add, real* result,
+                         int64_t result_step) {
+  V low[PANELS][ROWS], high[PANELS][ROWS];
+  for (int p = 0; p < PANELS; ++p) {
+    const V start_low = bias ? load<true>(bias + p * PANEL, 0) : V{};
+    const V start_high = bias ? load<true>(bias + p * PANEL + LANES, 0) : V{};
     for (int r = 0; r < ROWS; ++r) {
-      const real value = left[r * left_step + k];
-      low[r] += a * value;
-      high[r] += b * value;
+      const real* from = result + r * result_step + p * PANEL;
+      low[p][r] = add ? load<true>(from, 0) : start_low;
+      high[p][r] = add ? load<true>(from + LANES, 0) : start_high;
     }
   }
-  for (int r = 0; r < ROWS; ++r) {
-    store<true>(result + r * result_step, low[r], 0);
-    store<true>(result + r * result_step + LANES, high[r], 0);
+  for (int64_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 2
+    for (int p = 0; p < PANELS; ++p) {
+      const real* from = panel + p * apart + k * PANEL;
+      const V a = load<true>(from, 0), b = load<true>(from + LANES, 0);
+#pragma GCC unroll 12
+      for (int r = 0; r < ROWS; ++r) {
+        const real value = left[r * left_step + k];
+        low[p][r] += a * value;
+        high[p][r] += b * value;
+      }
+    }
   }
+  for (int p = 0; p < PANELS; ++p)
+    for (int r = 0; r < ROWS; ++r) {
+      store<true>(result + r * result_step + p * PANEL, low[p][r], 0);
+      store<true>(result + r * result_step + p * PANEL + LANES, high[p][r], 0);
+    }
 }
 
 // The same, for few rows and a panel of small whole numbers.
@@ -249,9 +258,78 @@ static inline void some_rows(int64_t rows, const real* left, int64_t left_step, 
                              int64_t depth, const real* bias, bool add, real* result,
                              int64_t result_step) {
   if (rows == ROWS)
-    block<ROWS>(left, left_step, panel, depth, bias, add, result, result_step);
+    block<ROWS>(left, left_step, panel, 0, depth, bias, add, result, result_step);
   else if constexpr (ROWS > 1)
     some_rows<ROWS - 1>(rows, left, left_step, panel, depth, bias, add, result, result_step);
+}
+
+// The products of one to three rows with pairs of panels; the first panel that is left.
+template <int ROWS>
+static inline int64_t pairs(int64_t rows, const real* left, int64_t left_step, const Packed& right,
+                            int64_t from, int64_t to, const real* bias, real* result,
+                            int64_t result_step) {
+  if (rows != ROWS) {
+    if constexpr (ROWS > 1)
+      from = pairs<ROWS - 1>(rows, left, left_step, right, from, to, bias, result, result_step);
+    return from;
+  }
+  for (; from + 2 <= to; from += 2)
+    block<ROWS, 2>(left, left_step, right.panel(from), right.longest * PANEL, right.depth,
+                   bias ? bias + from * PANEL : nullptr, false, result + from * PANEL, result_step);
+  return from;
+}
+
+// The sum of a vector's lanes of each of LANES vectors; what they held is lost.
+static inline V sums_of_lanes(V* vectors) {
+#ifdef TURNS
+  turn(vectors);
+  for (int width = LANES / 2; width; width /= 2)
+    for (int i = 0; i < width; ++i) vectors[i] += vectors[i + width];
+  return vectors[0];
+#else
+  V sums = {};
+  for (int i = 0; i < LANES; ++i)
+    for (int lane = 0; lane < LANES; ++lane) sums[i] += vectors[i][lane];
+  return sums;
+#endif
+}
+
+// The same as `product` for few rows and a matrix that nothing was packed of: columns of the product
+// are rows of what lies there, so each is a sum along memory. Four at a time, in two sums each.
+__attribute__((noinline)) static void dots(const real* left, int64_t left_step, int64_t rows,
+                                           const Packed& right, int64_t from, int64_t to,
+                                           const real* bias, real* result, int64_t result_step) {
+  constexpr int BESIDE = LANES < 4 ? LANES : 4;
+  const int64_t depth = right.depth, end = std::min(to * PANEL, right.columns);
+  const int64_t pairs_end = depth / (2 * LANES) * (2 * LANES), whole_end = depth / LANES * LANES;
+  for (int64_t n = from * PANEL; n < end; n += LANES)
+    for (int64_t r = 0; r < rows; ++r) {
+      const real* row = left + r * left_step;
+      V sums[LANES];
+      for (int i = 0; i < LANES; i += BESIDE) {
+        const real* column[BESIDE];  // beyond the last one: that again, which nobody reads
+        for (int j = 0; j < BESIDE; ++j)
+          column[j] = right.source + std::min(n + i + j, right.columns - 1) * right.source_step;
+        V even[BESIDE] = {}, odd[BESIDE] = {};
+        int64_t k = 0;
+        for (; k < pairs_end; k += 2 * LANES) {
+          const V first = load<true>(row + k, 0), second = load<true>(row + k + LANES, 0);
+#pragma GCC unroll 4
+          for (int j = 0; j < BESIDE; ++j) {
+            even[j] += load<true>(column[j] + k, 0) * first;
+            odd[j] += load<true>(column[j] + k + LANES, 0) * second;
+          }
+        }
+        for (; k < whole_end; k += LANES)
+          for (int j = 0; j < BESIDE; ++j)
+            even[j] += load<true>(column[j] + k, 0) * load<true>(row + k, 0);
+        for (int j = 0; k < depth && j < BESIDE; ++j)
+          odd[j] += load<false>(column[j] + k, int(depth - k)) * load<false>(row + k, int(depth - k));
+        for (int j = 0; j < BESIDE; ++j) sums[i + j] = even[j] + odd[j];
+      }
+      const V sum = sums_of_lanes(sums);
+      store<true>(result + r * result_step + n, bias ? sum + load<true>(bias + n, 0) : sum, 0);
+    }
 }
 
 // result [rows, columns] = left [rows, depth] times the panels [from, to) of the packed matrix, plus
@@ -263,9 +341,13 @@ __attribute__((noinline)) static void product(const real* left, int64_t left_ste
                                               int64_t result_step) {
   if (!right.small.empty())
     return small_product(left, left_step, rows, right, from, to, bias, result, result_step);
+  if (right.source && rows < 3 && right.depth >= 2 * LANES)
+    return dots(left, left_step, rows, right, from, to, bias, result, result_step);
   // blocks of like height: a low one at the end would make poor use of the panel
   const int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
   const int64_t height = blocks ? (rows + blocks - 1) / blocks : 1;
+  if (!right.block && !right.source)
+    from = pairs<3>(rows, left, left_step, right, from, to, bias, result, result_step);
   for (int64_t p = from; p < to; ++p) {
     const real* part = bias ? bias + p * PANEL : nullptr;
     const int64_t depth = right.rows_of(p);
