@@ -63,6 +63,10 @@ class RunError(SeqlabError, RuntimeError):
     """A run cannot start or finish: folder taken, device missing, not writable."""
 
 
+class UnknownPieceWarning(UserWarning):
+    """A text that is gone on with has pieces that a model knows only as unknown."""
+
+
 _LONGEST = 200
 _LONGEST_MESSAGE, _LONGEST_WORD = 2000, 400
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")

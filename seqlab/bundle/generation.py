@@ -15,7 +15,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.bundle.language import between_marks, language_head, require_one_feature
+from seqlab.bundle.language import (
+    between_marks,
+    language_head,
+    require_one_feature,
+    warn_of_unknown,
+)
 from seqlab.data.processor import Processor
 from seqlab.data.tokenizers.marks import UNK_ID
 from seqlab.engines.calls import coming_calls
@@ -173,6 +178,7 @@ def generate(
         raise OptionError(f"direction: the head was trained {head.terms[0]} only")
     require_one_feature(processor)
     ids = torch.tensor(between_marks(processor, prompt))
+    warn_of_unknown(processor, [prompt], "generate")
     backward = term == "backward"
     context = ids[1:].flip(0) if backward else ids[:-1]
     mark = int(ids[0 if backward else -1])

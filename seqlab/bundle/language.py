@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from seqlab.data.processor import Processor
-from seqlab.data.tokenizers.marks import UNK_ID
-from seqlab.errors import OptionError
+from seqlab.data.tokenizers.marks import UNK, UNK_ID
+from seqlab.errors import OptionError, UnknownPieceWarning, shortened
 from seqlab.heads.language_model import LanguageModelHead
 from seqlab.model import SequenceModel
 from seqlab.schema import Count, checked
 from seqlab.types import Batch
+
+#: Pieces that a warning names.
+_NAMED = 5
 
 
 def language_head(model: SequenceModel, verb: str) -> LanguageModelHead:
@@ -44,6 +48,7 @@ def fill(
         )
     require_one_feature(processor)
     ids, gaps = _with_gaps(processor, text, gap)
+    warn_of_unknown(processor, _parts(text, gap), "fill")
     found: dict[int, list[dict[str, Any]]] = {}
     entry = processor.features[0].tokenizer
     while open_gaps := [place for place in gaps if place not in found]:
@@ -110,6 +115,27 @@ def between_marks(processor: Processor, value: Any) -> list[int]:
     encoded: Any = processor.target.encode([value], lambda _: "prompt")
     ids: list[int] = encoded.row(0).tolist()
     return ids
+
+
+def warn_of_unknown(processor: Processor, parts: Iterable[Any], verb: str) -> None:
+    """Say which pieces of a text the model reads as unknown, if any.
+
+    Args:
+        processor: the model's, with one feature.
+        parts: of the text, each a string or a list of tokens.
+        verb: what is done with it.
+    """
+    find = processor.features[0].unknown_in
+    unknown = list(dict.fromkeys(piece for part in parts for piece in find(part)))
+    if not unknown:
+        return
+    named = ", ".join(shortened(repr(piece), 40) for piece in unknown[:_NAMED])
+    more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+    warnings.warn(
+        f"{verb}: the model does not know {named}{more}, and reads what it does not know as {UNK}",
+        UnknownPieceWarning,
+        stacklevel=5,
+    )
 
 
 def require_one_feature(processor: Processor) -> None:

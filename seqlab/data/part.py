@@ -94,6 +94,15 @@ class ColumnPart(FittedPart):
         del value
         return None
 
+    def unknown_in(self, value: Any) -> list[str]:
+        """The pieces of a row that the vocabulary does not have, in order.
+
+        Args:
+            value: the column's, one that ``encode`` takes.
+        """
+        del value
+        return []
+
     def mark_ends(self) -> None:
         """Put ``<bos>`` before and ``<eos>`` after each row; called before ``fit``.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from seqlab import progress
 from seqlab.bundle.place import local_bundle
 from seqlab.collector import rare_collections
 from seqlab.data.formats.choice import make_format
+from seqlab.errors import UnknownPieceWarning
 from seqlab.files import json_bytes
 from seqlab.verbs.predict import numbered_inputs, opened, refuse_same, written
 
@@ -39,11 +43,30 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         with progress.stage("loading", summary=False, lines=False):
             trained = load(spec["bundle"], device=pick_device(spec.get("device") or "auto"))
         options = {key: spec[key] for key in _OPTIONS if spec.get(key) is not None}
-        with written(str(spec.get("output", "-"))) as out:
+        with written(str(spec.get("output", "-"))) as out, _few_warnings():
             for prompt in _prompts(spec):
                 for answer in trained.generate(prompt, **options):
                     out.write(json_bytes({"prompt": prompt, **answer}))
                 out.flush()
+
+
+@contextlib.contextmanager
+def _few_warnings() -> Iterator[None]:
+    """Of prompts with unknown pieces the first is named, and all are counted at the end."""
+    show, count = warnings.showwarning, 0
+
+    def shown(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+        nonlocal count
+        count += issubclass(category, UnknownPieceWarning)
+        if count < 2 or not issubclass(category, UnknownPieceWarning):
+            show(message, category, *rest)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnknownPieceWarning)
+        warnings.showwarning = shown  # type: ignore[assignment]  # it passes on what it is given
+        yield
+    if count > 1:
+        sys.stderr.write(f"warning: {count} prompts have pieces that the model does not know\n")
 
 
 def _prompts(spec: dict[str, Any]) -> Iterator[str]:

@@ -58,6 +58,10 @@ class _VocabularyFeature(Feature):
         ids = self.tokenizer.encode(self.prepare(values, where))
         return ids if self._ends is None else ids.between(*self._ends)
 
+    def unknown_in(self, value: Any) -> list[str]:
+        """See the base class."""
+        return self.tokenizer.unknown_in(self.prepare([value], lambda _: "input")[0])
+
 
 class TextFeature(_VocabularyFeature):
     """A string a row, as ids of what a tokenizer makes of it.

@@ -173,6 +173,15 @@ class Tokenizer(ABC):
         del text
         return None
 
+    def unknown_in(self, text: Any) -> list[str]:
+        """The pieces of a text that become ``<unk>``; the text itself where these are not told."""
+        ids: list[int] = self.encode([text]).row(0).tolist()
+        unknown = [place for place, index in enumerate(ids) if self.is_unknown(index)]
+        pieces = self.pieces_of(text)
+        if pieces is None or len(pieces) < len(ids):
+            return [str(text)] if unknown else []
+        return [pieces[place] for place in unknown]
+
     def decode_with(self, ids: Sequence[int], written: Mapping[int, str]) -> str:
         """As ``decode``, with other pieces at some places, where that can be done."""
         del written

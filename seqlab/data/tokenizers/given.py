@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as Pipeline
 from seqlab.data.ragged import Ragged
 from seqlab.data.tokenizers.base import MAX_TOKENIZER_BYTES, Texts, Tokenizer
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK, UNK_ID
+from seqlab.data.tokenizers.pipeline import unknown_spans
 from seqlab.errors import BundleError, DataError
 from seqlab.files import read_json
 from seqlab.schema import Count
@@ -86,6 +87,10 @@ class GivenTokenizer(Tokenizer):
         return Ragged.from_ids(
             [[UNK_ID if i == unknown else marks + i for i in encoding.ids] for encoding in found]
         )
+
+    def unknown_in(self, text: str) -> list[str]:
+        """See the base class."""
+        return unknown_spans(self.pipeline, text, self._unknown)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids to text; marks are left out, except ``<unk>``."""

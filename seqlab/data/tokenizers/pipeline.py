@@ -161,6 +161,13 @@ class PipelineTokenizer(Tokenizer):
                 raise BundleError(f"its '{key}' is not that of a {kind} made here")
 
 
+def unknown_spans(pipeline: Pipeline, text: str, unknown: int | None) -> list[str]:
+    """What stands in a text where the library's tokenizer gives its unknown id."""
+    found = pipeline.encode(text, add_special_tokens=False)
+    spans = [span for index, span in zip(found.ids, found.offsets, strict=True) if index == unknown]
+    return [text[start:end] for start, end in spans]
+
+
 def _entries(vocab: Any, marks: Sequence[str]) -> list[Any]:
     """All but the marks, in the order of their ids; scored ones with their scores."""
     if isinstance(vocab, Mapping):

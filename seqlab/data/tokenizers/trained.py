@@ -16,7 +16,7 @@ from seqlab.data.ragged import Ragged
 from seqlab.data.splitting import SPACES
 from seqlab.data.tokenizers.base import Texts, VocabularyError
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK, UNK_ID, Escape, StandIn
-from seqlab.data.tokenizers.pipeline import Parts, PipelineTokenizer
+from seqlab.data.tokenizers.pipeline import Parts, PipelineTokenizer, unknown_spans
 
 _DEFAULT_SIZE = 8000
 _SCORE_DIGITS = 6
@@ -87,6 +87,10 @@ class TrainedTokenizer(PipelineTokenizer):
         """``[T]`` ids for each text; what is unknown becomes ``<unk>``."""
         found = self.pipeline.encode_batch_fast(list(texts), add_special_tokens=False)
         return Ragged.from_ids([encoding.ids for encoding in found])
+
+    def unknown_in(self, text: str) -> list[str]:
+        """See the base class."""
+        return unknown_spans(self.pipeline, text, UNK_ID)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Ids to text; marks are left out, except ``<unk>``."""
