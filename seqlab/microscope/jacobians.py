@@ -28,6 +28,9 @@ WIDEST = 768
 _ALL = 12
 _DISTANCES = 48
 
+#: The largest exponent of which there is a float.
+_LARGEST = 709.0
+
 #: Distance and value.
 Curve = list[tuple[int, float]]
 
@@ -36,7 +39,8 @@ class Growth(NamedTuple):
     """Curves by the distance k between two states, of one row.
 
     ``state`` is the spectral norm of ``d state_T / d state_{T-k}``, ``output`` the root of the
-    mean square norm of the gradient of one number of the last output by ``state_{T-k}``.
+    mean square norm of the gradient of one number of the last output by ``state_{T-k}``. They end
+    before the first distance at which one of them has no finite value.
     """
 
     state: Curve
@@ -119,8 +123,11 @@ def growth(trace: CellTrace, row: int, length: int) -> Growth:
             output.times(state_J[-k])
         state.times(state_J[-k])
         if k in wanted:
-            curves.state.append((k, state.norm(2)))
-            curves.output.append((k, output.norm("fro") / math.sqrt(output_J.shape[1])))
+            sizes = state.norm(2), output.norm("fro") / math.sqrt(output_J.shape[1])
+            if not all(map(math.isfinite, sizes)):
+                break
+            curves.state.append((k, sizes[0]))
+            curves.output.append((k, sizes[1]))
     return curves
 
 
@@ -141,5 +148,10 @@ class _Product:
         """The spectral norm (2) or the Frobenius norm (fro)."""
         if self.matrix is None:
             return 1.0
+        if not bool(self.matrix.isfinite().all()):
+            return math.inf
         value = float(torch.linalg.matrix_norm(self.matrix, kind))
-        return math.exp(self.log + math.log(value)) if value > 0 and self.log < 700 else value
+        if value == 0:
+            return 0.0
+        size = self.log + math.log(value)
+        return math.exp(size) if size < _LARGEST else math.inf

@@ -311,6 +311,8 @@ def _plain(value: float, _: Any) -> str:
 
 def _power(value: float, _: Any) -> str:
     """A power of ten in plain characters; mathematics is off, for names may hold its signs."""
+    if value <= 0:  # below the least float, where a log axis may have a tick, too
+        return ""
     exponent = round(math.log10(value))
     plain = -4 < exponent < 4
     return f"{value:g}" if plain else "10" + str(exponent).translate(_RAISED)

@@ -5,6 +5,7 @@ import math
 import pytest
 import seqlab
 import torch
+from seqlab.errors import OptionError
 from seqlab.microscope.fresh import gradients_of
 from seqlab.microscope.jacobians import distances, growth
 from seqlab.microscope.memory import memory_of
@@ -154,6 +155,19 @@ def test_long_products_neither_vanish_nor_overflow():
         matrix = radius * torch.eye(3, dtype=torch.float64)
         found = growth(trace_of(rnn(matrix, activation="linear"), sequences(140)), 0, 140).state
         assert found[-1][1] == pytest.approx(radius**140, rel=1e-6)
+
+
+def test_curves_end_before_numbers_that_no_float_can_hold():
+    """100^k leaves the range of floats at k = 154 and a bit; the states themselves stay at 0."""
+    matrix = 100.0 * torch.eye(3, dtype=torch.float64)
+    still = torch.zeros(1, 200, D, dtype=torch.float64)
+    found = growth(trace_of(rnn(matrix, activation="linear"), still), 0, 200)
+    for curve in found:
+        assert 100 < curve[-1][0] <= 155
+        assert curve[0][1] == pytest.approx(100, rel=1)
+        assert curve[-1][1] > 1e280
+    with pytest.raises(OptionError, match=r"the gradient grows .* than 1[45]\d of 200 steps back"):
+        gradients_of(rnn(matrix, activation="linear"), still)
 
 
 def test_distances_are_dense_near_and_sparse_far():

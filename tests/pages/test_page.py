@@ -87,6 +87,12 @@ def test_each_plot_is_a_picture_too(index):
     assert drawing.as_png(plot, title, dpi=50).startswith(b"\x89PNG")
 
 
+def test_numbers_down_to_the_least_float_are_drawn():
+    page = Page("p")
+    page.figure(Lines({"gone": [(1, 1.0), (2, 1e-160), (3, 5e-324), (4, 0.0)]}, log_y=True), "Few")
+    assert "<svg" in page.html()
+
+
 def test_empty_and_single_values_are_drawn():
     page = Page("p")
     page.figure(Lines({"none": [], "one": [(0, 1.0)]}, log_x=True, log_y=True), "Few")

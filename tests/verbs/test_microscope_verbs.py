@@ -129,6 +129,22 @@ def test_a_page_of_something_else_is_not_written_over(tmp_path):
     assert (run / "report.html").read_text() == "a run's"
 
 
+def test_gradients_that_vanish_below_the_least_float_are_drawn(tmp_path):
+    words = ["cell=rnn", "length=900", "hidden_size=2", "rows=1", f"output={tmp_path}"]
+    assert gradients.run(words) == 0
+    curve = json.loads((tmp_path / "gradients.json").read_text("utf-8"))["cells"]["rnn"]["gradient"]
+    assert curve[-1] == [900, 0.0]
+
+
+def test_a_state_that_explodes_is_said_in_one_line(tmp_path, capsys):
+    words = ["cell=rnn", "length=300", "hidden_size=4", "rows=1", "cell.activation=exponential"]
+    assert main(["gradients", *words, f"output={tmp_path / 'out'}"]) == 2
+    assert "error: rnn: the state grows beyond the range of numbers at step 5 of 300; give a" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
 def test_gradients_writes_numbers_and_a_page(tmp_path, capsys):
     words = ["cell=rnn,lstm,mgu", "length=30", "hidden_size=5", "rows=2", f"output={tmp_path}"]
     assert main(["gradients", *words]) == 0
