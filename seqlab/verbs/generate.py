@@ -15,7 +15,14 @@ from seqlab.collector import rare_collections
 from seqlab.data.formats.choice import make_format
 from seqlab.errors import UnknownPieceWarning
 from seqlab.files import json_bytes
-from seqlab.verbs.predict import numbered_inputs, opened, refuse_same, written
+from seqlab.verbs.predict import (
+    numbered_inputs,
+    opened,
+    refuse_same,
+    spoken,
+    warn_of_nothing,
+    written,
+)
 
 #: What goes to ``TrainedModel.generate`` as it is.
 _OPTIONS = ("n", "max_length", "temperature", "top_k", "top_p", "seed", "direction")
@@ -74,7 +81,10 @@ def _prompts(spec: dict[str, Any]) -> Iterator[str]:
     if source is None:
         yield str(spec.get("prompt") or "")
         return
-    name = "standard input" if source == "-" else str(source)
-    with opened(str(source)) as stream:
-        form = make_format("text", str(source), "format")
-        yield from (row for _, row in numbered_inputs(stream, name, form))
+    name, empty = str(source), True
+    with opened(name) as stream:
+        for _, row in numbered_inputs(stream, spoken(name), make_format("text", name, "format")):
+            yield row
+            empty = False
+    if empty:
+        warn_of_nothing(name)

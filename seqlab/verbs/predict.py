@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +31,8 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
     trained on is read with the same options. ``input`` is the line of a text file, and all fields
     of other rows. Where the data have transforms, there is a line for each row that they make, with
     ``row``, the number of its input from 0, and ``part``. A file is written whole or not at all;
-    standard output is written as rows arrive. A file whose name ends in ``.nbest`` is an n-best
+    standard output is written as rows arrive; where there are no rows, nothing is, and a warning
+    says so. A file whose name ends in ``.nbest`` is an n-best
     list, see ``seqlab.verbs.n_best``.
 
     Args:
@@ -77,6 +79,8 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
                     together = None
                 parts = iter(lambda: list(islice(rows, together)), [])
                 first = next(parts, [])
+                if not first:
+                    warn_of_nothing(source)
                 ahead = parts if not first else chain([first], parts)
                 with coming_calls(_batches(stream, len(first), size)):
                     _answer_all(trained, ahead, out, column, options, n_best=n_best)
@@ -105,12 +109,21 @@ def rows_of(
     Raises:
         DataError: a row is refused.
     """
-    name = "standard input" if source == "-" else source
     if given:
-        return numbered_inputs(stream, name, make_format(given, source, "format"))
+        return numbered_inputs(stream, spoken(source), make_format(given, source, "format"))
     form = make_format(_as_trained(trained.config, _by_ending(source)), source, "format")
     form.guessed = "format"
-    return numbered_inputs(stream, name, form)
+    return numbered_inputs(stream, spoken(source), form)
+
+
+def spoken(source: str) -> str:
+    """What people call an input."""
+    return "standard input" if source == "-" else source
+
+
+def warn_of_nothing(source: str) -> None:
+    """Say that an input is empty; so is the answer, as in any pipe."""
+    warnings.warn(f"no rows in {spoken(source)}", stacklevel=2)
 
 
 def _answer_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import datasets
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import seqlab
+from seqlab.cli import main
 from seqlab.engines.calls import at_least
 from seqlab.engines.plan import Planner
 from seqlab.errors import ConfigError, DataError
@@ -63,6 +65,33 @@ def test_answers_are_not_written_over_their_input(verb, tmp_path, monkeypatch):
         with pytest.raises(ConfigError, match=f"^output={output} is the input itself, which would"):
             verb.run({"bundle": "none", "input": "rows.csv", "output": output}, tmp_path)
     assert (tmp_path / "rows.csv").read_text() == "word\nabc\n"
+
+
+EMPTY = {"a.txt": "", "b.csv": "word\n", "a.jsonl": "\n", "a.json": "[]"}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_input_has_an_empty_answer_and_is_named(answers, name):
+    with pytest.warns(UserWarning, match=rf"^no rows in .*{name}$"):
+        assert answers(name, EMPTY[name]) == []
+
+
+def test_a_pipe_without_rows_and_a_file_without_prompts(bundles, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.warns(UserWarning, match="^no rows in standard input$"):
+        assert main(["predict", f"bundle={bundles['words']}"]) == 0
+    (tmp_path / "none.txt").write_bytes(b"")
+    # no prompt, so that nothing asks for a language model
+    with pytest.warns(UserWarning, match=r"^no rows in .*none.txt$"):
+        assert main(["generate", f"bundle={bundles['words']}", f"input={tmp_path}/none.txt"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_measurement_of_no_rows_is_refused(bundles, tmp_path, capsys):
+    (tmp_path / "none.csv").write_text("word,kind\n")
+    words = ["source=files", f"source.test={tmp_path / 'none.csv'}"]
+    assert main(["evaluate", f"bundle={bundles['words']}", *words]) == 2
+    assert "none.csv: no rows in it" in capsys.readouterr().err
 
 
 FILES = {
