@@ -26,7 +26,7 @@ _GROUPS = {
         "Memory",
         (
             "The classic tests (Hochreiter and Schmidhuber, 1997; copying as in Arjovsky et al., "
-            "2016): the number is how many steps long the way is."
+            "2016). The number is that of the blanks in copying, of all steps in adding and order."
         ),
     ),
 }
@@ -163,6 +163,7 @@ def _lstm_gru(found: Sequence[Answer]) -> list[str]:
     )
     return [
         "## LSTM or GRU", "", told, "",
+        "Steps were timed in turns, beside other work on the machine: their ratios are rough.", "",
         *_table(
             ["task", "LSTM - GRU", "interval", "better", "GRU's step / LSTM's",
              "s to quality, LSTM / GRU"], rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import shlex
 from pathlib import Path
@@ -96,3 +97,23 @@ def test_pictures_of_pages_are_there():
     for page in DOCS.glob("*.md"):
         for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8")):
             assert (DOCS / name).read_text("utf-8").lstrip().startswith("<svg"), name
+
+
+def test_the_table_of_lstm_and_gru_says_what_was_measured():
+    text = (DOCS / "learn-lstm-or-gru.md").read_text("utf-8")
+    row = r"^\| \[[^]]+\]\(which-cell\.md#(\w+)\), [^|]+" + 5 * r"\| ([^|]+) " + r"\|$"
+    rows = re.findall(row, text, re.MULTILINE)
+    answers = {a["task"]: a for a in json.loads((DOCS / "which-cell.json").read_text("utf-8"))}
+    assert sorted(task for task, *_ in rows) == sorted(answers)
+    for task, lstm, gru, within, verdict, ratio in rows:
+        own = {one["name"]: one for one in answers[task]["contestants"]}
+        [pair] = [p for p in answers[task]["pairs"] if {p["a"], p["b"]} == {"lstm", "gru"}]
+        assert pair["a"] == "lstm"
+        assert verdict == {"a": "LSTM", "b": "GRU"}.get(pair["verdict"], "undecided")
+        low, _, high = within.partition(" to ")
+        for told, number in (
+            (lstm, own["lstm"]["mean"]), (gru, own["gru"]["mean"]), (low, pair["low"]),
+            (high, pair["high"]), (ratio, own["gru"]["step_ms"] / own["lstm"]["step_ms"]),
+        ):  # fmt: skip
+            digits = len(told.partition(".")[2])
+            assert float(told) == pytest.approx(number, abs=0.501 * 10**-digits), task
