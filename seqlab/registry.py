@@ -183,6 +183,21 @@ def name_of(kind: str, part: Any) -> str:
     raise UnknownNameError(f"{target} is not a registered {kind}; use seqlab.register")
 
 
+def spoken(kind: str, part: object) -> str:
+    """What an error calls an object of a kind: by its registered name, as configs do.
+
+    >>> from seqlab.cells.gru import GRUCell
+    >>> spoken("cell", GRUCell(2, 3))
+    "cell 'gru'"
+
+    A class that is not registered is called by its own name.
+    """
+    try:
+        return f"{kind} '{name_of(kind, type(part))}'"
+    except UnknownNameError:
+        return type(part).__name__
+
+
 def _is(declaration: plugins.Declaration, part: Any) -> bool:
     try:
         return _load(declaration) is part

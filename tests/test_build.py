@@ -100,7 +100,7 @@ def test_unmerged_directions_under_a_head():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"head": {"name": "tagging"}}, r"head: TaggingHead needs a target of kind 'tags'"),
+        ({"head": {"name": "tagging"}}, r"^head 'tagging' needs a target of kind 'tags'"),
         ({"head": {"name": "classification", "poling": 1}}, r"head: .* no option 'poling'"),
         ({"head": None}, r"head: expected a mapping"),
         ({"encoder": None}, r"encoder: expected a mapping"),

@@ -81,14 +81,14 @@ REFUSED = [
     (TAGS, {"name": "tagging"}, PAIR, "Bidirectional cannot be streamed"),
     (TAGS, {"name": "tagging", "crf": True}, [], "a CRF scores the labels of whole rows"),
     (TEXT, {"name": "language_model"}, PAIR, "backward terms need those after it"),
-    (TargetInfo("label", 3), {"name": "classification"}, [], "ClassificationHead answers whole"),
+    (TargetInfo("label", 3), {"name": "classification"}, [], "head 'classification' answers whole"),
     (
         TargetInfo("tokens", 9, bos=2, eos=3),
         {"name": "encoder_decoder"},
         [],
-        "EncoderDecoderHead answers whole rows",
+        "head 'encoder_decoder' answers whole rows",
     ),
-    (TargetInfo("values", 1), {"name": "regression"}, [], "RegressionHead answers whole rows"),
+    (TargetInfo("values", 1), {"name": "regression"}, [], "head 'regression' answers whole rows"),
 ]
 
 

@@ -191,6 +191,7 @@ def test_a_name_is_found_without_importing_other_plugins(monkeypatch):
     monkeypatch.setattr(plugins, "declared", lambda kind: {**mine, **real(kind)})
     with pytest.raises(UnknownNameError, match="is not a registered cell"):
         registry.name_of("cell", part())
+    assert registry.spoken("cell", part()()) == part().__name__
     gru = seqlab.get("cell", "gru")
     lean = {name: d for name, d in real("cell").items() if name != "gru"}
     monkeypatch.setattr(plugins, "declared", lambda _: {**mine, **lean, "again": again})

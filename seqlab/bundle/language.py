@@ -14,6 +14,7 @@ from seqlab.data.tokenizers.marks import UNK, UNK_ID
 from seqlab.errors import OptionError, UnknownPieceWarning, shortened
 from seqlab.heads.language_model import LanguageModelHead
 from seqlab.model import SequenceModel
+from seqlab.registry import spoken
 from seqlab.schema import Count, checked
 from seqlab.types import Batch
 
@@ -29,7 +30,7 @@ def language_head(model: SequenceModel, verb: str) -> LanguageModelHead:
     """
     if not isinstance(model.head, LanguageModelHead):
         raise OptionError(
-            f"{verb} needs a language model, and this model has a {type(model.head).__name__}; "
+            f"{verb} needs a language model, and this model has {spoken('head', model.head)}; "
             "train one with data=text head=language_model"
         )
     return model.head

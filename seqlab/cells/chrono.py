@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seqlab.cells.base import next_state
 from seqlab.errors import OptionError
+from seqlab.registry import spoken
 
 #: Which way the bias of a gate goes by its name, where the memory's derivative does not tell.
 BY_NAME = {"input": -1.0}
@@ -79,7 +80,7 @@ def reset_chrono(cell: Any, bias: Tensor, longest: int) -> None:
     """
     gates = memory_gates(cell)
     if not gates:
-        raise OptionError(f"chrono: {type(cell).__name__} has no gate that keeps its memory")
+        raise OptionError(f"chrono: {spoken('cell', cell)} has no gate that keeps its memory")
     start = bias.new_empty(cell.hidden_size).uniform_(1.0, max(1.0, longest - 1.0)).log_()
     for gate, sign in gates.items():
         cell.gate_rows(bias, gate).copy_(sign * start)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from seqlab.cells.base import state_fields
 from seqlab.errors import OptionError
+from seqlab.registry import spoken
 
 #: Not ``functools.cache``: steps look types up, and torch's tracers warn of cached functions. Nor
 #: may what they trace add a type, so cells make theirs before.
@@ -169,4 +170,4 @@ def refuse_without_matrix(cell: Any, options: Iterable[str]) -> None:
     """
     for name in options:
         if not cell.recurrent_gates and getattr(cell, name):
-            raise OptionError(f"{name}: {type(cell).__name__} has no recurrent matrix")
+            raise OptionError(f"{name}: {spoken('cell', cell)} has no recurrent matrix")

@@ -8,6 +8,7 @@ from typing import Any
 from seqlab import registry
 from seqlab.cells.base import VendorKernel
 from seqlab.cells.gated import GatedCell
+from seqlab.registry import spoken
 
 #: What a subclass may override, so that a kernel no longer computes its step.
 _EQUATIONS = (
@@ -25,7 +26,7 @@ def vendor_kernel(cell: GatedCell, name: str, **needed: str) -> VendorKernel:
     """
     changed = _overridden(cell)
     if changed:
-        return VendorKernel(None, f"{type(cell).__name__} overrides {changed}")
+        return VendorKernel(None, f"{spoken('cell', cell)} overrides {changed}")
     for option, wanted in needed.items():
         # the function itself counts too: it may have been replaced since
         replaced = getattr(cell, option) is not _activation(wanted)

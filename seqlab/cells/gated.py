@@ -31,6 +31,7 @@ from seqlab.options.resolve import (
     resolve_initializer,
     resolve_object,
 )
+from seqlab.registry import spoken
 from seqlab.schema import Count, Fraction, Range, checked
 
 #: Options that act on the recurrent matrix alone.
@@ -231,7 +232,7 @@ class GatedCell(GatedStep):
 
     def _check_matrix(self) -> None:
         refuse_without_matrix(self, _OF_THE_MATRIX)
-        owner = type(self).__name__
+        owner = spoken("cell", self)
         made = type(self).recurrent_matrix is not GatedCell.recurrent_matrix
         if made and self.proj_size is not None:
             raise OptionError(f"proj_size: {owner} makes its recurrent matrix itself")
@@ -249,7 +250,8 @@ class GatedCell(GatedStep):
         if asked is None:
             return self.default_unit_forget_bias and self.chrono is None
         if asked and "forget" not in self.input_gates:
-            raise OptionError(f"unit_forget_bias: {type(self).__name__} has no forget gate")
+            owner = spoken("cell", self)
+            raise OptionError(f"unit_forget_bias: {owner} has no forget gate")
         return asked
 
     def make_parameters(self) -> None:

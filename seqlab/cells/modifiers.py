@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seqlab.construct import construct
 from seqlab.errors import OptionError, UnknownNameError
 from seqlab.options.resolve import resolve_initializer
+from seqlab.registry import spoken
 from seqlab.schema import checked
 
 
@@ -85,9 +86,9 @@ class Modifier(nn.Module, ABC):
         """
         if not self.gates.shared:
             raise OptionError(
-                f"{type(self).__name__} needs a gate with an input and a recurrent part, and the "
-                f"cell has inputs for {', '.join(self.gates.inputs)} and recurrent parts for "
-                f"{', '.join(self.gates.recurrent) or 'none'}"
+                f"{spoken('modifier', self)} needs a gate with an input and a recurrent part, "
+                f"and the cell has inputs for {', '.join(self.gates.inputs)} and recurrent parts "
+                f"for {', '.join(self.gates.recurrent) or 'none'}"
             )
         self._initial.update(initial)
         for name in initial:

@@ -10,6 +10,7 @@ from seqlab.data.raw_columns import Where
 from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.base import Tokenizer, VocabularyError
 from seqlab.errors import OptionError
+from seqlab.registry import spoken
 
 #: A way to go through one column of the training rows in chunks, as often as needed.
 Column = Callable[[], Iterable[tuple[Sequence[Any], Where]]]
@@ -110,8 +111,9 @@ class ColumnPart(FittedPart):
             OptionError: the part does not make ids of a vocabulary.
         """
         raise OptionError(
-            f"data.target.kind=inputs: column '{self.column}' is read as {type(self).__name__}, "
-            "which has no begin and end marks; make it a feature of kind text or tokens"
+            f"data.target.kind=inputs: column '{self.column}' is read by "
+            f"{spoken('feature', self)}, which has no begin and end marks; make it a feature of "
+            "kind text or tokens"
         )
 
     def add_words(self, words: Iterable[str], most: int | None = None) -> None:

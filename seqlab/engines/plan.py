@@ -18,6 +18,7 @@ from seqlab.engines.calls import at_least, chosen_engines, in_whole_run
 from seqlab.engines.instances import engine, under_transform, usable_engines
 from seqlab.engines.settled import Settled, undisturbed
 from seqlab.errors import EngineError
+from seqlab.registry import spoken
 from seqlab.types import State
 
 #: The engine that all others are tested against; it stands in for one that cannot work here.
@@ -212,7 +213,7 @@ class Planner:
         reason = offer if isinstance(offer, str) else asked.prepare(cell, run)
         if reason is not None:
             raise EngineError(
-                f"engine '{name}' cannot run {type(cell).__name__}: {reason}; "
+                f"engine '{name}' cannot run {spoken('cell', cell)}: {reason}; "
                 "engine='auto' picks one that can"
             )
         price = 0.0 if isinstance(offer, str) else _price(offer)
@@ -250,7 +251,7 @@ class Planner:
                 return self._report(usable[name], offers, refused)
             refused[name] = reason
             del offers[name]
-        raise EngineError(f"no engine runs {type(cell).__name__}: {refused}")
+        raise EngineError(f"no engine runs {spoken('cell', cell)}: {refused}")
 
     def _report(self, chosen: Engine, offers: dict[str, Offer], refused: dict[str, str]) -> Plan:
         """The plan in words, with what the engines that wait would save."""

@@ -13,6 +13,7 @@ from seqlab.construct import construct, split_spec
 from seqlab.errors import DataError, EngineError, OptionError
 from seqlab.heads.metrics.texts import TextMetric
 from seqlab.layers.base import Layer
+from seqlab.registry import spoken
 from seqlab.schema import checked
 from seqlab.target_names import SOLE
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, Writer
@@ -53,15 +54,15 @@ class Head(nn.Module, ABC):
         if target.kind not in self.needs:
             wanted = " or ".join(f"'{kind}'" for kind in self.needs)
             raise OptionError(
-                f"{type(self).__name__} needs a target of kind {wanted}, not '{target.kind}'; "
+                f"{spoken('head', self)} needs a target of kind {wanted}, not '{target.kind}'; "
                 + _another(target.kind, self.needs)
             )
         if target.size < 1:
             raise OptionError(f"the target has {target.size} classes; at least 1 is needed")
         if encoder.ahead_size and not self.looks_ahead:
             raise OptionError(
-                f"{type(self).__name__} does not look at features with role=ahead; take them out, "
-                "or choose head=forecast"
+                f"{spoken('head', self)} does not look at features with role=ahead; take them "
+                "out, or choose head=forecast"
             )
         self.encoder_info = encoder
         self.target_info = target
@@ -98,8 +99,8 @@ class Head(nn.Module, ABC):
         """
         del heads
         raise OptionError(
-            f"an ensemble needs heads encoder_decoder or classification, these are "
-            f"{type(self).__name__}s; give one bundle"
+            f"an ensemble needs heads encoder_decoder or classification, and these are "
+            f"{spoken('head', self)}; give one bundle"
         )
 
     def write_with(self, writers: Mapping[str, Writer]) -> None:
@@ -152,7 +153,7 @@ class Head(nn.Module, ABC):
 
     def refuses_chunks(self) -> str | None:
         """Why a loss cannot be that of the steps of a chunk of rows alone; None if it can."""
-        return f"{type(self).__name__} answers whole rows"
+        return f"{spoken('head', self)} answers whole rows"
 
     def refuses_steps(self) -> str | None:
         """Why there is no answer before a row has ended; None if each step has its own."""
@@ -192,7 +193,7 @@ class Head(nn.Module, ABC):
         """
         if batch.target is None:
             raise DataError(
-                f"{type(self).__name__}: the batch has no target; loss and metrics need one"
+                f"{spoken('head', self)}: the batch has no target; loss and metrics need one"
             )
         return batch.target
 
@@ -232,5 +233,5 @@ def refuse_options(head: Head, options: Mapping[str, Any], known: Sequence[str] 
         if key not in known:
             listing = ", ".join(known) if known else "none"
             raise OptionError(
-                f"{type(head).__name__}.predict has no option '{key}' (known: {listing})"
+                f"{spoken('head', head)} has no option '{key}' of predict (known: {listing})"
             )

@@ -18,6 +18,7 @@ from seqlab.errors import OptionError
 from seqlab.heads.sampling import draw
 from seqlab.heads.search_rules import Rules, Wanted
 from seqlab.heads.states import repeat_rows
+from seqlab.registry import spoken
 from seqlab.schema import Count, Positive, Share, Whole, checked
 from seqlab.types import State
 
@@ -77,7 +78,7 @@ class Search(ABC):
         """
         if n > 1:
             raise OptionError(
-                f"n_best: {type(self).__name__} finds one answer a row, not {n}; give "
+                f"n_best: {spoken('search', self)} finds one answer a row, not {n}; give "
                 "search={name: beam, width: N} or {name: sample}"
             )
         return [self.find(step, state, limit_B, bos=bos, eos=eos)]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from seqlab.errors import RunError
 from seqlab.files import atomic_writer, fsync_folder, reading
+from seqlab.registry import spoken
 
 _PLAIN = (bool, int, float, str, bytes, type(None), Tensor)
 
@@ -26,14 +27,13 @@ def check_plain(trainer: Trainer, checkpoint: Mapping[str, Any]) -> None:
         RunError: one holds something else than numbers, text, tensors, lists and mappings of
             these; the message says where.
     """
-    names = {callback.state_key: type(callback).__name__ for callback in trainer.callbacks}  # type: ignore[attr-defined]
-    states = [
-        (f"callback {names.get(k, k)}", v) for k, v in checkpoint.get("callbacks", {}).items()
-    ]
+    callbacks = {callback.state_key: callback for callback in trainer.callbacks}  # type: ignore[attr-defined]
+    states = [(callbacks.get(k, k), v) for k, v in checkpoint.get("callbacks", {}).items()]
     states += [("the optimizer", state) for state in checkpoint.get("optimizer_states", ())]
     states += [("the scheduler", state) for state in checkpoint.get("lr_schedulers", ())]
-    for name, state in states:
+    for owner, state in states:
         if found := _other(state, "state"):
+            name = owner if isinstance(owner, str) else spoken("callback", owner)
             raise RunError(
                 f"{name} cannot be saved: {found[0]} is {found[1]}; a state_dict holds numbers, "
                 "text, tensors, and lists, tuples and mappings of these"

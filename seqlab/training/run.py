@@ -25,6 +25,7 @@ from seqlab.errors import ConfigError, MachineError, RunError
 from seqlab.failures import machine_failure
 from seqlab.files import reading
 from seqlab.model import SequenceModel
+from seqlab.registry import spoken
 from seqlab.training import summary
 from seqlab.training.calibration import calibrate, check_calibration
 from seqlab.training.callbacks import Callback
@@ -155,7 +156,7 @@ class Run:
             self.model.double()
         if weights is not None and not self.model.head.weighs_rows:
             raise ConfigError(
-                f"the loss of {type(self.model.head).__name__} knows no weights of rows; "
+                f"the loss of {spoken('head', self.model.head)} knows no weights of rows; "
                 "leave them out"
             )
         if self.model.head.refuses_rows:

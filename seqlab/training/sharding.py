@@ -12,6 +12,7 @@ from torch import nn
 
 from seqlab.errors import ConfigError
 from seqlab.model import SequenceModel
+from seqlab.registry import spoken
 from seqlab.training.callbacks import Callback
 
 
@@ -87,9 +88,9 @@ def check_parts(strategy: Any, model: nn.Module, callbacks: Iterable[pl.Callback
     where = "trainer.strategy=fsdp: weights lie in shares"
     for callback in callbacks:
         if isinstance(callback, Callback) and callback.needs_whole_weights:
-            name = type(callback).__name__
+            name = spoken("callback", callback)
             raise ConfigError(
-                f"{where}, and callback {name} needs them whole; leave it out, or use trainer=ddp"
+                f"{where}, and {name} needs them whole; leave it out, or use trainer=ddp"
             )
     if leaves_unused(model):
         raise ConfigError(

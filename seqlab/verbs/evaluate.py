@@ -11,6 +11,7 @@ from seqlab import progress
 from seqlab.bundle.place import each_bundle, local_bundle
 from seqlab.collector import rare_collections
 from seqlab.errors import ConfigError, OptionError, RunError
+from seqlab.registry import spoken
 
 RESULT = "result.json"
 
@@ -144,7 +145,7 @@ def measure(
 
     if search is not None:
         if not hasattr(model.head, "make_search"):
-            raise OptionError(f"search: {type(model.head).__name__} does not search")
+            raise OptionError(f"search: {spoken('head', model.head)} does not search")
         model.head.search = model.head.make_search(search, "search")
     device = next(model.parameters()).device
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}

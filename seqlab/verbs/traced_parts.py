@@ -14,6 +14,7 @@ from seqlab.heads.attention import Memory
 from seqlab.heads.encoder_decoder import EncoderDecoderHead
 from seqlab.heads.precision import at_least_float32
 from seqlab.model import SequenceModel
+from seqlab.registry import spoken
 from seqlab.types import Batch, Encoded, FeatureInfo, State
 
 #: Rows and steps of a trace.
@@ -196,7 +197,7 @@ PARTS: dict[str, Callable[[SequenceModel], Graph]] = {
 def _decoder(model: SequenceModel) -> Any:
     if not isinstance(model.head, EncoderDecoderHead):
         raise EngineError(
-            f"this model has no decoder, it has a {type(model.head).__name__}; use part=whole or "
+            f"this model has no decoder, it has {spoken('head', model.head)}; use part=whole or "
             "part=step"
         )
     return model.head.decoder

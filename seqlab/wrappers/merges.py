@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqlab.errors import OptionError
+from seqlab.registry import spoken
 from seqlab.schema import Count, checked
 
 
@@ -33,7 +34,7 @@ class Merge(nn.Module, ABC):
         super().__init__()
         if self.same_size and forward_size != backward_size:
             raise OptionError(
-                f"merge {type(self).__name__.lower()} needs both directions of one width, "
+                f"{spoken('merge', self)} needs both directions of one width, "
                 f"got {forward_size} and {backward_size}; concat takes any"
             )
         self.forward_size, self.backward_size = forward_size, backward_size

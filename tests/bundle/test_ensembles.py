@@ -135,7 +135,7 @@ def test_members_that_do_not_belong_together(members, tmp_path):
     with pytest.raises(BundleError, match=r"the target is of different kinds|vocabularies"):
         seqlab.load([members[0], words])
     tagger = bundle_of(sentences_spec(tmp_path), tmp_path / "tagger_bundle", 7)
-    with pytest.raises(OptionError, match="these are TaggingHeads; give one bundle"):
+    with pytest.raises(OptionError, match="these are head 'tagging'; give one bundle"):
         seqlab.load([tagger, tagger])
     with pytest.raises(OptionError, match="an ensemble needs at least one bundle"):
         seqlab.load([])

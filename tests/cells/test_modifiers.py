@@ -162,7 +162,7 @@ class Sum(MultiplicativeIntegration):
         ("lstm", {"name": MI, "alpa": 1.0}, "modifier: .* has no option 'alpa'"),
         ("lstm", {"name": MI, "alpha": "big"}, "modifier.alpha: expected a number"),
         ("lstm", 3, "modifier: expected the name of a modifier or its class, got 3"),
-        ("ind_rnn", MI, "modifier: MultiplicativeIntegration needs a gate with .* for none"),
+        ("ind_rnn", MI, "modifier 'multiplicative_integration' needs a gate with .* for none"),
     ],
 )
 def test_a_wrong_modifier_is_refused_by_name(cell, modifier, message):

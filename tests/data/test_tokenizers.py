@@ -324,7 +324,7 @@ def test_merges_of_unknown_entries_are_refused(tmp_path):
     content = json.loads(path.read_text())
     content["model"]["merges"].append(["no", "where"])
     path.write_text(json.dumps(content))
-    with pytest.raises(BundleError, match=r"tokenizer\.json: not a file of a BPETokenizer"):
+    with pytest.raises(BundleError, match=r"tokenizer\.json: not a file of tokenizer 'bpe'"):
         build_tokenizer("bpe").load(path)
 
 

@@ -151,7 +151,7 @@ def test_words_are_added_behind_those_learnt(options, most, texts, known):
 def test_characters_take_no_words():
     chars = build_tokenizer("chars")
     chars.learn(lambda: [["ab"]])
-    with pytest.raises(OptionError, match="CharsTokenizer has no words to add to"):
+    with pytest.raises(OptionError, match="tokenizer 'chars' has no words to add to"):
         chars.add_words(["abc"])
 
 

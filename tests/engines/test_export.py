@@ -180,7 +180,7 @@ def test_random_masks_are_refused():
 def test_it_is_refused_where_gradients_are_wanted(mode):
     layer = seqlab.GRU(3, 2, engine="export").train(mode)
     x = torch.randn(2, 5, 3)
-    refused = "'export' cannot run GRUCell: it gives no gradients, so it needs torch.no_grad"
+    refused = "'export' cannot run cell 'gru': it gives no gradients, so it needs torch.no_grad"
     with pytest.raises(EngineError, match=refused):
         layer(x)
     with torch.no_grad():

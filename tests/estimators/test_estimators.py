@@ -210,7 +210,7 @@ def test_what_is_no_weight(weights, said):
 
 
 def test_weights_under_a_head_that_knows_none():
-    with pytest.raises(ValueError, match="TaggingHead knows no weights"):
+    with pytest.raises(ValueError, match="the loss of head 'tagging' knows no weights"):
         SequenceTagger(**SMALL)._fit(*_tagged(), {"kind": "tags"}, {"name": "tagging"}, np.ones(2))
 
 

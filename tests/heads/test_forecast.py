@@ -325,7 +325,7 @@ def test_a_row_that_is_scaled_by_itself_is_read_whole():
     with pytest.raises(EngineError, match="scaled by its whole row"):
         traced_parts.one_step(model)
     _, model, _ = made(PLAIN, ROWS)
-    with pytest.raises(EngineError, match="ForecastHead answers whole rows"):
+    with pytest.raises(EngineError, match="head 'forecast' answers whole rows"):
         model.stream()
-    with pytest.raises(OptionError, match=r"data\.chunks: ForecastHead answers whole rows"):
+    with pytest.raises(OptionError, match=r"data\.chunks: head 'forecast' answers whole rows"):
         model.chunk_reading()

@@ -258,7 +258,7 @@ def test_wrong_options(options, message):
 
 def test_the_target_says_what_is_wrong_with_its_features():
     numbers = {"features": {"x": {"kind": "numeric"}}, "target": {"kind": "inputs"}}
-    with pytest.raises(OptionError, match="column 'x' is read as NumericFeature"):
+    with pytest.raises(OptionError, match="column 'x' is read by feature '"):
         fit_processor(numbers, [{"x": [1.0]}])
     other = {**DATA, "target": {"kind": "inputs", "column": "words"}}
     with pytest.raises((OptionError, ConfigError), match="no feature reads the column 'words'"):

@@ -135,7 +135,7 @@ def test_numbers_a_step_can_be_streamed():
             assert answers[row]["values"] == pytest.approx(whole[row]["values"][step])
             high = whole[row]["quantiles"]["0.9"][step]
             assert answers[row]["quantiles"]["0.9"] == pytest.approx(high)
-    with pytest.raises(EngineError, match="RegressionHead answers whole rows"):
+    with pytest.raises(EngineError, match="head 'regression' answers whole rows"):
         make_model({"name": "regression"}, TARGET, lambda size: seqlab.GRU(size, 5)).stream()
 
 

@@ -147,7 +147,7 @@ def test_samples_are_independent_draws_in_order_of_score():
 def test_searches_that_have_not_so_many_answers():
     model = ToyModel(2)
     assert len(several("greedy", model, [3, 3], 1)) == 1
-    with pytest.raises(OptionError, match="n_best: GreedySearch finds one answer a row, not 2"):
+    with pytest.raises(OptionError, match="n_best: search 'greedy' finds one answer a row, not 2"):
         several("greedy", model, [3, 3], 2)
     with pytest.raises(OptionError, match="a beam of width 4 has no 5 answers"):
         several("beam", model, [3, 3], 5)

@@ -101,5 +101,5 @@ def test_the_planner_says_why():
     assert plan.engine.name == "loop"
     assert "recurrent_dropout" in plan.refused["fused"]
     assert seqlab.LSTM(3, 4).explain(torch.zeros(1, 2, 3)).engine.name == "fused"
-    with pytest.raises(seqlab.errors.EngineError, match=r"cannot run LSTMCell: .*layer_norm"):
+    with pytest.raises(seqlab.errors.EngineError, match=r"cannot run cell 'lstm': .*layer_norm"):
         seqlab.LSTM(3, 4, layer_norm=True, engine="fused")(torch.zeros(1, 2, 3))

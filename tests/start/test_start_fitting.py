@@ -163,5 +163,5 @@ def test_vocabularies_that_do_not_go_together_are_told():
         lower.go_on_from(words, grow=True)
     chars = build_tokenizer("chars", takes="text")
     chars.learn(lambda: CORPUS)
-    with pytest.raises(OptionError, match="CharsTokenizer cannot go on"):
+    with pytest.raises(OptionError, match="tokenizer 'chars' cannot go on"):
         chars.go_on_from(words, grow=True)

@@ -199,7 +199,7 @@ def test_what_needs_whole_rows_is_refused(tmp_path):
     with pytest.raises(seqlab.OptionError, match=r"data.chunks: a CRF scores the labels of whole"):
         model_of(data, crf=True).chunk_reading()
     spec = changed(pairs_spec(tmp_path), data__chunks={"length": 4})
-    with pytest.raises(seqlab.OptionError, match=r"data.chunks: EncoderDecoderHead answers whole"):
+    with pytest.raises(seqlab.OptionError, match=r"data.chunks: head 'encoder_decoder' ans"):
         train(spec, tmp_path / "run")
     with pytest.raises(seqlab.ConfigError, match=r"data.chunks.length: expected an int of at"):
         data_of("tags", chunks={"length": 0})

@@ -113,8 +113,8 @@ def test_parts_of_a_bundle_may_be_frozen(spec, whole, home, tmp_path):
 
 def test_what_cannot_be_done_with_shares_is_one_line(spec, tmp_path):
     cases = [
-        ({"callbacks__ema": {}}, r"^trainer\.strategy=fsdp: .*callback EMA needs them whole"),
-        ({"callbacks__microscope": {}}, r"^trainer\.strategy=fsdp: .*callback Microscope needs"),
+        ({"callbacks__ema": {}}, r"^trainer\.strategy=fsdp: .*callback 'ema' needs them whole"),
+        ({"callbacks__microscope": {}}, r"^trainer\.strategy=fsdp: .*callback 'microscope' needs"),
         (
             {
                 "head": {"name": "language_model", "cutoffs": [5]},

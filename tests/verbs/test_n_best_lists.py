@@ -79,7 +79,7 @@ def test_what_has_no_lists(bundle, words, tmp_path, capsys):
     model, data = untrained(words_spec(tmp_path))
     other = save_bundle(tmp_path / "word_bundle", model, data.processor, words_spec(tmp_path))
     cases = [
-        (bundle, ["options={n_best: 2}"], "n_best: GreedySearch finds one answer a row, not 2"),
+        (bundle, ["options={n_best: 2}"], "n_best: search 'greedy' finds one answer a row, not 2"),
         (other, [], "output: an n-best list (.nbest) holds texts"),
     ]
     for place, more, message in cases:

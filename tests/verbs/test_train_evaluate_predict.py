@@ -92,7 +92,7 @@ def test_evaluating_another_split_source_and_number_of_rows(runs, tmp_path, caps
 def test_search_of_an_evaluation(runs, tmp_path):
     base = {**EVALUATE, "search": {"name": "beam", "width": 3}}
     evaluate.run({**base, "bundle": bundle_of(runs, "pairs")}, tmp_path)
-    with pytest.raises(OptionError, match="ClassificationHead does not search"):
+    with pytest.raises(OptionError, match="head 'classification' does not search"):
         evaluate.run({**base, "bundle": bundle_of(runs, "words")}, tmp_path)
 
 

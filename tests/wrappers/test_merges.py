@@ -49,7 +49,7 @@ def test_attention_weighs_the_directions_by_their_scores():
 @pytest.mark.parametrize(
     ("spec", "sizes", "message"),
     [
-        ("gate", (4, 5), "merge gate needs both directions of one width, got 4 and 5"),
+        ("gate", (4, 5), "merge 'gate' needs both directions of one width, got 4 and 5"),
         (
             {"name": "attention", "size": 0},
             (4, 4),

@@ -66,7 +66,7 @@ def test_backward_layer_of_another_cell_and_width():
     assert layer.directions == (5, 2)
     assert state.backward.hidden.shape == (3, 2)
     assert layer.backward_layer.reverse
-    with pytest.raises(OptionError, match="merge sum needs both directions of one width, got 5"):
+    with pytest.raises(OptionError, match="merge 'sum' needs both directions of one width, got 5"):
         seqlab.Bidirectional(seqlab.LSTM(4, 5), "sum", seqlab.GRU(4, 2))
     with pytest.raises(OptionError, match="backward_layer takes 3 features, the forward layer 4"):
         seqlab.Bidirectional(seqlab.LSTM(4, 5), backward_layer=seqlab.GRU(3, 5))

@@ -15,6 +15,7 @@ from seqlab.data.restoring import restoring
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
 from seqlab.errors import DataError, OptionError
 from seqlab.files import read_json, write_json
+from seqlab.registry import spoken
 from seqlab.schema import Count, Flag
 
 #: Files larger than this are refused unread.
@@ -127,8 +128,8 @@ class Tokenizer(ABC):
         """
         del grow
         raise OptionError(
-            f"a {type(self).__name__} cannot go on from the vocabulary of a "
-            f"{type(earlier).__name__}; use start.vocabulary=new"
+            f"{spoken('tokenizer', self)} cannot go on from the vocabulary of "
+            f"{spoken('tokenizer', earlier)}; use start.vocabulary=new"
         )
 
     def add_words(self, words: Iterable[str], most: int | None = None) -> None:
@@ -143,8 +144,8 @@ class Tokenizer(ABC):
         """
         del words, most
         raise OptionError(
-            f"a {type(self).__name__} has no words to add to; choose words, or a feature of kind "
-            "tokens"
+            f"{spoken('tokenizer', self)} has no words to add to; choose words, or a feature "
+            "of kind tokens"
         )
 
     def normalize(self, text: str) -> str:
@@ -198,5 +199,5 @@ class Tokenizer(ABC):
             BundleError: the file is missing, damaged, too large, or of another tokenizer.
         """
         content = read_json(path, MAX_TOKENIZER_BYTES)
-        with restoring(path, f"a file of a {type(self).__name__}"):
+        with restoring(path, f"a file of {spoken('tokenizer', self)}"):
             self.restore(content)

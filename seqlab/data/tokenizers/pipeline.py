@@ -18,6 +18,7 @@ from tokenizers import normalizers
 from seqlab.data.tokenizers.base import Tokenizer
 from seqlab.data.tokenizers.marks import INPUT_MARKS, UNK
 from seqlab.errors import BundleError, OptionError
+from seqlab.registry import spoken
 from seqlab.schema import Count, Range
 
 #: An int that leaves room beside the marks.
@@ -147,7 +148,6 @@ class PipelineTokenizer(Tokenizer):
             BundleError: it is damaged, its ids are not 0 to n - 1, or it is no file of this
                 tokenizer.
         """
-        kind = type(self).__name__
         model = content.get("model")
         if not isinstance(model, Mapping):
             raise BundleError("it has no 'model'")
@@ -158,7 +158,9 @@ class PipelineTokenizer(Tokenizer):
         rebuilt["model"], found["model"] = _bare(rebuilt["model"]), _bare(model)
         for key, value in found.items():
             if value != rebuilt.get(key) and not (key in old and value == old[key]):
-                raise BundleError(f"its '{key}' is not that of a {kind} made here")
+                raise BundleError(
+                    f"its '{key}' is not that of {spoken('tokenizer', self)} made here"
+                )
 
 
 def unknown_spans(pipeline: Pipeline, text: str, unknown: int | None) -> list[str]:

@@ -20,6 +20,7 @@ from seqlab.engines.scan import tile_pass
 from seqlab.engines.scan.linear_pass import linear_pass, runs_here
 from seqlab.engines.scan.linear_scan import masked_scan
 from seqlab.engines.scan.matrix_chunks import run_chunks
+from seqlab.registry import spoken
 from seqlab.types import State
 
 #: Values of the state at all steps up to which a sequence is run at once on a CPU.
@@ -50,11 +51,11 @@ class ScanEngine(Engine):
         kinds = (MatrixStateCell, LinearRecurrentCell)
         kind = next((kind for kind in kinds if isinstance(cell, kind)), None)
         if kind is None:
-            return f"{type(cell).__name__} is not a LinearRecurrentCell"
+            return f"{spoken('cell', cell)} is not a LinearRecurrentCell"
         if type(cell).step is not kind.step:
-            return f"{type(cell).__name__} has its own step"
+            return f"{spoken('cell', cell)} has its own step"
         if run.noise is not None:
-            return f"{type(cell).__name__} draws noise for each step"
+            return f"{spoken('cell', cell)} draws noise for each step"
         if kind is MatrixStateCell:
             return CHUNKED.offer(cell, run.x, "chunks of steps are matrix products")
         return _offer_scan(cell, run)

@@ -20,6 +20,7 @@ from seqlab.cells.products import whole_matrix
 from seqlab.engines import base
 from seqlab.engines.double_backward import differentiable, replay
 from seqlab.engines.traced.traced_cell import TracedCell
+from seqlab.registry import spoken
 from seqlab.types import State
 
 #: The base class's own methods that a kernel's loop stands for.
@@ -112,7 +113,7 @@ class TracedEngine(base.Engine):
     def refusal(self, cell: Cell, run: base.Sequence) -> str | None:
         """Why the cell's form or its device rules this engine out, or None."""
         if not isinstance(cell, GatedCell):
-            return f"{type(cell).__name__} is not a GatedCell"
+            return f"{spoken('cell', cell)} is not a GatedCell"
         reason = _structure(cell)
         if reason is None and {run.x.device.type, cell.weight_ih.device.type} != {self.device}:
             reason = f"it generates code for {self.device}, the input is on {run.x.device.type}"
@@ -186,7 +187,7 @@ def _structure(cell: GatedCell) -> str | None:
     """What the cell computes around its equations that no kernel does, or None."""
     for name in _REPLACED:
         if getattr(type(cell), name) is not getattr(GatedCell, name):
-            return f"{type(cell).__name__} has its own {name}"
+            return f"{spoken('cell', cell)} has its own {name}"
     width = cell.hidden_size if cell.proj_size is None else cell.proj_size
     first = width if cell.projects_state else cell.hidden_size
     rest = {cell.hidden_size} if len(cell.state_sizes) > 1 else set()

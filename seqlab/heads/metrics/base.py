@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from seqlab.errors import OptionError
+from seqlab.registry import spoken
 from seqlab.types import TargetInfo, lengths_to_mask
 
 
@@ -94,7 +95,7 @@ class TaskMetric(Metric):
         if target.kind not in self.needs:
             wanted = " or ".join(f"'{kind}'" for kind in self.needs)
             raise OptionError(
-                f"{type(self).__name__} measures targets of kind {wanted}, not '{target.kind}'"
+                f"{spoken('metric', self)} measures targets of kind {wanted}, not '{target.kind}'"
             )
 
     def refusal(self, context: Tensor | None) -> tuple[int, str] | None:
