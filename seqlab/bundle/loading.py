@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from seqlab.build import build_model
 from seqlab.bundle.eight_bits import unpacked, whole_shapes
@@ -26,10 +27,15 @@ from seqlab.bundle.place import WEIGHTS, local_bundle
 from seqlab.bundle.trained import TrainedModel
 from seqlab.data.processor import Processor
 from seqlab.errors import BundleError, SeqlabError
+from seqlab.failures import shortage
 from seqlab.files import read_json
 from seqlab.memory import ALWAYS_FINE, whole_numbers
 from seqlab.model import SequenceModel
+from seqlab.new_weights import See, new_weights
 from seqlab.types import DataInfo, FeatureInfo, TargetInfo, TargetStatistics
+
+#: Making so many weight tensors takes no time, and parts may make some that they throw away.
+_ALWAYS_MADE = 1_000
 
 
 def load(
@@ -127,9 +133,13 @@ def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> No
         raise BundleError(f"{weights} cannot be read: {error}") from error
     stored = whole_shapes(stored, types, config.get("weights"), weights)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), new_weights(_no_more_than(len(stored), weights)):
             wanted = {n: tuple(t.shape) for n, t in build_model(config, info).state_dict().items()}
-    except RuntimeError as error:
+    except (RuntimeError, OverflowError, TypeError) as error:
+        if shortage(error) is not None:
+            raise BundleError(
+                f"{weights}: config.json asks for a tensor larger than any memory"
+            ) from error
         if "meta" not in str(error):
             raise
         total = sum(math.prod(shape) for shape in stored.values())
@@ -145,6 +155,22 @@ def _check_sizes(config: Mapping[str, Any], info: DataInfo, weights: Path) -> No
                 f"{weights}: tensor '{name}' is {stored.get(name, 'missing')}, "
                 f"and config.json asks for {wanted.get(name, 'none')}"
             )
+
+
+def _no_more_than(count: int, weights: Path) -> See:
+    """Refuses a model of far more weight tensors than are stored, before all of them are made."""
+    left = _ALWAYS_MADE + 2 * count
+
+    def see(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal left
+        del module, name, parameter
+        left -= 1
+        if left < 0:
+            raise BundleError(
+                f"{weights}: config.json asks for more tensors than the {count} stored"
+            )
+
+    return see
 
 
 def _load_weights(model: SequenceModel, path: Path, weights: Any) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from seqlab.build import build_model
 from seqlab.errors import MachineError, SeqlabError
 from seqlab.failures import machine_failure
 from seqlab.memory import free_memory, size_text
+from seqlab.new_weights import new_weights
 from seqlab.training.optimizers import values_per_weight
 from seqlab.types import DataInfo
 
@@ -36,7 +35,7 @@ def check_size(spec: Mapping[str, Any], info: DataInfo, device: torch.device) ->
     copies = 2 + values_per_weight(spec["optimizer"])
     counted = _Counted(free, copies)
     try:
-        with torch.device("meta"), counted.counting():
+        with torch.device("meta"), new_weights(counted.count):
             model = build_model(spec, info)
     except SeqlabError:
         raise
@@ -61,17 +60,7 @@ class _Counted:
         self.tensors = self.size = self.largest_size = 0
         self.largest = ""
 
-    @contextlib.contextmanager
-    def counting(self) -> Iterator[None]:
-        handle = register_module_parameter_registration_hook(self._count)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def _count(self, module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is None or isinstance(parameter, nn.UninitializedParameter):
-            return
+    def count(self, module: nn.Module, name: str, parameter: nn.Parameter) -> None:
         size = parameter.numel() * parameter.element_size()
         self.tensors, self.size = self.tensors + 1, self.size + size
         if size > self.largest_size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -260,17 +260,16 @@ class StackedWrapper(Wrapper):
         residual: bool = False,
         dropout: Fraction = 0.0,
     ) -> None:
-        if layers is None:
-            layers = [{}] * (num_layers or 2)
-        if num_layers is not None and len(layers) != num_layers:
+        if layers is not None and num_layers not in (None, len(layers)):
             raise OptionError(f"stacked: num_layers is {num_layers}, layers has {len(layers)}")
-        self.layers = [dict(part) for part in layers]
+        self.layers, self.num_layers = layers, num_layers or 2
         self.residual, self.dropout = residual, dropout
 
     def build(self, make_layer: MakeLayer, input_size: int) -> Stacked:
         """As many inner layers as asked for."""
         built: list[Layer] = []
-        for changes in self.layers:
+        # no list of as many as asked for: where layers are counted, the first too many is refused
+        for changes in self.layers or repeat({}, self.num_layers):
             make = with_cell(make_layer, changes, "layers") if changes else make_layer
             built.append(make(built[-1].output_size if built else input_size))
         return Stacked(built, residual=self.residual, dropout=self.dropout)

@@ -101,6 +101,9 @@ def test_manifest_that_is_no_json(bundle, content):
     assert "manifest.json: not JSON" in one_line_error(bundle)
 
 
+BOTH, MANY = {"name": "bidirectional"}, {"name": "stacked", "num_layers": 10**7}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -109,7 +112,10 @@ def test_manifest_that_is_no_json(bundle, content):
         (lambda c: c["head"].update(name="builtins.eval"), "builtins.eval"),
         (lambda c: c["encoder"]["cell"].update(hidden_size=7), "tensor 'encoder"),
         (lambda c: c["encoder"]["cell"].update(hidden_size=2**20), "tensor 'encoder"),
-        (lambda c: c["encoder"]["cell"].update(hidden_size=2**40), "cannot be rebuilt"),
+        (lambda c: c["encoder"]["cell"].update(hidden_size=2**40), "larger than any memory"),
+        (lambda c: c["encoder"]["cell"].update(hidden_size=10**30), "larger than any memory"),
+        (lambda c: c["encoder"].update(wrappers=[BOTH] * 40), "asks for more tensors than the"),
+        (lambda c: c["encoder"].update(wrappers=[MANY]), "asks for more tensors than the"),
         (lambda c: c["encoder"].update(wrappers=[]), "tensor 'encoder"),
         (lambda c: c["info"].pop("target"), "'info' does not describe"),
         (lambda c: c["info"]["features"][0].update(size=2**40), "tensor 'encoder"),
