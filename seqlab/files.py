@@ -200,7 +200,7 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
         MachineError: the folder cannot be written.
     """
     target = Path(path)
-    _check_replaceable(target, mark)
+    check_replaceable(target, mark)
     temporary, retired = temporary_name(target), temporary_name(target, "old")
     with writing(target):
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -221,8 +221,19 @@ def atomic_folder(path: str | Path, mark: str) -> Iterator[Path]:
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def _check_replaceable(target: Path, mark: str) -> None:
-    """Refuse to put a new folder in the place of other things; an empty folder is none."""
+def check_replaceable(
+    target: Path, mark: str, advice: str = "choose another name for output"
+) -> None:
+    """Refuse to put a new folder in the place of other things; an empty folder is none.
+
+    Args:
+        target: the place.
+        mark: see ``atomic_folder``.
+        advice: what to do about it.
+
+    Raises:
+        RunError: other things lie there.
+    """
     with writing(target):
         if target.is_dir():
             own = (target / mark).is_file() or next(target.iterdir(), None) is None
@@ -230,7 +241,7 @@ def _check_replaceable(target: Path, mark: str) -> None:
         else:
             own, what = not target.exists(), "a file"
     if not own:
-        raise RunError(f"{target} is {what}, which would be lost; choose another name for output")
+        raise RunError(f"{target} is {what}, which would be lost; {advice}")
 
 
 def check_page_folder(folder: Path, numbers: str, page: str) -> None:

@@ -13,11 +13,16 @@ from safetensors.torch import save
 from seqlab.bundle.card import model_card
 from seqlab.bundle.eight_bits import packed
 from seqlab.bundle.formats import FORMAT
-from seqlab.bundle.manifest import MANIFEST, make_manifest
+from seqlab.bundle.manifest import MANIFEST, MANIFEST_LIMIT, make_manifest
 from seqlab.bundle.place import WEIGHTS
 from seqlab.data.processor import Processor
-from seqlab.files import atomic_folder, write_json
+from seqlab.errors import BundleError, RunError, listed
+from seqlab.files import atomic_folder, check_replaceable, read_json, write_json
 from seqlab.model import SequenceModel
+
+_MEND = "move it away, or choose another place for the bundle"
+#: What systems leave in folders that people look at.
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def save_bundle(
@@ -48,6 +53,7 @@ def save_bundle(
     tensors, kind = packed(model, _tensors(model))
     info = dataclasses.asdict(processor.info)
     config = {"format": FORMAT, "weights": kind, **parts, "info": info}
+    check_place(folder)
     with atomic_folder(folder, MANIFEST) as new:
         write_json(new / "config.json", config)
         (new / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
@@ -56,6 +62,25 @@ def save_bundle(
         (new / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
         write_json(new / MANIFEST, make_manifest(new, config))
     return Path(folder)
+
+
+def check_place(folder: str | Path) -> None:
+    """Refuse a place for a bundle where other things lie than an earlier one: they would be lost.
+
+    Raises:
+        RunError: a file, a folder that is no bundle, or a bundle with other files beside its own.
+    """
+    place = Path(folder)
+    check_replaceable(place, MANIFEST, _MEND)
+    if not (place / MANIFEST).is_file():
+        return
+    try:
+        own = {MANIFEST, *_LITTER, *read_json(place / MANIFEST, MANIFEST_LIMIT).get("files", ())}
+    except BundleError as error:
+        raise RunError(f"{error}; {_MEND}") from error
+    if others := sorted(path.name for path in place.iterdir() if path.name not in own):
+        found = f"{place} has {listed(others)} beside the bundle, which would be lost"
+        raise RunError(f"{found}; {_MEND}")
 
 
 def _tensors(model: SequenceModel) -> dict[str, torch.Tensor]:

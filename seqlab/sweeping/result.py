@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from seqlab import console
 from seqlab.bundle.manifest import MANIFEST, versions
+from seqlab.bundle.saving import check_place
 from seqlab.errors import RunError
 from seqlab.files import atomic_folder, write_json
 from seqlab.sweeping.crew import outcome, reason, shown
@@ -130,6 +131,7 @@ def _importance(study: optuna.Study, plan: Plan) -> dict[str, float] | None:
 
 def _keep(bundle: Path, target: Path) -> None:
     """Copy the best bundle to where it is looked for."""
+    check_place(target)
     with atomic_folder(target, MANIFEST) as new:
         shutil.copytree(bundle, new, dirs_exist_ok=True)
 

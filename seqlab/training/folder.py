@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from seqlab.bundle.saving import check_place
 from seqlab.console import is_primary
 from seqlab.errors import MachineError, RunError
 from seqlab.files import check_writable, reading, write_json
@@ -162,6 +163,7 @@ def _check(
 ) -> None:
     """Check what lies in the folder, and remove what killed processes left there."""
     _check_free(folder, resuming=resuming)
+    check_place(folder.bundle)
     begun: Mapping[str, Any] = plain
     if resuming and folder.spec.is_file():
         with reading(folder.spec, RunError, "the spec of a run"):

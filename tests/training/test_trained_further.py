@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import seqlab
 import torch
@@ -55,6 +57,83 @@ def test_what_cannot_be_trained_further_is_told(tmp_path):
         with pytest.raises(RunError, match=message):
             train(changed(spec, resume=True, **changes), tmp_path / "run")
         assert (tmp_path / "run" / "result.json").read_bytes() == result
+
+
+def without_manifest(bundle):
+    (bundle / "manifest.json").unlink()
+
+
+def with_notes(bundle):
+    (bundle / "notes.txt").write_text("mine")
+
+
+def of_something_else(bundle):
+    shutil.rmtree(bundle)
+    (bundle / "inside").mkdir(parents=True)
+    (bundle / "inside" / "mine.txt").write_text("mine")
+
+
+def a_file(bundle):
+    shutil.rmtree(bundle)
+    bundle.write_text("mine")
+
+
+def damaged(bundle):
+    (bundle / "manifest.json").write_text("{")
+
+
+def tree(folder):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    spec = changed(words_spec(folder), trainer__max_epochs=1)
+    return spec, train(spec, folder / "run").folder
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            without_manifest,
+            r"bundle is a folder of other things \(manifest\.json is not in it\), wh",
+        ),
+        (with_notes, r"bundle has notes\.txt beside the bundle, which would be lost; move it away"),
+        (of_something_else, r"bundle is a folder of other things .* lost; move it away, or choose"),
+        (a_file, "bundle is a file, which would be lost; move it away"),
+        (damaged, r"manifest\.json: not JSON.*; move it away"),
+    ],
+)
+def test_a_place_of_the_bundle_that_is_taken_is_told_before_the_data_are_read(
+    finished, tmp_path, monkeypatch, spoil, message
+):
+    spec, folder = finished
+    run = tmp_path / "run"
+    shutil.copytree(folder, run)
+    spoil(run / "bundle")
+    before = tree(run)
+    monkeypatch.setattr("seqlab.training.run.Run", None)
+    with pytest.raises(RunError, match=message):
+        train(changed(spec, resume=True, trainer__max_epochs=3), run)
+    assert tree(run) == before
+    # nor by a new run
+    for path in ("result.json", "checkpoints", "spec.json"):
+        (run / path).rename(tmp_path / path)
+    before = tree(run)
+    with pytest.raises(RunError, match=message):
+        train(spec, run)
+    assert tree(run) == before
+
+
+def test_what_systems_leave_in_folders_does_not_matter(finished, tmp_path):
+    spec, folder = finished
+    shutil.copytree(folder, tmp_path / "run")
+    (tmp_path / "run" / "bundle" / ".DS_Store").write_bytes(b"")
+    train(changed(spec, resume=True, trainer__max_epochs=2), tmp_path / "run")
+    assert seqlab.load(tmp_path / "run" / "bundle")
 
 
 def test_what_is_kept_is_the_average_and_training_never_sees_it(tmp_path):
