@@ -96,8 +96,7 @@ class FractionRule(Rule):
         """See the base class."""
         random = np.random.default_rng(self.seed)
         if self.group is not None:
-            groups = _numbers(rows.values[self.group])
-            total = int(groups.max(initial=-1)) + 1
+            groups, total = _numbers(rows.values[self.group])
             chosen = self._fractions(random.permutation(total), total)
             return {n: np.flatnonzero(np.isin(groups, numbers)) for n, numbers in chosen.items()}
         order = random.permutation(rows.total)
@@ -143,7 +142,7 @@ class TailRule(Rule):
             times = _places(rows, self.order)
         groups = np.zeros(rows.total, np.int64)
         if self.each is not None:
-            groups = _numbers(rows.values[self.each])
+            groups, _ = _numbers(rows.values[self.each])
         found: dict[str, list[Indices]] = {name: [] for name in HELD_OUT}
         for members in _members(groups):
             order = members[np.argsort(times[members], kind="stable")]
@@ -186,8 +185,7 @@ class FoldsRule(Rule):
         """See the base class."""
         random = np.random.default_rng(self.seed)
         if self.group is not None:
-            groups = _numbers(rows.values[self.group])
-            total = int(groups.max(initial=-1)) + 1
+            groups, total = _numbers(rows.values[self.group])
             self._check_enough(total, f"values of '{self.group}'")
             order = random.permutation(total)
             return {"test": np.flatnonzero(np.isin(groups, order[self.fold :: self.folds]))}
@@ -257,10 +255,11 @@ class ColumnRule(Rule):
         }
 
 
-def _numbers(values: Sequence[Any]) -> Indices:
-    """Each value's number; equal ones have the same, and the first ones come first."""
+def _numbers(values: Sequence[Any]) -> tuple[Indices, int]:
+    """Each value's number, by when it first occurs, and how many different ones there are."""
     known: dict[str, int] = {}
-    return np.array([known.setdefault(str(value), len(known)) for value in values], np.int64)
+    numbers = [known.setdefault(str(value), len(known)) for value in values]
+    return np.array(numbers, np.int64), len(known)
 
 
 def _members(groups: Indices) -> list[Indices]:
