@@ -2,8 +2,8 @@
 
 A script of its own, because torch must find the made-up device before its first backward pass.
 Fake tensors hold no numbers, so this needs no GPU, and refuse to mix devices, as a GPU does.
-Torch's recurrent kernels, packing, CTC loss and picking by a mask, which want numbers, are stood in
-for here; so are the launches of Triton's kernels of cells, of which the arguments are looked at.
+What of torch wants numbers is stood in for (stand_ins.py); so are the launches of Triton's kernels,
+of which the arguments are looked at.
 
 Usage: on_fake_cuda.py LIBRARY (of fake_cuda.cpp); prints a JSON object: part -> `ran`, why it was
 refused, or the error.
@@ -36,10 +36,9 @@ from seqlab.engines.traced.traced_cell import trace  # noqa: E402
 from seqlab.errors import EngineError  # noqa: E402
 from seqlab.layers.base import Layer  # noqa: E402
 from seqlab.testing.tasks import TARGETS, make_task, small_head  # noqa: E402
+from stand_ins import NoNumbers, kernel, leaves, pack, step_kernel, unpack  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
-from torch.nn.utils.rnn import PackedSequence  # noqa: E402
-from torch.overrides import TorchFunctionMode  # noqa: E402
 
 CUDA, FIRST = torch.device("cuda"), torch.device("cuda:0")
 #: The index of the device that is the current one around launches.
@@ -56,18 +55,6 @@ LEFT_OUT = {
 }
 
 
-def leaves(value: Any) -> Iterator[Tensor]:
-    """The tensors in tuples, lists and mappings."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from leaves(item)
-
-
 def backward(module: nn.Module, outputs: Any, *inputs: Tensor) -> None:
     """Check the devices of outputs, and of all gradients of their sum."""
     found = [t for t in leaves(outputs) if t.is_floating_point() or t.is_complex()]
@@ -77,51 +64,6 @@ def backward(module: nn.Module, outputs: Any, *inputs: Tensor) -> None:
         sum(t.abs().sum() for t in found).backward()
     for name, tensor in [*module.named_parameters(), *enumerate(inputs)]:
         assert tensor.grad is None or tensor.grad.device.type == "cuda", f"gradient of {name}"
-
-
-def kernel(form, data, start, weights, sizes=None, *, batch_first=True, repeat=None):
-    """In place of torch's recurrent kernels: outputs of the right form, from all inputs."""
-    del batch_first, repeat
-    assert sizes is None or sizes.device.type == "cpu"
-    total = sum(tensor.mean() for tensor in leaves((data, *start, *weights)))
-    width = form.directions * start[0].shape[-1]
-    return [total.expand(*data.shape[:-1], width), *(total.expand_as(field) for field in start)]
-
-
-def step_kernel(x: Tensor, hidden: Any, *weights: Tensor) -> Any:
-    """In place of torch's kernels of one step."""
-    assert (weights[2] is None) == (weights[3] is None), "CUDA's kernels take two biases or none"
-    total = sum(tensor.mean() for tensor in leaves((x, hidden, *weights)))
-    many = isinstance(hidden, tuple)
-    return tuple(total.expand_as(h) for h in hidden) if many else total.expand_as(hidden)
-
-
-def pack(value: Tensor, lengths: Tensor, **_: Any) -> PackedSequence:
-    """In place of packing: as if all rows were full."""
-    assert lengths.device.type == "cpu", "torch takes the lengths of packed rows on the CPU"
-    rows = torch.arange(len(value), device=value.device)
-    sizes = torch.full((value.shape[1],), len(value), device="cpu")
-    return PackedSequence(value.transpose(0, 1).flatten(0, 1), sizes, rows, rows)
-
-
-def unpack(packed: PackedSequence, *, total_length: int, **_: Any) -> tuple[Tensor, None]:
-    """The way back."""
-    return packed.data.unflatten(0, (total_length, -1)).transpose(0, 1), None
-
-
-class NoNumbers(TorchFunctionMode):
-    """Picking by a mask picks everything, and a search finds nothing: both depend on numbers."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is Tensor.__getitem__ and getattr(args[1], "dtype", None) is torch.bool:
-            value, mask = args
-            assert value.device == mask.device
-            return value.flatten(0, mask.dim() - 1)
-        if func is nn.functional.ctc_loss:
-            return args[0].mean((0, 2))  # log probabilities [T, B, C]
-        if func is Tensor.nonzero:
-            return args[0].new_empty(0, args[0].dim(), dtype=torch.long)
-        return func(*args, **(kwargs or {}))
 
 
 def series(*shape: int) -> Tensor:
