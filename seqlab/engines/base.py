@@ -192,6 +192,14 @@ class Engine(ABC):
 
         return again
 
+    def ready_training_run(self, cell: Cell, run: Sequence) -> RunCall:
+        """The same with gradients, for an engine that is ``differentiable``.
+
+        The rules are those of ``ready_run``, which this does not call: an engine's own may be for
+        runs without gradients.
+        """
+        return Engine.ready_run(self, cell, run)
+
     def step(self, cell: Cell, x_BD: Tensor, state: State) -> tuple[Tensor, State] | None:
         """One step of streaming; None where the engine has no faster way than the cell's own."""
         del cell, x_BD, state

@@ -130,8 +130,8 @@ class Planner:
         return kept[1](x_BD, state)
 
     def _noted(self, plan: Plan, call: RunCall, *, steps: bool) -> RunCall:
-        """Calls by a plan, counted where another engine would save something in each."""
-        if not plan.savings:
+        """Calls by a plan, counted where another engine would save something or a run asks."""
+        if not plan.savings and (steps or not torch.is_grad_enabled()):
             return call
 
         def noted(x: Tensor, state: State | None) -> tuple[Tensor, State] | None:
@@ -156,7 +156,12 @@ class Planner:
         """Let runs like this one be done by ``again``, which a planner need not look at."""
         if run.mask is not None or run.noise is not None or not undisturbed():
             return
-        call = self._noted(plan, plan.engine.ready_run(cell, run), steps=False)
+        if not torch.is_grad_enabled():
+            call = self._noted(plan, plan.engine.ready_run(cell, run), steps=False)
+        elif plan.engine.differentiable:
+            call = self._noted(plan, plan.engine.ready_training_run(cell, run), steps=False)
+        else:
+            return
         self._runs.keep(call, name, cell, run.x, reverse=run.reverse)
 
     def recall(self, key: Hashable) -> Any:

@@ -30,17 +30,16 @@ MOST_FORMS = 512
 def undisturbed() -> bool:
     """Whether nothing around a call sees its operations or changes what they do.
 
-    That is: no gradients, autocast, graphs, traces, transforms, and modes of torch's dispatch.
+    That is: no autocast, graphs, traces, transforms, and modes of torch's dispatch.
 
-    >>> with torch.no_grad():
-    ...     undisturbed()
-    True
     >>> undisturbed()
+    True
+    >>> with torch.autocast("cpu"):
+    ...     undisturbed()
     False
     """
     return not (
         is_dynamo_compiling()
-        or is_grad_enabled()
         or _has_autocast()
         or _is_tracing()
         or _dispatch_modes()
@@ -65,7 +64,10 @@ class _Settled(NamedTuple):
 
 
 class Settled:
-    """The calls of one layer that need no planner any more, by the form of their input."""
+    """The calls of one layer that need no planner any more.
+
+    They are kept by the form of their input, and apart with gradients and without.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Hashable, _Settled] = {}
@@ -81,7 +83,7 @@ class Settled:
         """
         if type(x) is not Tensor:
             return None
-        known = self._known.get((x.shape, reverse))
+        known = self._known.get((x.shape, reverse, is_grad_enabled()))
         if known is None:
             return None
         call, asked, of, times_set, training, dtype, device, calls, engines = known
@@ -106,7 +108,7 @@ class Settled:
             return
         if len(self._known) >= MOST_FORMS:
             self._known.clear()
-        self._known[(x.shape, reverse)] = _Settled(
+        self._known[(x.shape, reverse, is_grad_enabled())] = _Settled(
             call, name, cell, vars(cell)[COUNT], cell.training, x.dtype, x.device, announced(),
             registry.changes("engine"),
         )  # fmt: skip

@@ -34,7 +34,7 @@ def single(
     """The level of one cell; None if it must run by itself."""
     cell = member.cell
     remembers = getattr(cell, "activity_regularizer", None) is not None and cell.training
-    if remembers or _draws(cell):
+    if remembers or draws_noise(cell):
         return None
     form = stack_form(member)
     if form is None:
@@ -194,9 +194,9 @@ def _run_joined(
     return output, [level.join(*(next(rest) for _ in level.members)) for level in levels]
 
 
-def _draws(cell: Cell) -> bool:
+def draws_noise(cell: Cell) -> bool:
     """Whether a run draws random masks; asked without drawing any."""
-    if not cell.training:
+    if not cell.training or type(cell).sample_noise is Cell.sample_noise:
         return False
     if not isinstance(cell, GatedCell) or type(cell).sample_noise is not GatedCell.sample_noise:
         return True

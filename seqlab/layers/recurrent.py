@@ -23,7 +23,7 @@ from seqlab.layers.base import (
     combined_mask,
     refuse_streaming,
 )
-from seqlab.layers.joined import check_type, is_plain, single
+from seqlab.layers.joined import check_type, draws_noise, is_plain, single
 from seqlab.layers.level import Level
 from seqlab.layers.segments import check_reset, run_segments
 from seqlab.schema import checked
@@ -113,7 +113,7 @@ class Recurrent(Layer):
 
     def _again(self, x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
         """A run like one before, where nothing has changed and it draws and remembers nothing."""
-        if torch.compiler.is_compiling() or self.training:
+        if torch.compiler.is_compiling() or (self.training and self._remembers()):
             return None
         if self.initial is not None and state is None:
             return None
@@ -145,7 +145,7 @@ class Recurrent(Layer):
         except NotPreparedError:
             planner.forget()
             return planner.plan(self.engine, cell, run).engine.run(cell, run)
-        if _runs_as_written(type(self)):
+        if _runs_as_written(type(self)) and not draws_noise(cell):
             planner.settle(plan, self.engine, cell, run)
         return found
 
@@ -180,10 +180,14 @@ class Recurrent(Layer):
         """Keep the penalty of this training call until ``regularization_loss`` takes it."""
         if not self.training:
             return
-        regularizer = getattr(self.cell, "activity_regularizer", None)
+        regularizer = self._remembers()
         if regularizer is not None:
             penalty = regularizer(output) / output.shape[0]
             self._activity = penalty if self._activity is None else self._activity + penalty
+
+    def _remembers(self) -> Any:
+        """What a training run keeps penalties of its output by, or None."""
+        return getattr(self.cell, "activity_regularizer", None)
 
     def take_activity(self) -> Tensor | None:
         """The output penalties since the last call, which are then forgotten."""

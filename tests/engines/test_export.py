@@ -17,6 +17,8 @@ from seqlab.verbs.graphs import difference, export, write
 from seqlab.verbs.traced_parts import Graph, one_step
 from torch import nn
 
+#: Torch's own, of a module that whichever test exports first imports.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is:DeprecationWarning")
 LINEAR = ("lru", "min_gru", "min_lstm", "qrnn", "rg_lru", "sru")
 #: What the ordinary tests write; a complex and a real one.
 ORDINARY = {("lru", "torch_export"), ("min_gru", "torch_export")}

@@ -206,12 +206,12 @@ def test_ordinary_blocks(device):
 class Unmet:
     """A kernel whose programs do not wait for each other."""
 
-    def __init__(self, kernel):
-        self.kernel = kernel
+    def __init__(self, launcher):
+        self.launcher = launcher
 
-    def __getitem__(self, grid):
+    def __call__(self, grid, arguments, key, constants):
         assert grid[0] > 1
-        return lambda *given, **form: self.kernel[grid](*given, **{**form, "GRID": False})
+        self.launcher(grid, arguments, key, lambda: {**constants(), "GRID": False})
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,10 @@ class CompiledEngine(TracedEngine):
         """The cell's C++, compiled."""
         return kernel_of(cell, dtype, zoneout_masks=zoneout_masks)
 
+    def settled(self, cell: GatedCell) -> bool:
+        """See ``TracedEngine.settled``."""
+        return settled(cell)
+
     def __init__(self) -> None:
         self._steps = StepsOfCells(self._prepared)
 

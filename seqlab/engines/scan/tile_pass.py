@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqlab.engines import triton_presence
 from seqlab.engines.scan.pass_function import Gradients, PassFunction, resolved
+from seqlab.engines.triton_launch import Launcher
 
 #: Types of values; half ones are computed in float32.
 TYPES = (
@@ -71,14 +73,12 @@ class TilePass(NamedTuple):
         self, a: Tensor, b: Tensor, start: Tensor, mask: Tensor | None, *, reverse: bool
     ) -> tuple[Tensor, Tensor]:
         """See ``Pass.forward``."""
-        from seqlab.engines.scan import tile_kernels
-
         a, b, start = resolved(a), resolved(b), resolved(start).contiguous()
         h = torch.empty(b.shape, dtype=b.dtype, device=b.device)
         last = torch.empty(start.shape, dtype=b.dtype, device=b.device)
         launch = _Launch(self.tile, b, mask, reverse=reverse)
         launch(
-            tile_kernels.forward, a, b, start, launch.mask, h, last,
+            _launcher("forward"), a, b, start, launch.mask, h, last,
             sizes=(a.stride(0), a.stride(1), b.stride(0), b.stride(1)),
         )  # fmt: skip
         return h, last
@@ -88,8 +88,6 @@ class TilePass(NamedTuple):
         d_h: Tensor | None, d_last: Tensor | None, reverse: bool,
     ) -> Gradients:  # fmt: skip
         """See ``Pass.backward``."""
-        from seqlab.engines.scan import tile_kernels
-
         a, start = resolved(a), resolved(start).contiguous()
         d_a, d_b, d_start = (torch.empty_like(like) for like in (h, h, start))
         # what is not there is not read
@@ -97,7 +95,7 @@ class TilePass(NamedTuple):
         of_last = start if d_last is None else resolved(d_last).contiguous()
         launch = _Launch(self.tile, h, mask, reverse=reverse)
         launch(
-            tile_kernels.backward, a, start, launch.mask, h, of_all, of_last, d_a, d_b, d_start,
+            _launcher("backward"), a, start, launch.mask, h, of_all, of_last, d_a, d_b, d_start,
             sizes=(a.stride(0), a.stride(1), of_all.stride(0), of_all.stride(1)),
             OF_ALL=d_h is not None, OF_LAST=d_last is not None,
         )  # fmt: skip
@@ -125,8 +123,20 @@ class _Launch:
             "num_warps": tile.warps,
         }  # fmt: skip
 
-    def __call__(self, kernel: Any, *tensors: Tensor, sizes: tuple[int, ...], **more: bool) -> None:
+    def __call__(
+        self, launch: Launcher, *tensors: Tensor, sizes: tuple[int, ...], **more: bool
+    ) -> None:
         _, steps, size = self.like.shape
         parts = [torch.view_as_real(t) if t.is_complex() else t for t in tensors]
+        numbers, variant = (steps, size, self.blocks, *sizes), {**self.variant, **more}
+        types = [part.dtype for part in parts]
+        key = (self.like.device, *types, *numbers, *variant.values())
         with triton_presence.launching_on(self.like.device):
-            kernel[self.grid](*parts, steps, size, self.blocks, *sizes, **self.variant, **more)
+            launch(self.grid, (*parts, *numbers), key, lambda: variant)
+
+
+@functools.cache
+def _launcher(name: str) -> Launcher:
+    from seqlab.engines.scan import tile_kernels
+
+    return Launcher(getattr(tile_kernels, name))

@@ -7,7 +7,7 @@ backward; gradients of gradients are those of the reference loop.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -128,6 +128,10 @@ class TracedEngine(base.Engine):
         masks = noise is not None and noise.zoneout is not None
         return self.kernel(cell, real_of(cell.weight_ih.dtype), zoneout_masks=masks)
 
+    def settled(self, cell: GatedCell) -> bool:  # noqa: ARG002  # for engines that know
+        """Whether a cell's kernel is what it was when it was last asked for."""
+        return False
+
     def run(self, cell: Cell, run: base.Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
         gated = cast("GatedCell", cell)
@@ -138,14 +142,56 @@ class TracedEngine(base.Engine):
         with torch.autocast(self.device, enabled=False):
             return self._run(gated, run, half)
 
+    def ready_run(self, cell: Cell, run: base.Sequence) -> base.RunCall:
+        """See ``Engine.ready_run``: the kernel, and what is masked, are found once."""
+        gated = cast("GatedCell", cell)
+        if any(next(part.parameters(), None) is not None for part in cell.children()):
+            return super().ready_run(cell, run)  # nobody counts what is set on parts
+        found = self._preparation(gated, run, None)
+        own = gated._parameters.values()  # noqa: SLF001  # those that are there by then
+        found = found._replace(parameters=own)
+        kind, shapes = type(run.state), [part.shape for part in run.state]
+        reverse, zero = run.reverse, None
+        if type(gated).initial_state is Cell.initial_state:
+            zero = gated.initial_state(len(run.x), device=run.x.device)  # nobody writes to it
+
+        def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+            if not self.settled(gated):
+                return None
+            if state is None:
+                state = (
+                    gated.initial_state(len(x_BTD), device=x_BTD.device) if zero is None else zero
+                )
+            elif type(state) is not kind or [part.shape for part in state] != shapes:
+                return None
+            return self._apply(gated, found, base.Sequence(x_BTD, state, None, reverse))
+
+        return again
+
+    def ready_training_run(self, cell: Cell, run: base.Sequence) -> base.RunCall:
+        """See ``Engine.ready_training_run``."""
+        return TracedEngine.ready_run(self, cell, run)
+
     def _run(
         self, cell: GatedCell, run: base.Sequence, half: torch.dtype | None
     ) -> tuple[Tensor, State]:
-        x_BTD, state, mask, reverse, noise = run
-        kernel = self._kernel(cell, noise)
+        return self._apply(cell, self._preparation(cell, run, half), run)
+
+    def _preparation(
+        self, cell: GatedCell, run: base.Sequence, half: torch.dtype | None
+    ) -> _Prepared:
+        kernel = self._kernel(cell, run.noise)
         if isinstance(kernel, str):
             raise base.NotPreparedError(kernel)
         real = real_of(cell.weight_ih.dtype)
+        masks = masks_of(cell, kernel.equations, run.noise, run.mask, real)
+        return _Prepared(kernel, real, masks, half, list(cell.parameters()))
+
+    def _apply(
+        self, cell: GatedCell, prepared: _Prepared, run: base.Sequence
+    ) -> tuple[Tensor, State]:
+        x_BTD, state, mask, reverse, noise = run
+        kernel, real, masks, half, parameters = prepared
         weight = cell.recurrent_weight()
         if weight is not None and noise is not None and noise.weight_mask is not None:
             weight = weight * noise.weight_mask
@@ -153,12 +199,12 @@ class TracedEngine(base.Engine):
             weight = whole_matrix(cell, weight)
         equations: TracedCell = kernel.equations
         inputs = [
-            None if t is None else t.to(real) for t in tensors_of(cell, equations, weight, state)
+            t if t is None or t.dtype is real else t.to(real)
+            for t in tensors_of(cell, equations, weight, state)
         ]
         keep = torch.is_grad_enabled() and any(
-            t is not None and t.requires_grad for t in (*inputs, x_BTD, *cell.parameters())
+            t is not None and t.requires_grad for t in (*inputs, x_BTD, *parameters)
         )
-        masks = masks_of(cell, equations, noise, mask, real)
         call = self.kernel_run(kernel, cell, masks, Form(reverse, keep, half))
         if not keep and half is None and self.projects(cell, run):
             call.project(cell.input_matrix(), cell.bias)
@@ -179,8 +225,21 @@ class TracedEngine(base.Engine):
         output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
             call, self.device, (project, again), project(), *inputs
         )
-        finals = [final.to(part.dtype) for final, part in zip(finals, state, strict=True)]
+        finals = [
+            final if final.dtype is part.dtype else final.to(part.dtype)
+            for final, part in zip(finals, state, strict=True)
+        ]
         return output.transpose(0, 1).to(cell.weight_ih.dtype), cell.State(*finals)
+
+
+class _Prepared(NamedTuple):
+    """What runs of one form have in common, and the parameters that may want gradients."""
+
+    kernel: Any
+    real: torch.dtype
+    masks: Masks
+    half: torch.dtype | None
+    parameters: Collection[Tensor | None]
 
 
 def _structure(cell: GatedCell) -> str | None:
@@ -263,5 +322,8 @@ class _Recurrence(torch.autograd.Function):
         if torch.is_grad_enabled():
             project, repeat = ctx.again
             return (*nothing, *differentiable(repeat, [project(), *tensors], grads))
+        needed = ctx.needs_input_grad[4:]
+        if not torch.is_autocast_enabled(ctx.device):
+            return (*nothing, *ctx.call.backward(grads, needed))
         with torch.autocast(ctx.device, enabled=False):
-            return (*nothing, *ctx.call.backward(grads, ctx.needs_input_grad[4:]))
+            return (*nothing, *ctx.call.backward(grads, needed))

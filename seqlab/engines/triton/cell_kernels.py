@@ -13,6 +13,10 @@ from seqlab.engines.traced.aten_maths import NotElementwiseError
 from seqlab.engines.traced.traced_cell import TracedCell, trace
 from seqlab.engines.traced.variants import Variants
 from seqlab.engines.triton.kernel_source import Source, generate, generate_steps
+from seqlab.engines.triton_launch import Launcher
+
+#: The module that generated kernels say they are of.
+GENERATED = "seqlab.engines.triton.generated"
 
 
 class Kernels(NamedTuple):
@@ -20,8 +24,8 @@ class Kernels(NamedTuple):
 
     equations: TracedCell
     source: Source
-    forward: Any
-    backward: Any
+    forward: Launcher
+    backward: Launcher
 
 
 class StepKernels(NamedTuple):
@@ -29,7 +33,7 @@ class StepKernels(NamedTuple):
 
     equations: TracedCell
     source: Source
-    module: dict[str, Any]
+    module: dict[str, Launcher]
 
 
 def kernels_of(cell: GatedCell, dtype: torch.dtype, *, zoneout_masks: bool) -> Kernels | str:
@@ -42,6 +46,11 @@ def step_kernels_of(
 ) -> StepKernels | str:
     """The same, of single steps."""
     return _step_variants.of(cell, dtype, zoneout_masks=zoneout_masks)
+
+
+def settled(cell: GatedCell, *, steps: bool) -> bool:
+    """Whether the kernels of a cell are what they were when they were last asked for."""
+    return (_step_variants if steps else _variants).settled(cell)
 
 
 def _traced(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell | str:
@@ -57,7 +66,7 @@ def _make(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Kernels |
     if isinstance(equations, str):
         return equations
     source = generate(equations, blocked=cell.heads > 1)
-    module = _loaded(source.text)
+    module = _launched(source.text)
     return Kernels(equations, source, module["forward"], module["backward"])
 
 
@@ -67,22 +76,26 @@ def _make_steps(cell: GatedCell, dtype: torch.dtype, zoneout_masks: bool) -> Ste
     if isinstance(equations, str):
         return equations
     source = generate_steps(equations)
-    return StepKernels(equations, source, _loaded(source.text))
+    return StepKernels(equations, source, _launched(source.text))
 
 
-_modules: dict[str, dict[str, Any]] = {}
+_launchers: dict[str, dict[str, Launcher]] = {}
 
 
-def _loaded(text: str) -> dict[str, Any]:
-    """The module of a text; equal texts are one, and so are compiled once."""
-    if text not in _modules:
+def _launched(text: str) -> dict[str, Launcher]:
+    """The kernels of a text by name; equal texts are one, and so are compiled once."""
+    if text not in _launchers:
         # Triton reads a kernel's source as `inspect` finds it
         name = f"seqlab-triton-{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        module: dict[str, Any] = {"__name__": "seqlab.engines.triton.generated"}
+        module: dict[str, Any] = {"__name__": GENERATED}
         exec(compile(text, name, "exec"), module)  # noqa: S102  # our own text, from expressions
-        _modules[text] = module
-    return _modules[text]
+        _launchers[text] = {
+            name: Launcher(made)
+            for name, made in module.items()
+            if getattr(getattr(made, "fn", None), "__module__", None) == GENERATED
+        }
+    return _launchers[text]
 
 
 _variants = Variants(_make)

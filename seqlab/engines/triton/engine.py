@@ -85,6 +85,12 @@ class TritonEngine(TracedEngine):
             return cell_kernels.kernels_of(cell, dtype, zoneout_masks=zoneout_masks)
         return cell_kernels.step_kernels_of(cell, dtype, zoneout_masks=zoneout_masks)
 
+    def settled(self, cell: GatedCell) -> bool:
+        """See ``TracedEngine.settled``."""
+        from seqlab.engines.triton import cell_kernels
+
+        return cell_kernels.settled(cell, steps=at_each_step(cell) is not None)
+
     def kernel_run(
         self, kernel: Any, cell: GatedCell, masks: Masks, form: Form
     ) -> TritonRun | StepRun:
@@ -130,11 +136,11 @@ def _cost_of_steps(cell: GatedCell) -> Cost:
     return Cost(step=1.0, rate=1.0, launches=TRITON_LAUNCHES * ours + torchs)
 
 
-def _precision(cell: GatedCell, half: torch.dtype | None) -> str:
+def _precision(cell: GatedCell, half: torch.dtype | None, *, interpreted: bool) -> str:
     """How products are computed: as torch's own recurrent kernels do by default."""
     if half is not None:
         return {torch.bfloat16: "bf16", torch.float16: "fp16"}[half]
-    if triton_presence.interpreted():
+    if interpreted:
         return "ieee"
     if cell.weight_ih.dtype == torch.float64:
         return "sum"
@@ -142,7 +148,8 @@ def _precision(cell: GatedCell, half: torch.dtype | None) -> str:
 
 
 def _place(cell: GatedCell, half: torch.dtype | None) -> Place:
-    return Place(*_chip(cell.weight_ih.device), _precision(cell, half))
+    processors, memory = _chip(cell.weight_ih.device)
+    return Place(processors, memory, _precision(cell, half, interpreted=processors == 1))
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from seqlab.engines.traced.histories import states_after, states_before
 from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
 from seqlab.engines.triton.cell_kernels import REALS, Kernels
 from seqlab.engines.triton.tiling import Place, Tiles, tiles
+from seqlab.engines.triton_launch import Launcher
 from seqlab.engines.triton_presence import launching_on
 
 
@@ -124,25 +126,36 @@ class TritonRun:
     # -- launches ----------------------------------------------------------------------------
 
     def _launch(
-        self, kernel: Any, steps: int, batch: int, *arguments: Any, **constants: bool
+        self, kernel: Launcher, steps: int, batch: int, *arguments: Any, **constants: bool
     ) -> None:
-        rows, units, depth, resident, warps = self.tiling
         programs, groups = self.tiling.programs(self.hidden), self.tiling.groups(batch)
-        together = programs > 1
-        constants = {"BIASED": False, "FINALS": False, **constants}
         # programs that meet must all run at once
-        most = max(1, self.place.processors // programs) if together else groups
-        with launching_on(self.weight.device):
+        most = max(1, self.place.processors // programs) if programs > 1 else groups
+        weight, size = self.weight, self.hidden // self.blocks
+        drops = 0 if self.masks.drop is None else self.masks.drop.shape[1]
+        form = self.form.reverse, self.masks.real is not None, drops
+        key = (weight.device, weight.dtype, self.hidden, size, *form, self.tiling,
+               self.place.precision, *constants.values())  # fmt: skip
+        given = functools.partial(self._constants, form, constants)
+        with launching_on(weight.device):
             for first in range(0, groups, most):
-                kernel[programs, min(most, groups - first)](
-                    *arguments, steps, batch, self.hidden, self.hidden // self.blocks, first,
-                    REVERSE=self.form.reverse, MASKED=self.masks.real is not None,
-                    DROPS=0 if self.masks.drop is None else self.masks.drop.shape[1],
-                    ROWS=rows, UNITS=units, DEPTH=depth, RESIDENT=resident,
-                    LOCAL=resident and not together, GRID=together,
-                    PRECISION=self.place.precision, REAL=REALS[self.weight.dtype], **constants,
-                    num_warps=warps, num_stages=1, launch_cooperative_grid=together,
-                )  # fmt: skip
+                grid = programs, min(most, groups - first)
+                numbers = steps, batch, self.hidden, size, first
+                kernel(grid, (*arguments, *numbers), key, given)
+
+    def _constants(
+        self, form: tuple[bool, bool, int], constants: dict[str, bool]
+    ) -> dict[str, Any]:
+        rows, units, depth, resident, warps = self.tiling
+        together = self.tiling.programs(self.hidden) > 1
+        return {
+            "BIASED": False, "FINALS": False, **constants,
+            **dict(zip(("REVERSE", "MASKED", "DROPS"), form, strict=True)),
+            "ROWS": rows, "UNITS": units, "DEPTH": depth, "RESIDENT": resident,
+            "LOCAL": resident and not together, "GRID": together,
+            "PRECISION": self.place.precision, "REAL": REALS[self.weight.dtype],
+            "num_warps": warps, "num_stages": 1, "launch_cooperative_grid": together,
+        }  # fmt: skip
 
     def _masks(self) -> tuple[Any, ...]:
         """Mask, its strides, and the dropout of what the matrix multiplies."""

@@ -12,6 +12,14 @@ from seqlab.engines.traced.engine import Form, Masks
 from seqlab.engines.triton import row_kernels
 from seqlab.engines.triton.cell_kernels import REALS, StepKernels
 from seqlab.engines.triton.tiling import Place, divided, row_tiles, step_tiles
+from seqlab.engines.triton_launch import Launcher
+
+#: The kernels around a step's equations.
+ROW_KERNELS = {
+    kernel.__name__: Launcher(kernel)
+    for kernel in (row_kernels.normalise, row_kernels.normalise_backward, row_kernels.narrowed,
+                   row_kernels.narrowed_backward)
+}  # fmt: skip
 
 
 class StepLaunches:
@@ -63,6 +71,8 @@ class StepLaunches:
             **self._fixed, "BIASED": bias is not None and not equations.normalised,
             "SAVED": form.keep,
         }  # fmt: skip
+        self._key = (x_TBG.device, x_TBG.dtype, hidden, *list(self._common.values())[2:],
+                     real is not None)  # fmt: skip
 
     def at(self, t: int) -> tuple[list[int], list[int]]:
         """Where the states before and after a time lie in their histories."""
@@ -87,29 +97,38 @@ class StepLaunches:
         self._equations("update", t, self.nothing)
 
     def _equations(self, name: str, t: int, vector: Tensor) -> None:
-        self.kernels.module[name][self._grid(self.hidden)](
+        shown = self.output is not None
+        arguments = (
             *self._inputs, *self._mask, _or(self.output, self.nothing), self.wide, vector,
-            self._saved, *self._state, *self._times(t), GRADED=self.output is not None,
-            **self._common,
+            self._saved, *self._state, *self._times(t),
         )  # fmt: skip
+        self._launch(self.kernels.module[name], arguments, shown=shown)
+
+    def _launch(self, kernel: Launcher, arguments: tuple[Any, ...], *, shown: bool) -> None:
+        grid, key = self._grid(self.hidden), (*self._key, shown)
+        kernel(grid, arguments, key, lambda: {"GRADED": shown, **self._common})
 
     def normalise(self, product: int, t: int) -> None:
         """Normalise a product's gates."""
         if self.gain is None:
             return
-        sizes, tiles = self._normalised(product, t)
-        row_kernels.normalise[(divided(self.batch, tiles["ROWS"]),)](
-            self.made[product], self.gain, _or(self.bias, self.gain), self.unit, self.scale, *sizes,
-            BIASED=self.bias is not None, SAVED=self.form.keep, **tiles,
-        )  # fmt: skip
+        tensors = (self.made[product], self.gain, _or(self.bias, self.gain), self.unit, self.scale)
+        self._normalised(
+            "normalise", product, t, tensors, BIASED=self.bias is not None, SAVED=self.form.keep
+        )
 
-    def _normalised(self, product: int, t: int) -> tuple[tuple[int, ...], dict[str, Any]]:
+    def _normalised(
+        self, name: str, product: int, t: int, tensors: tuple[Tensor, ...], **constants: bool
+    ) -> None:
         equations = self.kernels.equations
         first, last = (start * self.hidden for start in equations.starts[product : product + 2])
         rows, block, warps = row_tiles(last - first, self.batch, self._place)
-        tiles = {"ROWS": rows, "BLOCK": block, "REAL": self._fixed["REAL"], "num_warps": warps}
         width = equations.gates * self.hidden
-        return (t, self.batch, first, last - first, width, product, equations.products), tiles
+        sizes = (t, self.batch, first, last - first, width, product, equations.products)
+        tiles = {"ROWS": rows, "BLOCK": block, "REAL": self._fixed["REAL"], "num_warps": warps}
+        key = (*self._key, *sizes[3:5], equations.products, rows, block, *constants.values())
+        grid = (divided(self.batch, rows),)
+        ROW_KERNELS[name](grid, (*tensors, *sizes), key, lambda: {**constants, **tiles})
 
     @property
     def mixes(self) -> bool:
@@ -126,12 +145,17 @@ class StepLaunches:
         """The narrowed state, and the output."""
         old, new = self.at(t)
         width, zone = made.shape[1], self.masks.narrowed
-        row_kernels.narrowed[self._grid(width)](
+        arguments = (
             made, self.history[0], _or(self.output, made),
             zone.contiguous() if isinstance(zone, Tensor) else made, *self._mask,
-            t, old[0], new[0], self.batch, width, GRADED=self.output is not None, **self._zone,
-            **self._fixed,
+            t, old[0], new[0], self.batch, width,
         )  # fmt: skip
+        self._narrow("narrowed", arguments, width, shown=self.output is not None)
+
+    def _narrow(self, name: str, arguments: tuple[Any, ...], width: int, *, shown: bool) -> None:
+        constants = {"GRADED": shown, **self._zone, **self._fixed}
+        key = (*self._key, width, shown, *self._zone.values())
+        ROW_KERNELS[name](self._grid(width), arguments, key, lambda: constants)
 
     # -- backward ----------------------------------------------------------------------------
 
@@ -170,29 +194,30 @@ class StepLaunches:
 
     def _equations_back(self, name: str, t: int, d_vector: Tensor) -> None:
         shown = not self.kernels.equations.narrows
-        self.kernels.module[name][self._grid(self.hidden)](
+        arguments = (
             *self._mask, self.wide, self._saved, *self._state, *self._shown(wanted=shown),
             d_vector, self.d_wide, self.d_x, self.d_h, *self.d_states, *self.d_own,
-            *self._times(t), GRADED=shown and self.d_output is not None, **self._common,
+            *self._times(t),
         )  # fmt: skip
+        shown = shown and self.d_output is not None
+        self._launch(self.kernels.module[name], arguments, shown=shown)
 
     def normalise_back(self, product: int, t: int) -> None:
         """The gradients of a product's gates become those of the product."""
         if self.gain is None:
             return
-        sizes, tiles = self._normalised(product, t)
-        row_kernels.normalise_backward[(divided(self.batch, tiles["ROWS"]),)](
-            self.d_h, self.gain, self.unit, self.scale, self.d_gain, self.d_bias, *sizes, **tiles
-        )
+        tensors = (self.d_h, self.gain, self.unit, self.scale, self.d_gain, self.d_bias)
+        self._normalised("normalise_backward", product, t, tensors)
 
     def narrowed_back(self, t: int, d_made: Tensor) -> None:
         """What the matrix made takes its part of the gradient."""
         zone, width = self.masks.narrowed, d_made.shape[2]
-        row_kernels.narrowed_backward[self._grid(width)](
+        arguments = (
             self.d_states[0], *self._shown(wanted=True), d_made,
             zone.contiguous() if isinstance(zone, Tensor) else d_made, *self._mask,
-            t, self.batch, width, GRADED=self.d_output is not None, **self._zone, **self._fixed,
+            t, self.batch, width,
         )  # fmt: skip
+        self._narrow("narrowed_backward", arguments, width, shown=self.d_output is not None)
 
 
 def _or(tensor: Tensor | None, other: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class Tiles(NamedTuple):
         return divided(batch, self.rows)
 
 
+@functools.cache
 def tiles(hidden: int, gates: int, place: Place, size: int | None = None) -> Tiles:
     """The tiles of a run of H units and G gates; ``size``: of the blocks of their matrices."""
     full = max(16, power_of_two(hidden))
