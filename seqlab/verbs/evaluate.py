@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from seqlab import progress
 from seqlab.bundle.place import each_bundle, local_bundle
 from seqlab.collector import rare_collections
+from seqlab.data.formats.choice import as_trained, format_of
 from seqlab.errors import ConfigError, OptionError, RunError
 from seqlab.registry import spoken
 
@@ -110,6 +112,7 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     source = spec.get("source") or trained.config.get("source")
     if source is None:
         raise ConfigError("source: the bundle names no source of its own; give source=NAME")
+    source = _as_trained(source, trained.config)
     split = spec["split"]
     changes = {} if spec.get("limit") is None else {f"limit_{split}": spec["limit"]}
     if spec.get("batch_size") is not None:
@@ -120,6 +123,18 @@ def _data(spec: dict[str, Any], trained: Any) -> Any:
     )
     data.prepare([split])
     return data
+
+
+def _as_trained(source: Any, config: Mapping[str, Any]) -> Any:
+    """A source of files, read with the options that files of that format had in training."""
+    if not isinstance(source, Mapping) or source.get("name") != "files" or source.get("format"):
+        return source
+    given = (source.get(key) for key in ("train", "validation", "test", "path"))
+    paths = next(filter(None, given), None)
+    if paths is None:
+        return source
+    first = paths if isinstance(paths, str) else paths[0]
+    return {**source, "format": as_trained(config, format_of(first))}
 
 
 def measure(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -15,7 +15,7 @@ from seqlab import progress
 from seqlab.bundle.place import each_bundle, local_bundle
 from seqlab.collector import rare_collections
 from seqlab.data.formats.base import Format
-from seqlab.data.formats.choice import format_of, make_format
+from seqlab.data.formats.choice import as_trained, format_of, make_format
 from seqlab.errors import ConfigError, DataError, did_you_mean
 from seqlab.files import json_bytes, reading
 from seqlab.verbs.n_best import N_BEST, check_n_best, n_best_lines
@@ -66,7 +66,7 @@ def run(spec: dict[str, Any], run_dir: Path, *, check: Callable[[Any], None] | N
             n_best = output.endswith(N_BEST)
             if n_best:
                 check_n_best(trained)
-            rows = rows_of(trained, stream, source, given)
+            rows = rows_of(trained, stream, source, given, column)
             size = spec.get("batch_size") or 64
             options = {**(spec.get("options") or {}), "batch_size": size}
             if spec.get("search") is not None:
@@ -96,7 +96,7 @@ def _by_ending(source: str) -> str:
 
 
 def rows_of(
-    trained: Any, stream: BinaryIO, source: str, given: Any = None
+    trained: Any, stream: BinaryIO, source: str, given: Any = None, column: str | None = None
 ) -> Iterator[tuple[str, Any]]:
     """The rows of an open file for a model: where each stands, and what stands there.
 
@@ -105,15 +105,45 @@ def rows_of(
         stream: of bytes.
         source: the file's name, or ``-`` for standard input.
         given: its format; None: by its ending.
+        column: what is read in place of the model's only column.
 
     Raises:
         DataError: a row is refused.
     """
     if given:
-        return numbered_inputs(stream, spoken(source), make_format(given, source, "format"))
-    form = make_format(_as_trained(trained.config, _by_ending(source)), source, "format")
-    form.guessed = "format"
-    return numbered_inputs(stream, spoken(source), form)
+        form = make_format(given, source, "format")
+    else:
+        form = make_format(as_trained(trained.config, _by_ending(source)), source, "format")
+        form.guessed = "format"
+    rows = numbered_inputs(stream, spoken(source), form)
+    if (first := next(rows, None)) is None:
+        return
+    needed = trained.processor.spec.given_columns if column is None else (column,)
+    _check_columns(*first, needed, source, form)
+    yield first
+    yield from rows
+
+
+def _check_columns(where: str, row: Any, needed: Sequence[str], source: str, form: Format) -> None:
+    """Refuse a file whose first row lacks a column, and say how it may be mended.
+
+    Raises:
+        DataError: it does.
+    """
+    if not isinstance(row, dict):
+        return
+    for column in needed:
+        if column in row:
+            continue
+        advice, others = "", not row.keys().isdisjoint(needed)
+        if source != "-":
+            with opened(source) as stream:
+                advice = form.missing(stream, source, column, others=others)
+        if not advice and len(needed) == 1:
+            advice = "; give another as column=NAME"
+        raise DataError(
+            f"{where}: column '{column}' is missing: {did_you_mean(column, map(str, row))}{advice}"
+        )
 
 
 def spoken(source: str) -> str:
@@ -174,12 +204,6 @@ def _batches(stream: BinaryIO, rows: int, size: int) -> int:
     except OSError:
         return 0
     return int(rows * max(whole / max(read, 1), 1.0) / size)
-
-
-def _as_trained(config: Mapping[str, Any], name: str) -> Any:
-    """A format's name, or with it the options that the bundle's own data were read with."""
-    known = (config.get("source") or {}).get("format")
-    return known if isinstance(known, Mapping) and known.get("name") == name else name
 
 
 def numbered_inputs(stream: BinaryIO, name: str, form: Format) -> Iterator[tuple[str, Any]]:

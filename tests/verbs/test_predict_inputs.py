@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -25,10 +26,21 @@ WORDS = ["abc", "ffa", "dedede"]
 SENTENCES = [["the", "ann", "lee"], ["ann"]]
 
 
+def semicolons_spec(folder):
+    spec = words_spec(folder)
+    for split in ("train", "validation", "test"):
+        path = Path(spec["source"][split])
+        path.write_text(path.read_text().replace(",", ";"))
+    return changed(spec, source__format={"name": "csv", "delimiter": ";"})
+
+
+MAKERS = {"words": words_spec, "sentences": sentences_spec, "semicolons": semicolons_spec}
+
+
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
     found = {}
-    for name, make in (("words", words_spec), ("sentences", sentences_spec)):
+    for name, make in MAKERS.items():
         folder = tmp_path_factory.mktemp(name)
         result = train_run(changed(make(folder), trainer__max_epochs=1), folder / "run")
         found[name] = result.folder / "bundle"
@@ -92,6 +104,45 @@ def test_a_measurement_of_no_rows_is_refused(bundles, tmp_path, capsys):
     words = ["source=files", f"source.test={tmp_path / 'none.csv'}"]
     assert main(["evaluate", f"bundle={bundles['words']}", *words]) == 2
     assert "none.csv: no rows in it" in capsys.readouterr().err
+
+
+def test_other_files_are_read_with_the_options_of_training(bundles, answers, tmp_path, capsys):
+    bundle = bundles["semicolons"]
+    assert len(answers("new.csv", "word;kind\nabc;few\n", bundle="semicolons")) == 1
+    words = ["evaluate", f"bundle={bundle}", f"output={tmp_path / 'm.json'}", "source=files"]
+    assert main([*words, f"source.test={tmp_path / 'new.csv'}"]) == 0
+    assert json.loads((tmp_path / "m.json").read_text())["rows"] == 1
+    # a format that is given, or another one, is not that of training
+    assert main([*words, f"source.test={tmp_path / 'new.csv'}", "source.format=csv"]) == 2
+    assert """if its cells end with ';', source.format={name: csv, """ in capsys.readouterr().err
+    (tmp_path / "new.tsv").write_text("word\tkind\nabc\tfew\n")
+    assert main([*words, f"source.test={tmp_path / 'new.tsv'}"]) == 0
+
+
+LACKING = [
+    ("a.csv", "word,x\na,b\n", "semicolons", "; if its cells end with ',', format=csv reads it"),
+    ("a.csv", "a|b\nc|d\n", "words", "; if its cells end with '|', format={name: csv, deli"),
+    (
+        "a.csv",
+        "abc,few\nffa,many\n",
+        "words",
+        "line 1 was taken for the header; .* with format={na",
+    ),
+    ("a.csv", "Word,x\na,b\n", "words", "did you mean 'Word'.*; give another as column=NAME"),
+    (
+        "a.jsonl",
+        '{"wort": "abc"}\n',
+        "words",
+        r"line 1: column 'word' is missing: did you mean 'wort'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "bundle", "message"), LACKING)
+def test_a_file_without_the_column_is_told_how_to_mend_it(answers, name, content, bundle, message):
+    with pytest.raises(DataError, match=message) as refused:
+        answers(name, content, bundle=bundle)
+    assert "source." not in str(refused.value)
 
 
 FILES = {

@@ -23,6 +23,7 @@ class Format(ABC):
     Class attributes:
         suffixes: endings beside the name that stand for the format, in lower case with the dot.
         unit: what rows are counted in, for messages: ``line`` or ``row``.
+        key: the one that names the format, for messages.
         guessed: the key that can name the format, where only the file's ending did; else None.
 
     Example:
@@ -42,6 +43,7 @@ class Format(ABC):
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[str] = "line"
+    key: str = "source.format"
     guessed: str | None = None
 
     @abstractmethod
@@ -80,7 +82,14 @@ class Format(ABC):
         """A small file of some rows, which documentation shows and the conformance kit reads."""
         return b""
 
-    def missing(self, stream: BinaryIO, file: str, column: str) -> str:
-        """What a message adds where a file lacks a column, to say how to mend it; by default ''."""
-        del stream, file, column
+    def missing(self, stream: BinaryIO, file: str, column: str, *, others: bool) -> str:
+        """What a message adds where a file lacks a column, to say how to mend it; by default ''.
+
+        Args:
+            stream: the open file.
+            file: what messages call it.
+            column: the one that it lacks.
+            others: whether it has others that were asked for.
+        """
+        del stream, file, column, others
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -31,6 +32,7 @@ def make_format(spec: Any, path: str, where: str = "source.format") -> Format:
         )
     except UnknownNameError as error:
         raise ConfigError(f"{where}: {error}") from error
+    made.key = where
     if spec is None:
         made.guessed = where
     return made
@@ -56,6 +58,17 @@ def format_of(path: str, where: str = "source.format") -> str:
     raise ConfigError(
         f"{where}: cannot tell the format of {path} from its ending; give one of {listed(names)}"
     )
+
+
+def as_trained(config: Mapping[str, Any], name: str) -> Any:
+    """A format's name, or with it the options that a bundle's own data were read with.
+
+    Args:
+        config: of the bundle.
+        name: of the format that a new file has.
+    """
+    known = (config.get("source") or {}).get("format")
+    return known if isinstance(known, Mapping) and known.get("name") == name else name
 
 
 def _suffixes(name: str) -> tuple[str, ...]:

@@ -19,8 +19,12 @@ _BLOCK = 2**17
 _ORANGE_HEADER_LINES = 3
 _HEADER_ADVICE = (
     "; line 1 was taken for the header; if it is a row already, name the columns with "
-    "source.format={name: csv, header: [text, label]}"
+    "{key}={{name: csv, header: [text, label]}}"
 )
+#: What cells may end with, and the format that reads them.
+_WAYS = {
+    ";": '{name: csv, delimiter: ";"}', "|": '{name: csv, delimiter: "|"}', "\t": "tsv", ",": "csv",
+}  # fmt: skip
 
 Character = Annotated[
     str, Rule(lambda text: len(text) == 1 and text not in "\r\n", "one character")
@@ -82,7 +86,8 @@ class CSVFormat(Format):
                 names = cells
                 places = _places(names)
             elif len(cells) != len(names):
-                yield line, _wrong_count(f"{file} line {line}", cells, names)
+                problem = _wrong_count(f"{file} line {line}", cells, names)
+                yield line, DataError(f"{problem}{self._other_delimiter(names)}")
             elif len(places) == len(names):
                 yield line, dict(zip(names, cells, strict=True))
             else:
@@ -159,7 +164,14 @@ class CSVFormat(Format):
         ends = (f" {self._delimiter}", " \n", " \r")
         return self._strip and (text.endswith(" ") or any(end in text for end in ends))
 
-    def missing(self, stream: BinaryIO, file: str, column: str) -> str:
+    def _other_delimiter(self, names: Sequence[str]) -> str:
+        """Advice for a header that is one cell, because its cells end with another character."""
+        for mark, way in _WAYS.items():
+            if len(names) == 1 and mark in names[0] and mark != self._delimiter:
+                return f"; if its cells end with {mark!r}, {self.key}={way} reads it"
+        return ""
+
+    def missing(self, stream: BinaryIO, file: str, column: str, *, others: bool) -> str:
         """Whether the header has the column twice, or is none."""
         if self._header is not None:
             return ""
@@ -169,9 +181,10 @@ class CSVFormat(Format):
             return ""
         if names.count(column) > 1:
             return "; the header has it twice"
-        if advice := _other_delimiter(names):
+        if advice := self._other_delimiter(names):
             return advice
-        return "" if nearest(column, names) else _HEADER_ADVICE
+        known = others or nearest(column, names)
+        return "" if known else _HEADER_ADVICE.format(key=self.key)
 
 
 class TSVFormat(CSVFormat):
@@ -251,17 +264,8 @@ def _stripped(cells: list[str]) -> list[str]:
 def _wrong_count(where: str, cells: Sequence[str], names: Sequence[str]) -> DataError:
     return DataError(
         f"{where}: {_count(len(cells), 'cell')}, but the header has "
-        f"{_count(len(names), 'column')} ({listed(names)}){_other_delimiter(names)}"
+        f"{_count(len(names), 'column')} ({listed(names)})"
     )
-
-
-def _other_delimiter(names: Sequence[str]) -> str:
-    """Advice for a header that is one cell, because its cells end with another character."""
-    ways = {";": '{name: csv, delimiter: ";"}', "|": '{name: csv, delimiter: "|"}', "\t": "tsv"}
-    for mark, way in ways.items():
-        if len(names) == 1 and mark in names[0]:
-            return f"; if its cells end with {mark!r}, source.format={way} reads it"
-    return ""
 
 
 def _count(number: int, noun: str) -> str:

@@ -184,8 +184,11 @@ class Table:
             return before or tuple(row)
         for name, key in self.columns.items():
             if key is not None and name not in row:
+                others = not row.keys().isdisjoint(self.columns)
                 with part.open() as stream:
-                    advice = self.format.missing(stream, part.name, name)
+                    advice = self.format.missing(stream, part.name, name, others=others)
+                if not advice and key.endswith(".column"):
+                    advice = f"; give another as {key}=COLUMN"
                 raise DataError(
                     f"{where}: the column '{name}' ({key}) is missing: "
                     f"{did_you_mean(name, map(str, row))}{advice}"
