@@ -93,7 +93,7 @@ class TrainingModule(pl.LightningModule):
         self.carry, self.measured_carry = model.new_carry(), model.new_carry()
         self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
         self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
-        self.class_tables = ClassTables(model.head.target_info, _CLASSES)
+        self.class_tables = ClassTables(model.head.target_info, model.head.metrics(), _CLASSES)
         self.classes: dict[str, Any] = {}
         self.class_text = ""
         self.results: dict[str, dict[str, float]] = {}

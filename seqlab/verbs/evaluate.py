@@ -59,7 +59,8 @@ def run(spec: dict[str, Any], run_dir: Path) -> dict[str, Any]:
         if data.spec.chunks is not None:
             data.read_in_chunks(trained.model.chunk_reading())
         begin = time.monotonic()
-        classes = ClassTables(trained.model.head.target_info)
+        head = trained.model.head
+        classes = ClassTables(head.target_info, head.metrics())
         values = measure(trained.model, data, spec["split"], spec.get("search"), classes)
         seconds = round(time.monotonic() - begin, 3)
         if spec.get("predictions"):

@@ -4,8 +4,11 @@ import pytest
 import torch
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.class_table import ClassTable, ClassTables
+from seqlab.heads.metrics.classes import Accuracy
+from seqlab.heads.metrics.numbers import MAE
 from seqlab.types import TargetInfo
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torchmetrics.classification import MulticlassAccuracy
 
 
 def expect(table, gold, given):
@@ -47,4 +50,12 @@ def test_a_class_that_is_never_right_nor_given_has_zeros():
     assert entry == {"class": "never", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
     matrix = [line.split() for line in table.text().splitlines()[-3:]]
     assert matrix == [["x", "1", "1", "0"], ["y", "0", "0", "0"], ["never", "0", "0", "0"]]
-    assert not ClassTables(TargetInfo("values", 1)).tables()
+    target = TargetInfo("values", 1)
+    assert not ClassTables(target, {"mae": MAE(target)}).tables()
+
+
+def test_a_head_that_tells_its_metrics_in_its_own_way_has_none():
+    target = TargetInfo("label", 3)
+    assert ClassTables(target, {"accuracy": Accuracy(target)}).tables()
+    assert not ClassTables(target, {"accuracy": MulticlassAccuracy(3)}).tables()
+    assert not ClassTables(target, {}).tables()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from seqlab.heads.metrics.base import Outcome, TaskMetric
 from seqlab.target_names import CLASS_TABLE, SOLE, metric_name
@@ -98,20 +100,28 @@ class ClassTable(TaskMetric):
 class ClassTables(nn.ModuleList):
     """The tables of all targets that have classes, by the targets' names.
 
+    A head counts in them beside its own metrics. One that tells its metrics of a batch in another
+    way than by an ``Outcome`` has no tables: it could not tell them.
+
     Args:
         target: what is predicted.
+        metrics: the head's own.
         most: targets of more classes have none; None: all have one.
 
     >>> parts = {"upos": TargetInfo("tags", 2), "topic": TargetInfo("label", 2)}
-    >>> ClassTables(TargetInfo("joint", 2, parts=parts)).metrics().keys()
+    >>> own = {"upos_table": ClassTable(parts["upos"])}
+    >>> ClassTables(TargetInfo("joint", 2, parts=parts), own).metrics().keys()
     dict_keys(['upos_class table', 'topic_class table'])
     """
 
-    def __init__(self, target: TargetInfo, most: int | None = None) -> None:
+    def __init__(
+        self, target: TargetInfo, metrics: Mapping[str, Metric], most: int | None = None
+    ) -> None:
+        told = metrics and all(isinstance(metric, TaskMetric) for metric in metrics.values())
         counted = {
             name: info
             for name, info in target.named.items()
-            if info.kind in ClassTable.needs and (most is None or info.size <= most)
+            if told and info.kind in ClassTable.needs and (most is None or info.size <= most)
         }
         super().__init__(ClassTable(info) for info in counted.values())
         self.names = tuple(counted)
