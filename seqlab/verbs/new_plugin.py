@@ -18,10 +18,11 @@ from seqlab.errors import ConfigError, RunError, did_you_mean
 HELP = """usage: seqlab new-plugin KIND NAME [output=DIR]
 
 Writes a distribution with one working part: pyproject.toml with its entry points, the class, its
-config, a test that runs the conformance kit, README, licence and a CI file. KIND is cell, wrapper,
-head, source, format, transform, merge, modifier, engine, tokenizer, feature, target, optimizer,
-schedule, callback or logger; NAME is what configs will call the part. DIR must not exist yet; it is
-./seqlab-NAME unless given.
+config, a test that runs the conformance kit, README, licence and a CI file. KIND is any kind of
+`seqlab list`: cell, wrapper, merge, modifier, engine, activation, initializer, regularizer,
+constraint, head, pooling, attention, search, metric, source, format, transform, feature, tokenizer,
+target, optimizer, schedule, callback or logger; NAME is what configs will call the part. DIR must
+not exist yet; it is ./seqlab-NAME unless given.
 """
 
 
@@ -76,7 +77,29 @@ FORMS = {
     "callback": Form("callbacks/{name}.yaml", "seqlab train experiment=mnist1d callbacks={name}"),
     "logger": Form("logger/{name}.yaml", "seqlab train experiment=mnist1d logger={name}"),
     "engine": Form("experiment/mnist1d_{name}.yaml", "seqlab train experiment=mnist1d_{name}"),
+    **dict.fromkeys(
+        ("activation", "initializer", "regularizer", "constraint"),
+        Form("cell/lstm_{name}.yaml", "seqlab train experiment=mnist1d cell=lstm_{name}"),
+    ),
+    **dict.fromkeys(
+        ("pooling", "metric"),
+        Form(
+            "head/classification_{name}.yaml",
+            "seqlab train source=mnist1d data=series_label data.validation=0.1 "
+            "head=classification_{name}",
+        ),
+    ),
+    **dict.fromkeys(
+        ("attention", "search"),
+        Form(
+            "head/encoder_decoder_{name}.yaml",
+            "seqlab train source=scan data=text_text data.features.text.column=commands "
+            "data.target.column=actions data.validation=0.05 head=encoder_decoder_{name}",
+        ),
+    ),
 }
+#: Kinds whose parts are functions, named as in configs.
+FUNCTIONS = ("activation", "initializer")
 
 
 def run(words: Sequence[str]) -> int:
@@ -141,7 +164,7 @@ def contents(kind: str, name: str) -> dict[str, str]:
         "package": package,
         "distribution": f"seqlab-{name.replace('_', '-')}",
         "base": base,
-        "class": f"{base}{kind.capitalize()}",
+        "class": name if kind in FUNCTIONS else f"{base}{kind.capitalize()}",
         "config": config,
         "train": FORMS[kind].train.format(name=name),
         "equation": _template(f"{kind}/equation").rstrip(),
@@ -212,4 +235,4 @@ def _check_name(kind: str, name: str) -> None:
         raise ConfigError(f"a package seqlab_{name} is installed already; choose another name")
 
 
-__all__ = ["FORMS", "contents", "make", "run"]
+__all__ = ["FORMS", "FUNCTIONS", "HELP", "contents", "make", "run"]

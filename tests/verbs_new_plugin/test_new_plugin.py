@@ -6,12 +6,18 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 import yaml
+from seqlab import registry
 from seqlab.cli import main
-from seqlab.verbs.new_plugin import FORMS, contents
+from seqlab.training.run import train
+from seqlab.verbs import evaluate
+from seqlab.verbs.new_plugin import FORMS, FUNCTIONS, HELP, contents
+
+from small_runs import changed, words_spec
 
 KINDS = sorted(FORMS)
 PARTS_OF_A_RUN = ("train", "val", "test")
@@ -29,6 +35,11 @@ def new_plugin(capsys, tmp_path, monkeypatch):
     return run
 
 
+def test_every_kind_that_can_be_registered_has_a_form():
+    assert set(FORMS) == set(registry.KINDS)
+    assert all(re.search(rf"\b{kind}\b", HELP) for kind in registry.KINDS)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_file_is_filled_in_and_well_formed(kind):
     files = contents(kind, f"my_{kind}")
@@ -43,9 +54,27 @@ def test_every_file_is_filled_in_and_well_formed(kind):
             assert isinstance(yaml.safe_load(text), dict)
     config = next(path for path in files if path.startswith(f"{package}/conf/"))
     assert f"my_{kind}" in files[config]
-    assert f'my_{kind} = "{package}:My{kind.capitalize()}"' in files["pyproject.toml"]
-    assert f"class My{kind.capitalize()}(" in files[f"{package}/__init__.py"]
+    named = f"my_{kind}" if kind in FUNCTIONS else f"My{kind.capitalize()}"
+    assert f'my_{kind} = "{package}:{named}"' in files["pyproject.toml"]
+    assert re.search(rf"^(class|def) {named}\b", files[f"{package}/__init__.py"], re.MULTILINE)
     assert f'"{kind}=my_{kind}"' in files[f"tests/test_my_{kind}.py"]
+
+
+def test_the_head_of_a_new_plugin_trains_and_is_evaluated(tmp_path):
+    """Its metrics are torchmetrics' own, which are told of a batch in another way than seqlab's."""
+    module = types.ModuleType("seqlab_written")
+    exec(contents("head", "written")["seqlab_written/__init__.py"], vars(module))  # noqa: S102
+    registry.register("head", "written")(module.WrittenHead)
+    try:
+        spec = changed(words_spec(tmp_path), trainer__max_epochs=1)
+        spec["head"] = {"name": "written"}
+        trained = train(spec, tmp_path / "run").values
+        words = {"bundle": str(tmp_path / "run" / "bundle"), "split": "test"}
+        measured = evaluate.run(words, tmp_path / "again")
+    finally:
+        registry.unregister("head", "written")
+    assert set(trained["test"]) == {"accuracy", "loss"}
+    assert measured["test"] == pytest.approx(trained["test"], rel=1e-6)
 
 
 def test_the_cell_of_a_new_plugin_is_short():
