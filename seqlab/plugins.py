@@ -72,11 +72,20 @@ class Declaration:
     target: str
     problem: str | None = None
 
+    def check(self) -> None:
+        """Refuse a part of which it is known without importing it that it cannot be used.
+
+        Raises:
+            PluginError: says why.
+        """
+        if self.problem:
+            where = f"{self.kind} '{self.name}' of {self.distribution} {self.version}"
+            raise PluginError(f"{where} ({self.target}) cannot be used: {self.problem}")
+
     def load(self) -> object:
         """Import the part. Whatever the plugin's code does, the caller sees a PluginError."""
         where = f"{self.kind} '{self.name}' of {self.distribution} {self.version} ({self.target})"
-        if self.problem:
-            raise PluginError(f"{where} cannot be used: {self.problem}")
+        self.check()
         point = metadata.EntryPoint(self.name, self.target, f"seqlab.{self.kind}")
         try:
             return point.load()

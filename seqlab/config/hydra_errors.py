@@ -16,7 +16,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 from seqlab.config.key_hints import full_keys
 from seqlab.config.search_path import PARTS
 from seqlab.errors import ConfigError, did_you_mean, nearest
-from seqlab.plugins import where_to_get
+from seqlab.plugins import declared, where_to_get
 
 #: what composition can raise because of a user's input; Hydra asserts that a group has a name
 COMPOSITION_ERRORS = (
@@ -99,6 +99,8 @@ def _missing_config(error: MissingConfigException, groups: dict[str, list[str]])
         if error.missing_cfg_file is None:
             return ConfigError(one_line(error))
         return ConfigError(f"there is no config named '{name}' (option --config-name)")
+    if group in PARTS and name in (found := declared(PARTS[group].kind)):
+        found[name].check()
     if where := where_to_get(group, name):
         return ConfigError(f"{place}{group}={name} is not installed: {where}")
     known = list(error.options or groups.get(group, []))

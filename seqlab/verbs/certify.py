@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqlab import progress, registry
+from seqlab import plugins, progress, registry
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.schema import check_choice
 from seqlab.verbs.arguments import named_part
@@ -111,6 +111,8 @@ def _named(kind: str, name: str) -> list[tuple[str, str]]:
     if name == "all":
         return [(kind, each) for each in known]
     if name not in known:
+        if name in (declared := plugins.declared(kind)):
+            declared[name].check()
         raise ConfigError(f"{kind}: unknown name '{name}', {did_you_mean(name, known)}")
     return [(kind, name)]
 

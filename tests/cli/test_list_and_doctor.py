@@ -92,6 +92,12 @@ def test_broken_parts_take_a_line_with_the_reason_and_break_nothing(command, dec
     checked = command("doctor")
     assert checked.code == 1
     assert checked.out.count("error    plugin") == 2
+    run = ("train", "source=files", "data=text_label", "head=classification")
+    for words in (("certify", "cell=twin"), (*run, "cell=twin"), (*run, "encoder.cell.name=twin")):
+        refused = command(*words)
+        assert (refused.code, refused.out) == (2, "")
+        assert "both dist-one and dist-two declare a cell named 'twin'" in refused.err
+        assert refused.err.count("\n") == 1
 
 
 MISTAKES = [
