@@ -151,7 +151,7 @@ def _what_decides(pair: Mapping[str, Any]) -> str:
             "more seeds alone cannot decide it: the test rows are too few, "
             f"at least {pair['rows_needed']:,} would be needed"
         )
-    return "if there is a difference, it is too small for a thousand seeds"
+    return "a difference as small as the one seen would take more than a thousand seeds"
 
 
 def _number(value: float) -> str:

@@ -106,6 +106,18 @@ def test_equal_contestants_are_undecided_without_a_warning():
     assert (pair["verdict"], pair["difference"], pair["p_value"]) == ("undecided", 0, 1)
 
 
+def test_no_difference_by_chance_is_not_said_to_be_a_small_one():
+    """Means over few rows are often equal; the interval still allows a large difference."""
+    drawn = np.zeros((3, 10))
+    scores = {"a": (np.array([0.7, 0.5, 0.6]), drawn), "b": (np.array([0.6, 0.6, 0.6]), drawn)}
+    (pair,) = judge(scores, "max", 0.05, ROWS)
+    assert pair["difference"] == pytest.approx(0, abs=1e-12)
+    assert pair["high"] > 0.2
+    assert pair_sentence({**pair, "more_seeds": None, "rows_needed": None}).endswith(
+        "; a difference as small as the one seen would take more than a thousand seeds."
+    )
+
+
 def test_the_permutation_test_counts_all_exchanges():
     values = np.array([0.3, 0.1, -0.2, 0.4])
     signs = np.array(np.meshgrid(*[[1, -1]] * 4)).reshape(4, -1)
