@@ -53,6 +53,11 @@ def test_csv_columns_that_nobody_uses_stop_nothing(tmp_path, streaming):
     with pytest.raises(DataError, match=r"line 2: the column 'text' \(data.features.*header: \["):
         used(path, streaming)
     assert used(path, streaming, format={"name": "csv", "header": ["text", "label"]}) == ROWS
+    table = make(tmp_path, b"text,label\na,x\n", "table.txt")
+    with pytest.raises(DataError, match=r"known: text; its ending .* give source.format=csv, tsv"):
+        used(table, streaming)
+    with pytest.raises(DataError, match=r"known: text; give another as data.target.column=COLUMN$"):
+        used(table, streaming, format="text")
     # a header that has one of the columns is one
     path = make(tmp_path, b"text,stars\na,5\n")
     other = r"known: stars, text; give another as data\.target\.column=COLUMN$"

@@ -50,19 +50,22 @@ class JSONLinesFormat(Format):
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each line."""
-        return _by_line(TextLines(stream, file), _row)
+        return _by_line(TextLines(stream, file), _row, self.key)
 
     def inputs(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
         """The JSON value of each line."""
-        return _by_line(TextLines(stream, file), _any_value)
+        return _by_line(TextLines(stream, file), _any_value, self.key)
 
 
-def _by_line(lines: TextLines, check: Check) -> Iterator[tuple[int, Any]]:
+def _by_line(lines: TextLines, check: Check, key: str) -> Iterator[tuple[int, Any]]:
     def row_of(text: str, where: str) -> Any:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where}: not JSON: {one_line(error)}") from error
+            several = text.strip() in {"{", "[", "[{"}
+            advice = f"; {key}=json reads objects over several lines, as one list"
+            said = f"{where}: not JSON: {one_line(error)}{advice if several else ''}"
+            raise DataError(said) from error
         return check(value, where)
 
     return rows_by_line(lines, row_of)
@@ -83,7 +86,7 @@ class JSONFormat(Format):
 
     def read(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """A row for each object of the list."""
-        return _entries(stream, file, _row)
+        return _entries(stream, file, _row, self.key)
 
     def beginning(self, stream: BinaryIO, file: str) -> Iterator[Numbered]:
         """The first entry, if it is an object in the first megabyte."""
@@ -98,24 +101,25 @@ class JSONFormat(Format):
 
     def inputs(self, stream: BinaryIO, file: str) -> Iterator[tuple[int, Any]]:
         """Each entry of the list."""
-        return _entries(stream, file, _any_value)
+        return _entries(stream, file, _any_value, self.key)
 
 
-def _entries(stream: BinaryIO, file: str, check: Check) -> Iterator[tuple[int, Any]]:
+def _entries(stream: BinaryIO, file: str, check: Check, key: str) -> Iterator[tuple[int, Any]]:
     lines = list(TextLines(stream, file))
     if _is_json_lines(lines):
         again = TextLines((line.encode() for line in lines), file)
-        for number, (_, row) in enumerate(_by_line(again, check), start=1):
+        for number, (_, row) in enumerate(_by_line(again, check, key), start=1):
             yield number, row
         return
     with reading(file, DataError, "JSON"):
         rows = json.loads("".join(lines))
     if not isinstance(rows, list):
         found = _NOUNS.get(type(rows), "null")
-        raise DataError(
-            f"{file}: expected a list of objects, found {found}; if each line is an object give "
-            "format=jsonl"
-        )
+        lists = [k for k, v in rows.items() if isinstance(v, list)] if found == "an object" else []
+        advice = f"if each line is an object give {key}=jsonl"
+        if len(lists) == 1:
+            advice = f"if the list under {lists[0]!r} is meant, save that alone"
+        raise DataError(f"{file}: expected a list of objects, found {found}; {advice}")
     for number, row in enumerate(rows, start=1):
         yield number, _checked(row, f"{file} row {number}", check)
 

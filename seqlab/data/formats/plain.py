@@ -41,6 +41,16 @@ class TextFormat(Format):
         """Each line, or each paragraph, as a string."""
         return self._texts(stream, file, blank=True)
 
+    def missing(self, stream: BinaryIO, file: str, column: str, *, others: bool) -> str:
+        """Where nobody called the file text: that it is read as such, and how as another format."""
+        del stream, file, column, others
+        if self.guessed is None:
+            return ""
+        return (
+            "; its ending stands for lines of text; where it holds a table or tagged tokens, "
+            f"give {self.guessed}=csv, tsv, conll, ..."
+        )
+
     def _texts(self, stream: BinaryIO, file: str, *, blank: bool) -> Iterator[tuple[int, Any]]:
         """The texts, if the first is not a JSON object that nobody called text.
 
