@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -19,6 +20,7 @@ from seqlab.errors import DataError
 
 Floats = npt.NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float32).max)
+_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*")
 _MISSING = {"", "na", "nan", "null"}
 _EXPECTED = f"finite numbers within float32's range (up to {_LARGEST:.2g})"
 
@@ -110,9 +112,8 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
     if array is None or np.isnan(array).any():
         _refuse_gaps(value, column, where, index)
     if array is None:
-        raise raw_columns.refuse(
-            where(index), column, "a series of numbers, or of equally long rows of them", value
-        )
+        expected = "a series of numbers, or of equally long rows of them"
+        raise _not_numbers(where(index), column, expected, value)
     if array.size == 0:
         return np.zeros((0, channels or 1))
     if array.ndim == 1:
@@ -125,6 +126,14 @@ def series(value: Any, channels: int | None, column: str, where: Where, index: i
         found = f"{array[step].tolist()} at step {step}"
         raise raw_columns.refuse(where(index), column, _EXPECTED, found)
     return array
+
+
+def _not_numbers(where: str, column: str, expected: str, value: Any) -> DataError:
+    """The error for what is no number, and what to do where it is one with a comma."""
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    comma = any(isinstance(entry, str) and _COMMA.fullmatch(entry) for entry in entries)
+    advice = "; write decimals with a point instead of the comma" if comma else ""
+    return DataError(f"{raw_columns.refuse(where, column, expected, value)}{advice}")
 
 
 def _refuse_gaps(value: Any, column: str, where: Where, index: int) -> None:
@@ -202,7 +211,7 @@ def row_of_numbers(
     except (TypeError, ValueError):
         found = []
     if len(found) != len(entries):
-        raise raw_columns.refuse(where(row), column, "a number or a list of numbers", value)
+        raise _not_numbers(where(row), column, "a number or a list of numbers", value)
     if not found or not _fits(np.array(found), gaps=gaps):
         raise raw_columns.refuse(where(row), column, _EXPECTED, value)
     if size is not None and len(found) != size:

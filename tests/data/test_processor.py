@@ -254,6 +254,8 @@ BAD_ROWS = [
     (spec_of("label"), {"x": [], "y": "a"}, "column 'x' is empty"),
     (spec_of("labels"), {"x": [1.0], "y": 3}, "column 'y': expected a list of labels, found 3"),
     (spec_of("values"), {"x": [1.0], "y": "a"}, "a number or a list of numbers, found 'a'"),
+    (spec_of("values"), {"x": [1.0], "y": "4,5"}, "found '4,5'; write decimals with a point"),
+    (spec_of("label"), {"x": ["1", "-,5"], "y": "a"}, "'-,5']; write decimals with a point"),
     (spec_of("values"), {"x": [1.0], "y": [1, 2]}, "expected 1 numbers, found [1, 2]"),
     (spec_of("values"), {"x": [1.0], "y": float("inf")}, "(up to 3.4e+38), found inf"),
 ]
