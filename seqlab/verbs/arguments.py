@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.registry import KINDS
@@ -47,6 +49,26 @@ def read_arguments(
         if key not in read:
             raise ConfigError(f"{key}= is missing: expected {_forms(choices)}")
     return read
+
+
+def option_value(key: str, text: str) -> Any:
+    """The value of an option: JSON, or a plain word.
+
+    >>> option_value("cell.heads", "2"), option_value("cell.activation", "relu")
+    (2, 'relu')
+
+    Raises:
+        ConfigError: it is neither, such as a mapping as YAML and Hydra have it.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text[:1] in {"{", "[", '"'}:
+            raise ConfigError(
+                f"{key}: expected JSON or a plain word, got {text:.60}; names and words inside "
+                'need quotes, as in {"name": "orthogonal", "gain": 0.5}'
+            ) from error
+        return text
 
 
 def _forms(choices: Choices) -> str:

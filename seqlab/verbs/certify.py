@@ -11,7 +11,7 @@ from typing import Any
 from seqlab import plugins, progress, registry
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.schema import check_choice
-from seqlab.verbs.arguments import named_part
+from seqlab.verbs.arguments import named_part, option_value
 
 _SETTINGS = ("format", "output", "fast", "only")
 FORMATS = ("text", "json", "html")
@@ -90,7 +90,7 @@ def _read(
                 f"{key}: unknown key, {did_you_mean(key, [*registry.KINDS, *_SETTINGS])}"
             )
         if dot:
-            options.setdefault(kind, {})[option] = _value(value)
+            options.setdefault(kind, {})[option] = option_value(key, value)
         elif kind in _SETTINGS and word != first:
             given[kind] = value
         else:
@@ -120,13 +120,6 @@ def _named(kind: str, name: str) -> list[tuple[str, str]]:
 def _check_settings(given: Mapping[str, str]) -> None:
     for key, choices in (("format", FORMATS), ("fast", ("true", "false"))):
         check_choice(given.get(key, choices[0]), choices, key)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _as(form: str, certificate: Mapping[str, Any]) -> str:

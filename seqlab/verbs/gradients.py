@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from seqlab.construct import check_options
 from seqlab.errors import ConfigError, did_you_mean
 from seqlab.files import check_page_folder, write_json
 from seqlab.schema import Count, Whole, check_value
-from seqlab.verbs.arguments import read_arguments
+from seqlab.verbs.arguments import option_value, read_arguments
 
 NUMBERS, PAGE = "gradients.json", "report.html"
 CHOICES = {
@@ -37,7 +36,8 @@ table and writes gradients.json and report.html, a page that needs no network.
   rows=          sequences; the curves are means over them (4)
   seed=          of inputs and weights (0)
   output=        a folder (gradients)
-  cell.OPTION=   an option of every cell; NAME.OPTION= of the cell of that name
+  cell.OPTION=   an option of every cell; NAME.OPTION= of the cell of that name: a plain word, or
+                 JSON, such as 'cell.recurrent_initializer={"name": "orthogonal", "gain": 0.5}'
 """
 
 
@@ -70,16 +70,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def _number(key: str, text: str | None, default: int) -> int:
-    value = default if text is None else _value(text)
+    value = default if text is None else option_value(key, text)
     checked: int = check_value(value, Whole if key == "seed" else Count, key)
     return checked
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _options(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -98,7 +91,7 @@ def _options(words: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, 
             raise ConfigError(
                 f"{key}: no cell '{owner}' is asked for, {did_you_mean(owner, found)}"
             )
-        found[owner][option] = _value(value)
+        found[owner][option] = option_value(key, value)
     return {name: {**found["cell"], **found[name]} for name in names}
 
 

@@ -186,6 +186,11 @@ def test_options_of_cells_change_the_curves(tmp_path):
         (["cell=lstm", "gru.dropout=0.1"], ConfigError, "gru"),
         (["cell=lstm", "cell.dropuot=0.1"], Exception, "did you mean 'dropout'"),
         (["cell=lstm", "cell.dropout"], ConfigError, "expected cell.OPTION=VALUE"),
+        (
+            ["cell=lstm", "cell.recurrent_initializer={name: orthogonal, gain: 2}"],
+            ConfigError,
+            "cell.recurrent_initializer: expected JSON or a plain word, got {name: orth",
+        ),
     ],
 )
 def test_wrong_words_of_gradients_are_named(words, error, message):
