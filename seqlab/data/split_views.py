@@ -117,6 +117,13 @@ def _through(
     return made
 
 
+#: How rows of a split are had.
+_HINTS = {
+    "validation": "; set data.validation to hold out training rows",
+    "test": "; evaluate takes split=train, or other rows by source=files source.test=FILE",
+}
+
+
 def _same(view: View) -> View:
     return view
 
@@ -125,7 +132,7 @@ def _no_split(name: str, names: Collection[str]) -> str:
     if name not in SPLITS:
         return f"no split '{name}': {did_you_mean(name, SPLITS)}"
     there = ", ".join(names) if names else "none"
-    hint = "; set data.validation to hold out training rows" if name == "validation" else ""
+    hint = _HINTS.get(name, "")
     return f"the source has no split '{name}' (it has {there}){hint}"
 
 

@@ -99,11 +99,16 @@ def test_a_pipe_without_rows_and_a_file_without_prompts(bundles, tmp_path, capsy
     assert capsys.readouterr().out == ""
 
 
-def test_a_measurement_of_no_rows_is_refused(bundles, tmp_path, capsys):
+def test_a_measurement_without_rows_is_refused(bundles, tmp_path, capsys):
     (tmp_path / "none.csv").write_text("word,kind\n")
     words = ["source=files", f"source.test={tmp_path / 'none.csv'}"]
     assert main(["evaluate", f"bundle={bundles['words']}", *words]) == 2
     assert "none.csv: no rows in it" in capsys.readouterr().err
+    (tmp_path / "some.csv").write_text("word,kind\nabc,few\n")
+    words = ["source=files", f"source.train={tmp_path / 'some.csv'}"]
+    assert main(["evaluate", f"bundle={bundles['words']}", *words]) == 2
+    hint = "no split 'test' (it has train); evaluate takes split=train, or other rows by source="
+    assert hint in capsys.readouterr().err
 
 
 def test_other_files_are_read_with_the_options_of_training(bundles, answers, tmp_path, capsys):
