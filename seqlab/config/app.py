@@ -33,7 +33,8 @@ from seqlab.config.job_folder import (
 )
 from seqlab.config.key_hints import full_key
 from seqlab.config.overrides import expand, quoted
-from seqlab.config.resolve import resolve, shown
+from seqlab.config.resolve import resolve
+from seqlab.config.shown import shown
 from seqlab.console import is_primary
 from seqlab.errors import ConfigError, SeqlabError, nearest
 from seqlab.failures import machine_failure

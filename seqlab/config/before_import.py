@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ from seqlab.errors import ConfigError, DataError, SeqlabError, nearest
 from seqlab.schema import check_fields, check_value
 from seqlab.source_signatures import Option, options_of
 
-#: Kinds of parts that options of other parts hold, by name or as a mapping with a name.
+#: Kinds of parts that options of other parts hold, by name or as a mapping with a name. Options
+#: end with the kind, but for these.
 _INNER = {
-    *("format", "tokenizer", "pooling", "attention", "activation"),
+    *("format", "tokenizer", "pooling", "attention", "activation", "engine"),
     *("initializer", "regularizer", "constraint", "modifier"),
 }
+_RENAMED = {"merge_mode": "merge", "cell": "cell"}
+_SEVERAL = {"metrics": "metric", "wrappers": "wrapper"}
+#: Those whose options are looked at too: the leading arguments that their builder gives.
+_WITH_OPTIONS = {"tokenizer": 1, "cell": 1, "wrapper": 0, "head": 2}
 
 
 def check_part_unread(kind: str, spec: Any, where: str, given: int, *, files: bool = True) -> None:
@@ -77,18 +82,50 @@ def check_options_unread(
         _check_inner(key, value, f"{where}.{key}", files=files)
 
 
+def check_encoder_unread(encoder: Mapping[str, Any]) -> None:
+    """Refuse what is wrong in an encoder beside its cell and its wrappers.
+
+    Raises:
+        SeqlabError: the name or an option of a part is unknown, or a value does not fit.
+    """
+    features = (encoder.get("embedding") or {}).get("features") or {}
+    nodes = {
+        "encoder": {"engine": encoder.get("engine")},
+        "encoder.input_layer": encoder.get("input_layer") or {},
+        **{f"encoder.embedding.features.{name}": node for name, node in features.items()},
+    }
+    for where, node in nodes.items():
+        for key, value in node.items():
+            _check_inner(key, value, f"{where}.{key}", files=False)
+
+
 def _check_inner(key: str, value: Any, where: str, *, files: bool) -> None:
-    """Refuse the name of a part that an option holds: options end with the kind they hold."""
+    """Refuse a wrong name or option of the parts that an option holds."""
+    for kind, spec, place in _inner_parts(key, value, where):
+        options = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
+        name = options.pop("name", None)
+        if not isinstance(name, str) or (kind, name) == ("engine", "auto"):
+            continue
+        if kind in _WITH_OPTIONS:
+            given = _WITH_OPTIONS[kind]
+            check_options_unread(kind, name, options, where=place, given=given, files=files)
+        else:
+            _check_name(kind, name, place)
+
+
+def _inner_parts(key: str, value: Any, where: str) -> Iterator[tuple[str, Any, str]]:
+    """The parts that an option holds, as far as its name tells: kind, spec, key."""
     kind = key.rpartition("_")[2]
-    name = value.get("name") if isinstance(value, Mapping) else value
-    if kind not in _INNER or not isinstance(name, str):
-        return
-    options = dict(value) if isinstance(value, Mapping) else {}
-    options.pop("name", None)
-    if kind == "tokenizer":
-        check_options_unread(kind, name, options, where=where, given=1, files=files)
-    else:
-        _check_name(kind, name, where)
+    if key in _RENAMED or kind in _INNER:
+        yield _RENAMED.get(key, kind), value, where
+    elif key in _SEVERAL and isinstance(value, list):
+        for place, spec in enumerate(value):
+            yield _SEVERAL[key], spec, f"{where}[{place}]"
+    elif key == "heads" and isinstance(value, Mapping):
+        yield from (("head", spec, f"{where}.{name}") for name, spec in value.items())
+    elif key == "decoder" and isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _inner_parts(str(name), inner, f"{where}.{name}")
 
 
 def _check_name(kind: str, name: str, key: str) -> None:

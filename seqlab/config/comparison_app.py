@@ -22,8 +22,8 @@ from seqlab.config.resolve import (
     comparison_settings,
     resolve,
     run_config,
-    shown,
 )
+from seqlab.config.shown import shown
 from seqlab.console import say
 from seqlab.errors import ConfigError
 

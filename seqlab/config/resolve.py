@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import Container, DictConfig, OmegaConf
@@ -14,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seqlab import registry
 from seqlab.config.before_import import (
     check_data_unread,
+    check_encoder_unread,
     check_end,
     check_files,
     check_options_unread,
@@ -38,7 +38,7 @@ from seqlab.construct import check_options, split_spec, switched_parts
 from seqlab.errors import ConfigError, SeqlabError
 from seqlab.schema import check_fields
 
-#: ``resolve`` or ``shown``.
+#: ``resolve``, or ``seqlab.config.shown.shown``.
 Reader = Callable[[DictConfig | Mapping[str, Any], str, Sequence[str]], dict[str, Any]]
 MISSING = "???"
 #: leading positional arguments that the builder supplies, by kind
@@ -60,7 +60,7 @@ _TRAINING = ("train", "compare", "crossvalidate", "sweep")
 COMPARISON_KEYS = tuple(field.name for field in dataclasses.fields(CompareSpec))
 #: The keys of ``crossvalidate`` that its runs know nothing of.
 CROSSVALIDATION_KEYS = tuple(field.name for field in dataclasses.fields(CrossvalidateSpec))
-_SPECS: dict[str, type] = {
+SPECS: dict[str, type] = {
     "train": RunSpec,
     "explain": RunSpec,
     "compare": RunSpec,
@@ -89,13 +89,13 @@ def resolve(
             the full key and the nearest right name.
         SeqlabError: a part's name or options are wrong.
     """
-    plain = _plain(config)
+    plain = plain_values(config)
     _require_choices(plain, verb)
     _require_values(plain, "")
-    if _SPECS[verb] is RunSpec:
+    if SPECS[verb] is RunSpec:
         plain = dict(started_encoder(plain, words))
-    spec = _unread(plain, verb)
-    if _SPECS[verb] is RunSpec:
+    spec = check_unread(plain, verb)
+    if SPECS[verb] is RunSpec:
         _check_run(spec)
     if verb in _TRAINING:
         _check_switched(spec)
@@ -107,35 +107,6 @@ def resolve(
     return spec
 
 
-def shown(
-    config: DictConfig | Mapping[str, Any], verb: str = "train", words: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The plain values of a config that is only shown, refused where ``resolve`` would.
-
-    No part is imported, no file needs to be there, and what has no value yet is left out.
-
-    Args:
-        config: as for ``resolve``.
-        verb: as for ``resolve``.
-        words: as for ``resolve``.
-
-    Raises:
-        SeqlabError: as ``resolve``.
-    """
-    whole = _plain(config)
-    plain = _given(whole)
-    if _SPECS[verb] is RunSpec:
-        bundle = _get(plain.get("start"), "bundle")
-        if bundle is None or Path(bundle, "config.json").is_file():
-            plain = dict(started_encoder(plain, words))
-        else:
-            plain["encoder"] = {"cell": {"name": MISSING}}  # it is the model's, which is not here
-    else:
-        plain.setdefault("bundle", MISSING)
-    _unread(plain, verb, files=False)
-    return whole
-
-
 def run_config(config: DictConfig, apart: Sequence[str] = COMPARISON_KEYS) -> dict[str, Any]:
     """What a composed config of a verb with several runs says of a run alone.
 
@@ -143,7 +114,7 @@ def run_config(config: DictConfig, apart: Sequence[str] = COMPARISON_KEYS) -> di
         config: what Hydra composed.
         apart: the verb's own keys.
     """
-    return {key: value for key, value in _plain(config).items() if key not in apart}
+    return {key: value for key, value in plain_values(config).items() if key not in apart}
 
 
 def comparison_settings(config: DictConfig) -> dict[str, Any]:
@@ -152,7 +123,7 @@ def comparison_settings(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a value does not fit.
     """
-    given = _plain(config)
+    given = plain_values(config)
     return check_fields({key: given[key] for key in COMPARISON_KEYS}, CompareSpec, "")
 
 
@@ -162,7 +133,7 @@ def crossvalidation_settings(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a value does not fit.
     """
-    given = _plain(config)
+    given = plain_values(config)
     return check_fields({key: given[key] for key in CROSSVALIDATION_KEYS}, CrossvalidateSpec, "")
 
 
@@ -172,7 +143,7 @@ def sweep_settings(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a value does not fit.
     """
-    given = _plain(config)
+    given = plain_values(config)
     return check_fields({key: given[key] for key in ("sweep", "resume")}, SweepSpec, "")
 
 
@@ -192,9 +163,18 @@ def _complete_callbacks(callbacks: dict[str, Any]) -> None:
         callbacks[key] = check_fields(callbacks.get(key, {}), settings, f"callbacks.{key}")
 
 
-def _unread(plain: Mapping[str, Any], verb: str, *, files: bool = True) -> dict[str, Any]:
-    """The spec, with all of it checked that needs no import."""
-    spec = check_fields(plain, _SPECS[verb], "")
+def check_unread(plain: Mapping[str, Any], verb: str, *, files: bool = True) -> dict[str, Any]:
+    """The spec, with all of it checked that needs no import.
+
+    Args:
+        plain: what ``plain_values`` gives; parts without a name are passed over.
+        verb: as for ``resolve``.
+        files: whether files that options name must be there.
+
+    Raises:
+        SeqlabError: as ``resolve``.
+    """
+    spec = check_fields(plain, SPECS[verb], "")
     if verb in _TRAINING:
         check_end(spec["trainer"])
     if "data" in spec and (files or "features" in spec["data"]):
@@ -202,7 +182,8 @@ def _unread(plain: Mapping[str, Any], verb: str, *, files: bool = True) -> dict[
     for kind, part, where in parts_of(spec):
         if _get(part, "name") != MISSING:
             check_part_unread(kind, part, where, GIVEN[kind], files=files)
-    if _SPECS[verb] is RunSpec:
+    if SPECS[verb] is RunSpec:
+        check_encoder_unread(spec["encoder"])
         _complete_callbacks(spec["callbacks"])
         for kind, name, options, key in switched_of(spec):
             check_options_unread(
@@ -274,7 +255,12 @@ def check_part(kind: str, spec: Any, where: str) -> dict[str, Any]:
     }
 
 
-def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+def plain_values(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config without Hydra's own node; ``MISSING`` where there is none.
+
+    Raises:
+        ConfigError: one cannot be worked out.
+    """
     if not isinstance(config, DictConfig):
         return {str(key): value for key, value in config.items()}
     try:
@@ -291,7 +277,7 @@ def _plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_choices(plain: Mapping[str, Any], verb: str) -> None:
     """Say how to give what only the user can choose, before any type is checked."""
-    if _SPECS[verb] is not RunSpec:
+    if SPECS[verb] is not RunSpec:
         if plain.get("bundle", MISSING) in (MISSING, None):
             raise ConfigError("bundle: no value was given; give the folder as bundle=DIR")
         return
@@ -334,14 +320,6 @@ def _require_plain(value: Any, key: str) -> None:
     except ValueError as error:  # nan, inf, or more digits than Python writes
         got = f"one of {value.bit_length():,} bits" if isinstance(value, int) else value
         raise ConfigError(f"{key}: expected a finite number, got {got}") from error
-
-
-def _given(node: Any) -> Any:
-    """What has a value; a part without a name keeps its place."""
-    if isinstance(node, Mapping):
-        kept = {key: value for key, value in node.items() if value != MISSING or key == "name"}
-        return {key: _given(value) for key, value in kept.items()}
-    return [_given(value) for value in node if value != MISSING] if isinstance(node, list) else node
 
 
 def _get(node: Any, key: str) -> Any:

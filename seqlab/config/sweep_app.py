@@ -24,7 +24,8 @@ from seqlab.config.composed_jobs import composed_jobs
 from seqlab.config.hydra_internals import get_args_parser
 from seqlab.config.job_folder import refuse_taken, resumed_folder
 from seqlab.config.overrides import expand
-from seqlab.config.resolve import Reader, resolve, run_config, shown, sweep_settings
+from seqlab.config.resolve import Reader, resolve, run_config, sweep_settings
+from seqlab.config.shown import shown
 from seqlab.errors import ConfigError
 
 #: What a resumed sweep may be given beside its folder.

@@ -63,7 +63,7 @@ def check_space(
     Raises:
         SeqlabError: the space or a config in it is not right.
     """
-    from seqlab.config.resolve import shown
+    from seqlab.config.shown import shown
     from seqlab.config.sweep_app import without
     from seqlab.sweeping.corners import check_corners
     from seqlab.sweeping.space import read_space
