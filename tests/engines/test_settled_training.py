@@ -76,6 +76,14 @@ def test_equals_the_long_way(cell, size, asymmetric, straight):
             assert straight == [True, False]
 
 
+def test_half_precision_stays_what_it_was(asymmetric, straight):
+    layer, x = asymmetric(layer_of("lstm")).bfloat16(), torch.randn(2, 3, 5, dtype=torch.bfloat16)
+    for _ in range(2):
+        output, final = layer(x)
+        assert {part.dtype for part in (output, *final)} == {torch.bfloat16}
+    assert straight == [False, True]
+
+
 def test_what_wants_gradients_may_change(asymmetric, straight):
     layer, x = asymmetric(layer_of("gru")), torch.randn(2, 3, 5)
     assert layer(x)[0].requires_grad
