@@ -3,6 +3,9 @@
 #include <cstdlib>
 #include <memory>
 #include <vector>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 #include "vector.h"
 
@@ -204,53 +207,99 @@ static inline void block(const real* left, int64_t left_step, const real* panel,
     }
 }
 
-// The same, for few rows and a panel of small whole numbers.
-template <int ROWS>
+// A vector of small whole numbers; compilers find the instructions for it only in loops over memory.
+#ifdef __AVX2__
+constexpr bool WIDENS = true;
+template <typename Real = real>
+static inline V widened(const int8_t* from) {
+  int64_t few;  // no more than the panel has is read
+  std::memcpy(&few, from, LANES < 8 ? LANES : 8);
+  const __m128i small = _mm_cvtsi64_si128(few);
+#ifdef __AVX512F__
+  if constexpr (sizeof(Real) == 8)
+    return reinterpret_cast<V>(_mm512_cvtepi32_pd(_mm256_cvtepi8_epi32(small)));
+  else
+    return reinterpret_cast<V>(_mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)))));
+#else
+  if constexpr (sizeof(Real) == 8)
+    return reinterpret_cast<V>(_mm256_cvtepi32_pd(_mm_cvtepi8_epi32(small)));
+  else
+    return reinterpret_cast<V>(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(small)));
+#endif
+}
+#else
+constexpr bool WIDENS = false;
+static inline V widened(const int8_t*) { return V{}; }
+#endif
+
+// The same as `block` for panels of small whole numbers, each column times its scale.
+template <int ROWS, int PANELS>
 static inline void small_block(const real* left, int64_t left_step, const int8_t* panel,
                                int64_t depth, const real* scale, const real* bias, real* result,
                                int64_t result_step) {
-  V low[ROWS] = {}, high[ROWS] = {};
-  alignas(64) real wide[8 * PANEL];  // compilers make vectors of the loop that fills it
+  V low[PANELS][ROWS] = {}, high[PANELS][ROWS] = {};
+  alignas(64) real wide[WIDENS ? 1 : PANELS * 8 * PANEL];
   for (int64_t begin = 0; begin < depth; begin += 8) {
     const int64_t count = std::min<int64_t>(8, depth - begin);
-    for (int64_t i = 0; i < count * PANEL; ++i) wide[i] = real(panel[begin * PANEL + i]);
+    for (int p = 0; p < PANELS && !WIDENS; ++p)
+      for (int64_t i = 0; i < count * PANEL; ++i)
+        wide[p * 8 * PANEL + i] = real(panel[(p * depth + begin) * PANEL + i]);
     for (int64_t k = 0; k < count; ++k) {
-      const V a = load<true>(wide + k * PANEL, 0), b = load<true>(wide + k * PANEL + LANES, 0);
-      for (int r = 0; r < ROWS; ++r) {
-        const real value = left[r * left_step + begin + k];
-        low[r] += a * value;
-        high[r] += b * value;
+#pragma GCC unroll 2
+      for (int p = 0; p < PANELS; ++p) {
+        const int8_t* from = panel + (p * depth + begin + k) * PANEL;
+        const real* same = wide + (WIDENS ? 0 : (p * 8 + k) * PANEL);
+        const V a = WIDENS ? widened(from) : load<true>(same, 0);
+        const V b = WIDENS ? widened(from + LANES) : load<true>(same + LANES, 0);
+#pragma GCC unroll 4
+        for (int r = 0; r < ROWS; ++r) {
+          const real value = left[r * left_step + begin + k];
+          low[p][r] += a * value;
+          high[p][r] += b * value;
+        }
       }
     }
   }
-  const V first = load<true>(scale, 0), second = load<true>(scale + LANES, 0);
-  for (int r = 0; r < ROWS; ++r) {
-    low[r] *= first;
-    high[r] *= second;
-    if (bias) {
-      low[r] += load<true>(bias, 0);
-      high[r] += load<true>(bias + LANES, 0);
-    }
-    store<true>(result + r * result_step, low[r], 0);
-    store<true>(result + r * result_step + LANES, high[r], 0);
-  }
+  for (int p = 0; p < PANELS; ++p)
+    for (int r = 0; r < ROWS; ++r)
+      for (int half = 0; half < PANEL; half += LANES) {
+        const int64_t n = p * PANEL + half;
+        V sum = (half ? high : low)[p][r] * load<true>(scale + n, 0);
+        if (bias) sum += load<true>(bias + n, 0);
+        store<true>(result + r * result_step + n, sum, 0);
+      }
+}
+
+constexpr int SMALL_ROWS = 4;  // that are multiplied at once
+
+// Panels of small whole numbers for up to so many rows, two at once where these are fewer.
+template <int ROWS>
+static inline void small_rows(int64_t rows, const real* left, int64_t left_step,
+                              const Packed& right, int64_t from, int64_t to, const real* bias,
+                              real* result, int64_t result_step) {
+  if constexpr (ROWS > 1)
+    if (rows != ROWS)
+      return small_rows<ROWS - 1>(rows, left, left_step, right, from, to, bias, result, result_step);
+  constexpr int PANELS = 2 * ROWS <= std::min(6, BLOCK_ROWS) ? 2 : 1;
+  const auto multiply = [&](auto panels) {
+    const int64_t n = from * PANEL;
+    small_block<ROWS, decltype(panels)::value>(
+        left, left_step, right.small.data() + n * right.depth, right.depth, right.scale.get() + n,
+        bias ? bias + n : nullptr, result + n, result_step);
+    from += decltype(panels)::value;
+  };
+  while (from + PANELS <= to) multiply(std::integral_constant<int, PANELS>{});
+  while (from < to) multiply(std::integral_constant<int, 1>{});
 }
 
 __attribute__((noinline)) static void small_product(const real* left, int64_t left_step,
                                                     int64_t rows, const Packed& right, int64_t from,
                                                     int64_t to, const real* bias, real* result,
                                                     int64_t result_step) {
-  for (int64_t p = from; p < to; ++p) {
-    const int8_t* panel = right.small.data() + p * PANEL * right.depth;
-    const real *scale = right.scale.get() + p * PANEL, *part = bias ? bias + p * PANEL : nullptr;
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4)
-      small_block<4>(left + r * left_step, left_step, panel, right.depth, scale, part,
-                     result + r * result_step + p * PANEL, result_step);
-    for (; r < rows; ++r)
-      small_block<1>(left + r * left_step, left_step, panel, right.depth, scale, part,
-                     result + r * result_step + p * PANEL, result_step);
-  }
+  for (int64_t r = 0; r < rows; r += SMALL_ROWS)
+    small_rows<SMALL_ROWS>(std::min<int64_t>(SMALL_ROWS, rows - r), left + r * left_step, left_step,
+                           right, from, to, bias, result + r * result_step, result_step);
 }
 
 template <int ROWS>
