@@ -44,11 +44,13 @@ struct Stepper {
   Arguments r;  // of one step
   Driver<C> driver;
   const std::vector<real> bias, kernel_bias;
+  Scratch scratch;
   Buffer states[C::STATES];  // before and after the step
 
   explicit Stepper(const Arguments& given)
       : r(given), driver(r, false), bias(roomy(r.bias, C::GATES * r.hidden, driver.matrices.width)),
-        kernel_bias(roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width())) {
+        kernel_bias(roomy(r.kernel_bias, C::INPUTS * r.hidden, driver.matrices.input_width())),
+        scratch(driver.scratch(r.batch)) {
     driver.matrices.pack(0, 1);
     driver.matrices.pack_small();
     for (int f = 0; f < C::STATES; ++f) {
@@ -65,7 +67,7 @@ struct Stepper {
     const auto bytes = [&](int f) { return r.batch * driver.size(f) * sizeof(real); };
     for (int f = 0; f < C::STATES; ++f) std::memcpy(r.history[f], at[1 + f], bytes(f));
     const Share all = {0, {0, r.batch}, 0, r.hidden, false};
-    driver.forward(all, start_of(bias), start_of(kernel_bias));
+    driver.forward(all, start_of(bias), start_of(kernel_bias), scratch);
     for (int f = 0; f < C::STATES; ++f)
       std::memcpy(at[1 + C::STATES + f], driver.state(f, 1, 0), bytes(f));
   }

@@ -63,7 +63,7 @@ struct Matrices {
   void allocate(Packed& packed, const real* from, int64_t rows, int64_t columns,
                 const real* scale = nullptr) const {
     if (scale) return packed.allocate_small(columns, rows);
-    if (direct) return packed.read(from, columns, rows);
+    if (direct) return packed.read(from, columns, rows, B);
     backward ? packed.allocate(rows, columns) : packed.allocate(columns, rows);
   }
   // whole numbers, by one thread, for many steps

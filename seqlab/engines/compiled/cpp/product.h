@@ -59,16 +59,18 @@ struct Packed {
     data = make_buffer(longest * padded(columns));
     values = data.get();
   }
-  // a matrix that is multiplied once: each panel is packed into the same memory right before that.
-  // `from`: [columns, depth]
-  void read(const real* from, int64_t depth_, int64_t columns_) {
+  // a matrix that is multiplied once, by so many rows: it is read as it lies (`dots`), or each panel
+  // is packed into the same memory right before its product. `from`: [columns, depth]
+  void read(const real* from, int64_t depth_, int64_t columns_, int64_t rows) {
     depth = longest = depth_;
     columns = columns_;
     source = from;
     source_step = depth;
+    if (rows < 3 && depth >= 2 * LANES) return;
     data = make_buffer(depth * PANEL);
     values = data.get();
   }
+  bool as_it_lies() const { return source && !values; }
   // another that reads the same memory, for as long as this one lives
   void borrow(const Packed& other) {
     depth = other.depth;
@@ -390,7 +392,7 @@ __attribute__((noinline)) static void product(const real* left, int64_t left_ste
                                               int64_t result_step) {
   if (!right.small.empty())
     return small_product(left, left_step, rows, right, from, to, bias, result, result_step);
-  if (right.source && rows < 3 && right.depth >= 2 * LANES)
+  if (right.as_it_lies())
     return dots(left, left_step, rows, right, from, to, bias, result, result_step);
   // blocks of like height: a low one at the end would make poor use of the panel
   const int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;

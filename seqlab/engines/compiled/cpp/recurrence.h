@@ -34,6 +34,12 @@ static inline void wait_for_others(const Share& share) {
 
 constexpr int64_t ROWS_AHEAD = 64;  // of inputs, projected at once where the loop does that
 
+// Memory of one thread forward: `ahead` is for the inputs that it projects.
+struct Scratch {
+  Work work;
+  Buffer ahead;
+};
+
 // Where the inputs of the equations are: all of them, or those of some steps and a share's rows.
 struct Inputs {
   const real* memory;
@@ -181,13 +187,24 @@ struct Driver {
     return r.zone ? real(r.zone[(t * B + row) * P + i] > 0) : real(1 - r.zone_rate);
   }
 
-  void forward(const Share& share, const real* bias, const real* kernel_bias) const {
+  // how many times' inputs are projected at once
+  int64_t times_ahead(int64_t rows) const {
+    return std::min(r.steps, std::max<int64_t>(1, ROWS_AHEAD / std::max<int64_t>(1, rows)));
+  }
+
+  // what `forward` needs for so many rows
+  Scratch scratch(int64_t rows) const {
+    const int64_t inputs = times_ahead(rows) * std::max<int64_t>(1, rows) * matrices.input_width();
+    return {matrices.work(rows), make_buffer(r.kernel ? inputs : 1)};
+  }
+
+  void forward(const Share& share, const real* bias, const real* kernel_bias,
+               Scratch& scratch) const {
     const Rows mine = share.rows;
-    Work work = matrices.work(mine.count());
+    Work& work = scratch.work;
+    const Buffer& ahead = scratch.ahead;
     Inputs inputs = given();
-    const int64_t rows_of_one = std::max<int64_t>(1, mine.count());
-    const int64_t times = std::min(r.steps, std::max<int64_t>(1, ROWS_AHEAD / rows_of_one));
-    const Buffer ahead = make_buffer(r.kernel ? times * rows_of_one * matrices.input_width() : 1);
+    const int64_t times = times_ahead(mine.count());
     for (int64_t s = 0; s < r.steps; ++s) {
       const int64_t t = r.reverse ? r.steps - 1 - s : s;
       if (r.kernel && s % times == 0) {
@@ -347,9 +364,11 @@ static void run(const Arguments& r, bool backward, Kept<C>* kept = nullptr) {
     const int64_t first = waits ? r.hidden / threads * thread : 0;
     const int64_t last = waits ? r.hidden / threads * (thread + 1) : r.hidden;
     const Share share = {thread, waits ? all : rows, first, last, waits};
-    if (backward)
+    if (backward) {
       driver.backward(share);
-    else
-      driver.forward(share, start_of(bias), start_of(kernel_bias));
+    } else {
+      Scratch scratch = driver.scratch(share.rows.count());
+      driver.forward(share, start_of(bias), start_of(kernel_bias), scratch);
+    }
   }
 }
