@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.cells.base import Cell
+from seqlab.cells.base import Cell, first_parameter
 from seqlab.types import State
 
 
@@ -177,13 +177,11 @@ class Engine(ABC):
             cell: the cell.
             run: a run that was done.
         """
-        kind, reverse = type(run.state), run.reverse
-        shapes = [getattr(part, "shape", None) for part in run.state]
+        start, reverse = starts(cell, run), run.reverse
 
         def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+            state = start(x_BTD, state)
             if state is None:
-                state = cell.initial_state(x_BTD.shape[0], device=x_BTD.device)
-            elif type(state) is not kind or [getattr(p, "shape", ()) for p in state] != shapes:
                 return None
             try:
                 return self.run(cell, Sequence(x_BTD, state, None, reverse))
@@ -249,3 +247,37 @@ class Engine(ABC):
         if not any(part.requires_grad for part in (x_BTD, *cell.parameters())):
             return None
         return "it gives no gradients, so it needs torch.no_grad()"
+
+
+def starts(
+    cell: Cell, run: Sequence, *, only_read: bool = False
+) -> Callable[[Tensor, State | None], State | None]:
+    """What runs of one form start from, given an input and a state or None for the initial one.
+
+    It gives None for a state of another form.
+
+    Args:
+        cell: the cell.
+        run: a run of that form.
+        only_read: nobody writes to the state, so that runs may share their zeros; on a GPU to fill
+            them takes as long as a small product.
+    """
+    kind, shapes = type(run.state), [getattr(part, "shape", None) for part in run.state]
+    like = first_parameter(cell)
+    shared = only_read and type(cell).initial_state is Cell.initial_state and like is not None
+
+    def start(x_BTD: Tensor, state: State | None) -> State | None:
+        if state is None:
+            if like is not None and shared:
+                return kind(*[_zeros(shape, like.dtype, x_BTD.device) for shape in shapes])
+            return cell.initial_state(len(x_BTD), device=x_BTD.device)
+        same = type(state) is kind and [getattr(part, "shape", ()) for part in state] == shapes
+        return state if same else None
+
+    return start
+
+
+@functools.lru_cache(maxsize=32)
+def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(mode=False):
+        return torch.zeros(shape, dtype=dtype, device=device)

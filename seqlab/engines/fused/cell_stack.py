@@ -76,15 +76,15 @@ def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
 
 
 def run_alone(
-    cell: GatedCell, x_BTD: Tensor, state: State, *, reverse: bool, noise: Noise | None
-) -> tuple[Tensor, State]:
-    """One cell over whole rows, as ``run_levels`` gives it, in fewer calls.
+    cell: GatedCell, kernel: str, x_BTD: Tensor, state: State, *, reverse: bool,
+    noise: Noise | None,
+) -> tuple[Tensor, State]:  # fmt: skip
+    """One cell over whole rows by its vendor's kernel, as ``run_levels`` gives it, in fewer calls.
 
     Short sequences take as long as the calls of Python around the kernel. Only for kernels that
     can be differentiated twice.
     """
     weights = kernel_weights(cell, noise)
-    kernel = cast("str", cell.vendor_kernel().name)
     form = CallForm(kernel, 1, 1, cell.bias is not None, _learns((x_BTD, *state, *weights)))
     fields = [field.unsqueeze(0) for field in state]
     output, *finals = run_whole(form, x_BTD, fields, weights, reverse=reverse)

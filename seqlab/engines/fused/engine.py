@@ -15,7 +15,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
-from seqlab.engines.base import Engine, Offer, Sequence, Stack, StepCall
+from seqlab.engines.base import Engine, Offer, RunCall, Sequence, Stack, StepCall, starts
 from seqlab.engines.cost import Cost, Forward, OnGpu
 from seqlab.engines.fused.cell_stack import (
     form_of,
@@ -104,11 +104,31 @@ class FusedEngine(Engine):
         if sampled is not None and sampled.input_mask is not None:
             x_BTD = x_BTD * sampled.input_mask
         if runs_alone(x_BTD, mask):
-            return run_alone(gated, x_BTD, state, reverse=reverse, noise=sampled)
+            kernel = cast("str", cell.vendor_kernel().name)
+            return run_alone(gated, kernel, x_BTD, state, reverse=reverse, noise=sampled)
         output, (final,) = run_levels(
             [[gated]], x_BTD, [state], mask, reverse=reverse, noise=sampled
         )
         return output, final
+
+    def ready_run(self, cell: Cell, run: Sequence) -> RunCall:
+        """See ``Engine.ready_run``: which kernel it is, is asked once."""
+        gated, reverse, kernel = cast("GatedCell", cell), run.reverse, cell.vendor_kernel().name
+        if kernel is None or not runs_alone(run.x, None):
+            return super().ready_run(cell, run)
+        start = starts(cell, run, only_read=True)
+
+        def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+            state = start(x_BTD, state)
+            if state is None:
+                return None
+            return run_alone(gated, kernel, x_BTD, state, reverse=reverse, noise=None)
+
+        return again
+
+    def ready_training_run(self, cell: Cell, run: Sequence) -> RunCall:
+        """See ``Engine.ready_training_run``."""
+        return FusedEngine.ready_run(self, cell, run)
 
     def stack_form(self, cell: Cell) -> Hashable | None:
         """The kernel and the sizes that all cells of one call share."""

@@ -6,7 +6,6 @@ backward; gradients of gradients are those of the reference loop.
 
 from __future__ import annotations
 
-import functools
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol, cast
@@ -151,18 +150,11 @@ class TracedEngine(base.Engine):
         found = self._preparation(gated, run, None)
         own = gated._parameters.values()  # noqa: SLF001  # those that are there by then
         found = found._replace(parameters=own)
-        kind, shapes = type(run.state), [part.shape for part in run.state]
-        reverse, zeros = run.reverse, type(gated).initial_state is Cell.initial_state
-        dtype = gated.weight_ih.dtype
+        start, reverse = base.starts(cell, run, only_read=True), run.reverse
 
         def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
-            if not self.settled(gated):
-                return None
-            if state is None and zeros:
-                state = kind(*[_zeros(shape, dtype, x_BTD.device) for shape in shapes])
-            elif state is None:
-                state = gated.initial_state(len(x_BTD), device=x_BTD.device)
-            elif type(state) is not kind or [part.shape for part in state] != shapes:
+            state = start(x_BTD, state)
+            if state is None or not self.settled(gated):
                 return None
             return self._apply(gated, found, base.Sequence(x_BTD, state, None, reverse))
 
@@ -240,13 +232,6 @@ class _Prepared(NamedTuple):
     masks: Masks
     half: torch.dtype | None
     parameters: Collection[Tensor | None]
-
-
-@functools.lru_cache(maxsize=32)
-def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Zeros that nobody writes to; on a GPU to fill them takes as long as a small product."""
-    with torch.inference_mode(mode=False):
-        return torch.zeros(shape, dtype=dtype, device=device)
 
 
 def _structure(cell: GatedCell) -> str | None:
