@@ -106,7 +106,7 @@ def test_a_metric_is_added_by_name_and_keeps_the_heads_own():
         (["acuracy"], "unknown metric 'acuracy': did you mean 'accuracy'"),
         (
             ["accuracy"],
-            "Accuracy measures targets of kind 'label' or 'labels' or 'tags' or 'inputs', not",
+            "metric 'accuracy' measures targets of kind 'label' or 'labels' or 'tags' or 'inputs'",
         ),
         (["error_rate", "error_rate"], "head.metrics: 'error_rate' is there twice"),
         ([{"name": "error_rate", "levle": "token"}], "no option 'levle': did you mean 'level'"),

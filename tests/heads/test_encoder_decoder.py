@@ -130,7 +130,8 @@ def test_sources_and_targets_without_steps(asymmetric, options):
     batch = Batch(inputs, lengths, torch.zeros(2, 0, dtype=torch.long), lengths)
     assert model.loss(batch).isfinite()
     one, two = model.predict(batch)
-    assert one == two
+    # rows of one product may differ in their last digit
+    assert two == {**one, "score": pytest.approx(one["score"], rel=1e-12)}
     # equal to a row of no real steps beside others
     row = make_batch(lengths=(4, 2, 0))
     assert model.predict(row)[2]["tokens"] == one["tokens"]

@@ -245,5 +245,5 @@ def test_a_loss_needs_a_target_and_predict_knows_its_options():
     head = TaggingHead(info_of(encoded), TARGET)
     with pytest.raises(DataError, match="the batch has no target"):
         head.loss(encoded, batch_for(encoded, None))
-    with pytest.raises(OptionError, match="has no option 'width' \\(known: k_best"):
+    with pytest.raises(OptionError, match="has no option 'width' of predict \\(known: k_best"):
         head.predict(encoded, width=3)
