@@ -11,9 +11,10 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -183,6 +184,27 @@ def json_bytes(value: Any, **options: Any) -> bytes:
         return f"{json.dumps(value, ensure_ascii=False, **options)}\n".encode()
     except UnicodeEncodeError:
         return f"{json.dumps(value, **options)}\n".encode()
+
+
+def json_line(value: Any) -> bytes:
+    r"""A value as a line of JSON, whatever it holds: numbers that JSON has not are null.
+
+    >>> json_line({"scores": [0.5, float("nan")]})
+    b'{"scores": [0.5, null]}\n'
+    """
+    try:
+        return json_bytes(value, default=str, allow_nan=False)
+    except ValueError:
+        return json_bytes(_finite(value), default=str)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from seqlab.bundle.place import local_bundle
 from seqlab.collector import rare_collections
 from seqlab.data.formats.choice import make_format
 from seqlab.errors import UnknownPieceWarning
-from seqlab.files import json_bytes
+from seqlab.files import json_line
 from seqlab.verbs.predict import (
     numbered_inputs,
     opened,
@@ -53,7 +53,7 @@ def run(spec: dict[str, Any], run_dir: Path) -> None:
         with written(str(spec.get("output", "-"))) as out, _few_warnings():
             for prompt in _prompts(spec):
                 for answer in trained.generate(prompt, **options):
-                    out.write(json_bytes({"prompt": prompt, **answer}))
+                    out.write(json_line({"prompt": prompt, **answer}))
                 out.flush()
 
 

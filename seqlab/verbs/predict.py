@@ -17,7 +17,7 @@ from seqlab.collector import rare_collections
 from seqlab.data.formats.base import Format
 from seqlab.data.formats.choice import as_trained, format_of, make_format
 from seqlab.errors import ConfigError, DataError, did_you_mean
-from seqlab.files import json_bytes, reading
+from seqlab.files import json_line, reading
 from seqlab.verbs.n_best import N_BEST, check_n_best, n_best_lines
 
 #: Batches that are sorted by length together.
@@ -174,7 +174,7 @@ def _answer_all(
                 out.write(n_best_lines(answers, stage.done))
             else:
                 lines = _lines(part, answers, stage.done if made else None)
-                out.write(b"".join(json_bytes(line, default=str) for line in lines))
+                out.write(b"".join(json_line(line) for line in lines))
             out.flush()
             stage.advance(len(part))
 

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from seqlab import progress
-from seqlab.files import atomic_writer, json_bytes
+from seqlab.files import atomic_writer, json_line
 from seqlab.target_names import SOLE
 
 #: Batches that are sorted by length together.
@@ -39,6 +39,6 @@ def write_predictions(
                     for name, target in targets.items()
                 }
                 line = {"input": shown, "gold": golds.get(SOLE, golds), **answer}
-                out.write(json_bytes(line, default=str))
+                out.write(json_line(line))
             start += len(part)
             stage.advance(len(part))

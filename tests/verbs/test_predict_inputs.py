@@ -57,9 +57,14 @@ def answers(bundles, tmp_path):
         spec = {"bundle": str(bundles[bundle]), "input": str(path), "output": str(output)}
         spec |= {"format": None, "column": None, "batch_size": 3, "device": "cpu"}
         predict.run({**spec, "num_threads": 1, "search": None, **options}, tmp_path)
-        return [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+        lines = output.read_text("utf-8").splitlines()
+        return [json.loads(line, parse_constant=_no_json) for line in lines]
 
     return run
+
+
+def _no_json(word):
+    raise AssertionError(f"{word} is no JSON")
 
 
 def parquet(columns):
@@ -180,6 +185,14 @@ def test_options_of_a_format_and_a_format_by_name(answers):
     found = answers("a.data", "1|abc\n", format=options)
     assert [answer["input"] for answer in found] == [{"n": "1", "word": "abc"}]
     assert len(answers("b.data", '"abc"\n{"word": "b"}\n', format="jsonl")) == 2
+
+
+def test_numbers_that_json_has_not_are_null(answers):
+    lines = '{"word": "abc", "price": NaN}\n{"word": "b", "price": [1.5, -Infinity]}\n'
+    found = answers("a.jsonl", lines)
+    assert [answer["input"]["price"] for answer in found] == [None, [1.5, None]]
+    numbers = {"word": ["abc", "b"], "price": [float("nan"), 2.0]}
+    assert [a["input"]["price"] for a in answers("a.parquet", parquet(numbers))] == [None, 2.0]
 
 
 def test_objects_where_lines_of_text_were_expected(answers):
