@@ -62,7 +62,8 @@ def scheme_constraints(scheme: str, names: Sequence[str]) -> Constraints:
         names: the labels by id.
 
     Raises:
-        OptionError: the scheme is unknown, or a label is not one of its labels.
+        OptionError: the scheme is unknown, a label is not one of its labels, or no row of these
+            labels keeps to it.
 
     >>> scheme_constraints("iob2", ["O", "B-X", "I-X"]).transitions.int().tolist()
     [[1, 1, 0], [1, 1, 1], [1, 1, 1]]
@@ -82,11 +83,18 @@ def scheme_constraints(scheme: str, names: Sequence[str]) -> Constraints:
     labels = chunk_labels(names) or [ChunkLabel("O", "")] * len(names)
     edge = ChunkLabel("O", "")
     pairs = [[_follows(scheme, a, b) for b in labels] for a in labels]
-    return Constraints(
+    found = Constraints(
         start=torch.tensor([_follows(scheme, edge, b) for b in labels]),
         end=torch.tensor([_follows(scheme, a, edge) for a in labels]),
         transitions=torch.tensor(pairs),
     )
+    for allowed, what in ((found.start, "begin"), (found.end, "end")):
+        if not bool(allowed.any()):
+            raise OptionError(
+                f"scheme: under {scheme} none of the labels {', '.join(names)} may {what} a row; "
+                "choose another scheme, or null for none"
+            )
+    return found
 
 
 def _follows(scheme: str, a: ChunkLabel, b: ChunkLabel) -> bool:

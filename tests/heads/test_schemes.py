@@ -59,6 +59,15 @@ def test_an_unknown_scheme_names_the_nearest():
         scheme_constraints("iob3", ["O", "B-x"])
 
 
+def test_labels_of_which_no_row_keeps_to_the_scheme_are_refused():
+    """Rows of I- labels alone are iob1; under iob2 whatever is predicted would break it."""
+    with pytest.raises(OptionError, match="under iob2 none of the labels I-x, I-y may begin a row"):
+        scheme_constraints("iob2", ["I-x", "I-y"])
+    with pytest.raises(OptionError, match="under bioes none of the labels B-x, I-x may end a row"):
+        scheme_constraints("bioes", ["B-x", "I-x"])
+    assert bool(scheme_constraints("iob1", ["I-x", "I-y"]).transitions.all())
+
+
 def test_a_label_outside_of_the_scheme_is_named():
     with pytest.raises(OptionError, match="label 'E-x' does not belong to iob2"):
         scheme_constraints("iob2", ["O", "B-x", "E-x"])
