@@ -56,6 +56,16 @@ def test_metrics_of_labels_are_scikit_learns(labels):
     assert value(TopKAccuracy(LABEL, k=2), labels) == pytest.approx(top)
 
 
+@pytest.mark.parametrize(
+    ("size", "gold", "answer"),
+    [(1, [0] * 5, [0] * 5), (2, [0], [1]), (2, [0, 1], [1, 1]), (4, [2, 2], [2, 2])],
+)
+def test_one_class_alone_has_no_correlation(size, gold, answer):
+    target = TargetInfo("label", size)
+    outcome = Outcome(torch.tensor(answer), torch.tensor(gold))
+    assert value(MatthewsCorrelation(target), outcome) == 0
+
+
 def test_calibration_is_the_gap_of_one_bin():
     scores = torch.tensor([[0.81, 0.19]] * 10)
     outcome = Outcome(torch.zeros(10, dtype=torch.long), torch.tensor([0] * 6 + [1] * 4), scores)

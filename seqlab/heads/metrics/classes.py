@@ -90,6 +90,9 @@ class ExactMatch(TaskMetric):
 class MatthewsCorrelation(TorchMetric):
     """The correlation of given and right classes (Matthews 1975; Gorodkin 2004): 0 is guessing.
 
+    Where all answers or all right classes are one class there is no correlation, and it is 0, as
+    scikit-learn has it.
+
     Args:
         target: of kind ``label`` or ``tags``.
     """
@@ -100,6 +103,12 @@ class MatthewsCorrelation(TorchMetric):
     def __init__(self, target: TargetInfo) -> None:
         size = max(target.size, 2)
         super().__init__(target, MulticlassMatthewsCorrCoef(size, validate_args=False))
+
+    def compute(self) -> Tensor:
+        """The correlation over all updates; NaN before the first row."""
+        value, counts = super().compute(), torch.as_tensor(self.metric.metric_state["confmat"])
+        vary = all(bool((counts.sum(side) > 0).sum() > 1) for side in (0, 1))
+        return value if vary or bool(value.isnan()) else torch.zeros_like(value)
 
 
 class TopKAccuracy(TorchMetric):
