@@ -277,7 +277,7 @@ def starts(
     return start
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=8)
 def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(mode=False):
         return torch.zeros(shape, dtype=dtype, device=device)
