@@ -27,6 +27,7 @@ from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps, StepsOfCells
 from seqlab.engines.cost import Cost, Forward
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
+from seqlab.engines.matrix_products import linear
 from seqlab.engines.traced.engine import (
     REALS,
     Form,
@@ -74,7 +75,9 @@ class CompiledEngine(TracedEngine):
         gated = cast("GatedCell", cell)
         if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
             return "its steps give no gradients and need full precision"
-        if not _is_one_product(gated, run) or any(t.is_inference() for t in gated.parameters()):
+        if not _is_one_product(gated, run.x.dtype, run.noise) or any(
+            t.is_inference() for t in gated.parameters()
+        ):
             return "its steps pack matrices, and nothing tells when these change"
         return _offer(COST.of_steps(), cell, run)
 
@@ -157,9 +160,8 @@ class CompiledEngine(TracedEngine):
     def _prepared(self, cell: GatedCell, x_BD: Tensor) -> Steps | str:
         """A cell's steps for batches of this size, or why the loop takes them."""
         state = cell.initial_state(len(x_BD), dtype=x_BD.dtype)
-        run = Sequence(x_BD.unsqueeze(1), state)
         kernel = self.kernel(cell, x_BD.dtype, zoneout_masks=False)
-        if isinstance(kernel, str) or not _is_one_product(cell, run):
+        if isinstance(kernel, str) or not _is_one_product(cell, x_BD.dtype):
             return "its input is not one product"
         masks = masks_of(cell, kernel.equations, None, None, x_BD.dtype)
         call = self.kernel_run(kernel, cell, masks, Form(reverse=False, keep=False, half=None))
@@ -174,7 +176,13 @@ class CompiledEngine(TracedEngine):
 
     def projects(self, cell: GatedCell, run: Sequence) -> bool:
         """Where the projected input is not kept, it need not be written to memory either."""
-        return _is_one_product(cell, run) and cell.weight_ih.nbytes <= NEAR_BYTES
+        return _is_one_product(cell, run.x.dtype, run.noise) and cell.weight_ih.nbytes <= NEAR_BYTES
+
+    def projected(self, cell: GatedCell, x: Tensor, noise: Noise | None) -> Tensor:
+        """See ``TracedEngine.projected``."""
+        if not _is_one_product(cell, x.dtype, noise):
+            return super().projected(cell, x, noise)
+        return linear(x, cell.input_matrix(), cell.bias)
 
     def kernel_run(self, kernel: Any, cell: GatedCell, masks: Masks, form: Form) -> CompiledRun:
         """One run over a sequence."""
@@ -190,15 +198,14 @@ def _offer(cost: Cost, cell: Cell, run: Sequence) -> Offer:
     return cost.offer(cell, run.x, "its equations are compiled into one loop", **setup)
 
 
-def _is_one_product(cell: GatedCell, run: Sequence) -> bool:
+def _is_one_product(cell: GatedCell, of_input: torch.dtype, noise: Noise | None = None) -> bool:
     """Whether what the equations are given of the input is a matrix's product and a bias alone."""
-    noise = cast("Noise | None", run.noise)
     dtype = cell.weight_ih.dtype
     return (
         type(cell).project is GatedCell.project
         and cell.norm_ih is None
         and not cell.raw
         and (noise is None or noise.input_mask is None)
-        and dtype == run.x.dtype
+        and dtype == of_input
         and dtype in REALS
     )

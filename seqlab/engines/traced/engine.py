@@ -110,6 +110,10 @@ class TracedEngine(base.Engine):
         """Whether its runs without gradients project the input themselves (``project``)."""
         return False
 
+    def projected(self, cell: GatedCell, x: Tensor, noise: Noise | None) -> Tensor:
+        """What the equations are given of an input, ``[..., G*H]``."""
+        return cell.project(x, noise)
+
     def refusal(self, cell: Cell, run: base.Sequence) -> str | None:
         """Why the cell's form or its device rules this engine out, or None."""
         if not isinstance(cell, GatedCell):
@@ -209,7 +213,7 @@ class TracedEngine(base.Engine):
         source = x_BTD.transpose(0, 1).contiguous() if plain else x_BTD
 
         def project() -> Tensor:
-            projected = cell.project(source, noise).to(real)
+            projected = self.projected(cell, source, noise).to(real)
             return projected if plain else projected.transpose(0, 1)
 
         names = ("weight_hr", *equations.parameters)

@@ -1,0 +1,115 @@
+"""Products by oneDNN are those of torch, with their gradients and the gradients of these."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import seqlab
+import torch
+import torch.nn.functional as F
+from seqlab.engines import matrix_products
+from seqlab.engines.matrix_products import linear, transposed_product
+
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"),
+    reason="torch is built without oneDNN",
+)
+
+
+@pytest.fixture(name="calls", autouse=True)
+def _calls(monkeypatch):
+    """As on a processor that MKL is slow on, whatever the size; the products that oneDNN made."""
+    seen, once = [], matrix_products._onednn
+
+    def counted(*given):
+        seen.append(given)
+        return once(*given)
+
+    monkeypatch.setattr(matrix_products, "_prefers_onednn", lambda: True)
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
+    monkeypatch.setattr(matrix_products, "_onednn", counted)
+    return seen
+
+
+def gradients(function, tensors, wanted):
+    given = [
+        None if t is None else t.clone().requires_grad_(want)
+        for t, want in zip(tensors, wanted, strict=True)
+    ]
+    output = function(*given)
+    learnt = [t for t in given if t is not None and t.requires_grad]
+    first = torch.autograd.grad((output.square() * slope(output)).sum(), learnt, create_graph=True)
+    second = torch.autograd.grad(sum((g * slope(g)).sum() for g in first), learnt)
+    return [output, *first, *second]
+
+
+def slope(like):
+    return torch.linspace(-1, 1, like.numel(), dtype=like.dtype).view_as(like)
+
+
+@pytest.mark.parametrize("wanted", [(True, True, True), (False, True, True), (True, False, False)])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 1, 1), (17, 33), (2, 70, 16)])
+def test_linear_and_its_derivatives(shape, biased, wanted, calls):
+    torch.manual_seed(3)
+    x, weight = torch.randn(shape), torch.randn(9, shape[-1]) / shape[-1] ** 0.5
+    tensors = [x, weight, torch.randn(9) if biased else None]
+    exact = [None if t is None else t.double() for t in tensors]
+    found, expected = gradients(linear, tensors, wanted), gradients(F.linear, exact, wanted)
+    assert calls
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.shape == theirs.shape
+        assert (mine - theirs).norm() <= 1e-5 * theirs.norm() + 1e-5
+
+
+def test_first_derivatives_alone_are_by_onednn_too(calls):
+    x, weight = torch.randn(4, 6, requires_grad=True), torch.randn(5, 6, requires_grad=True)
+    bias = torch.randn(5, requires_grad=True)
+    d = torch.randn(4, 5)
+    found = torch.autograd.grad(linear(x, weight, bias), (x, weight, bias), d)
+    assert len(calls) == 3
+    expected = torch.autograd.grad(F.linear(x, weight, bias), (x, weight, bias), d)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_a_transposed_product_of_slices(rows, calls):
+    d, x = torch.randn(rows, 40)[:, 3:36], torch.randn(rows, 21)
+    torch.testing.assert_close(transposed_product(d, x), d.T @ x)
+    assert len(calls) == 1
+
+
+def test_what_it_does_not_take(calls, monkeypatch):
+    double = torch.randn(3, 4, dtype=torch.float64)
+    assert torch.equal(linear(double, double, None), double @ double.T)
+    x = torch.randn(3, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(matrix_products, "_enabled", lambda: False)
+        assert torch.equal(linear(x, x, None), F.linear(x, x))
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 1000)
+    assert torch.equal(linear(x, x, None), F.linear(x, x))
+    monkeypatch.setattr(matrix_products, "LEAST_WORK", 0)
+    monkeypatch.setattr(matrix_products, "_prefers_onednn", lambda: False)
+    assert torch.equal(linear(x, x, None), F.linear(x, x))
+    assert torch.equal(transposed_product(x, x), x.T @ x)
+    assert not calls
+
+
+@pytest.mark.parametrize("options", [{}, {"reset_after": False}, {"dropout": 0.4}], ids=str)
+def test_a_layer_learns_as_by_the_loop(options, asymmetric, calls):
+    layer = asymmetric(seqlab.GRU(5, 7, engine="compiled", **options))
+    reference = copy.deepcopy(layer)
+    reference.engine = "loop"
+    x, mask = torch.randn(3, 6, 5), torch.rand(3, 6) > 0.3
+    found = []
+    for each in (layer, reference):
+        torch.manual_seed(1)
+        x = x.detach().requires_grad_()
+        each(x, mask=mask)[0].square().sum().backward()
+        found.append([x.grad, *(p.grad for p in each.parameters())])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+    # the recurrent gradient of each product; without dropout the input's three as well
+    assert len(calls) == {"{}": 4, "{'reset_after': False}": 5}.get(str(options), 1)
