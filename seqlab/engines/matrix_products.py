@@ -33,15 +33,6 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return found
 
 
-def transposed_product(d: Tensor, x: Tensor) -> Tensor:
-    """``d.T @ x`` of two matrices, without gradients.
-
-    >>> transposed_product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0]])).tolist()
-    [[3.0, 5.0], [6.0, 10.0]]
-    """
-    return _onednn(x.T, d.T).T if _by_onednn(x, d.shape[1]) else d.T @ x
-
-
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -60,7 +51,7 @@ class _Linear(torch.autograd.Function):
             d_x = d_flat @ weight if again else _onednn(d_flat, weight.T)
             d_x = d_x.view(x.shape)
         if of_weight:
-            d_weight = d_flat.T @ flat if again else transposed_product(d_flat, flat)
+            d_weight = d_flat.T @ flat
         if of_bias:
             d_bias = d_flat.sum(0)
         return d_x, d_weight, d_bias
@@ -77,6 +68,8 @@ def _by_onednn(x: Tensor, columns: int) -> bool:
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    # for matrices that lie otherwise it has, at some sizes, only a reference that takes minutes
+    x, weight = x.contiguous(), weight.contiguous()
     made: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # noqa: SLF001  # no other
     return made
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqlab.engines.matrix_products import transposed_product
 from seqlab.engines.traced.blocks import block_gradient
 
 
@@ -39,10 +38,7 @@ def weight_gradient(
     flat, parts = d_TBR.flatten(0, 1), []
     for rows, vector in _factors(products, hidden, drop):
         d, multiplied = flat[:, rows], vector.flatten(0, 1)
-        if blocks == 1:
-            parts.append(transposed_product(d, multiplied))
-        else:
-            parts.append(block_gradient(d, multiplied, blocks))
+        parts.append(d.T @ multiplied if blocks == 1 else block_gradient(d, multiplied, blocks))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
