@@ -28,7 +28,7 @@ EXPECTED = {
     "SavesAnObject": (
         "resumed_run_is_the_unbroken_one",
         "A run that is broken off and resumed",
-        r"SavesAnObject cannot be saved: state\['range'\] is a range",
+        r"callback 'part-under-test' cannot be saved: state\['range'\] is a range",
     ),
     "KnowsItsColumns": ("rows_are_taken", "Rows with other names", "unknown columns"),
 }
