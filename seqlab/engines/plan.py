@@ -130,7 +130,7 @@ class Planner:
         return kept[1](x_BD, state)
 
     def _noted(self, plan: Plan, call: RunCall, *, steps: bool) -> RunCall:
-        """Calls by a plan, counted where another engine would save something or a run asks."""
+        """Calls by a plan, noted where another engine would save something or a run asks."""
         if not plan.savings and (steps or not torch.is_grad_enabled()):
             return call
 
@@ -156,13 +156,11 @@ class Planner:
         """Let runs like this one be done by ``again``, which a planner need not look at."""
         if run.mask is not None or run.noise is not None or not undisturbed():
             return
-        if not torch.is_grad_enabled():
-            call = self._noted(plan, plan.engine.ready_run(cell, run), steps=False)
-        elif plan.engine.differentiable:
-            call = self._noted(plan, plan.engine.ready_training_run(cell, run), steps=False)
-        else:
-            return
-        self._runs.keep(call, name, cell, run.x, reverse=run.reverse)
+        learns, chosen = torch.is_grad_enabled(), plan.engine
+        if chosen.differentiable or not learns:
+            ready = chosen.ready_training_run if learns else chosen.ready_run
+            call = self._noted(plan, ready(cell, run), steps=False)
+            self._runs.keep(call, name, cell, run.x, reverse=run.reverse)
 
     def recall(self, key: Hashable) -> Any:
         """What was kept under a key, else None."""
