@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from seqlab.cells.modifiers import CellGates as CellGates
     from seqlab.cells.modifiers import Modifier as Modifier
     from seqlab.cells.modifiers import with_gates as with_gates
-    from seqlab.cells.option_cell import OptionCell as OptionCell
     from seqlab.cells.quantized import quantize as quantize
     from seqlab.data.features.base import Feature as Feature
     from seqlab.data.formats.base import Format as Format
@@ -88,7 +87,6 @@ _LAZY = {
     "cells.linear": "LinearRecurrentCell",
     "cells.matrix": "MatrixStateCell",
     "cells.modifiers": "CellGates Modifier with_gates",
-    "cells.option_cell": "OptionCell",
     "cells.quantized": "quantize",
     "data.features.base": "Feature",
     "data.formats.base": "Format",

@@ -16,11 +16,23 @@ def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
     """The keyword options a class or function takes, its base classes' included.
 
     A class whose ``__init__`` ends in ``**options`` passes them on, so the options of the next
-    class in its method resolution order count too. Annotations are resolved; one that names what
-    only a type checker imports is ``Any``.
+    class in its method resolution order count too; so do those in ``options_for_all`` of a base
+    class, whatever ``__init__`` says. Annotations are resolved; one that names what only a type
+    checker imports is ``Any``.
     """
     if not inspect.isclass(part):
         return _named_parameters(part)[0]
+    found = _of_init(part)
+    return {**found, **{n: p for n, p in _for_all(part).items() if n not in found}}
+
+
+def options_left_out(cls: type, given: Iterable[str]) -> list[str]:
+    """Those of the options given that a class takes though its own ``__init__`` does not say so."""
+    asked = [name for name in given if name in getattr(cls, "options_for_all", ())]
+    return [name for name in asked if name not in _of_init(cls)] if asked else []
+
+
+def _of_init(part: type) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     for cls in part.__mro__:
         if "__init__" not in vars(cls) or cls is object:
@@ -31,6 +43,16 @@ def accepted_options(part: Any) -> dict[str, inspect.Parameter]:
             break
     found.pop("self", None)
     return found
+
+
+def _for_all(part: type) -> dict[str, inspect.Parameter]:
+    """The options that a base class has for every subclass (``options_for_all``), if any."""
+    for cls in part.__mro__:
+        if "options_for_all" in vars(cls):
+            names = vars(cls)["options_for_all"]
+            own = _named_parameters(vars(cls)["__init__"])[0] if names else {}
+            return {name: own[name] for name in names}
+    return {}
 
 
 def _named_parameters(function: Any) -> tuple[dict[str, inspect.Parameter], bool]:

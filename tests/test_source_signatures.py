@@ -139,3 +139,14 @@ def test_mistakes_are_told_before_anything_heavy_is_imported(words, message, tmp
     assert done.returncode == 0, done.stderr
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_cell_whose_class_does_not_name_the_options_of_every_cell_takes_them(monkeypatch):
+    from seqlab.config import before_import
+
+    closed = {"input_size": object(), "hidden_size": object()}
+    monkeypatch.setattr(before_import, "options_of", lambda _: closed)
+    given = {"where": "encoder.cell", "given": 1}
+    before_import.check_options_unread("cell", "gru", {"dropout": 0.1, "zoneout": 0.1}, **given)
+    with pytest.raises(OptionError, match="has no option 'drop'"):
+        before_import.check_options_unread("cell", "gru", {"drop": 0.1}, **given)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from seqlab.cells.around import OptionNoise, OptionRates, draw_options
 from seqlab.cells.construction import CellType
 from seqlab.cells.redraw import redraw_parts
+from seqlab.cells.zoneout import zone_out, zoneout_rates
 from seqlab.errors import OptionError, ShapeError
-from seqlab.schema import Count, checked
+from seqlab.registry import spoken
+from seqlab.schema import Count, Fraction, checked
 from seqlab.types import Device, DType
 from seqlab.types import State as StateTree
 
@@ -45,13 +48,26 @@ class Cell(nn.Module, metaclass=CellType):
     ``reset_parameters``. These two are called once, when every ``__init__`` is done: there is no
     need to call them, and no order in which options must be set.
 
+    ``dropout`` and ``zoneout`` are options of every cell, also of one whose ``__init__`` knows
+    nothing of them: they stand around its ``project``, ``step`` and ``sample_noise``.
+
     Class attributes:
         State: the NamedTuple of the state.
         made_in_setup: names of parameters that ``make_parameters`` makes.
+        options_for_all: options that every subclass takes, whatever its ``__init__`` says.
+        wraps_options: whether they stand around the methods; a base that applies them in another
+            way says False.
 
     Args:
         input_size: D, the number of features of one input step.
         hidden_size: H, the width of the state.
+        dropout: rate on the input; one mask for all steps of a sequence (Gal and Ghahramani, 2016).
+        zoneout: probability that a unit keeps its old state (Krueger et al., 2017): a number, or
+            one per state field; its expectation is used outside training.
+
+    Raises:
+        OptionError: a rate is not in [0, 1), or zoneout names no field of the state, or one that
+            holds no real numbers.
 
     Example:
         >>> class Leaky(Cell):
@@ -67,11 +83,28 @@ class Cell(nn.Module, metaclass=CellType):
 
     State: Any = HiddenState
     made_in_setup: ClassVar[tuple[str, ...]] = ()
+    options_for_all: ClassVar[tuple[str, ...]] = ("dropout", "zoneout")
+    wraps_options: ClassVar[bool] = True
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Count) -> None:
+    def __init__(
+        self,
+        input_size: Count,
+        hidden_size: Count,
+        *,
+        dropout: Fraction = 0.0,
+        zoneout: Fraction | Mapping[str, Fraction] = 0.0,
+    ) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
+        self._options_asked = (dropout, zoneout)
+
+    @checked
+    def take_options(
+        self, *, dropout: Fraction = 0.0, zoneout: Fraction | Mapping[str, Fraction] = 0.0
+    ) -> None:
+        """The options of every cell, for one whose ``__init__`` does not take them."""
+        self._options_asked = (dropout, zoneout)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute and count it, so that plans made before are known to be old.
@@ -97,9 +130,29 @@ class Cell(nn.Module, metaclass=CellType):
 
     def setup(self) -> None:
         """Make the parameters, then draw them; called once, after the last ``__init__``."""
+        dropout, zoneout = self._options_asked
+        # their names are private: a class may have other attributes called so
+        self.option_rates = OptionRates(dropout, zoneout_rates(zoneout, self.zoneout_fields))
         self.make_parameters()
         if type(self).reset_parameters is not Cell.reset_parameters:
             self.reset_parameters()
+        if self.wraps_options and any(self.option_rates.zoneout):
+            self._check_zoneout()
+
+    def _check_zoneout(self) -> None:
+        """Refuse zoneout of what holds no real numbers, and beside a stepper that skips it."""
+        if type(self).stepper is not Cell.stepper:
+            raise OptionError(
+                f"zoneout: {spoken('cell', self)} has a stepper of its own, which would pass it by"
+            )
+        fields = zip(self.zoneout_fields, self.option_rates.zoneout, self.initial_state(1),
+                     strict=True)  # fmt: skip
+        for field, rate, part in fields:
+            if rate and not (isinstance(part, Tensor) and part.is_floating_point()):
+                raise OptionError(
+                    f"zoneout: the field {field} of the state of {spoken('cell', self)} holds no "
+                    f"real numbers; name others, as in zoneout={{{self.zoneout_fields[0]}: {rate}}}"
+                )
 
     def make_parameters(self) -> None:
         """Make parameters whose form depends on options, without drawing them."""
@@ -113,6 +166,15 @@ class Cell(nn.Module, metaclass=CellType):
     def state_sizes(self) -> tuple[int, ...]:
         """The width of each field of ``State``; H for all unless a subclass says otherwise."""
         return (self.hidden_size,) * len(state_fields(self.State))
+
+    @property
+    def zoneout_fields(self) -> tuple[str, ...]:
+        """The fields of the state that zoneout is for; all, unless a subclass says otherwise."""
+        return state_fields(self.State)
+
+    def zoneout_shapes(self) -> list[tuple[int, ...]]:
+        """The shape of a row's mask for each of these fields."""
+        return [tuple(getattr(part, "shape", ()))[1:] for part in self.initial_state(1)]
 
     def initial_state(
         self, batch_size: int, *, device: Device = None, dtype: DType = None
@@ -131,9 +193,12 @@ class Cell(nn.Module, metaclass=CellType):
         """The random masks of one sequence, drawn before its first step; None for none.
 
         What it returns is handed to ``project`` and, through its method ``at(t)``, to ``step``;
-        where a step runs alone, both are given ``at(t)``.
+        where a step runs alone, both are given ``at(t)``. A subclass writes it for masks of its
+        own alone; those of ``dropout`` and ``zoneout`` come beside them.
         """
-        del batch_size, steps, device, dtype
+        if self.wraps_options:  # they are drawn around it
+            return None
+        return draw_options(self, batch_size, steps, device=device, dtype=dtype)
 
     def project(self, x_BTD: Tensor, noise: Any = None) -> Any:
         """The part of the step that needs no state, for all times at once; here the identity."""
@@ -145,6 +210,19 @@ class Cell(nn.Module, metaclass=CellType):
         self, projected_t: Any, state: StateTree, noise: Any = None
     ) -> tuple[Tensor, StateTree]:
         """One step: ``projected[:, t]`` and the state before it, to the output and the next."""
+
+    def _after_step(
+        self, made: Any, state: StateTree, noise: OptionNoise | None
+    ) -> tuple[Tensor, StateTree]:
+        """What a step made, checked, after zoneout; what stands around ``step``."""
+        output, new = next_state(self, made, state)
+        if any(self.option_rates.zoneout):
+            keep = None if noise is None else noise.zoneout
+            output, new = zone_out(output, new, state, self.option_rates.zoneout, keep)
+        # products under autocast are of fewer digits
+        if any(a.dtype != b.dtype for a, b in zip(leaves(new), leaves(state), strict=True)):
+            new = map_state(lambda a, b: a.to(torch.promote_types(a.dtype, b.dtype)), new, state)
+        return output, new
 
     def stepper(self) -> Callable[..., tuple[Tensor, StateTree]]:
         """``step`` for one run; a cell may do once what all steps of a run share."""

@@ -28,6 +28,8 @@ from seqlab.types import State as StateTree
 class GatedStep(Cell):
     """What a ``GatedCell`` does in a step; that class has the declaration, weights and options."""
 
+    options_for_all: ClassVar[tuple[str, ...]] = ()  # it has them and more, by ``**options``
+    wraps_options = False
     input_gates: tuple[str, ...]
     recurrent_gates: tuple[str, ...]
     raw: Any

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqlab.cells.around import OptionNoise, dropped
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.schema import Count, checked
 
@@ -27,6 +28,10 @@ class LinearRecurrentCell(Cell):
     A subclass writes ``coefficients`` and, where the output is not the state, ``readout``. Both
     see whole sequences; the step of streaming is their case T = 1.
 
+    With zoneout the recurrence stays linear, so every engine takes it: where the mask k, 0 or 1,
+    keeps the old value, it is ``a' = k + (1 - k) a`` and ``b' = (1 - k) b``, and outside training
+    the rate takes k's place. ``readout`` sees the state after it.
+
     Class attributes:
         complex_state: True if a, b and h are complex. The state is then kept as ``[B, 2 S]``
             real numbers, real parts first, so that everything around the cell stays real.
@@ -34,6 +39,9 @@ class LinearRecurrentCell(Cell):
     Args:
         input_size: D.
         hidden_size: H.
+        dropout: rate on the input, also where ``readout`` sees it; one mask for all steps of a
+            sequence.
+        zoneout: probability that a unit keeps its old state (Krueger et al., 2017).
 
     Example:
         >>> class Average(LinearRecurrentCell):
@@ -47,6 +55,7 @@ class LinearRecurrentCell(Cell):
     """
 
     State = HiddenState
+    wraps_options = False
     complex_state: ClassVar[bool] = False
 
     @abstractmethod
@@ -63,16 +72,27 @@ class LinearRecurrentCell(Cell):
         """H, or 2 H for a complex state."""
         return (self.hidden_size * (2 if self.complex_state else 1),)
 
-    def project(self, x_BTD: Tensor, noise: Any = None) -> Coefficients:
-        """The input with its coefficients, for all times at once."""
-        del noise
-        return Coefficients(x_BTD, *self.coefficients(x_BTD))
+    def zoneout_shapes(self) -> list[tuple[int, ...]]:
+        """One number a unit, also of complex states."""
+        return [(self.state_sizes[0] // (2 if self.complex_state else 1),)]
+
+    def project(self, x_BTD: Tensor, noise: OptionNoise | None = None) -> Coefficients:
+        """The input, behind dropout, with its coefficients after zoneout, for all times at once."""
+        x_BTD = dropped(x_BTD, noise)
+        a, b = self.coefficients(x_BTD)
+        (rate,) = self.option_rates.zoneout
+        if not rate:
+            return Coefficients(x_BTD, a, b)
+        new = None if noise is None else noise.kept()
+        if new is None:
+            return Coefficients(x_BTD, rate + (1 - rate) * a, (1 - rate) * b)
+        return Coefficients(x_BTD, torch.where(new, a, 1.0), torch.where(new, b, 0.0))
 
     def step(
         self, projected_t: Coefficients, state: HiddenState, noise: Any = None
     ) -> tuple[Tensor, HiddenState]:
         """``h = a h + b`` and its readout."""
-        del noise
+        del noise  # it is in the coefficients
         x, a, b = projected_t
         hidden = a * self.unpack(state.hidden) + b
         output = self.readout(x.unsqueeze(1), hidden.unsqueeze(1)).squeeze(1)
@@ -98,14 +118,17 @@ class GatedLinearCell(LinearRecurrentCell):
         input_size: D.
         hidden_size: H.
         use_bias: whether there are biases.
+        **options: ``dropout`` and ``zoneout``, as for ``LinearRecurrentCell``.
     """
 
     gates: tuple[str, ...] = ()
     made_in_setup = ("weight", "bias")
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Count, *, use_bias: bool = True) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(
+        self, input_size: Count, hidden_size: Count, *, use_bias: bool = True, **options: Any
+    ) -> None:
+        super().__init__(input_size, hidden_size, **options)
         self.use_bias = use_bias
 
     def make_parameters(self) -> None:

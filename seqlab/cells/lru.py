@@ -50,8 +50,9 @@ class LRUCell(LinearRecurrentCell):
         min_radius: Fraction = 0.4,
         max_radius: Part = 0.99,
         max_phase: Positive = 2 * math.pi,
+        **options: Any,
     ) -> None:
-        super().__init__(input_size, hidden_size)
+        super().__init__(input_size, hidden_size, **options)
         check_order(min_radius=min_radius, max_radius=max_radius, strict=True)
         self.radii, self.max_phase = (min_radius, max_radius), max_phase
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqlab.cells.around import OptionNoise, dropped
 from seqlab.cells.base import Cell, first_parameter
+from seqlab.cells.zoneout import zone_out
 from seqlab.errors import OptionError, ShapeError
 from seqlab.schema import Count, checked
 from seqlab.types import Device, DType
@@ -74,6 +77,15 @@ class MatrixStateCell(Cell):
     linear attention transformers with hardware-efficient training", 2024, and "Parallelizing
     linear transformers with the delta rule over sequence length", 2024).
 
+    Zoneout keeps columns of the matrix, which are the units of its values, each on its own:
+
+        S_t = keep_t S_{t-1} + (1 - keep_t) (S_t of above)
+
+    by masks in training and by the rate outside of it. A chunk of steps has one decay for all
+    columns, and under the delta rule no decay that is the mean of both, so such a cell is run by
+    the loop. Of ``exponential`` cells the extra columns are units too, and the stabiliser is never
+    kept.
+
     Class attributes:
         delta: a write replaces what the key reads, at a rate (Widrow and Hoff, 1960).
         exponential: writes are multiplied by ``exp(log_input)``, of any size; the state is then
@@ -84,19 +96,26 @@ class MatrixStateCell(Cell):
         input_size: D.
         hidden_size: H, the width of all heads' values together.
         heads: N, which divides H; K = V = H / N.
+        dropout: rate on the input, also where ``readout`` sees it; one mask for all steps of a
+            sequence.
+        zoneout: probability that a column of the memory stays as it was.
 
     Raises:
-        OptionError: ``heads`` does not divide ``hidden_size``.
+        OptionError: ``heads`` does not divide ``hidden_size``, or zoneout is asked for another
+            field than ``memory``.
     """
 
     State: Any = MatrixState
+    wraps_options = False
     delta: ClassVar[bool] = False
     exponential: ClassVar[bool] = False
     extra_values: ClassVar[int] = 0
 
     @checked
-    def __init__(self, input_size: Count, hidden_size: Count, *, heads: Count = 1) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(
+        self, input_size: Count, hidden_size: Count, *, heads: Count = 1, **options: Any
+    ) -> None:
+        super().__init__(input_size, hidden_size, **options)
         if hidden_size % heads:
             raise OptionError(f"heads: {heads} does not divide hidden_size {hidden_size}")
         self.heads, self.head_size = heads, hidden_size // heads
@@ -135,13 +154,22 @@ class MatrixStateCell(Cell):
         fields = [(batch_size, *shape) for shape in shapes[: 2 + self.exponential]]
         return self.State(*(torch.zeros(shape, device=device, dtype=dtype) for shape in fields))
 
-    def project(self, x_BTD: Tensor, noise: Any = None) -> MatrixInput:
-        """The input with its writes, for all times at once.
+    @property
+    def zoneout_fields(self) -> tuple[str, ...]:
+        """The memory: the output does not come back, and the stabiliser is a scale."""
+        return ("memory",)
+
+    def zoneout_shapes(self) -> list[tuple[int, ...]]:
+        """One number a column."""
+        return [(self.heads, 1, self.head_size + self.extra_values)]
+
+    def project(self, x_BTD: Tensor, noise: OptionNoise | None = None) -> MatrixInput:
+        """The input, behind dropout, with its writes, for all times at once.
 
         Raises:
             ShapeError: an ``exponential`` cell has a decay for each row of its matrix.
         """
-        del noise
+        x_BTD = dropped(x_BTD, noise)
         query, key, value, decay, log_input, rate = self.writes(x_BTD)
         shape = query.shape[:-1]
         if self.exponential and decay is not None and decay.shape[-1] != 1:
@@ -158,24 +186,48 @@ class MatrixStateCell(Cell):
             query.new_ones(shape) if rate is None else rate,
         )  # fmt: skip
 
-    def step(self, projected_t: MatrixInput, state: Any, noise: Any = None) -> tuple[Tensor, Any]:
+    def step(
+        self, projected_t: MatrixInput, state: Any, noise: OptionNoise | None = None
+    ) -> tuple[Tensor, Any]:
         """The equations of the class, one step; see there."""
-        del noise
         x, query, key, value, log_decay, log_input, rate = projected_t
         stabiliser = log_input
-        weight = torch.ones_like(log_input)
+        weight, before = torch.ones_like(log_input), state.memory
+        (zoneout,) = self.option_rates.zoneout
         if self.exponential:
             carried = log_decay.squeeze(-1) + state.stabiliser
-            stabiliser = torch.maximum(carried, log_input)
+            stays = _mean_of_logarithms(state.stabiliser, carried, zoneout)
+            stabiliser = torch.maximum(stays, log_input)
             weight = torch.exp(log_input - stabiliser)
             log_decay = (carried - stabiliser).unsqueeze(-1)
+            if zoneout:
+                before = torch.exp(state.stabiliser - stabiliser).view(*stays.shape, 1, 1) * before
         memory = torch.exp(log_decay).unsqueeze(-1) * state.memory
         if self.delta:
             value = value - torch.einsum("bnk,bnkv->bnv", key, memory)
             weight = weight * rate
         memory = memory + (weight.unsqueeze(-1) * key).unsqueeze(-1) * value.unsqueeze(-2)
+        if zoneout:
+            keep = None if noise is None else noise.zoneout
+            _, (memory,) = zone_out(memory, _Memory(memory), _Memory(before), (zoneout,), keep)
         y = torch.einsum("bnk,bnkv->bnv", query, memory)
         output = self.readout(x.unsqueeze(1), y.unsqueeze(1), stabiliser.unsqueeze(1)).squeeze(1)
         hidden = output.to(state.hidden.dtype)
         rest = (stabiliser,) if self.exponential else ()
         return output, self.State(hidden, memory, *rest)
+
+
+class _Memory(NamedTuple):
+    """The field of a state that zoneout is for."""
+
+    memory: Tensor
+
+
+def _mean_of_logarithms(old: Tensor, new: Tensor, rate: float) -> Tensor:
+    """``log(rate exp(old) + (1 - rate) exp(new))``: where zoneout leaves a memory on average.
+
+    A stabiliser that took ``new`` alone would let columns that stay grow without end beside it.
+    """
+    if not rate:
+        return new
+    return torch.logaddexp(old + math.log(rate), new + math.log1p(-rate))

@@ -25,6 +25,8 @@ _INNER = {
 }
 _RENAMED = {"merge_mode": "merge", "cell": "cell"}
 _SEVERAL = {"metrics": "metric", "wrappers": "wrapper"}
+#: Options of every part of a kind, also where its ``__init__`` does not say so.
+_FOR_ALL = {"cell": ("dropout", "zoneout")}
 #: Those whose options are looked at too: the leading arguments that their builder gives.
 _WITH_OPTIONS = {"tokenizer": 1, "cell": 1, "wrapper": 0, "head": 2}
 
@@ -73,9 +75,11 @@ def check_options_unread(
         return
     options = dict(list(known.items())[given:])
     for key in values:
-        if key not in options:
+        if key not in (*options, *_FOR_ALL.get(kind, ())):
             raise unknown_option(kind, name, key, options, where)
     for key, value in values.items():
+        if key not in options:
+            continue
         check_value(value, options[key].hint, f"{where}.{key}")
         if files and _names_files(options[key]):
             check_files(value, f"{where}.{key}")

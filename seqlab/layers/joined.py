@@ -196,8 +196,10 @@ def _run_joined(
 
 def draws_noise(cell: Cell) -> bool:
     """Whether a run draws random masks; asked without drawing any."""
-    if not cell.training or type(cell).sample_noise is Cell.sample_noise:
+    if not cell.training:
         return False
+    if type(cell).sample_noise is Cell.sample_noise:
+        return cell.option_rates.draw()
     if not isinstance(cell, GatedCell) or type(cell).sample_noise is not GatedCell.sample_noise:
         return True
     rates = (cell.dropout, cell.recurrent_dropout, cell.weight_dropout, *cell.zoneout)

@@ -136,14 +136,14 @@ def _decay_watched(trace: CellTrace) -> Iterator[None]:
     if not isinstance(cell, LinearRecurrentCell):
         yield
         return
-    original = cell.coefficients
+    original = cell.project
 
-    def coefficients(x_BTD: Tensor) -> tuple[Tensor, Tensor]:
-        a, b = original(x_BTD)
-        trace.decay = a.detach().abs()
-        return a, b
+    def project(x_BTD: Tensor, *noise: Any) -> Any:
+        made = original(x_BTD, *noise)
+        trace.decay = made.a.detach().abs()
+        return made
 
-    with _replaced(cell, "coefficients", coefficients):
+    with _replaced(cell, "project", project):
         yield
 
 

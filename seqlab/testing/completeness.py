@@ -127,6 +127,20 @@ def has_config(part: plugins.Declaration) -> bool:
     return any(named.search(path.read_text(encoding="utf-8")) for path in files)
 
 
+#: What stands above the table of a kind.
+_NOTES = {
+    "cell": (
+        "Options: gated cells (`gru`, `lstm`, `rnn`, most of plugins) have all those of",
+        "`seqlab.GatedCell`. Every other cell has `dropout`, of its input with one mask for all",
+        "steps of a sequence, and `zoneout`, the probability that a unit keeps its old state, also",
+        "where its class does not name them. With zoneout a linear recurrence stays linear, and",
+        "the engine `scan` runs it; of a cell with a matrix for its state the units are the",
+        "columns of the memory, and `loop` alone runs it, as chunks of steps decay as a whole.",
+        "",
+    ),
+}  # fmt: skip
+
+
 def parts_page() -> str:
     """The page of all built-in parts, in Markdown: name, class, first sentence of its docstring."""
     lines = [
@@ -143,7 +157,8 @@ def parts_page() -> str:
         ]
         if not built_in:
             continue
-        lines += ["", f"## {kind}", "", "| name | is | what it does |", "|---|---|---|"]
+        lines += ["", f"## {kind}", "", *_NOTES.get(kind, ())]
+        lines += ["| name | is | what it does |", "|---|---|---|"]
         for part in sorted(built_in, key=lambda each: each.name):
             loaded = registry.get(kind, part.name)
             first = " ".join(documentation(loaded).split("\n\n")[0].split())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell, map_state
+from seqlab.construct import accepted_options
 from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.over_time import at_time
 from seqlab.heads.states import leaves, select_rows
@@ -224,9 +225,12 @@ def noise_is_applied(case: EngineCase) -> Numbers:
     """
     tried = {}
     with case.named() as name:
-        for cell_name in ("gru", "lstm", "rnn"):
-            for option, rate in NOISE.items():
-                cell = CellCase(registry.get("cell", cell_name), {option: rate}).cell().train()
+        for cell_name in ("gru", "lstm", "rnn", "min_gru"):
+            part = registry.get("cell", cell_name)
+            accepted = accepted_options(part)
+            for option in [name for name in NOISE if name in accepted]:
+                rate = NOISE[option]
+                cell = CellCase(part, {option: rate}).cell().train()
                 x = normal(BATCH, STEPS, cell.input_size, seed=73)
                 with seeded(8):
                     noise = cell.sample_noise(BATCH, STEPS, device=x.device, dtype=x.dtype)

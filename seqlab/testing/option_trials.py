@@ -1,4 +1,4 @@
-"""What each option of the gated base must do, tried on the cell at hand."""
+"""What each option of cells' base classes must do, tried on the cell at hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, CellCase
-from seqlab.testing.cells import stepped
+from seqlab.testing.cells import flat, stepped
 from seqlab.testing.compare import close, largest_change, refused, require
 from seqlab.testing.layers import one
 from seqlab.testing.modules import require_gradients
@@ -251,8 +251,8 @@ def dropout(case: CellCase, option: str, value: Any) -> Numbers:
     if option == "dropout":
         still = x[:, :1].expand(-1, 3, -1)
         projected = cell.project(still, noise)
-        if isinstance(projected, Tensor):
-            close(projected[:, 2], projected[:, 0], "dropout's mask at step 2 against step 0")
+        for part in flat(projected):
+            close(part[:, 2], part[:, 0], "dropout's mask at step 2 against step 0")
     for name in ("input_mask", "recurrent_mask", "weight_mask"):
         masks = [getattr(noise.at(t), name, None) for t in (0, 2)]
         same = masks[0] is None or bool((masks[0] == masks[1]).all())

@@ -1,4 +1,4 @@
-"""The options of the gated base, one check each: they run, and they have an effect."""
+"""The options of cells' base classes, one check each: they run, and they have an effect."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from seqlab.cells.base import Cell
 from seqlab.cells.gated import GatedCell
 from seqlab.construct import accepted_options
 from seqlab.testing import option_trials as trial
@@ -15,7 +16,7 @@ from seqlab.testing.check_table import Check, Table
 from seqlab.testing.result import Numbers, Skip
 
 OptionTest = Callable[[CellCase, str, Any], Numbers]
-#: Every option of the gated base: what is tried, how, and what it must do.
+#: Every option of the gated base, two of them every cell's: what is tried, how, what it must do.
 OPTION_TESTS: dict[str, tuple[Any, OptionTest, str]] = {
     "activation": ("sigmoid", trial.function_option, "replaces the candidate's function"),
     "recurrent_activation": ("hard_sigmoid", trial.function_option, "replaces the gates' function"),
@@ -74,11 +75,14 @@ def _try_flag(case: CellCase, *, option: str, default: bool) -> Numbers:
 
 
 def option_checks(part: Any) -> Table:
-    """One check an option of the gated base, and one a flag that the class adds."""
+    """One check an option of the cell's base class, and one a flag that the class adds."""
     table = Table()
     needs = ("parameters_get_gradients", "rows_do_not_mix", "same_seed_same_weights")
     gated = inspect.isclass(part) and issubclass(part, GatedCell)
-    for option, (value, _, effect) in OPTION_TESTS.items() if gated else ():
+    every = part.options_for_all if inspect.isclass(part) and issubclass(part, Cell) else ()
+    for option, (value, _, effect) in OPTION_TESTS.items():
+        if not gated and option not in every:
+            continue
         text = (
             f"The option ``{option}={value!r}`` {effect}.\n\n"
             f"Catches: equations or constructors that pass {option} by."

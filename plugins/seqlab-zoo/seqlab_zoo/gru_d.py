@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from seqlab import OptionCell
+from seqlab import Cell
 from seqlab.errors import OptionError
-from seqlab.schema import Count, Fraction, checked
+from seqlab.schema import Count, checked
 from torch import Tensor, nn
 
 
@@ -20,7 +19,7 @@ class LastSeenState(NamedTuple):
     last: Tensor
 
 
-class GRUD(OptionCell):
+class GRUD(Cell):
     """A GRU whose input and state fade to their means with the time since values were seen.
 
     Che, Purushotham, Cho, Sontag and Liu, "Recurrent neural networks for multivariate time series
@@ -36,8 +35,7 @@ class GRUD(OptionCell):
     Args:
         input_size: D = 3 V.
         hidden_size: H.
-        dropout: rate on the input.
-        zoneout: probability that a unit keeps its old state.
+        **options: ``dropout`` and ``zoneout``, as for ``seqlab.Cell``.
 
     Raises:
         OptionError: D is no multiple of 3.
@@ -52,15 +50,8 @@ class GRUD(OptionCell):
     made_in_setup = ("value_rate", "value_bias")
 
     @checked
-    def __init__(
-        self,
-        input_size: Count,
-        hidden_size: Count,
-        *,
-        dropout: Fraction = 0.0,
-        zoneout: Fraction | Mapping[str, Fraction] = 0.0,
-    ) -> None:
-        super().__init__(input_size, hidden_size, dropout=dropout, zoneout=zoneout)
+    def __init__(self, input_size: Count, hidden_size: Count, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
         if input_size % 3:
             raise OptionError(
                 "gru_d takes values, what was observed of them, and the time since then, as many "
@@ -90,8 +81,11 @@ class GRUD(OptionCell):
         """H and V."""
         return (self.hidden_size, self.values)
 
-    def advance(self, projected_t: Any, state: LastSeenState) -> tuple[Tensor, LastSeenState]:
+    def step(
+        self, projected_t: Any, state: LastSeenState, noise: Any = None
+    ) -> tuple[Tensor, LastSeenState]:
         """The equations of the class."""
+        del noise  # it stands around this
         given, seen, gap = projected_t.chunk(3, -1)
         kept = torch.exp(-F.relu(self.value_rate * gap + self.value_bias))
         value = seen * given + (1 - seen) * kept * state.last

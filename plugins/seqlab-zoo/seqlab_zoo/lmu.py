@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from seqlab import OptionCell
-from seqlab.schema import Count, Fraction, Positive, checked
+from seqlab import Cell
+from seqlab.schema import Count, Positive, checked
 from torch import Tensor, nn
 
 
@@ -18,7 +17,7 @@ class LegendreState(NamedTuple):
     memory: Tensor
 
 
-class LMU(OptionCell):
+class LMU(Cell):
     """A fixed linear memory of the last ``theta`` steps of one signal, and units that read it.
 
     Voelker, Kajic and Eliasmith, "Legendre memory units: Continuous-time representation in
@@ -33,8 +32,7 @@ class LMU(OptionCell):
         hidden_size: H.
         order: the number of coefficients.
         theta: the length of the window, in steps.
-        dropout: rate on the input.
-        zoneout: probability that a unit keeps its old state.
+        **options: ``dropout`` and ``zoneout``, as for ``seqlab.Cell``.
 
     Example:
         >>> import seqlab
@@ -52,10 +50,9 @@ class LMU(OptionCell):
         *,
         order: Count = 16,
         theta: Positive = 64.0,
-        dropout: Fraction = 0.0,
-        zoneout: Fraction | Mapping[str, Fraction] = 0.0,
+        **options: Any,
     ) -> None:
-        super().__init__(input_size, hidden_size, dropout=dropout, zoneout=zoneout)
+        super().__init__(input_size, hidden_size, **options)
         self.order, self.theta = order, theta
         self.from_input = nn.Linear(input_size, hidden_size + 1)
         self.from_hidden = nn.Linear(hidden_size, hidden_size + 1, bias=False)
@@ -70,13 +67,17 @@ class LMU(OptionCell):
         """H and the order."""
         return (self.hidden_size, self.order)
 
-    def prepare(self, x_BTD: Tensor) -> Tensor:
+    def project(self, x_BTD: Tensor, noise: Any = None) -> Tensor:
         """What the input gives to units and memory: ``[B, T, H + 1]``."""
+        del noise  # it stands around this
         made: Tensor = self.from_input(x_BTD)
         return made
 
-    def advance(self, projected_t: Tensor, state: LegendreState) -> tuple[Tensor, LegendreState]:
+    def step(
+        self, projected_t: Tensor, state: LegendreState, noise: Any = None
+    ) -> tuple[Tensor, LegendreState]:
         """The equations of the class."""
+        del noise
         both = projected_t + self.from_hidden(state.hidden)
         signal = both[..., -1:] + self.encoder(state.memory)
         memory = state.memory @ self.kept.T + signal * self.written

@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from seqlab.cells.around import OptionNoise
 from seqlab.cells.base import Cell, HiddenState
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.cells.matrix import MatrixStateCell
@@ -54,27 +55,31 @@ class ScanEngine(Engine):
             return f"{spoken('cell', cell)} is not a LinearRecurrentCell"
         if type(cell).step is not kind.step:
             return f"{spoken('cell', cell)} has its own step"
-        if run.noise is not None:
-            return f"{spoken('cell', cell)} draws noise for each step"
+        if run.noise is not None and not isinstance(run.noise, OptionNoise):
+            return f"{spoken('cell', cell)} draws noise of its own for each step"
         if kind is MatrixStateCell:
+            if any(cell.option_rates.zoneout):
+                return "zoneout keeps columns of the memory, and a chunk of steps decays as a whole"
             return CHUNKED.offer(cell, run.x, "chunks of steps are matrix products")
         return _offer_scan(cell, run)
 
     def run(self, cell: Cell, run: Sequence) -> tuple[Tensor, State]:
         """All steps; see ``Engine.run``."""
-        x_BTD, state, mask, reverse, _ = run
+        x_BTD, state, mask, reverse, noise = run
         if isinstance(cell, MatrixStateCell):
-            return run_chunks(cell, x_BTD, state, mask, reverse=reverse)
+            return run_chunks(cell, x_BTD, state, mask, reverse=reverse, noise=noise)
         linear = cast("LinearRecurrentCell", cell)
+        steps = x_BTD.shape[1]
         length = _part_length(linear, x_BTD)
-        if length >= x_BTD.shape[1]:
-            return _run(linear, x_BTD, state, mask, reverse=reverse)
-        inputs = torch.split(x_BTD, length, 1)
-        masks = [None] * len(inputs) if mask is None else torch.split(mask, length, 1)
+        if length >= steps:
+            return _run(linear, run)
         outputs: list[Tensor] = []
-        order = range(len(inputs))
-        for part in reversed(order) if reverse else order:
-            output, state = _run(linear, inputs[part], state, masks[part], reverse=reverse)
+        order = range(0, steps, length)
+        for start in reversed(order) if reverse else order:
+            part = slice(start, start + length)
+            masks = None if noise is None else noise.between(part.start, part.stop)
+            real = None if mask is None else mask[:, part]
+            output, state = _run(linear, Sequence(x_BTD[:, part], state, real, reverse, masks))
             outputs.append(output)
         return torch.cat(outputs[::-1] if reverse else outputs, 1), state
 
@@ -105,15 +110,14 @@ def _way(like: Tensor, dtype: torch.dtype) -> Callable[..., tuple[Tensor, Tensor
     return masked_scan if tile_pass.missing(like, dtype) else tile_pass.tile_pass
 
 
-def _run(
-    cell: LinearRecurrentCell, x_BTD: Tensor, state: State, mask: Tensor | None, *, reverse: bool
-) -> tuple[Tensor, State]:
+def _run(cell: LinearRecurrentCell, run: Sequence) -> tuple[Tensor, State]:
     """All steps of a sequence or of a part of one."""
-    x, a, b = cell.project(x_BTD)
+    x_BTD, state, mask, reverse, noise = run
+    x, a, b = cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise)
     start = cell.unpack(state[0])
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), start.dtype)
-    run = _way(b, dtype)
-    h, last = run(a.to(dtype), b.to(dtype), start.to(dtype), mask, reverse=reverse)
+    pass_over = _way(b, dtype)
+    h, last = pass_over(a.to(dtype), b.to(dtype), start.to(dtype), mask, reverse=reverse)
     output = cell.readout(x, h)
     if mask is not None:
         output = output.masked_fill(~mask.unsqueeze(-1), 0.0)

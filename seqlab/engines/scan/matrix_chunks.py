@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from seqlab.cells.around import OptionNoise
 from seqlab.cells.matrix import MatrixInput, MatrixStateCell
 from seqlab.engines.scan.matrix_rows import run_rows
 from seqlab.types import State
@@ -27,9 +28,10 @@ class Carried(NamedTuple):
 
 
 def run_chunks(
-    cell: MatrixStateCell, x_BTD: Tensor, state: Any, mask: Tensor | None, *, reverse: bool
-) -> tuple[Tensor, State]:
-    """All steps of a matrix recurrence.
+    cell: MatrixStateCell, x_BTD: Tensor, state: Any, mask: Tensor | None, *, reverse: bool,
+    noise: OptionNoise | None = None,
+) -> tuple[Tensor, State]:  # fmt: skip
+    """All steps of a matrix recurrence without zoneout.
 
     Args:
         cell: the cell.
@@ -37,10 +39,11 @@ def run_chunks(
         state: the state before the first step.
         mask: ``[B, T]`` bool, True = real, or None.
         reverse: from the last step to the first.
+        noise: the mask of the input.
     """
     if reverse:
         x_BTD, mask = x_BTD.flip(1), None if mask is None else mask.flip(1)
-    made = cell.project(x_BTD)
+    made = cell.project(x_BTD) if noise is None else cell.project(x_BTD, noise)
     if mask is not None:
         made = _masked(made, mask)
     memory = state.memory
