@@ -91,7 +91,7 @@ class Outcome:
         return values
 
     def write(self, values: dict[str, Any]) -> None:
-        """Write the bundle, the result and the page, and print what people look for.
+        """Write the bundle, the page and the result, and print what people look for.
 
         Args:
             values: the content of ``result.json``; gets the baselines.
@@ -111,7 +111,6 @@ class Outcome:
             metrics=metrics,
             data_identity=self.data.source.describe(),
         )
-        write_json(self.folder.result, values)
         summary.show_result(values)
         if self.module.class_text:
             console.say(f"{self.module.class_text}\n")
@@ -127,6 +126,8 @@ class Outcome:
         }
         if self.spec.get("report", True):
             paths["report"] = self._report(values, trained, samples)
+        # last: a run that has it is finished, and is not resumed to write what it lacks
+        write_json(self.folder.result, values)
         summary.show_paths(paths)
 
     def _finished_spec(self) -> dict[str, Any]:

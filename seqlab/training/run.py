@@ -245,9 +245,11 @@ class Run:
         """Say how to go on when the block is stopped by a signal."""
         try:
             yield
-        except SystemExit as stop:
+        except (SystemExit, KeyboardInterrupt) as stop:
             if is_primary():
                 console.say(f"stopped{self.folder.how_to_go_on}")
+            if isinstance(stop, KeyboardInterrupt):
+                raise
             end_others(self.trainer)
             if isinstance(stop.__context__, KeyboardInterrupt):
                 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -321,7 +323,8 @@ class Run:
         if is_primary():
             self.folder.check_there()
             self.keeper.drop_replaced(self.trainer)
-            outcome.write(values)
+            with self._stopped():
+                outcome.write(values)
         score = self.keeper.best.get("score", math.nan)
         return Result(values, score, self.folder.path)
 

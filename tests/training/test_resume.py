@@ -137,21 +137,39 @@ def test_run_killed_twice_and_resumed_by_path(tmp_path, killed_at):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_run_killed_after_training_only_tests(tmp_path, monkeypatch, capsys):
-    spec = words_spec(tmp_path)
+@pytest.mark.parametrize("at", ["save_bundle", "Report", "write_json"])
+def test_run_killed_after_training_only_tests_and_writes_all_that_is_missing(
+    tmp_path, monkeypatch, capsys, at
+):
+    spec = changed(words_spec(tmp_path), report=True)
     train(spec, tmp_path / "whole")
 
     def dying(*_args, **_kwargs):
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(outcome, "save_bundle", dying)
+        patch.setattr(outcome, at, dying)
         with pytest.raises(KilledError):
             train(spec, tmp_path / "killed")
     capsys.readouterr()
     train(changed(spec, resume=True), tmp_path / "killed")
     assert "train_loss" not in capsys.readouterr().out
     assert_same(tmp_path / "killed", state_of(tmp_path / "whole"))
+    left = [
+        sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("killed", "whole")
+    ]
+    assert left[0] == left[1]
+    assert "report.html" in left[0]
+
+
+def test_a_run_that_is_interrupted_while_it_writes_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(outcome, "Report", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(changed(words_spec(tmp_path), report=True), tmp_path / "run")
+    assert f"stopped; go on with it by resume={tmp_path / 'run'}" in capsys.readouterr().out
 
 
 def test_nothing_to_resume_begins_anew(tmp_path, capsys):
