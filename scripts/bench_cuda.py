@@ -1,7 +1,7 @@
 """Times recurrent layers on a GPU: cuDNN's, seqlab's engines, loops, and peers where installed.
 
     scripts/bench device=cuda [--sizes 0123] [--rounds 20] [--seconds 150] [--cells gru lstm ...]
-        [--output docs/benchmarks_cuda] [--without forward precisions linear loops compiled]
+        [--output docs/benchmarks_cuda] [--without forward steps precisions linear loops compiled]
 
 Contestants of a contest take turns. Each turn is timed by CUDA events over an empty queue; medians
 of the rounds are kept, ratios are medians of each round's ratio to cuDNN's layer. A contestant that
@@ -26,7 +26,7 @@ from seqlab.engines.calls import expected_calls
 from seqlab.errors import EngineError, one_line
 from torch import nn
 
-from bench_cuda_contestants import Maker, PlainLoop, base_of, contestants
+from bench_cuda_contestants import STEPWISE, Maker, PlainLoop, base_of, contestants
 from bench_cuda_page import markdown
 from bench_cuda_timing import Clock, in_turns, inference_call, summary, tf32, training_call
 
@@ -45,7 +45,7 @@ PRECISIONS = {
     "bfloat16 autocast": (True, False, torch.bfloat16),
 }
 DEFAULT, *OTHERS = PRECISIONS
-PARTS = ("forward", "precisions", "linear", "loops", "compiled")
+PARTS = ("forward", "steps", "precisions", "linear", "loops", "compiled")
 
 
 class Contest(NamedTuple):
@@ -75,6 +75,10 @@ def plan(sizes: list[Any], cells: list[str], without: list[str], long: Any) -> I
     if "forward" not in without:
         for size, cell in itertools.product(sizes, gated):
             yield Contest(cell, size, training=False)
+    if "steps" not in without:
+        asked = [name for name, (cell, _) in STEPWISE.items() if cell in cells]
+        for cell, training, size in itertools.product(asked, (True, False), sizes[:3]):
+            yield Contest(cell, size, training=training)
     if "precisions" not in without:
         for precision, size, cell in itertools.product(OTHERS, sizes, gated):
             yield Contest(cell, size, precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import seqlab
 import torch
 import torch.nn.functional as F
 from seqlab.engines.over_time import each_time
+from seqlab.engines.triton.graphs import VARIABLE
 from torch import Tensor, nn
 
 from bench_contestants import ours, theirs
@@ -18,6 +20,11 @@ from bench_contestants import ours, theirs
 ENGINES = ("fused", "triton", "scan", "auto")
 #: What a cell's times are divided by: torch's layer of its kind, or the GRU.
 BASES = {"lstm": "nn.LSTM", "gru": "nn.GRU", "rnn": "nn.RNN"}
+#: Cells whose kernels are launched at each step, by name: the cell, and options for H units.
+STEPWISE: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
+    "gru, layer_norm": ("gru", lambda _: {"layer_norm": True}),
+    "lstm, proj_size": ("lstm", lambda hidden: {"proj_size": max(1, hidden // 2)}),
+}
 #: Values of the recurrent dimension up to which flashrnn's Triton kernel runs.
 FLASH_WIDTH = 64
 
@@ -39,6 +46,23 @@ class PlainLoop(nn.Module):
             output, state = self.cell.step(now, state)
             outputs.append(output)
         return torch.stack(outputs, 1)
+
+
+class Graphed(nn.Module):
+    """A layer whose loops are CUDA graphs."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x_BTD: Tensor) -> Any:
+        """As the layer."""
+        before = os.environ.get(VARIABLE, "")
+        os.environ[VARIABLE] = "1"
+        try:
+            return self.layer(x_BTD)
+        finally:
+            os.environ[VARIABLE] = before
 
 
 class FlashRNN(nn.Module):
@@ -85,11 +109,28 @@ class HGRN(nn.Module):
 
 def base_of(cell: str) -> str:
     """The contestant that a cell's times are divided by."""
-    return BASES.get(cell, "nn.GRU")
+    return BASES.get(STEPWISE[cell][0] if cell in STEPWISE else cell, "nn.GRU")
+
+
+def stepwise(cell: str, features: int, hidden: int) -> dict[str, Maker]:
+    """Layers of a cell of ``STEPWISE``: with CUDA graphs of its loops and without."""
+    name, options_of = STEPWISE[cell]
+    options, base = options_of(hidden), base_of(cell)
+    same = {key: value for key, value in options.items() if key == "proj_size"}
+    found: dict[str, Maker] = {
+        base: lambda: theirs(name, features, hidden, **same),
+        "loop": lambda: ours(name, features, hidden, "loop", **options),
+    }
+    if "triton" in seqlab.available("engine"):
+        found["triton"] = lambda: ours(name, features, hidden, "triton", **options)
+        found["triton, graphs"] = lambda: Graphed(found["triton"]())
+    return found
 
 
 def contestants(cell: str, features: int, hidden: int, *, slow: bool) -> dict[str, Maker]:
     """Layers of a cell by name, each made when its turn comes; ``slow``: the loops as well."""
+    if cell in STEPWISE:
+        return stepwise(cell, features, hidden)
     base = base_of(cell)
     found: dict[str, Maker] = {
         base: lambda: theirs(base.removeprefix("nn.").lower(), features, hidden)

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from seqlab.engines.triton.graphs import CALLS_BEFORE
 from torch import Tensor, nn
 
 Call = Callable[[], object]
 #: Milliseconds that the calls of a turn fill, and the most calls of one.
 TURN_MS, MOST_CALLS = 8.0, 20
-WARM_UP = 3
+#: Calls after which all that is captured is captured.
+WARM_UP = CALLS_BEFORE + 2
 
 
 class Clock:

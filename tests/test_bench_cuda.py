@@ -25,7 +25,9 @@ def test_contests_and_page(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     results = json.loads(output.with_suffix(".json").read_text())
     cells = {contest["cell"]: contest["contestants"] for contest in results["contests"]}
-    assert set(cells) == {"gru", "lstm", "mgu", "min_gru", "lru"}
+    steps = {"gru, layer_norm", "lstm, proj_size"}
+    assert set(cells) == {"gru", "lstm", "mgu", "min_gru", "lru"} | steps
+    assert all("triton, graphs" in cells[cell] for cell in steps)
     failed = {name: entry["failed"] for entries in cells.values()
               for name, entry in entries.items() if "failed" in entry}  # fmt: skip
     assert failed == {}

@@ -15,7 +15,7 @@ from seqlab.engines import triton_presence
 from seqlab.engines.base import Sequence
 from seqlab.engines.calls import expected_calls
 from seqlab.engines.cost import Cost
-from seqlab.engines.triton.engine import TritonEngine
+from seqlab.engines.triton.engine import TritonEngine, _precision
 from seqlab.errors import EngineError
 
 GPU_TESTS = Path(__file__).parents[1] / "gpu"
@@ -27,6 +27,7 @@ installed = pytest.mark.skipif(
 #: The cells that the ordinary tests run; the long ones run all, in both directions.
 ORDINARY = "lstm or gru or odd"
 CELLS = f"triton_cells and not blocks and (not equals or (True and ({ORDINARY})))"
+GRAPHS = "triton_graphs and (callers_own or are_drawn or given_back or captured_kernels)"
 OTHERS = f"triton_cells and equals and True and not ({ORDINARY})"
 
 
@@ -34,7 +35,9 @@ OTHERS = f"triton_cells and equals and True and not ({ORDINARY})"
 @pytest.mark.parametrize(
     "kind",
     [
-        f"scan_kernels or ordinary or ({CELLS})",  # one process, for starting takes long
+        # one process, for starting takes long
+        f"scan_kernels or ordinary or ({CELLS}) or ({GRAPHS})",
+        pytest.param("triton_graphs", marks=pytest.mark.slow),
         pytest.param(OTHERS, marks=pytest.mark.slow),
         pytest.param("triton_cells and equals and False", marks=pytest.mark.slow),
         pytest.param("triton_cells and blocks", marks=pytest.mark.slow),
@@ -44,7 +47,8 @@ OTHERS = f"triton_cells and equals and True and not ({ORDINARY})"
 )
 def test_interpreted_kernels(kind):
     """In a process of its own: Triton decides when it is imported."""
-    names = ("test_triton_cells.py", "test_triton_steps.py", "test_scan_kernels.py")
+    names = ("test_triton_cells.py", "test_triton_steps.py", "test_triton_graphs.py",
+             "test_scan_kernels.py")  # fmt: skip
     tests = [str(GPU_TESTS / name) for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-k", kind, *tests],
@@ -86,6 +90,23 @@ def test_what_it_takes_and_refuses(monkeypatch):
     layer = seqlab.Recurrent(seqlab.get("cell", "lru")(3, 4), engine="triton")
     with pytest.raises(EngineError, match="not a GatedCell"):
         layer.explain(x)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "rnn"), reason="an older torch")
+def test_products_are_as_precise_as_torch_is_told():
+    cell, kernels = seqlab.get("cell", "gru")(3, 4), torch.backends.cudnn.rnn
+    before, found = kernels.fp32_precision, []
+    try:
+        for kernels.fp32_precision in ("tf32", "ieee"):
+            found.append(_precision(cell, None, interpreted=False))
+    finally:
+        kernels.fp32_precision = before
+    assert found == ["tf32", "tf32x3"]
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        assert _precision(cell, None, interpreted=False) == "tf32x3"
+    finally:
+        torch.backends.cudnn.allow_tf32 = True
 
 
 def test_what_was_not_timed_on_a_gpu_is_chosen_by_name_alone(monkeypatch):

@@ -21,6 +21,7 @@ from seqlab.engines import triton_presence
 from seqlab.engines.base import Offer, Sequence
 from seqlab.engines.cost import Cost, OnGpu
 from seqlab.engines.traced.engine import Form, Masks, TracedEngine
+from seqlab.engines.triton.precision import recurrent_tf32
 from seqlab.engines.triton.tiling import CROWDED_UNITS, Place, tiles
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ TRITON_LAUNCHES = 3
 
 
 class TritonEngine(TracedEngine):
-    """Runs gated cells on a GPU."""
+    """Runs gated cells on a GPU.
+
+    With ``SEQLAB_CUDA_GRAPHS=1`` in the environment the launches of cells that have some at each
+    step (``layer_norm``, ``proj_size``, more than two recurrent products) become CUDA graphs: a
+    loop is captured when ten calls of its form have come. Nobody has run that on a GPU yet.
+    """
 
     name = "triton"
     takes_blocks = True
@@ -95,13 +101,15 @@ class TritonEngine(TracedEngine):
         self, kernel: Any, cell: GatedCell, masks: Masks, form: Form
     ) -> TritonRun | StepRun:
         """One run over a sequence."""
+        from seqlab.engines.triton import graphs
         from seqlab.engines.triton.recurrence import TritonRun
         from seqlab.engines.triton.stepwise import StepRun
 
         place = _place(cell, form.half)
         if at_each_step(cell) is None:
             return TritonRun(kernel, cell.hidden_size, masks, form, place)
-        return StepRun(kernel, cell.hidden_size, cell.recurrent_size, masks, form, place)
+        sizes, graphed = (cell.hidden_size, cell.recurrent_size), graphs.asked_for()
+        return StepRun(kernel, *sizes, masks, form, place, cell if graphed else None)
 
 
 def at_each_step(cell: GatedCell) -> str | None:
@@ -144,7 +152,7 @@ def _precision(cell: GatedCell, half: torch.dtype | None, *, interpreted: bool) 
         return "ieee"
     if cell.weight_ih.dtype == torch.float64:
         return "sum"
-    return "tf32" if torch.backends.cudnn.allow_tf32 else "tf32x3"
+    return "tf32" if recurrent_tf32() else "tf32x3"
 
 
 def _place(cell: GatedCell, half: torch.dtype | None) -> Place:

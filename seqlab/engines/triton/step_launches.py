@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,13 +23,45 @@ ROW_KERNELS = {
 }  # fmt: skip
 
 
+@dataclass
+class Back:
+    """What the way back reads, adds up and leaves: gradients, by the names of what they are of.
+
+    ``d_own`` are sums of the programs for each parameter of the equations, ``sums`` those of gain
+    and bias ``[2, programs, G*H]``, where products are normalised.
+    """
+
+    d_output: Tensor | None
+    d_states: list[Tensor]
+    d_h: Tensor
+    d_x: Tensor
+    d_vector: Tensor
+    d_wide: Tensor
+    d_inner: Tensor
+    d_own: list[Tensor]
+    sums: Tensor | None
+    d_reduced: list[Tensor]
+
+    def start(self, d_output: Tensor | None, d_finals: Sequence[Tensor | None]) -> None:
+        """Take the gradients of the final states, None for zero, and of the output if given."""
+        if d_output is not None and self.d_output is not None:
+            self.d_output.copy_(d_output)
+        for d_state, given in zip(self.d_states, d_finals, strict=True):
+            if given is None:
+                d_state.zero_()
+            else:
+                d_state.copy_(given)
+        for total in (*self.d_own, *([] if self.sums is None else [self.sums])):
+            total.zero_()
+
+
 class StepLaunches:
     """What one run launches; what all its steps have in common is worked out once.
 
     Args:
         kernels: those of the cell.
         hidden: H.
-        masks: of the run.
+        masks: of the run, each in one piece of memory.
         form: of the run.
         place: where it runs.
         x_TBG: the projected input.
@@ -58,7 +91,8 @@ class StepLaunches:
         self.scale = x_TBG.new_empty(*shape, equations.products if kept else 0)
         real = masks.real
         self._mask = (x_TBG, 0, 0) if real is None else (real.view(torch.uint8), *real.stride())
-        self._state = [*history, *own, *[zone.contiguous() for zone in masks.zoneout]]
+        self._state = [*history, *own, *masks.zoneout]
+        self.back: Back
         self._saved = saved
         self._inputs = (x_TBG, x_TBG.stride(0), x_TBG.stride(1), *made, _or(bias, x_TBG))
         self._rows, self._units = step_tiles(hidden, self.batch, place)
@@ -147,7 +181,7 @@ class StepLaunches:
         width, zone = made.shape[1], self.masks.narrowed
         arguments = (
             made, self.history[0], _or(self.output, made),
-            zone.contiguous() if isinstance(zone, Tensor) else made, *self._mask,
+            zone if isinstance(zone, Tensor) else made, *self._mask,
             t, old[0], new[0], self.batch, width,
         )  # fmt: skip
         self._narrow("narrowed", arguments, width, shown=self.output is not None)
@@ -159,30 +193,34 @@ class StepLaunches:
 
     # -- backward ----------------------------------------------------------------------------
 
-    def start_back(self, d_output: Tensor | None, d_states: Sequence[Tensor], inner: int) -> None:
-        """Memory for the gradients; ``d_states`` hold those of the final state."""
+    def back_from(
+        self, d_output: Tensor | None, d_states: list[Tensor], inner: int,
+        reduced: Sequence[Tensor],
+    ) -> Back:  # fmt: skip
+        """Memory for the gradients of this run."""
         equations, like = self.kernels.equations, self.history[0]
-        if d_output is not None and d_output.stride(2) != 1:
-            d_output = d_output.contiguous()
-        self.d_output, self.d_states = d_output, d_states
         steps, batch, hidden = self.steps, self.batch, self.hidden
-        self.d_h = like.new_empty(steps, batch, equations.gates * hidden)
+        d_h = like.new_empty(steps, batch, equations.gates * hidden)
         shape = (steps, batch, equations.inputs * hidden)
-        self.d_x = self.d_h if self.kernels.source.same else like.new_empty(shape)
-        self.d_vector, self.d_wide = like.new_empty(batch, hidden), like.new_empty(batch, hidden)
-        self.d_inner = like.new_empty(batch, inner)
-        groups = divided(batch, self._rows)
-        self.d_own = [like.new_zeros(groups, hidden) for _ in equations.parameters]
+        groups, sums = divided(batch, self._rows), None
         if equations.normalised:
             rows = row_tiles(1, batch, self._place)[0]
-            sums = like.new_zeros(2, divided(batch, rows), self.d_h.shape[2])
-            self.d_gain, self.d_bias = sums.unbind()
+            sums = like.new_empty(2, divided(batch, rows), d_h.shape[2])
+        d_reduced = [torch.empty_like(part) for part in reduced]
+        return Back(
+            d_output, d_states, d_h, d_h if self.kernels.source.same else like.new_empty(shape),
+            like.new_empty(batch, hidden), like.new_empty(batch, hidden),
+            like.new_empty(batch, inner),
+            [like.new_empty(groups, hidden) for _ in equations.parameters], sums,
+            [like.new_empty(steps, batch, inner)] if equations.narrows else d_reduced,
+        )  # fmt: skip
 
     def _shown(self, *, wanted: bool) -> tuple[Any, int, int]:
         """The output's gradient and its strides."""
-        if self.d_output is None or not wanted:
+        d_output = self.back.d_output
+        if d_output is None or not wanted:
             return self.nothing, 0, 0
-        return self.d_output, self.d_output.stride(0), self.d_output.stride(1)
+        return d_output, d_output.stride(0), d_output.stride(1)
 
     def update_back(self, t: int) -> None:
         """Gradients of the equations' inputs and of the states before the step."""
@@ -193,31 +231,33 @@ class StepLaunches:
         self._equations_back(f"vector{product}_backward", t, d_vector)
 
     def _equations_back(self, name: str, t: int, d_vector: Tensor) -> None:
-        shown = not self.kernels.equations.narrows
+        shown, back = not self.kernels.equations.narrows, self.back
         arguments = (
             *self._mask, self.wide, self._saved, *self._state, *self._shown(wanted=shown),
-            d_vector, self.d_wide, self.d_x, self.d_h, *self.d_states, *self.d_own,
+            d_vector, back.d_wide, back.d_x, back.d_h, *back.d_states, *back.d_own,
             *self._times(t),
         )  # fmt: skip
-        shown = shown and self.d_output is not None
+        shown = shown and back.d_output is not None
         self._launch(self.kernels.module[name], arguments, shown=shown)
 
     def normalise_back(self, product: int, t: int) -> None:
         """The gradients of a product's gates become those of the product."""
         if self.gain is None:
             return
-        tensors = (self.d_h, self.gain, self.unit, self.scale, self.d_gain, self.d_bias)
+        sums = self.back.sums
+        assert sums is not None  # noqa: S101  # what is normalised has them
+        tensors = (self.back.d_h, self.gain, self.unit, self.scale, *sums.unbind())
         self._normalised("normalise_backward", product, t, tensors)
 
     def narrowed_back(self, t: int, d_made: Tensor) -> None:
         """What the matrix made takes its part of the gradient."""
         zone, width = self.masks.narrowed, d_made.shape[2]
         arguments = (
-            self.d_states[0], *self._shown(wanted=True), d_made,
-            zone.contiguous() if isinstance(zone, Tensor) else d_made, *self._mask,
+            self.back.d_states[0], *self._shown(wanted=True), d_made,
+            zone if isinstance(zone, Tensor) else d_made, *self._mask,
             t, self.batch, width,
         )  # fmt: skip
-        self._narrow("narrowed_backward", arguments, width, shown=self.d_output is not None)
+        self._narrow("narrowed_backward", arguments, width, shown=self.back.d_output is not None)
 
 
 def _or(tensor: Tensor | None, other: Tensor) -> Tensor:

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 
+def times(a: Tensor, b: Tensor, half: torch.dtype | None) -> Tensor:
+    """``a b`` in new memory; ``half``: see ``multiply``."""
+    return multiply(a, b, a.new_empty(*a.shape[:-1], b.shape[1]), half)
+
+
 def multiply(a: Tensor, b: Tensor, out: Tensor, half: torch.dtype | None) -> Tensor:
     """``a b`` in memory that is there; ``half``: the type that autocast asks products to be in."""
     if half is None:
@@ -34,11 +39,10 @@ class StepProduct:
         cls, weight: Tensor, gates: tuple[int, int], hidden: int, drop: Tensor | None,
         half: torch.dtype | None,
     ) -> StepProduct:  # fmt: skip
-        """The product of some gates of a matrix ``[G*H, P]``; ``drop`` is ``[B, 1 or G, P]``."""
+        """Of some gates of a matrix ``[G*H, P]``; ``drop`` is ``[B, P]`` or ``[G, B, P]``."""
         first, last = gates
-        if drop is not None:
-            tied = drop.shape[1] == 1
-            drop = drop[:, 0] if tied else drop[:, first:last].transpose(0, 1).contiguous()
+        if drop is not None and drop.dim() == 3:
+            drop = drop[first:last]
         return cls(first, last, weight[first * hidden : last * hidden], drop, half)
 
     def forward(self, vector_BP: Tensor, out_BR: Tensor) -> None:
