@@ -8,6 +8,7 @@ from typing import Any
 
 from seqlab import plugins
 from seqlab.bundle.eight_bits import EIGHT_BITS
+from seqlab.bundle.finite import WORTHLESS
 
 _USE = """## Use
 
@@ -26,6 +27,7 @@ def model_card(
     metrics: Mapping[str, Mapping[str, float]],
     data_identity: Mapping[str, Any],
     parameters: int,
+    not_finite: str | None = None,
 ) -> str:
     """A model card in Markdown, with the front matter that the Hugging Face Hub reads.
 
@@ -34,6 +36,7 @@ def model_card(
         metrics: measured values by split.
         data_identity: what the source says of itself: name, origin, licence, digest, rows.
         parameters: how many weights the model has.
+        not_finite: the name of one that is NaN or infinite.
     """
     from huggingface_hub import ModelCard, ModelCardData
 
@@ -46,6 +49,7 @@ def model_card(
         f"---\n{front.to_yaml()}\n---",
         f"# {head} with {_name(encoder['cell'])}",
         f"{made}`{_name(encoder['cell'])}`, wrappers (inside out): {wrappers}.{_bits(config)}",
+        *([f"**The weight `{not_finite}` {WORTHLESS}.**"] if not_finite else []),
         _USE.format(inputs=_example_inputs(config)),
         f"## Measured\n\n{_metrics(metrics)}",
         f"## Data\n\n{_identity(data_identity)}",

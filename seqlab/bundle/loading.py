@@ -21,6 +21,7 @@ from torch import nn
 from seqlab.build import build_model
 from seqlab.bundle.eight_bits import unpacked, whole_shapes
 from seqlab.bundle.ensemble import Ensemble, check_alike, check_count
+from seqlab.bundle.finite import WORTHLESS, not_finite
 from seqlab.bundle.formats import Contents, migrated
 from seqlab.bundle.manifest import CONFIG_LIMIT, missing_part, other_versions, read_manifest
 from seqlab.bundle.place import WEIGHTS, local_bundle
@@ -61,7 +62,8 @@ def load(
         cache_dir: where what was fetched is kept; the Hub's own folder by default.
 
     Warns:
-        UserWarning: a plugin is installed in another version than the bundle was made with.
+        UserWarning: a plugin is installed in another version than the bundle was made with, or a
+            weight is NaN or infinite; the first such is named.
 
     Raises:
         BundleError: no bundle is there, a file is missing, changed or does not fit, a plugin is
@@ -94,6 +96,8 @@ def load(
     if processor.info != info:
         raise BundleError(f"{folder}: config.json and the tokenizer files do not belong together")
     _load_weights(model, folder / WEIGHTS, config["weights"])
+    if (name := not_finite(model)) is not None:
+        warnings.warn(f"bundle {folder}: the weight '{name}' {WORTHLESS}", stacklevel=2)
     for line in other_versions(manifest):
         warnings.warn(f"bundle {folder}: {line}: answers may differ", stacklevel=2)
     return TrainedModel(model.to(device).eval(), processor, config, manifest, folder)

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from seqlab.bundle.card import model_card
 from seqlab.bundle.eight_bits import packed
+from seqlab.bundle.finite import not_finite
 from seqlab.bundle.formats import FORMAT
 from seqlab.bundle.manifest import MANIFEST, MANIFEST_LIMIT, make_manifest
 from seqlab.bundle.place import WEIGHTS
@@ -58,7 +59,9 @@ def save_bundle(
         write_json(new / "config.json", config)
         (new / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
         processor.save(new)
-        card = model_card(config, metrics or {}, data_identity or {}, _size(model))
+        card = model_card(
+            config, metrics or {}, data_identity or {}, _size(model), not_finite(model)
+        )
         (new / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
         write_json(new / MANIFEST, make_manifest(new, config))
     return Path(folder)

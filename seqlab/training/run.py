@@ -311,6 +311,7 @@ class Run:
         self.take_best()
         if is_primary():
             summary.show_ending(self.recorder.ended, self.keeper.choice)
+            summary.warn_of_weights(self.model)
         self.calibration = calibrate(self.model, self.data)
         begin = time.monotonic()
         if (batches := self.batches.test()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import torch
 
 from seqlab import console
 from seqlab.bundle import TrainedModel
+from seqlab.bundle.finite import WORTHLESS, not_finite
 from seqlab.data.data_spec import DataSpec
 from seqlab.data.raw_columns import accepted_lists
 from seqlab.heads.language_model import LanguageModelHead
@@ -174,6 +176,16 @@ def show_ending(reason: str | None, choice: str | None) -> None:
     console.say(f"training ended by {reason}")
     if choice is not None:
         console.say(choice)
+
+
+def warn_of_weights(model: SequenceModel) -> None:
+    """Say that the weights which were kept are no numbers, if so."""
+    if (name := not_finite(model)) is not None:
+        warnings.warn(
+            f"the weight '{name}' {WORTHLESS}; train again with a smaller optimizer.lr or "
+            "trainer.gradient_clip_val",
+            stacklevel=2,
+        )
 
 
 def show_paths(paths: Mapping[str, Any]) -> None:

@@ -119,3 +119,19 @@ def test_a_run_ended_by_the_clock_prints_each_epoch_once(tmp_path, capsys, monke
     assert len(set(starts)) == len(starts)
     assert values["ended"] == "trainer.max_seconds=40.0"
     assert values["steps"] % 10
+
+
+def test_a_run_whose_last_step_made_its_weights_infinite_says_so_and_so_does_its_card(tmp_path):
+    spec = changed(
+        words_spec(tmp_path),
+        optimizer={"name": "sgd", "lr": 3e38},
+        encoder__cell__kernel_regularizer={"name": "l2", "l2": 100.0},
+        trainer__max_steps=1,
+        trainer__gradient_clip_val=None,
+    )
+    with pytest.warns(UserWarning, match=r"the weight '.*' is not finite, .*smaller optimizer\.lr"):
+        train(spec, tmp_path / "run")
+    card = (tmp_path / "run/bundle/README.md").read_text()
+    assert "is not finite, as after a training that diverged" in card
+    with pytest.warns(UserWarning, match="is not finite"):
+        seqlab.load(tmp_path / "run/bundle")
