@@ -193,7 +193,8 @@ static inline void block(const real* left, int64_t left_step, const real* panel,
 #pragma GCC unroll 2
     for (int p = 0; p < PANELS; ++p) {
       const real* from = panel + p * apart + k * PANEL;
-      const V a = load<true>(from, 0), b = load<true>(from + LANES, 0);
+      V a = load<true>(from, 0), b = load<true>(from + LANES, 0);
+      if (ROWS > 1) in_register(a), in_register(b);
 #pragma GCC unroll 12
       for (int r = 0; r < ROWS; ++r) {
         const real value = left[r * left_step + k];

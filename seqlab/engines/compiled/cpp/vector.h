@@ -14,7 +14,7 @@ typedef std::conditional<sizeof(real) == 4, int32_t, int64_t>::type whole;
 #if defined(__AVX512F__)
 constexpr int BYTES = 64, BLOCK_ROWS = 12;
 #elif defined(__AVX__)
-constexpr int BYTES = 32, BLOCK_ROWS = 4;
+constexpr int BYTES = 32, BLOCK_ROWS = 6;
 #else
 constexpr int BYTES = 16, BLOCK_ROWS = 8;
 #endif
@@ -42,6 +42,15 @@ static inline void store(real* to, V value, int n) {
     *reinterpret_cast<UnalignedV*>(to) = value;
   else
     std::memcpy(to, &value, n * sizeof(real));
+}
+
+// Keeps a vector that was loaded: compilers like to load it again for each of few uses.
+static inline void in_register(V& value) {
+#if defined(__x86_64__)
+  asm("" : "+v"(value));
+#elif defined(__aarch64__)
+  asm("" : "+w"(value));
+#endif
 }
 
 // A square of LANES vectors, turned about its diagonal: blocks of D x D change places, D = 1, 2, ...
