@@ -121,6 +121,9 @@ def test_a_run_ended_by_the_clock_prints_each_epoch_once(tmp_path, capsys, monke
     assert values["steps"] % 10
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Encountered `nan` values in tensor"
+)  # torchmetrics's, as they are
 def test_a_run_whose_last_step_made_its_weights_infinite_says_so_and_so_does_its_card(tmp_path):
     spec = changed(
         words_spec(tmp_path),
