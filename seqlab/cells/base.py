@@ -272,6 +272,15 @@ def first_parameter(cell: Cell) -> Tensor | None:
     return next(cell.parameters(), None) if own is None else own
 
 
+def widened(dtype: torch.dtype) -> torch.dtype:
+    """The type, or float32 where that is wider: some of torch's operations know no half precision.
+
+    >>> widened(torch.bfloat16), widened(torch.float64)
+    (torch.float32, torch.float64)
+    """
+    return torch.promote_types(dtype, torch.float32)
+
+
 def read_parameters(cell: Cell, names: Iterable[str]) -> list[Any]:
     """Parameters and other attributes by name, quicker than one by one."""
     own = cell._parameters  # noqa: SLF001  # a cell's

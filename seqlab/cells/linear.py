@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqlab.cells.around import OptionNoise, dropped
-from seqlab.cells.base import Cell, HiddenState
+from seqlab.cells.base import Cell, HiddenState, first_parameter, widened
 from seqlab.schema import Count, checked
 
 
@@ -99,12 +99,20 @@ class LinearRecurrentCell(Cell):
         return output, HiddenState(self.pack(hidden))
 
     def pack(self, hidden: Tensor) -> Tensor:
-        """States as they are kept: complex ones as real parts, then imaginary parts."""
-        return torch.cat([hidden.real, hidden.imag], -1) if self.complex_state else hidden
+        """States as they are kept: complex ones as real parts, then imaginary parts.
+
+        These have the parameters' type, also where that is a half precision.
+        """
+        if not self.complex_state:
+            return hidden
+        kept, like = torch.cat([hidden.real, hidden.imag], -1), first_parameter(self)
+        return kept if like is None else kept.to(like.dtype)
 
     def unpack(self, kept: Tensor) -> Tensor:
-        """States as the equations use them, from how they are kept."""
-        return torch.complex(*kept.chunk(2, -1)) if self.complex_state else kept
+        """States as the equations use them; complex numbers are of float32 or wider parts."""
+        if not self.complex_state:
+            return kept
+        return torch.complex(*kept.to(widened(kept.dtype)).chunk(2, -1))
 
 
 class GatedLinearCell(LinearRecurrentCell):

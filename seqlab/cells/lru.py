@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqlab.cells.base import widened
 from seqlab.cells.linear import LinearRecurrentCell
 from seqlab.schema import Count, Fraction, Part, Positive, check_order, checked
 
@@ -80,7 +81,7 @@ class LRUCell(LinearRecurrentCell):
         decay = self.nu.exp()
         gamma = torch.sqrt(-torch.expm1(-2 * decay))
         real, imaginary = F.linear(x_BTD, self.weight_in).chunk(2, -1)
-        dtype = torch.promote_types(real.dtype, torch.float32)
+        dtype = widened(real.dtype)
         b = torch.complex((gamma * real).to(dtype), (gamma * imaginary).to(dtype))
         modulus, phase = (-decay).exp().to(dtype), self.theta.exp().to(dtype)
         if torch.compiler.is_exporting():  # ONNX expands no complex numbers
@@ -91,11 +92,3 @@ class LRUCell(LinearRecurrentCell):
         """``Re(C h) + D x``: a real product with the real and imaginary parts."""
         parts = torch.cat([h_BTH.real, -h_BTH.imag], -1).to(self.weight_out.dtype)
         return F.linear(parts, self.weight_out) + F.linear(x_BTD, self.weight_skip)
-
-    def pack(self, hidden: Tensor) -> Any:
-        """Real parts, then imaginary parts, in the parameters' type."""
-        return super().pack(hidden).to(self.nu.dtype)
-
-    def unpack(self, kept: Tensor) -> Tensor:
-        """Complex states; half precision has no complex type and is widened."""
-        return super().unpack(kept.to(torch.promote_types(kept.dtype, torch.float32)))

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from seqlab import LinearRecurrentCell
+from seqlab.cells.base import widened
 from seqlab.cells.linear import GatedLinearCell
 from torch import Tensor, nn
 
@@ -93,8 +94,7 @@ class GateLoop(GatedLinearCell):
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``a_t`` and the product of key and value."""
         gates = self.gate(x_BTD, "decay", "value")
-        # complex numbers have no half precision
-        decay, phase, key, value = (gate.to(self.weight.dtype) for gate in gates)
+        decay, phase, key, value = (gate.to(widened(gate.dtype)) for gate in gates)
         written = key * value
         return torch.polar(torch.sigmoid(decay), phase), torch.complex(
             written, torch.zeros_like(written)
@@ -103,7 +103,7 @@ class GateLoop(GatedLinearCell):
     def readout(self, x_BTD: Tensor, h_BTH: Tensor) -> Tensor:
         """The real part, behind query and output gate."""
         query, output = self.gate(x_BTD, "query", "output")
-        return h_BTH.real * query * F.silu(output)
+        return h_BTH.real.to(self.weight.dtype) * query * F.silu(output)
 
 
 class S5(LinearRecurrentCell):
@@ -154,14 +154,15 @@ class S5(LinearRecurrentCell):
 
     def coefficients(self, x_BTD: Tensor) -> tuple[Tensor, Tensor]:
         """``exp(A d)``, the same at all steps, and the input through B."""
-        poles = torch.complex(-torch.exp(self.rate), self.turn)
-        kept = torch.exp(poles * torch.exp(self.log_step))
-        # complex numbers have no half precision
-        into = [F.linear(x_BTD, part).to(self.rate.dtype) for part in self.into]
+        dtype = widened(self.rate.dtype)
+        poles = torch.complex(-torch.exp(self.rate.to(dtype)), self.turn.to(dtype))
+        kept = torch.exp(poles * torch.exp(self.log_step.to(dtype)))
+        into = [F.linear(x_BTD, part).to(dtype) for part in self.into]
         written = (kept - 1) / poles * torch.complex(*into)
         return kept.expand_as(written), written
 
     def readout(self, x_BTD: Tensor, h_BTH: Tensor) -> Tensor:
         """The real part of the state through C, and the input through E."""
-        shown = F.linear(h_BTH.real, self.out_of[0]) - F.linear(h_BTH.imag, self.out_of[1])
+        real, imaginary = (part.to(self.rate.dtype) for part in (h_BTH.real, h_BTH.imag))
+        shown = F.linear(real, self.out_of[0]) - F.linear(imaginary, self.out_of[1])
         return shown + F.linear(x_BTD, self.skip)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from seqlab import MatrixStateCell
+from seqlab.cells.base import widened
 from seqlab.cells.matrix import Writes
 from torch import Tensor, nn
 
@@ -64,9 +65,11 @@ class MatrixMemory(MatrixStateCell):
 
     def normal(self, y_BTNV: Tensor) -> Tensor:
         """What was read, each head over its root mean square, side by side: ``[B, T, H]``."""
-        size = y_BTNV.square().mean(-1, keepdim=True)
-        shown: Tensor = (y_BTNV * torch.rsqrt(size + EPSILON)).flatten(-2) * self.gain
-        return shown
+        wide = y_BTNV.to(widened(y_BTNV.dtype))
+        size = wide.square().mean(-1, keepdim=True)
+        shown = (wide * torch.rsqrt(size + EPSILON)).to(y_BTNV.dtype)
+        found: Tensor = shown.flatten(-2) * self.gain
+        return found
 
     def _widths(self) -> list[int]:
         width = {"units": self.hidden_size, "heads": self.heads}
@@ -259,5 +262,5 @@ class GatedDeltaNet(DeltaNet):
 
 def unit(value: Tensor) -> Tensor:
     """Swish, then length 1."""
-    made = F.silu(value)
-    return made * torch.rsqrt(made.square().sum(-1, keepdim=True) + EPSILON)
+    made = F.silu(value.to(widened(value.dtype)))
+    return (made * torch.rsqrt(made.square().sum(-1, keepdim=True) + EPSILON)).to(value.dtype)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqlab.cells.around import OptionNoise
 from seqlab.cells.matrix import MatrixInput, MatrixStateCell
-from seqlab.engines.scan.matrix_rows import run_rows
+from seqlab.engines.scan.matrix_rows import replaced, run_rows
 from seqlab.types import State
 
 #: Steps of a chunk, also where each row of the matrix has a decay of its own.
@@ -125,9 +125,7 @@ def _by_head(
     if cell.delta:
         seen = (key @ key.mT) * weights * rate.unsqueeze(-1)
         wanted = rate.unsqueeze(-1) * (value - first * (key @ carried.memory))
-        written = torch.linalg.solve_triangular(
-            seen.tril(-1), wanted, upper=False, unitriangular=True
-        )
+        written = replaced(seen.tril(-1), wanted)
     y = ((query @ key.mT) * weights) @ written + first * (query @ carried.memory)
     last = (key * weights[:, :, -1].unsqueeze(-1)).mT @ written
     memory = first[:, :, -1:] * carried.memory + last

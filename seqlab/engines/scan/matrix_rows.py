@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqlab.cells.base import widened
+
 
 class Inside(NamedTuple):
     """What the steps of chunks ``[B, N, chunks, C, ...]`` have to do with each other and the rest.
@@ -70,12 +72,28 @@ def run_rows(
     return y.flatten(2, 3)[:, :, :length], memory
 
 
+def replaced(seen: Tensor, wanted: Tensor) -> Tensor:
+    """What is written where each write takes away what its key reads of those before it.
+
+    That solves ``(1 + seen) written = wanted``; no half precision does.
+
+    Args:
+        seen: ``[..., C, C]``, zero on the diagonal and above.
+        wanted: ``[..., C, V]``.
+    """
+    dtype = widened(torch.promote_types(seen.dtype, wanted.dtype))
+    found: Tensor = torch.linalg.solve_triangular(
+        seen.to(dtype), wanted.to(dtype), upper=False, unitriangular=True
+    )
+    return found.to(wanted.dtype)
+
+
 def _replaced(key: Tensor, value: Tensor, decay: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
     """What the delta rule writes: the first, minus the second times the memory before the chunk."""
     inside = _inside(key, key, decay)
     wanted = rate * torch.cat([value, inside.query], -1)
     seen = (rate * inside.scores).tril(-1)
-    found = torch.linalg.solve_triangular(seen, wanted, upper=False, unitriangular=True)
+    found = replaced(seen, wanted)
     return found[..., : value.shape[-1]], found[..., value.shape[-1] :]
 
 
