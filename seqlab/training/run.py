@@ -40,6 +40,7 @@ from seqlab.training.monitor import monitor_of
 from seqlab.training.outcome import Outcome
 from seqlab.training.randomness import reseed
 from seqlab.training.resuming import check_length_left
+from seqlab.training.schedules import check_length
 from seqlab.training.sharding import check_parts, is_sharded, leaves_unused
 from seqlab.training.size_check import check_size
 from seqlab.training.start import Start
@@ -51,6 +52,7 @@ from seqlab.training.start_vectors import (
 from seqlab.training.stopping import TERMINATED, end_others
 from seqlab.training.trainer import (
     check_strategy,
+    has_length,
     make_callbacks,
     make_trainer,
     run_length,
@@ -144,6 +146,7 @@ class Run:
         weights: str | None = None,
     ) -> None:
         self.spec, self.folder = with_vector_sizes(spec), folder
+        check_length(spec.get("scheduler") or {"name": "none"}, known=has_length(spec["trainer"]))
         self.start = Start(spec)
         self.data = self._data(source or construct("source", spec["source"], where="source"))
         self._check_size()

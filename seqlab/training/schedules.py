@@ -259,6 +259,20 @@ def needs_length(name: str) -> bool:
     return bool(getattr(registry.get("schedule", name), "needs_length", False))
 
 
+def check_length(spec: Mapping[str, Any], *, known: bool) -> None:
+    """Refuse the schedule of a spec if it needs the length of the run and that is not known.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    name, _ = split_spec("schedule", spec, "scheduler")
+    if needs_length(name) and not known:
+        raise ConfigError(
+            f"scheduler '{name}' needs the length of the run; give trainer.max_epochs or "
+            "trainer.max_steps"
+        )
+
+
 def build_schedule(
     spec: Mapping[str, Any], optimizer: Optimizer, run: RunLength
 ) -> dict[str, Any] | None:
@@ -268,12 +282,8 @@ def build_schedule(
         SeqlabError: the name or an option is unknown, or a value is refused.
         ConfigError: the schedule needs the length of the run, and it is unknown.
     """
+    check_length(spec, known=run.total_steps is not None)
     name, _ = split_spec("schedule", spec, "scheduler")
-    if needs_length(name) and run.total_steps is None:
-        raise ConfigError(
-            f"scheduler '{name}' needs the length of the run; give trainer.max_epochs or "
-            "trainer.max_steps"
-        )
     schedule = construct("schedule", spec, run, where="scheduler")
     if not isinstance(schedule, Schedule):
         raise OptionError(f"scheduler: '{name}' is no subclass of seqlab.Schedule")

@@ -203,6 +203,11 @@ class Length:
         return f"{self.epochs} epochs of {each}"
 
 
+def has_length(trainer: Mapping[str, Any]) -> bool:
+    """Whether the epochs or steps of a run are limited; others end by the clock."""
+    return trainer.get("max_epochs") is not None or trainer.get("max_steps", -1) >= 0
+
+
 def run_length(spec: Mapping[str, Any], batches: int) -> Length:
     """The length of a run.
 

@@ -3,10 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 from seqlab import registry
+from seqlab.data.module import DataModule
 from seqlab.errors import ConfigError, OptionError, UnknownNameError
 from seqlab.training.optimizers import build_optimizer
+from seqlab.training.run import train
 from seqlab.training.schedules import RunLength, Schedule, build_schedule
 from torch import nn
+
+from small_runs import changed, words_spec
 
 
 def rates(spec, steps, *, total, per_epoch=4, lr=0.5):
@@ -67,6 +71,19 @@ def test_schedules_say_what_they_need():
     with pytest.raises(UnknownNameError, match=r"unknown schedule 'cosin': did you mean"):
         build_schedule({"name": "cosin"}, optimizer, open_end)
     assert build_schedule({"name": "none"}, optimizer, open_end) is None
+
+
+def test_a_run_by_the_clock_is_refused_before_its_data_are_read(tmp_path, monkeypatch):
+    spec = changed(
+        words_spec(tmp_path),
+        scheduler={"name": "cosine"},
+        trainer__max_epochs=None,
+        trainer__max_seconds=5.0,
+    )
+    monkeypatch.setattr(DataModule, "prepare", lambda _: pytest.fail("the data were read"))
+    with pytest.raises(ConfigError, match="'cosine' needs the length of the run"):
+        train(spec, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 class InverseRoot(Schedule):
