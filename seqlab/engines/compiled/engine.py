@@ -22,12 +22,12 @@ from seqlab.cells.quantized import scales_of
 from seqlab.engines.base import Offer, RunCall, Sequence, StepCall
 from seqlab.engines.compiled.cell_code import Kernel, compiling, kept_code, kernel_of, settled
 from seqlab.engines.compiled.kept_matrices import kept_matrices
+from seqlab.engines.compiled.matrix_products import linear
 from seqlab.engines.compiled.plain_run import PlainRun, fits, is_plain, ready_run
 from seqlab.engines.compiled.recurrence import CompiledRun
 from seqlab.engines.compiled.streaming import Steps, StepsOfCells
 from seqlab.engines.cost import Cost, Forward
 from seqlab.engines.cpp_compiler import CompilerError, find_compiler
-from seqlab.engines.matrix_products import linear
 from seqlab.engines.traced.engine import (
     REALS,
     Form,

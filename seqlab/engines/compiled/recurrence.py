@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seqlab.engines.compiled.cell_code import MOST, MOST_PRODUCTS, Kernel
 from seqlab.engines.compiled.kept_matrices import MOST_ROWS, KeptMatrices
+from seqlab.engines.compiled.matrix_products import transposed
 from seqlab.engines.traced.blocks import blocks_of
 from seqlab.engines.traced.engine import Masks
 from seqlab.engines.traced.histories import states_after, states_before
@@ -270,7 +271,8 @@ class CompiledRun:
             Multiplied(starts[i], starts[i + 1], self.memory.get(f"reduced{i}", self._source(i)))
             for i in self._products()
         ]
-        return weight_gradient(d_h, multiplied, self.hidden, self.masks.drop, self.run.blocks)
+        drop, blocks = self.masks.drop, self.run.blocks
+        return weight_gradient(d_h, multiplied, self.hidden, drop, blocks, multiply=transposed)
 
     def _narrow_gradient(self, d_output: Tensor | None) -> Tensor:
         """``[P, H]``: one product over all steps for each vector that the matrix narrowed."""
@@ -281,5 +283,5 @@ class CompiledRun:
             pairs = [(self.memory[f"d_reduced{i}"], self._source(i)) for i in products]
             if d_output is not None:
                 pairs.append((d_output, self.memory["output"]))
-        terms = [d.flatten(0, 1).T @ vector.flatten(0, 1) for d, vector in pairs]
+        terms = [transposed(d.flatten(0, 1), vector.flatten(0, 1)) for d, vector in pairs]
         return torch.stack(terms).sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,8 +19,19 @@ class Multiplied(NamedTuple):
     vector: Tensor
 
 
+def transposed(left: Tensor, right: Tensor) -> Tensor:
+    """``left.T @ right``."""
+    return left.T @ right
+
+
 def weight_gradient(
-    d_TBR: Tensor, products: Sequence[Multiplied], hidden: int, drop: Tensor | None, blocks: int = 1
+    d_TBR: Tensor,
+    products: Sequence[Multiplied],
+    hidden: int,
+    drop: Tensor | None,
+    blocks: int = 1,
+    *,
+    multiply: Callable[[Tensor, Tensor], Tensor] = transposed,
 ) -> Tensor:
     """``[G*H, P]``: one product over all steps for rows that multiplied the same vector.
 
@@ -34,11 +45,13 @@ def weight_gradient(
         hidden: H.
         drop: what the vectors were multiplied by before, ``[B, 1 or G, P]``.
         blocks: those of a gate; more than one give ``[G*H, P / blocks]``.
+        multiply: the product of one matrix, transposed, and another.
     """
     flat, parts = d_TBR.flatten(0, 1), []
     for rows, vector in _factors(products, hidden, drop):
         d, multiplied = flat[:, rows], vector.flatten(0, 1)
-        parts.append(d.T @ multiplied if blocks == 1 else block_gradient(d, multiplied, blocks))
+        whole = blocks == 1
+        parts.append(multiply(d, multiplied) if whole else block_gradient(d, multiplied, blocks))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
