@@ -1,7 +1,8 @@
 """``seqlab doctor [device=true] [format=json]``: is this installation in order?
 
-Nothing heavy is imported, and no plugin; only ``device=true`` imports torch, as its last step.
-The exit code is 1 when something is broken, 0 otherwise, also with warnings.
+Every part is imported, after what can be told without it is printed: one that fails at import looks
+as sound as any other until it is used. The exit code is 1 when something is broken, 0 otherwise,
+also with warnings.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from packaging.requirements import Requirement
 
 from seqlab import plugins
 from seqlab.config import folders
-from seqlab.errors import ConfigError, did_you_mean
+from seqlab.errors import ConfigError, PluginError, did_you_mean, listed
 from seqlab.files import cache_folder
 from seqlab.registry import KINDS
 from seqlab.verbs.arguments import read_arguments
@@ -31,8 +32,9 @@ CHOICES = {"device": ("false", "true"), "format": ("text", "json")}
 COMPILERS = ("g++", "c++", "clang++")
 HELP = """usage: seqlab doctor [device=true] [format=text|json]
 
-Checks versions, plugins, config folders, cache folders and the compiler; device=true also asks
-torch for its devices. Exit code 1 if something is broken, 0 otherwise (warnings included).
+Checks versions, config folders, cache folders and the compiler, and imports every part of seqlab
+and of its plugins; device=true also asks torch for its devices. Exit code 1 if something is broken,
+0 otherwise (warnings included).
 """
 
 
@@ -54,16 +56,24 @@ def run(words: Sequence[str]) -> int:
         ConfigError: a word is not understood.
     """
     given = read_arguments(words, CHOICES)
-    findings = [*_versions(), *_parts(), *_configs(), *_caches(), *_compiler()]
-    if given.get("device") == "true":
-        findings += _devices()
-    if given.get("format") == "json":
-        sys.stdout.write(json.dumps([f._asdict() for f in findings], indent=2) + "\n")
+    as_text = given.get("format") != "json"
+    findings = [*_versions(), *_groups(), *_configs(), *_caches(), *_compiler()]
+    width = max(len(finding.topic) for finding in findings)
+    if as_text:
+        _print(findings, width)  # what comes takes seconds
+    last = [*_parts(), *(_devices() if given.get("device") == "true" else ())]
+    if as_text:
+        _print(last, width)
     else:
-        width = max(len(finding.topic) for finding in findings)
-        for level, topic, text in findings:
-            sys.stdout.write(f"{level:<8} {topic:<{width}}  {text}\n")
-    return int(any(finding.level == ERROR for finding in findings))
+        whole = [finding._asdict() for finding in [*findings, *last]]
+        sys.stdout.write(json.dumps(whole, indent=2) + "\n")
+    return int(any(finding.level == ERROR for finding in [*findings, *last]))
+
+
+def _print(findings: Sequence[Finding], width: int) -> None:
+    for level, topic, text in findings:
+        sys.stdout.write(f"{level:<8} {topic:<{width}}  {text}\n")
+    sys.stdout.flush()
 
 
 def _versions() -> Iterator[Finding]:
@@ -84,15 +94,35 @@ def _versions() -> Iterator[Finding]:
 
 
 def _parts() -> Iterator[Finding]:
-    """The parts that plugins declare, and why some cannot be used."""
+    """The parts that are declared, all imported, and why some cannot be used."""
     owners: dict[str, int] = {}
+    failed: dict[tuple[str, str], list[str]] = {}
     for kind in KINDS:
         for name, part in sorted(plugins.declared(kind).items()):
+            key = f"{part.distribution} {part.version}"
             if part.problem:
                 yield Finding(ERROR, "plugin", f"{kind} '{name}': {part.problem}")
+                continue
+            try:
+                part.load()
+            except PluginError as error:
+                failed.setdefault((key, _cause(error)), []).append(f"{kind} '{name}'")
             else:
-                key = f"{part.distribution} {part.version}"
                 owners[key] = owners.get(key, 0) + 1
+    for (owner, reason), names in failed.items():
+        yield Finding(ERROR, "plugin", f"{owner} cannot be imported for {listed(names)}: {reason}")
+    for owner, count in sorted(owners.items()):
+        yield Finding(OK, "parts", f"{count} of {owner}")
+
+
+def _cause(error: PluginError) -> str:
+    """What a plugin's code raised, in one line."""
+    cause = error.__cause__
+    return " ".join(f"{type(cause).__name__}: {cause}".split()).rstrip(": ")
+
+
+def _groups() -> Iterator[Finding]:
+    """Groups of entry points that nobody reads."""
     known = [*(f"seqlab.{kind}" for kind in KINDS), plugins.CONFIG_GROUP]
     for group, distributions in plugins.groups().items():
         if group not in known:
@@ -102,8 +132,6 @@ def _parts() -> Iterator[Finding]:
                 f"{' and '.join(distributions)}: entry points of the unknown group {group} are "
                 f"not read, {did_you_mean(group, known)}",
             )
-    for owner, count in sorted(owners.items()):
-        yield Finding(OK, "parts", f"{count} of {owner}")
 
 
 def _configs() -> Iterator[Finding]:

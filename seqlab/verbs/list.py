@@ -18,12 +18,13 @@ from seqlab.testing.certificate import certificate_status, read_certificate
 from seqlab.verbs.arguments import named_part, read_arguments
 
 CHOICES = {"kind": KINDS, "format": ("text", "json")}
+UNREAD = "none of these was imported; `seqlab doctor` imports each and says which cannot be"
 HELP = """usage: seqlab list [kind=KIND] [format=text|json]
        seqlab list KIND=NAME [KIND.OPTION=VALUE ...] [format=FORMAT] [output=FILE]
 
 The first form lists the registered parts by kind, with the distribution that provides each, its
 certificate if it ships one, a description and an equation. A part that cannot be used is listed
-with the reason. Nothing is imported.
+with the reason. Nothing is imported: `seqlab doctor` does so, and names the parts that fail at it.
 
 The second form shows one part: its documentation and options. Of a cell it also shows gates,
 parameters by size, the cost of a step, the equations and a diagram, all traced from its code with
@@ -51,7 +52,8 @@ def run(words: Sequence[str]) -> int:
     if given.get("format") == "json":
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_block(kind, parts) for kind, parts in found.items()))
+        blocks = [_block(kind, parts) for kind, parts in found.items()]
+        sys.stdout.write("\n".join([*blocks, f"{UNREAD}\n"]))
     return 0
 
 

@@ -47,7 +47,9 @@ def declare(monkeypatch):
 def test_list_shows_every_kind_with_its_origin(command):
     outcome = command("list")
     assert (outcome.code, outcome.err) == (0, "")
-    blocks = {block.splitlines()[0]: block.splitlines()[1:] for block in outcome.out.split("\n\n")}
+    *shown, last = outcome.out.split("\n\n")
+    assert "`seqlab doctor` imports each" in last
+    blocks = {block.splitlines()[0]: block.splitlines()[1:] for block in shown}
     assert list(blocks) == list(KINDS)
     lstm = next(line.split() for line in blocks["cell"] if line.split()[0] == "lstm")
     assert lstm == ["lstm", "seqlab", plugins.version_of("seqlab"), "seqlab.cells.lstm:LSTMCell"]
@@ -91,13 +93,35 @@ def test_broken_parts_take_a_line_with_the_reason_and_break_nothing(command, dec
     assert "seqlab.cells.lstm:LSTMCell" in lines["lstm", "seqlab"]
     checked = command("doctor")
     assert checked.code == 1
-    assert checked.out.count("error    plugin") == 2
+    assert checked.out.count("error    plugin") == 3
+    assert "dist-four 2.0 cannot be imported for cell 'fine': ModuleNotFoundError" in checked.out
     run = ("train", "source=files", "data=text_label", "head=classification")
     for words in (("certify", "cell=twin"), (*run, "cell=twin"), (*run, "encoder.cell.name=twin")):
         refused = command(*words)
         assert (refused.code, refused.out) == (2, "")
         assert "both dist-one and dist-two declare a cell named 'twin'" in refused.err
         assert refused.err.count("\n") == 1
+
+
+def test_doctor_tells_once_why_the_parts_of_a_distribution_fail_at_import(
+    command, declare, tmp_path, monkeypatch
+):
+    (tmp_path / "leaves.py").write_text("import sys\nsys.exit('no\\nlicence')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    declare(
+        ("cell", "first", "leaves:First", "dist-one"),
+        ("head", "second", "leaves:Second", "dist-one"),
+        ("cell", "third", "collections:NoSuchPart", "dist-two"),
+    )
+    listed = command("list", "kind=cell")
+    assert (listed.code, "BROKEN" in listed.out) == (0, False)
+    outcome = command("doctor")
+    assert outcome.code == 1
+    first, second = (line for line in outcome.out.splitlines() if line.startswith("error"))
+    assert first.endswith(
+        " dist-one 2.0 cannot be imported for cell 'first', head 'second': SystemExit: no licence"
+    )
+    assert " dist-two 2.0 cannot be imported for cell 'third': AttributeError: " in second
 
 
 MISTAKES = [
@@ -178,7 +202,7 @@ sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("verb", ["list", "doctor", "--help", "--version"])
+@pytest.mark.parametrize("verb", ["list", "--help", "--version"])
 def test_light_verbs_import_nothing_heavy(verb):
     done = subprocess.run(
         [sys.executable, "-c", PROBE, verb], capture_output=True, text=True, check=True
