@@ -81,9 +81,9 @@ class NotPreparedError(Exception):
 #: One step of streaming: ``[B, D]`` and the state before it to ``[B, E]`` and the state after it;
 #: None where the engine has no way of its own.
 StepCall = Callable[[Tensor, State], "tuple[Tensor, State] | None"]
-#: A run of inputs of one form, from a state or, where it is None, from the initial one; None where
-#: it cannot be done so.
-RunCall = Callable[[Tensor, "State | None"], "tuple[Tensor, State] | None"]
+#: A run of inputs of one form, from a state or, where it is None, from the initial one, with a mask
+#: or, where all steps are real, None; None where it cannot be done so.
+RunCall = Callable[[Tensor, "State | None", "Tensor | None"], "tuple[Tensor, State] | None"]
 
 
 class Engine(ABC):
@@ -166,7 +166,9 @@ class Engine(ABC):
         """
 
     def ready_run(self, cell: Cell, run: Sequence) -> RunCall:
-        """``run`` for many inputs of this form, without gradients, masks and noise.
+        """``run`` for many inputs of this form, without gradients and noise.
+
+        The calls have a mask each, ``[B, T]`` bool, if ``run`` had one, else None.
 
         The planner uses it as long as no attribute of the cell is set, the engine is the one
         chosen, and nothing surrounds the call (``seqlab.engines.settled.undisturbed``). Parameters
@@ -179,12 +181,14 @@ class Engine(ABC):
         """
         start, reverse = starts(cell, run), run.reverse
 
-        def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        def again(
+            x_BTD: Tensor, state: State | None, mask: Tensor | None
+        ) -> tuple[Tensor, State] | None:
             state = start(x_BTD, state)
             if state is None:
                 return None
             try:
-                return self.run(cell, Sequence(x_BTD, state, None, reverse))
+                return self.run(cell, Sequence(x_BTD, state, mask, reverse))
             except NotPreparedError:
                 return None
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell, first_parameter, settings_key
-from seqlab.engines.base import Engine, Offer, RunCall, Sequence
+from seqlab.engines.base import Engine, Offer, Sequence
 from seqlab.engines.behind import Behind
 from seqlab.engines.calls import at_least, chosen_engines, in_whole_run
 from seqlab.engines.instances import engine, under_transform, usable_engines
-from seqlab.engines.settled import Settled, undisturbed
+from seqlab.engines.settled import Call, Settled, undisturbed
 from seqlab.errors import EngineError
 from seqlab.registry import spoken
 from seqlab.types import State
@@ -73,6 +73,8 @@ class Planner:
         self._steps, self._runs = Settled(), Settled()
         #: A step that needs no planning any more; else ``step`` takes it.
         self.ready_step = self._steps.find
+        #: A run without noise, if one of its form was settled: a ``RunCall``.
+        self.ready_run = self._runs.find
         #: Seconds that engines not set up would have saved in the calls so far, those without
         #: gradients and those with them: predictions must not change how a training goes on.
         self._forgone: tuple[dict[str, float], dict[str, float]] = ({}, {})
@@ -119,7 +121,7 @@ class Planner:
             torch.is_grad_enabled(), torch.is_autocast_enabled(x_BD.device.type),
             under_transform(), registry.changes("engine"),
         )  # fmt: skip
-        kept: tuple[int, RunCall] | None = self.recall(key)
+        kept: tuple[int, Call] | None = self.recall(key)
         steps = at_least()
         if kept is None or kept[0] < steps:
             check(x_BD)
@@ -129,38 +131,29 @@ class Planner:
         self._steps.keep(kept[1], name, cell, x_BD)
         return kept[1](x_BD, state)
 
-    def _noted(self, plan: Plan, call: RunCall, *, steps: bool) -> RunCall:
+    def _noted(self, plan: Plan, call: Call, *, steps: bool) -> Call:
         """Calls by a plan, noted where another engine would save something or a run asks."""
         if not plan.savings and (steps or not torch.is_grad_enabled()):
             return call
 
-        def noted(x: Tensor, state: State | None) -> tuple[Tensor, State] | None:
-            found = call(x, state)
+        def noted(*given: Any) -> tuple[Tensor, State] | None:
+            found = call(*given)
             if steps or found is not None:
                 self.note(plan, steps=steps)
             return found
 
         return noted
 
-    def again(
-        self, name: str, cell: Cell, x_BTD: Tensor, state: State | None, *, reverse: bool
-    ) -> tuple[Tensor, State] | None:
-        """A run without masks and noise, if one of this form was settled; else None.
-
-        ``state`` is None for the cell's initial one.
-        """
-        call = self._runs.find(name, cell, x_BTD, reverse=reverse)
-        return None if call is None else call(x_BTD, state)
-
     def settle(self, plan: Plan, name: str, cell: Cell, run: Sequence) -> None:
-        """Let runs like this one be done by ``again``, which a planner need not look at."""
-        if run.mask is not None or run.noise is not None or not undisturbed():
+        """Let runs like this one be found by ``ready_run``, and not planned."""
+        if run.noise is not None or not undisturbed():
             return
         learns, chosen = torch.is_grad_enabled(), plan.engine
         if chosen.differentiable or not learns:
             ready = chosen.ready_training_run if learns else chosen.ready_run
             call = self._noted(plan, ready(cell, run), steps=False)
-            self._runs.keep(call, name, cell, run.x, reverse=run.reverse)
+            masked = run.mask is not None
+            self._runs.keep(call, name, cell, run.x, reverse=run.reverse, masked=masked)
 
     def recall(self, key: Hashable) -> Any:
         """What was kept under a key, else None."""

@@ -16,7 +16,7 @@ from seqlab.engines.calls import announced
 from seqlab.types import State
 
 #: A call of one form; None where it must go the long way, which then says what is wrong.
-Call = Callable[[Tensor, State | None], "tuple[Tensor, State] | None"]
+Call = Callable[..., "tuple[Tensor, State] | None"]
 # under no other names; looked up once, as they are asked in every call
 _has_autocast: Callable[[], bool] = torch._C._is_any_autocast_enabled  # noqa: SLF001
 _is_tracing: Callable[[], bool] = torch._C._is_tracing  # noqa: SLF001
@@ -66,13 +66,15 @@ class _Settled(NamedTuple):
 class Settled:
     """The calls of one layer that need no planner any more.
 
-    They are kept by the form of their input, and apart with gradients and without.
+    They are kept by the form of their input, and apart with gradients and masks and without.
     """
 
     def __init__(self) -> None:
         self._known: dict[Hashable, _Settled] = {}
 
-    def find(self, name: str, cell: Cell, x: Tensor, *, reverse: bool = False) -> Call | None:
+    def find(
+        self, name: str, cell: Cell, x: Tensor, *, reverse: bool = False, masked: bool = False
+    ) -> Call | None:
         """The call for an input, if all is as it was.
 
         Args:
@@ -80,10 +82,11 @@ class Settled:
             cell: the layer's cell.
             x: the input; no more than its form and type matters.
             reverse: the direction of time.
+            masked: whether some steps may be masked.
         """
         if type(x) is not Tensor:
             return None
-        known = self._known.get((x.shape, reverse, is_grad_enabled()))
+        known = self._known.get((x.shape, reverse, masked, is_grad_enabled()))
         if known is None:
             return None
         call, asked, of, times_set, training, dtype, device, calls, engines = known
@@ -102,13 +105,16 @@ class Settled:
             return call
         return None
 
-    def keep(self, call: Call, name: str, cell: Cell, x: Tensor, *, reverse: bool = False) -> None:
+    def keep(
+        self, call: Call, name: str, cell: Cell, x: Tensor, *, reverse: bool = False,
+        masked: bool = False,
+    ) -> None:  # fmt: skip
         """Keep a call that was just planned, for what ``find`` is given."""
         if type(x) is not Tensor or not undisturbed():
             return
         if len(self._known) >= MOST_FORMS:
             self._known.clear()
-        self._known[(x.shape, reverse, is_grad_enabled())] = _Settled(
+        self._known[(x.shape, reverse, masked, is_grad_enabled())] = _Settled(
             call, name, cell, vars(cell)[COUNT], cell.training, x.dtype, x.device, announced(),
             registry.changes("engine"),
         )  # fmt: skip

@@ -88,8 +88,8 @@ class Recurrent(Layer):
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
-        if lengths is None and mask is None and reset is None:
-            found = self._again(x_BTD, state)
+        if reset is None:
+            found = self._again(x_BTD, state, lengths, mask)
             if found is not None:
                 return found
         check_input(x_BTD, self.input_size, self._title)
@@ -111,20 +111,33 @@ class Recurrent(Layer):
         self.remember_activity(output)
         return output, state
 
-    def _again(self, x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+    def _again(
+        self, x_BTD: Tensor, state: State | None, lengths: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, State] | None:
         """A run like one before, where nothing has changed and it draws and remembers nothing."""
         if torch.compiler.is_compiling() or (self.training and self._remembers()):
             return None
         if self.initial is not None and state is None:
             return None
         cell: Any = self._modules["cell"]  # quicker than the module's attribute
-        return self._planner.again(self.engine, cell, x_BTD, state, reverse=self._reverse)
+        masked = lengths is not None or mask is not None
+        call = self._planner.ready_run(
+            self.engine, cell, x_BTD, reverse=self._reverse, masked=masked
+        )
+        if call is None or not masked:
+            return None if call is None else call(x_BTD, state, None)
+        real = combined_mask(x_BTD, lengths, mask)
+        if real is None:
+            return self._again(x_BTD, state, None, None)
+        found = call(without_padding(x_BTD, real), state, real)
+        if found is None or self.masked_output == "zeros":
+            return found
+        return carry_last(found[0], real, reverse=self._reverse), found[1]
 
     def _over(self, x_BTD: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, State]:
         """All steps of rows that begin with a state and run to their end."""
         if mask is not None:
-            # a NaN in the padding would turn a zero gradient into NaN
-            x_BTD = x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
+            x_BTD = without_padding(x_BTD, mask)
         noise = self._noise(x_BTD)
         run = Recurrent._run if torch.compiler.is_exporting() else _run_outside_the_graph
         output, state = run(self, x_BTD, state, mask, noise)
@@ -316,6 +329,11 @@ def _run_outside_the_graph(
 ) -> tuple[Tensor, State]:
     """A run that ``torch.compile`` leaves alone: it cannot look into engines and need not."""
     return layer._run(x_BTD, state, mask, noise)  # noqa: SLF001  # of this module
+
+
+def without_padding(x_BTD: Tensor, mask: Tensor) -> Tensor:
+    """Zeros at masked steps: a NaN there would turn a zero gradient into NaN."""
+    return x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 def carry_last(output: Tensor, mask: Tensor, *, reverse: bool) -> Tensor:

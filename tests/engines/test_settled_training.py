@@ -9,7 +9,7 @@ from seqlab import registry
 from seqlab.cells.base import leaves
 from seqlab.engines.calls import expected_calls
 from seqlab.engines.loop import LoopEngine
-from seqlab.engines.plan import Planner
+from seqlab.engines.settled import Settled
 
 SIZES = ((1, 1, 5, 3), (3, 7, 5, 21), (2, 1, 37, 41))
 
@@ -18,14 +18,22 @@ SIZES = ((1, 1, 5, 3), (3, 7, 5, 21), (2, 1, 37, 41))
 def _straight(monkeypatch):
     """For each call of a layer, whether it went straight to the engine."""
     seen = []
-    once = Planner.again
+    once = Settled.find
 
-    def again(self, *args, **options):
-        found = once(self, *args, **options)
-        seen.append(found is not None)
-        return found
+    def find(self, *args, **options):
+        call = once(self, *args, **options)
+        if call is None:
+            seen.append(False)
+            return None
 
-    monkeypatch.setattr(Planner, "again", again)
+        def told(*given):
+            found = call(*given)
+            seen.append(found is not None)
+            return found
+
+        return told
+
+    monkeypatch.setattr(Settled, "find", find)
     return seen
 
 
@@ -34,11 +42,11 @@ def layer_of(name, features=5, hidden=21, **options):
     return seqlab.Recurrent(cell, **{"engine": "compiled", **options})
 
 
-def gradients(layer, x, state=None):
+def gradients(layer, x, state=None, **masked):
     """The output, the final state and all gradients of a loss that sees both."""
     x = x.clone().requires_grad_()
     given = None if state is None else type(state)(*[s.clone().requires_grad_() for s in state])
-    output, final = layer(x, given)
+    output, final = layer(x, given, **masked)
     loss = (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum()
     for number, part in enumerate(leaves(final)):
         loss = loss + (number + 0.5) * part.square().sum()
@@ -73,6 +81,36 @@ def test_equals_the_long_way(cell, size, asymmetric, straight):
             found = gradients(layer, inputs, given)
             layer._planner.forget()
             same(found, gradients(layer, inputs, given))
+            assert straight == [True, False]
+
+
+MASKED = ["lstm", "gru", "mgu", "gru reversed", "gru fused", "lstm fused", "mgu loop", "lru scan"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("cell", MASKED)
+def test_masked_calls_equal_the_long_way(cell, size, asymmetric, straight):
+    name, _, more = cell.partition(" ")
+    batch, steps, features, hidden = size
+    options = {"reverse": True} if more == "reversed" else {"engine": more or "compiled"}
+    layer = asymmetric(layer_of(name, features, hidden, **options))
+    layer.masked_output = "carry" if more == "reversed" else "zeros"
+    state = layer.cell.State(
+        *[torch.randn_like(part) for part in layer.initial_state(batch)]
+    ) if name != "lru" else None  # fmt: skip
+    holes = torch.arange(batch * steps).view(batch, steps) % 3 != 1
+    masks = [{"mask": holes}, {"mask": torch.zeros_like(holes)}, {"mask": ~holes},
+             {"lengths": torch.arange(batch) % steps}, {"mask": holes.T.contiguous().T},
+             {"mask": holes, "lengths": torch.arange(1, batch + 1) % steps}]  # fmt: skip
+    x = torch.randn(batch, steps, features)
+    gradients(layer, x, mask=holes)
+    for given in (None, state):
+        for masked in masks:
+            inputs = torch.randn_like(x)
+            del straight[:]
+            found = gradients(layer, inputs, given, **masked)
+            layer._planner.forget()
+            same(found, gradients(layer, inputs, given, **masked))
             assert straight == [True, False]
 
 

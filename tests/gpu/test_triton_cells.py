@@ -203,6 +203,18 @@ def test_ordinary_blocks(device):
     assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
 
 
+@pytest.mark.parametrize("case", ["lstm", "gru with two products"])
+def test_ordinary_calls_with_masks_of_their_own(device, case):
+    loop, kernels = pair(device, case, (2, 5), torch.float64, reverse=False)
+    x, state = inputs(device, loop, (2, 5))
+    holes = holey_mask(5, 6).to(device)
+    for mask in (holes, ~holes, holes.T.contiguous().T):
+        assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
+        with torch.no_grad():
+            found, expected = (layer(x, state, mask=mask) for layer in (kernels, loop))
+        assert_equal((found[0], *found[1]), (expected[0], *expected[1]))
+
+
 class Unmet:
     """A kernel whose programs do not wait for each other."""
 

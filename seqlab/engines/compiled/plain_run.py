@@ -106,16 +106,18 @@ def ready_run(run: PlainRun, cell: GatedCell, before: Sequence) -> RunCall | Non
     kind, shapes = type(before.state), [part.shape for part in before.state]
     dtype, from_zero = before.x.dtype, type(cell).initial_state is Cell.initial_state
 
-    def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+    def again(
+        x_BTD: Tensor, state: State | None, mask: Tensor | None
+    ) -> tuple[Tensor, State] | None:
         if not watched.same_memory() or not settled(cell):
             return None
         if state is None:
-            return run.run(x_BTD, None) if from_zero else None
+            return run.run(x_BTD, None, mask) if from_zero else None
         if type(state) is not kind:
             return None
         for part, shape in zip(state, shapes, strict=True):
             if part.shape != shape or part.dtype is not dtype:
                 return None
-        return run.run(x_BTD, state)
+        return run.run(x_BTD, state, mask)
 
     return again

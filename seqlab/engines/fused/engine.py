@@ -114,11 +114,14 @@ class FusedEngine(Engine):
     def ready_run(self, cell: Cell, run: Sequence) -> RunCall:
         """See ``Engine.ready_run``: which kernel it is, is asked once."""
         gated, reverse, kernel = cast("GatedCell", cell), run.reverse, cell.vendor_kernel().name
-        if kernel is None or not runs_alone(run.x, None):
+        if kernel is None or not runs_alone(run.x, run.mask):
             return super().ready_run(cell, run)
         start = starts(cell, run, only_read=True)
 
-        def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        def again(
+            x_BTD: Tensor, state: State | None, mask: Tensor | None
+        ) -> tuple[Tensor, State] | None:
+            del mask  # there is none in runs of this form
             state = start(x_BTD, state)
             if state is None:
                 return None

@@ -156,11 +156,16 @@ class TracedEngine(base.Engine):
         found = found._replace(parameters=own)
         start, reverse = base.starts(cell, run, only_read=True), run.reverse
 
-        def again(x_BTD: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        def again(
+            x_BTD: Tensor, state: State | None, mask: Tensor | None
+        ) -> tuple[Tensor, State] | None:
             state = start(x_BTD, state)
             if state is None or not self.settled(gated):
                 return None
-            return self._apply(gated, found, base.Sequence(x_BTD, state, None, reverse))
+            prepared = found
+            if mask is not None:
+                prepared = found._replace(masks=found.masks._replace(real=mask.T))
+            return self._apply(gated, prepared, base.Sequence(x_BTD, state, mask, reverse))
 
         return again
 
