@@ -37,6 +37,16 @@ def is_readable(form: Any) -> bool:
     return type(form) is int and (form == FORMAT or form in MIGRATIONS)
 
 
+def readable_formats() -> str:
+    """The formats that can be read, in words.
+
+    >>> readable_formats()
+    'formats 1 and 2'
+    """
+    *others, last = (str(form) for form in sorted({*MIGRATIONS, FORMAT}))
+    return f"formats {', '.join(others)} and {last}" if others else f"format {last}"
+
+
 def migrated(contents: Contents) -> Contents:
     """Contents of a readable format as those of this one."""
     for form in range(contents.manifest["format"], FORMAT):

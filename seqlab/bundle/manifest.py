@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import plugins, registry
-from seqlab.bundle.formats import FORMAT, is_readable
+from seqlab.bundle.formats import FORMAT, is_readable, readable_formats
 from seqlab.errors import BundleError, SeqlabError
 from seqlab.files import read_json, sha256_of
 
@@ -92,7 +92,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     form = manifest.get("format")
     if not is_readable(form):
         raise BundleError(
-            f"{folder / MANIFEST}: format {form!r}, and this seqlab reads format {FORMAT}; "
+            f"{folder / MANIFEST}: format {form!r}, and this seqlab reads {readable_formats()}; "
             "install a seqlab that fits the bundle"
         )
     for name in REQUIRED:

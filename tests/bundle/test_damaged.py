@@ -81,7 +81,7 @@ def test_manifest_cannot_point_outside(bundle, name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(format=3), "format 3, and this seqlab reads format 2"),
+        (lambda m: m.update(format=3), "format 3, and this seqlab reads formats 1 and 2; install"),
         (lambda m: m.update(format=None), "format None"),
         (lambda m: m.pop("files"), "expected an object with 'files'"),
         (lambda m: m["files"].pop("config.json"), "'config.json' is not listed"),
