@@ -68,6 +68,20 @@ def _steps(
     return (torch.stack(outputs), *final)
 
 
+def by_operations(*grads: Tensor | None) -> bool:
+    """Whether a backward pass must be made of torch's operations, as no kernel can do it.
+
+    Its gradients are to be differentiated again, or are many at once.
+    """
+    return torch.is_grad_enabled() or any(g is not None and many_at_once(g) for g in grads)
+
+
+def many_at_once(grad: Tensor) -> bool:
+    """Whether a tensor stands for many, as gradients do where ``is_grads_batched`` is set."""
+    found: bool = torch._C._functorch.is_legacy_batchedtensor(grad)  # noqa: SLF001  # no other
+    return found
+
+
 def differentiable(
     repeat: Callable[..., Sequence[Tensor]],
     inputs: Sequence[Tensor | None],
@@ -80,10 +94,13 @@ def differentiable(
         inputs: its arguments.
         grads: gradients of its results; None for zero.
     """
-    pairs = [(v, g) for v, g in zip(repeat(*inputs), grads, strict=True) if g is not None]
+    with torch.enable_grad():
+        results = repeat(*inputs)
+    pairs = [(v, g) for v, g in zip(results, grads, strict=True) if g is not None]
     wanted = [t for t in inputs if t is not None and t.requires_grad]
     values, given = [v for v, _ in pairs], [g.to(v.dtype) for v, g in pairs]
-    found = iter(torch.autograd.grad(values, wanted, given, create_graph=True, allow_unused=True))
+    again = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(values, wanted, given, create_graph=again, allow_unused=True))
     return [next(found) if t is not None and t.requires_grad else None for t in inputs]
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from seqlab.cells.base import next_state
 from seqlab.engines.over_time import at_time, select
 from seqlab.layers.base import Layer, step_with
+from seqlab.layers.hooks import run_hooks
 from seqlab.layers.recurrent import Recurrent
 from seqlab.types import State
 
@@ -34,6 +35,9 @@ class InnerLayers:
         mask: Tensor | None = None,
     ) -> None:
         self._layers, self._mask = layers, mask
+        for layer in layers:
+            if isinstance(layer, Recurrent):
+                run_hooks(layer.cell)
         self._noise = dict(zip(layers, noise or [None] * len(layers), strict=True))
         self._steppers: dict[Layer, Callable[..., tuple[Tensor, State]]] = {}
 

@@ -34,7 +34,7 @@ def single(
     """The level of one cell; None if it must run by itself."""
     cell = member.cell
     remembers = getattr(cell, "activity_regularizer", None) is not None and cell.training
-    if remembers or draws_noise(cell):
+    if remembers or draws_noise(cell) or cell._forward_pre_hooks:  # noqa: SLF001  # torch's
         return None
     form = stack_form(member)
     if form is None:

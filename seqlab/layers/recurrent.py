@@ -23,6 +23,7 @@ from seqlab.layers.base import (
     combined_mask,
     refuse_streaming,
 )
+from seqlab.layers.hooks import run_hooks
 from seqlab.layers.joined import check_type, draws_noise, is_plain, single
 from seqlab.layers.level import Level
 from seqlab.layers.segments import check_reset, run_segments
@@ -88,6 +89,7 @@ class Recurrent(Layer):
         reset: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over all steps; see ``Layer.forward``."""
+        run_hooks(self._modules["cell"], x_BTD)
         if reset is None:
             found = self._again(x_BTD, state, lengths, mask)
             if found is not None:
@@ -239,6 +241,7 @@ class Recurrent(Layer):
         """One step of the cell; see ``Layer.step``."""
         if self._reverse:
             raise refuse_streaming(type(self).__name__)
+        run_hooks(self._modules["cell"], x_BD)
         if mask is not None:
             x_BD = x_BD.masked_fill(~mask.unsqueeze(-1), 0.0)
         output, after = self._step(x_BD, state, noise)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from seqlab.engines.compiled.cell_code import HEADERS
 from seqlab.engines.cpp_compiler import CompilerError, load_library
+from seqlab.engines.double_backward import by_operations
 
 #: Floating-point operations of a product that is worth the 10 us which such a call costs more.
 LEAST_WORK = 1 << 23
@@ -71,7 +72,7 @@ class _Linear(torch.autograd.Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad
         d_x = d_weight = d_bias = None
         d_flat, flat = d.reshape(-1, d.shape[-1]), x.reshape(-1, x.shape[-1])
-        again = torch.is_grad_enabled()  # they are to be differentiated, which oneDNN's are not
+        again = by_operations(d)  # which oneDNN's products are not
         if of_x:
             d_x = d_flat @ weight if again else _onednn(d_flat, weight.T)
             d_x = d_x.view(x.shape)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqlab.engines.double_backward import many_at_once
+
 #: Below this many steps the plain loop over ``h = a h + b`` is as fast.
 SHORT = 16
 
@@ -33,6 +35,8 @@ def linear_scan(a: Tensor, b: Tensor, start: Tensor, *, reverse: bool = False) -
         >>> linear_scan(a, b, torch.tensor([[4.0]])).flatten().tolist()
         [3.0, 6.0]
     """
+    if many_at_once(b):
+        return _one_by_one(a, b, start, reverse=reverse)
     h: Tensor = _Scan.apply(a, b, start, reverse)  # type: ignore[no-untyped-call]  # autograd's own
     return h
 
@@ -124,6 +128,15 @@ def _sequential(a: Tensor, b: Tensor, start: Tensor, h: Tensor, *, reverse: bool
     for t in reversed(steps) if reverse else steps:
         start = torch.addcmul(b[:, t], a[:, t], start)
         h[:, t] = start
+
+
+def _one_by_one(a: Tensor, b: Tensor, start: Tensor, *, reverse: bool) -> Tensor:
+    """Step by step, and nothing in place: of many at once only some may be batched."""
+    found, steps = [], range(b.shape[1])
+    for t in reversed(steps) if reverse else steps:
+        start = torch.addcmul(b[:, t], a[:, t], start)
+        found.append(start)
+    return torch.stack(found[::-1] if reverse else found, 1)
 
 
 def _blocks(a: Tensor, b: Tensor, start: Tensor, h: Tensor, *, reverse: bool) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from seqlab.engines.double_backward import by_operations
 from seqlab.engines.scan.linear_scan import adjoint
 
 #: Of a, b and start.
@@ -63,7 +64,7 @@ class PassFunction(torch.autograd.Function):
     ) -> tuple[None, Tensor, Tensor, Tensor, None, None]:
         """See ``Pass.backward``."""
         a, start, mask, h = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if by_operations(d_h, d_last):
             d_h = _joined(h, d_h, d_last, reverse=ctx.reverse)
             found = _masked_adjoint(a, h, start, d_h, mask, reverse=ctx.reverse)
         else:

@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from seqlab.cells.base import COUNT
 from seqlab.cells.gated import GatedCell
 
+#: Parameters that the base class applies outside ``update``.
+OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_bias", "norm_ih",
+                     "norm_hh"})  # fmt: skip
 #: Where the equations begin.
 _STARTS = ("update", "modified")
 #: Packages whose own globals do not change.
@@ -79,7 +82,7 @@ def read_constants(cell: GatedCell) -> tuple[Hashable, list[Lookup] | None]:
     if not _DYNAMIC.isdisjoint(names):
         rest = (name for name in own if name not in _TORCH and not name.endswith(_OPTIONS))
         names = (*names, *(name for name in rest if name not in names))
-    found = tuple([(name, reader.attribute(name)) for name in names])
+    found = tuple([(name, reader.attribute(name)) for name in names if name not in OUTSIDE])
     return found, reader.lookups if reader.settled else None
 
 
@@ -235,6 +238,8 @@ class _Reader:
     def array(self, value: Any, name: str) -> Hashable:
         """A plain tensor or array; parameters and buffers are no constants and are not asked."""
         advice = "register it as a buffer of the cell"
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise UnreadableError(f"it reads `{name}`, which has gradients and is no parameter")
         if isinstance(value, Tensor) and value.device.type != "cpu":
             raise UnreadableError(f"it reads the plain tensor `{name}`; {advice}")
         if value.nbytes > _LARGE:

@@ -18,7 +18,7 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.cells.products import whole_matrix
 from seqlab.engines import base
-from seqlab.engines.double_backward import differentiable, replay
+from seqlab.engines.double_backward import by_operations, differentiable, replay
 from seqlab.engines.traced.traced_cell import TracedCell
 from seqlab.registry import spoken
 from seqlab.types import State
@@ -320,9 +320,11 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         _, *tensors = ctx.saved_tensors
         nothing = (None, None, None)
-        if torch.is_grad_enabled():
+        if by_operations(*grads):
             project, repeat = ctx.again
-            return (*nothing, *differentiable(repeat, [project(), *tensors], grads))
+            with torch.enable_grad():
+                projected = project()
+            return (*nothing, *differentiable(repeat, [projected, *tensors], grads))
         needed = ctx.needs_input_grad[4:]
         if not torch.is_autocast_enabled(ctx.device):
             return (*nothing, *ctx.call.backward(grads, needed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,14 +14,11 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.zoneout import zone_out
 from seqlab.engines.replaced_parameters import with_parameters
 from seqlab.engines.traced.aten_maths import NotElementwiseError, Translation
-from seqlab.engines.traced.constants import product_sources, reached_names
+from seqlab.engines.traced.constants import OUTSIDE, product_sources, reached_names
 from seqlab.engines.traced.folding import FoldedGraph
 from seqlab.engines.traced.recording import record
 from seqlab.expressions import Graph, Node, ordered
 
-#: Parameters that the base class applies outside ``update``.
-OUTSIDE = frozenset({"weight_ih", "weight_hh", "weight_hr", "bias", "recurrent_bias", "norm_ih",
-                     "norm_hh"})  # fmt: skip
 aten = torch.ops.aten
 
 
@@ -93,8 +90,8 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
     Raises:
         NotElementwiseError: something in ``update`` is not elementwise maths.
     """
-    own = _elementwise_parameters(cell)
-    buffers = [name for name, _ in cell.named_buffers()]
+    own = _elementwise(cell, cell.named_parameters())
+    buffers = _elementwise(cell, cell.named_buffers())
     narrows = cell.weight_hr is not None and cell.projects_state
     zoned = [i for i, rate in enumerate(cell.zoneout) if rate and not (narrows and i == 0)]
     zoned = zoned if zoneout_masks else []
@@ -158,17 +155,41 @@ def trace(cell: GatedCell, *, zoneout_masks: bool) -> TracedCell:
     )  # fmt: skip
 
 
-def _elementwise_parameters(cell: GatedCell) -> list[str]:
-    """The vectors and numbers that the equations may read; matrices serve ``recurrent_matrix``."""
-    named = [(n, p) for n, p in cell.named_parameters() if n not in OUTSIDE]
-    matrices = {name.partition(".")[0]: name for name, value in named if value.dim() > 1}
-    for name in reached_names(type(cell), product_sources(cell)):
-        if name in matrices:
-            raise NotElementwiseError(
-                f"it reads the matrix `{matrices[name]}`; declare its product in `products`, or "
-                "make the recurrent matrix of it in `recurrent_matrix`"
-            )
-    return [name for name, value in named if value.dim() < 2]
+def _elementwise(cell: GatedCell, named: Iterable[tuple[str, Tensor]]) -> list[str]:
+    """Of parameters or buffers the vectors and numbers that the equations may read.
+
+    Others serve ``recurrent_matrix``, or nothing here, as what torch keeps for a norm of weights.
+    """
+    reached, found = reached_names(type(cell), product_sources(cell)), []
+    for name, value in named:
+        place = _attribute(name)
+        if place in OUTSIDE:
+            continue
+        if value.dim() < 2 and value.numel() in {1, cell.hidden_size}:
+            found.append(name)
+        elif place in reached:
+            raise NotElementwiseError(_unfit(name, value, cell.hidden_size))
+    return found
+
+
+def _attribute(name: str) -> str:
+    """The attribute of the cell of which a parameter is a part.
+
+    >>> _attribute("gates.weight"), _attribute("parametrizations.decay.original")
+    ('gates', 'decay')
+    """
+    first, *rest = name.split(".")
+    return rest[0] if first == "parametrizations" and rest else first
+
+
+def _unfit(name: str, value: Tensor, width: int) -> str:
+    if value.dim() > 1:
+        return (
+            f"it reads the matrix `{name}`; declare its product in `products`, or make the "
+            "recurrent matrix of it in `recurrent_matrix`"
+        )
+    numbers = value.numel()
+    return f"it reads `{name}`, which has {numbers} numbers, neither 1 nor hidden_size={width}"
 
 
 def _refuse_narrowed(*functions: TracedFunction) -> None:
@@ -218,7 +239,8 @@ def _trace(
     for argument in arguments[: len(inputs)]:
         argument.requires_grad_()
     try:
-        with torch.enable_grad():
+        # a look for anomalies asks for values, which a graph does not have
+        with torch.enable_grad(), torch.autograd.set_detect_anomaly(mode=False):
             recorded = record(joint, arguments, _decompositions())
     except NotElementwiseError:
         raise
