@@ -26,6 +26,7 @@ from seqlab.layers.base import (
 from seqlab.layers.hooks import run_hooks
 from seqlab.layers.joined import check_type, draws_noise, is_plain, single
 from seqlab.layers.level import Level
+from seqlab.layers.masked import carry_last
 from seqlab.layers.segments import check_reset, run_segments
 from seqlab.schema import checked
 from seqlab.types import Device, DType, State
@@ -337,20 +338,3 @@ def _run_outside_the_graph(
 def without_padding(x_BTD: Tensor, mask: Tensor) -> Tensor:
     """Zeros at masked steps: a NaN there would turn a zero gradient into NaN."""
     return x_BTD.masked_fill(~mask.unsqueeze(-1), 0.0)
-
-
-def carry_last(output: Tensor, mask: Tensor, *, reverse: bool) -> Tensor:
-    """Masked steps repeat the output of the last real step before them in running order.
-
-    Before the first real step stand zeros.
-    """
-    steps = mask.shape[1]
-    times = torch.arange(steps, device=mask.device)
-    if reverse:
-        source = torch.where(mask, times, steps).flip(1).cummin(1).values.flip(1)
-        none = source == steps
-    else:
-        source = torch.where(mask, times, -1).cummax(1).values
-        none = source < 0
-    index = source.masked_fill(none, 0).unsqueeze(-1).expand_as(output)
-    return output.gather(1, index).masked_fill(none.unsqueeze(-1), 0.0)
