@@ -96,6 +96,24 @@ def test_counts_of_any_size(mean, dispersion):
         assert log_p == pytest.approx(reference.logpmf(count), rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("mean", [1e6, 1e9, 1e12])
+@pytest.mark.parametrize("dispersion", [1e-6, 0.3, 1.0, 10.0, 100.0])
+def test_quantiles_of_millions_are_right_to_the_last_digits(mean, dispersion):
+    m, a = (torch.tensor(x, dtype=torch.float64) for x in (mean, dispersion))
+    levels = (0.01, 0.1, 0.5, 0.9, 0.99)
+    found = quantile(m, a, levels).numpy()
+    expected = scipys(mean, dispersion).ppf(levels)
+    if dispersion == 1.0:  # geometric: 1 - P(K <= k) = (m / (1 + m))^(k + 1)
+        expected = np.ceil(np.log1p(-np.array(levels)) / -np.log1p(1 / mean)) - 1
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1)
+
+
+def test_beside_a_poisson_distribution_the_digits_are_kept():
+    m, a = (torch.tensor(x, dtype=torch.float64) for x in (1e3, 1e-17))
+    levels = (0.01, 0.5, 0.99)
+    assert quantile(m, a, levels).tolist() == stats.poisson(1e3).ppf(levels).tolist()
+
+
 @pytest.mark.parametrize("name", ["quantile", "gaussian", "negative_binomial", "huber", "absolute"])
 def test_gradients_are_finite_differences(name):
     loss = make_loss(name, None, None)
