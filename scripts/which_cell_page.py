@@ -188,10 +188,11 @@ def _minus(value: float | None) -> float | None:
 
 def _needed(pair: Mapping[str, Any]) -> str:
     if pair["more_seeds"]:
-        return f", about {pair['more_seeds']:,} more seeds"
+        plural = "s" * (pair["more_seeds"] != 1)
+        return f", about {pair['more_seeds']:,} more seed{plural}"
     if pair["rows_needed"]:
         return f", at least {pair['rows_needed']:,} test rows"
-    return ", too small for a thousand seeds"
+    return ", more than a thousand seeds for a difference as small as the one seen"
 
 
 def _ranks(found: Sequence[Answer], cells: Sequence[str]) -> list[str]:

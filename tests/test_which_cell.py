@@ -115,3 +115,29 @@ def test_a_stopped_run_goes_on(tmp_path):
     found = json.loads((tmp_path / "answers" / "copy_20.json").read_text())
     assert [one["name"] for one in found["contestants"]] == ["lstm", "gru"]
     assert "1 of 1 tasks have an answer already" in called().stdout
+
+
+def test_what_an_undecided_pair_lacks_is_said_as_compare_says_it(scripts):
+    from seqlab.comparison.verdicts import _what_decides
+
+    from which_cell_page import _needed
+
+    for pair in (
+        {"more_seeds": 1, "rows_needed": None},
+        {"more_seeds": 1200, "rows_needed": None},
+        {"more_seeds": None, "rows_needed": 1200},
+        {"more_seeds": None, "rows_needed": None},
+    ):
+        said = _what_decides(pair)
+        number = next((word for word in said.split() if word[0].isdigit()), "a thousand seeds")
+        assert number in _needed(pair)
+        assert ("more seed " in f"{said} ") == ("more seed " in f"{_needed(pair)} ")
+        assert ("as small as the one seen" in said) == ("as small as the one seen" in _needed(pair))
+
+
+def test_the_page_is_the_one_that_the_script_writes(scripts):
+    from which_cell_page import markdown
+
+    docs = Path(__file__).parents[1] / "docs"
+    found = json.loads((docs / "which-cell.json").read_text("utf-8"))
+    assert markdown(found) == (docs / "which-cell.md").read_text("utf-8")
