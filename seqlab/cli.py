@@ -6,6 +6,7 @@ Exit codes: 0 success, 2 a user's mistake (one line on standard error), 130 inte
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import importlib
 import io
@@ -127,8 +128,18 @@ def _open_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - never closed
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, io.TextIOWrapper) and _may_fail(sys.stdout):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _may_fail(stream: io.TextIOWrapper) -> bool:
+    """Whether there are letters that end the program when they are written.
+
+    The locale ``C`` has ``surrogateescape``, by which UTF-8 writes names of files as they are; an
+    encoding with fewer letters writes what it has not by none but ``backslashreplace``.
+    """
+    unicode = codecs.lookup(stream.encoding).name.startswith("utf")
+    return stream.errors == "strict" or (stream.errors == "surrogateescape" and not unicode)
 
 
 @contextlib.contextmanager

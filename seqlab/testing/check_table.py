@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -87,6 +88,11 @@ class Table:
         """
         if any(known.name == check.name for known in self.checks):
             raise OptionError(f"the table has a check named '{check.name}' already")
+        if sys.flags.optimize > 1:
+            raise OptionError(
+                "the conformance kit reads its docstrings, which python -OO and PYTHONOPTIMIZE=2 "
+                "take away; run it without them"
+            )
         if not check.says or not check.catches:
             raise OptionError(f"check '{check.name}' needs a sentence and 'Catches: ...'")
         self.checks.append(check)

@@ -31,6 +31,15 @@ def test_values_that_mean_something_to_hydra_stay_as_they_are(value):
     assert expand(f"key={value}") == f"key={value}"
 
 
+def test_a_page_in_the_encoding_of_the_locale_c(tmp_path):
+    done = seqlab(
+        tmp_path, "list", "cell=lstm",
+        before="import sys; sys.stdout.reconfigure(encoding='ascii', errors='surrogateescape')",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "H\\xb2" in done.stdout
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such file names")
 def test_a_name_without_letters_in_an_encoding_without_them(tmp_path):
     place = tmp_path / "place"

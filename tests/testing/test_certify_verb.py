@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from seqlab import register, registry
@@ -106,3 +108,15 @@ def test_an_output_that_cannot_be_written_is_said_in_one_line(capsys, tmp_path):
     words = ["certify", "merge=sum", f"output={tmp_path / 'file' / 'c.json'}"]
     assert main(words) == 2
     assert capsys.readouterr().err.startswith(f"error: cannot write {tmp_path / 'file' / 'c.json'}")
+
+
+def test_stripped_docstrings_are_told_of():
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "seqlab", "certify", "merge=sum"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the conformance kit reads its docstrings, which python -OO and PYTHONOPTIMIZE=2 "
+        "take away; run it without them\n"
+    )
