@@ -287,7 +287,7 @@ def combined_mask(x_BTD: Tensor, lengths: Tensor | None, mask: Tensor | None) ->
             if low == steps:
                 lengths = None
     if lengths is not None:
-        from_lengths = lengths_to_mask(lengths.to(x_BTD.device), steps)
+        from_lengths = lengths_to_mask(_beside(lengths, x_BTD), steps)
         if mask is None:
             return from_lengths
     if mask is None:
@@ -297,6 +297,15 @@ def combined_mask(x_BTD: Tensor, lengths: Tensor | None, mask: Tensor | None) ->
             f"mask must be ({batch}, {steps}) bool, got {tuple(mask.shape)} {mask.dtype}"
         )
     return mask if lengths is None else mask & from_lengths
+
+
+def _beside(lengths: Tensor, x_BTD: Tensor) -> Tensor:
+    """Lengths on the device of the input, which is not waited for where that can be."""
+    if lengths.device == x_BTD.device:
+        return lengths
+    # CUDA reads ordinary memory before the call returns; pinned memory may change before it is read
+    waits = lengths.device.type != "cpu" or lengths.is_pinned()
+    return lengths.to(x_BTD.device, non_blocking=not waits)
 
 
 def refuse_streaming(owner: str) -> EngineError:

@@ -31,12 +31,12 @@ import torch  # noqa: E402
 from seqlab import registry  # noqa: E402
 from seqlab.build import build_layer, build_model  # noqa: E402
 from seqlab.engines import triton_presence  # noqa: E402
-from seqlab.engines.fused import vendor_calls  # noqa: E402
+from seqlab.engines.fused import cell_stack, vendor_calls  # noqa: E402
 from seqlab.engines.traced.traced_cell import trace  # noqa: E402
 from seqlab.errors import EngineError  # noqa: E402
 from seqlab.layers.base import Layer  # noqa: E402
 from seqlab.testing.tasks import TARGETS, make_task, small_head  # noqa: E402
-from stand_ins import NoNumbers, kernel, leaves, pack, step_kernel, unpack  # noqa: E402
+from stand_ins import NoNumbers, kernel, leaves, real_steps, step_kernel  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 
@@ -300,7 +300,7 @@ def main() -> None:
     # fake tensors have no memory that a kernel could read
     triton_presence.installed = lambda: False
     vendor_calls._call = kernel
-    vendor_calls.pack_padded_sequence, vendor_calls.pad_packed_sequence = pack, unpack
+    cell_stack.real_steps = real_steps
     for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
         setattr(torch, f"{name}_cell", step_kernel)
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""In place of what wants numbers: recurrent kernels, packing, CTC loss, picking by a mask."""
+"""In place of what wants numbers: recurrent kernels, counted steps, CTC loss, picking by masks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from seqlab.engines.fused.packing import RealSteps
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
 
@@ -40,17 +40,9 @@ def step_kernel(x: Tensor, hidden: Any, *weights: Tensor) -> Any:
     return tuple(total.expand_as(h) for h in hidden) if many else total.expand_as(hidden)
 
 
-def pack(value: Tensor, lengths: Tensor, **_: Any) -> PackedSequence:
-    """In place of packing: as if all rows were full."""
-    assert lengths.device.type == "cpu", "torch takes the lengths of packed rows on the CPU"
-    rows = torch.arange(len(value), device=value.device)
-    sizes = torch.full((value.shape[1],), len(value), device="cpu")
-    return PackedSequence(value.transpose(0, 1).flatten(0, 1), sizes, rows, rows)
-
-
-def unpack(packed: PackedSequence, *, total_length: int, **_: Any) -> tuple[Tensor, None]:
-    """The way back."""
-    return packed.data.unflatten(0, (total_length, -1)).transpose(0, 1), None
+def real_steps(mask: Tensor) -> RealSteps:
+    """In place of counting: as if all rows were full."""
+    return RealSteps(mask, mask.sum(1), [mask.shape[1]] * len(mask))
 
 
 class NoNumbers(TorchFunctionMode):

@@ -19,8 +19,8 @@ from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
 from seqlab.engines.double_backward import replay
 from seqlab.engines.fused.call_form import CallForm
+from seqlab.engines.fused.packing import real_steps
 from seqlab.engines.fused.vendor_calls import (
-    is_sparse,
     pads,
     run_packed,
     run_padded,
@@ -140,9 +140,10 @@ def run_levels(
     def run(x: Tensor) -> Sequence[Tensor]:
         if mask is None:
             return run_whole(form, x, fields, weights, reverse=reverse, again=again)
-        if padded and not is_sparse(mask):
-            return run_padded(form, x, fields, weights, mask, reverse=reverse)
-        return run_packed(form, x, fields, weights, mask, reverse=reverse, again=again)
+        real = real_steps(mask)
+        if padded and not real.is_sparse():
+            return run_padded(form, x, fields, weights, real, reverse=reverse)
+        return run_packed(form, x, fields, weights, real, reverse=reverse, again=again)
 
     if _lacks_type(kernel, x_BTD):
         with torch.autocast("cpu", enabled=False):

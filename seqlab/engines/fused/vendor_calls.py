@@ -11,27 +11,23 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqlab.engines.double_backward import OnceDifferentiable
 from seqlab.engines.fused import cudnn_call
 from seqlab.engines.fused.call_form import CallForm
 from seqlab.engines.fused.cudnn_call import calls_cudnn
+from seqlab.engines.fused.packing import RealSteps, packing_of
 
 #: What a masked step adds inside the gates, times ``SATURATED``, so that it keeps the cell's
 #: memory and, where that is zero, shows zero.
 HOLDING = {"lstm": (-1.0, 1.0, 0.0, 0.0), "gru": (0.0, 1.0, 0.0)}
 #: Its sigmoid is exactly 1 in every type, and it is finite in float16.
 SATURATED = 1e4
-#: Where fewer steps than one in so many are real, packing pays on a CPU too, as measured.
-SPARSE = 6
-
-
 Fields = Sequence[Tensor]
 #: A mask ``[B, T]`` or None, the input ``[B, T, D]``, fields and weights -> output and fields.
 Again = Callable[..., Sequence[Tensor]]
@@ -52,41 +48,48 @@ def run_whole(
 
 
 def run_packed(
-    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool,
-    again: Again | None = None,
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, real: RealSteps, *,
+    reverse: bool, again: Again | None = None,
 ) -> list[Tensor]:  # fmt: skip
-    """Real steps moved together in running order, run packed in one call, and moved back."""
-    lengths = mask.sum(1)
-    order = running_order(mask, reverse=reverse)
-    gathered = rows(x_BTD, order)
-    # a packed row has at least one step; an empty row runs one and is put right below
-    packed = pack_padded_sequence(
-        gathered, lengths.clamp_min(1).cpu(), batch_first=True, enforce_sorted=False
-    )
-    into, back = cast("Tensor", packed.sorted_indices), cast("Tensor", packed.unsorted_indices)
+    """Real steps moved together in running order, run packed in one call, and moved back.
+
+    Rows without a real step end as they began.
+    """
+    if not real.most:
+        # a kernel runs one step at least; nothing of it is shown
+        first = torch.zeros_like(real.mask)
+        first[:1, :1] = True
+        counts = [1] + [0] * (len(first) - 1)
+        some = RealSteps(first, first.sum(1), counts)
+        output, *final = run_packed(
+            form, x_BTD, start, weights, some, reverse=reverse, again=again
+        )  # fmt: skip
+        return [output.masked_fill(first.unsqueeze(-1), 0.0), *_keep_empty(real, start, final)]
+    sizes, into, places = packing_of(real, reverse=reverse)
+    batch, steps = x_BTD.shape[:2]
     started = [field.index_select(1, into) for field in start]
-    repeat = None if again is None else functools.partial(_packed, again, packed.batch_sizes)
-    data, *final = _call(form, packed.data, started, weights, packed.batch_sizes, repeat=repeat)
-    output, _ = pad_packed_sequence(
-        PackedSequence(data, packed.batch_sizes, into, back),
-        batch_first=True,
-        total_length=x_BTD.shape[1],
-    )
-    final = [field.index_select(1, back) for field in final]
-    output = rows(output, order.argsort(1)).masked_fill(~mask.unsqueeze(-1), 0.0)
-    return [output, *_keep_empty(lengths, start, final)]
+    repeat = None if again is None else functools.partial(_packed, again, sizes)
+    data = x_BTD.flatten(0, 1).index_select(0, places)
+    data, *final = _call(form, data, started, weights, sizes, repeat=repeat)
+    output = data.new_zeros(batch * steps, data.shape[1]).index_copy(0, places, data)
+    final = [
+        before.to(after.dtype).index_copy(1, into, after)
+        for before, after in zip(start, final, strict=True)
+    ]
+    return [output.view(batch, steps, -1), *final]
 
 
 def run_padded(
-    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, mask: Tensor, *, reverse: bool
-) -> list[Tensor]:
+    form: CallForm, x_BTD: Tensor, start: Fields, weights: Fields, real: RealSteps, *,
+    reverse: bool,
+) -> list[Tensor]:  # fmt: skip
     """Real steps moved together, padding run too and without effect: one call for each level.
 
     On a CPU packing mostly costs more than it saves, because there the kernels run each packed
     step by itself. With two directions the initial state must be zero (see ``pads``).
     """
-    lengths = mask.sum(1)
-    steps = max(1, int(lengths.max()))
+    mask, lengths, _ = real
+    steps = max(1, real.most)
     value, order = _aligned(x_BTD, mask, steps, reverse=reverse)
     masked = (torch.arange(steps, device=mask.device).unsqueeze(1) >= lengths).unsqueeze(-1)
     last = (lengths - 1).clamp_min(0)
@@ -103,7 +106,7 @@ def run_padded(
     final = [torch.cat(parts) for parts in zip(*finals, strict=True)]
     output = _realigned(value, order, x_BTD.shape[1])
     output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
-    return [output, *_keep_empty(lengths, start, final)]
+    return [output, *_keep_empty(real, start, final)]
 
 
 def pads(kernel: str, directions: int, *, at_rest: bool) -> bool:
@@ -116,12 +119,6 @@ def pads(kernel: str, directions: int, *, at_rest: bool) -> bool:
     if directions == 1:
         return kernel != "rnn_relu"
     return kernel in HOLDING and at_rest
-
-
-def is_sparse(mask: Tensor) -> bool:
-    """Whether almost all that ``run_padded`` would run is padding."""
-    lengths = mask.sum(1)
-    return int(lengths.sum()) * SPARSE < int(lengths.max()) * len(lengths)
 
 
 def running_order(mask: Tensor, *, reverse: bool) -> Tensor:
@@ -191,9 +188,11 @@ def _split(weights: Fields, parts: int) -> Iterator[Fields]:
     return (weights[i * size : (i + 1) * size] for i in range(parts))
 
 
-def _keep_empty(lengths: Tensor, start: Fields, final: Fields) -> list[Tensor]:
+def _keep_empty(real: RealSteps, start: Fields, final: Fields) -> list[Tensor]:
     """Rows without a real step end as they began."""
-    empty = (lengths == 0).unsqueeze(1)
+    if 0 not in real.counts:
+        return list(final)
+    empty = (real.lengths == 0).unsqueeze(1)
     return [torch.where(empty, s.to(f.dtype), f) for s, f in zip(start, final, strict=True)]
 
 
