@@ -12,6 +12,8 @@ from seqlab.encoder import Encoder
 from seqlab.encoder_features import DEFAULT_EMBEDDING, piece_readers
 from seqlab.errors import EngineError, OptionError
 from seqlab.heads.base import Head
+from seqlab.heads.losses import LossTerm
+from seqlab.heads.metrics.losses import LossMean
 from seqlab.layers.base import Layer
 from seqlab.layers.carry import Carry, reads
 from seqlab.model_stream import ModelStream
@@ -85,6 +87,21 @@ class SequenceModel(nn.Module):
     ) -> Tensor:
         """Update metrics with one batch; the head's loss without penalties."""
         return self.head.measure(metrics, self.encode(batch, carry), batch, final=final)
+
+    def loss_mean(self) -> LossMean:
+        """A fresh metric of the loss, for ``measure_terms``."""
+        return LossMean(self.head.loss_factors)
+
+    def measure_terms(
+        self,
+        metrics: Mapping[str, Metric],
+        batch: Batch,
+        *,
+        final: bool = False,
+        carry: Carry | None = None,
+    ) -> list[LossTerm]:
+        """As ``measure``, for ``loss_mean``: the terms of the loss, and what each is a mean of."""
+        return self.head.measure_terms(metrics, self.encode(batch, carry), batch, final=final)
 
     def stream(self) -> ModelStream:
         """The model one step at a time, in constant memory.

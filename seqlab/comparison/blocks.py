@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from seqlab import progress
 from seqlab.bundle import TrainedModel
@@ -116,7 +116,7 @@ def test_value(trained: TrainedModel, source: Any, wanted: str | None, mode: str
     """
     data = _test_data(trained, source)
     name = wanted or trained.model.head.monitor[0]
-    known = {**trained.model.metrics(), "loss": MeanMetric()}
+    known = {**trained.model.metrics(), "loss": trained.model.loss_mean()}
     if name not in known:
         raise ConfigError(f"metric: no metric '{name}' here, {did_you_mean(name, known)}")
     if wanted is not None:
@@ -162,9 +162,9 @@ def _states(trained: TrainedModel, data: DataModule, name: str, summed: SummedMe
         for batch in data.loader("test"):
             summed.metric.reset()
             own: Mapping[str, Metric] = {} if name == "loss" else {name: summed.metric}
-            loss = model.measure(own, batch.to(device), final=True)
+            terms = model.measure_terms(own, batch.to(device), final=True)
             if name == "loss":
-                summed.metric.update(loss, batch.size)
+                summed.metric.update(terms)
             states.append(summed.state())
             stage.advance(batch.size)
     summed.metric.cpu()

@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from seqlab.construct import construct, split_spec
 from seqlab.errors import DataError, EngineError, OptionError
+from seqlab.heads.losses import LossTerm
 from seqlab.heads.metrics.texts import TextMetric
 from seqlab.layers.base import Layer
 from seqlab.registry import spoken
@@ -90,6 +91,26 @@ class Head(nn.Module, ABC):
         ``final`` asks for the answers ``predict`` would give, where a head has a cheaper way
         for the measurements during training.
         """
+
+    @property
+    def loss_factors(self) -> tuple[float, ...]:
+        """How much each term of the loss counts in it; here there is one."""
+        return (1.0,)
+
+    def loss_weight(self, encoded: Encoded, batch: Batch) -> Tensor | float:
+        """What a batch's loss is a mean over, by which it counts among others; here its rows.
+
+        A head that takes the mean over steps or tokens, or weighs them, says so here.
+        """
+        del encoded
+        return batch.size
+
+    def measure_terms(
+        self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
+    ) -> list[LossTerm]:
+        """As ``measure``, with what each term of the loss is a mean over."""
+        loss = self.measure(metrics, encoded, batch, final=final)
+        return [LossTerm(loss, self.loss_weight(encoded, batch))]
 
     def together(self, heads: Sequence[Head]) -> Head:
         """A head that answers as several do together, of which this is the first.

@@ -17,7 +17,7 @@ from seqlab.heads.base import Head, refuse_options
 from seqlab.heads.class_weights import ClassWeights
 from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
-from seqlab.heads.losses import cross_entropy, weighted_mean
+from seqlab.heads.losses import cross_entropy, entropy_weight, weighted_mean
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy, CalibrationError, ExactMatch, MacroF1
 from seqlab.heads.pooling import Poolings
@@ -173,6 +173,14 @@ class ClassificationHead(Head):
         for metric in metrics.values():
             metric.update(outcome)
         return self._loss(scores, self.target_of(batch), batch.weights)
+
+    def loss_weight(self, encoded: Encoded, batch: Batch) -> Tensor | float:
+        """See ``Head.loss_weight``."""
+        if self.multi_label:
+            return batch.size if batch.weights is None else batch.weights.sum()
+        del encoded
+        target = self.target_of(batch)
+        return entropy_weight(target, weight=self.weight, counts=batch.weights)
 
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, C]``: log probabilities up to a constant a row, or one logit a label."""

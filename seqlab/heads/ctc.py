@@ -143,6 +143,12 @@ class CTCHead(TokensHead):
         )
         return (loss * fits).sum() / ((lengths + 1) * fits).sum().clamp(min=1)
 
+    def loss_weight(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss_weight``: tokens, and one of each row, of rows with frames enough."""
+        target, lengths = self._clean(batch)
+        fits = _needed(target, lengths) <= self._frames(encoded.mask.sum(1))
+        return ((lengths + 1) * fits).sum()
+
     def refusal(self, batch: Batch) -> tuple[int, str] | None:
         """See ``Head.refusal``: a target that needs more frames than its row has."""
         return self._refusal(batch, batch.lengths)

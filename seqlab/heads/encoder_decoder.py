@@ -174,6 +174,11 @@ class EncoderDecoderHead(TokensHead):
             loss = loss + self.coverage * overlap[known.mask].to(loss.dtype).mean()
         return loss
 
+    def loss_weight(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss_weight``: tokens, and an end of each row."""
+        del encoded
+        return (self.target_lengths(batch) + 1).sum()
+
     def _known(self, target_BU: Tensor, lengths_B: Tensor) -> Known:
         """Targets between their marks, whatever stands in their padding."""
         rows, steps = target_BU.shape

@@ -14,6 +14,8 @@ from seqlab import registry
 from seqlab.construct import construct, split_spec
 from seqlab.errors import OptionError
 from seqlab.heads.base import Head
+from seqlab.heads.losses import LossTerm
+from seqlab.heads.terms import SumOfTerms
 from seqlab.layers.base import Layer
 from seqlab.schema import Positive, checked, with_defaults
 from seqlab.target_names import CLASS_TABLE, SOLE, metric_name
@@ -31,7 +33,7 @@ _USUAL = {
 }
 
 
-class JointHead(Head):
+class JointHead(SumOfTerms):
     """A head for each of several targets, on one encoder (Caruana 1997).
 
     The loss is the weighted sum of the heads' losses, ``sum_k w_k L_k``, so that the encoder learns
@@ -104,6 +106,12 @@ class JointHead(Head):
         ]
         return torch.stack(losses).sum()
 
+    @property
+    def loss_factors(self) -> tuple[float, ...]:
+        """See ``Head.loss_factors``: those of all heads, times the heads' weights."""
+        own = ((self.weights[name], head) for name, head in self._heads().items())
+        return tuple(weight * factor for weight, head in own for factor in head.loss_factors)
+
     def predict(self, encoded: Encoded, **options: Any) -> list[dict[str, Any]]:
         """See ``Head.predict``.
 
@@ -134,17 +142,16 @@ class JointHead(Head):
                 found[key] = metric
         return found
 
-    def measure(
+    def measure_terms(
         self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
-    ) -> Tensor:
-        """See ``Head.measure``."""
-        losses = []
+    ) -> list[LossTerm]:
+        """See ``Head.measure_terms``."""
+        terms: list[LossTerm] = []
         for name, head in self._heads().items():
             keys = {own: metric_name(name, own) for own in (*self._metrics[name], CLASS_TABLE)}
             mine = {own: metrics[key] for own, key in keys.items() if key in metrics}
-            loss = head.measure(mine, encoded, batch.of_target(name), final=final)
-            losses.append(self.weights[name] * loss)
-        return torch.stack(losses).sum()
+            terms += head.measure_terms(mine, encoded, batch.of_target(name), final=final)
+        return terms
 
     def share(self, tables: Mapping[str, nn.Embedding]) -> None:
         """See ``Head.share``."""

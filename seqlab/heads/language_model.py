@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from seqlab.errors import OptionError
-from seqlab.heads.base import Head, refuse_options
+from seqlab.heads.base import refuse_options
 from seqlab.heads.dropout import LockedDropout
+from seqlab.heads.losses import LossTerm
 from seqlab.heads.masking import clean_output
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.metrics.classes import Accuracy
 from seqlab.heads.metrics.likelihood import BitsPerToken, Perplexity
+from seqlab.heads.terms import SumOfTerms
 from seqlab.heads.vocabulary_scores import AdaptiveSoftmax, FullSoftmax, VocabularyScores
 from seqlab.schema import Count, Flag, Fraction, NonNegative, checked, with_defaults
 from seqlab.types import Batch, Encoded, EncoderInfo, TargetInfo, lengths_to_mask
@@ -41,7 +43,7 @@ class Places(NamedTuple):
     real: Tensor
 
 
-class LanguageModelHead(Head):
+class LanguageModelHead(SumOfTerms):
     """The probability of each token of a text, given those before it, after it, or both.
 
     The encoder reads ``<bos> x_1 ... x_n <eos>``; f_t and b_t are its forward and backward outputs
@@ -154,7 +156,13 @@ class LanguageModelHead(Head):
     def loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """See ``Head.loss``."""
         places = self.places(encoded, self.target_of(batch), batch.target_lengths)
-        return self._mean({term: self._of_gold(term, part) for term, part in places.items()})
+        chosen = {term: self._of_gold(term, part) for term, part in places.items()}
+        return self.total(self._means(chosen))
+
+    @property
+    def loss_factors(self) -> tuple[float, ...]:
+        """See ``Head.loss_factors``: of the directions."""
+        return tuple(self.weights[term] for term in self.terms)
 
     def refuses_chunks(self) -> str | None:
         """See ``Head.refuses_chunks``."""
@@ -211,10 +219,10 @@ class LanguageModelHead(Head):
         later = (term for term in self.terms[1:] if metric.startswith(f"{term}_"))
         return next(later, self.terms[0])
 
-    def measure(
+    def measure_terms(
         self, metrics: Mapping[str, Metric], encoded: Encoded, batch: Batch, *, final: bool = False
-    ) -> Tensor:
-        """See ``Head.measure``."""
+    ) -> list[LossTerm]:
+        """See ``Head.measure_terms``."""
         del final
         places = self.places(encoded, self.target_of(batch), batch.target_lengths)
         chosen = {}
@@ -225,7 +233,7 @@ class LanguageModelHead(Head):
             for name, metric in metrics.items():
                 if self._term_of(name) == term:
                     metric.update(outcome)
-        return self._mean(chosen)
+        return self._means(chosen)
 
     def log_probabilities(self, term: str, context: Tensor) -> Tensor:
         """``[N, V]``: of every entry of the vocabulary, beside contexts ``[N, ...]`` of a term.
@@ -277,12 +285,9 @@ class LanguageModelHead(Head):
             places[term] = Places(context[real], goal[real], real)
         return places
 
-    def _mean(self, chosen: Mapping[str, Tensor]) -> Tensor:
-        """The loss from the log probabilities of what stands there."""
-        means = [
-            self.weights[term] * part.sum() / max(len(part), 1) for term, part in chosen.items()
-        ]
-        return -torch.stack(means).sum()
+    def _means(self, chosen: Mapping[str, Tensor]) -> list[LossTerm]:
+        """The terms of the loss, from the log probabilities of what stands there."""
+        return [LossTerm(-part.sum() / max(len(part), 1), len(part)) for part in chosen.values()]
 
     def _of_gold(self, term: str, part: Places) -> Tensor:
         """``[N]``: the log probabilities of what stands there."""

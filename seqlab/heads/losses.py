@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,34 @@ from seqlab.heads.precision import at_least_float32
 
 #: Stands for entries that do not count, outside of every range of classes.
 IGNORED = -100
+
+
+class LossTerm(NamedTuple):
+    """A mean of one batch, and of how much: rows, tokens, or the sum of their weights."""
+
+    loss: Tensor
+    weight: Tensor | float
+
+
+def entropy_weight(
+    target: Tensor,
+    *,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    counts: Tensor | None = None,
+) -> Tensor:
+    """What ``cross_entropy`` of the same entries is a mean over: their number, or their weights.
+
+    >>> float(entropy_weight(torch.tensor([1, 0, 1]), weight=torch.tensor([1.0, 0.5])))
+    2.0
+    """
+    real = torch.ones_like(target, dtype=torch.bool) if mask is None else mask
+    share = real.double()
+    if counts is not None:
+        share = share * counts
+    if weight is not None:
+        share = share * weight[target.masked_fill(~real, 0)]
+    return share.sum()
 
 
 def cross_entropy(

@@ -176,6 +176,14 @@ class NumbersHead(Head):
             metric.update(outcome)
         return self._mean_cost(outputs, target, encoded, batch.weights)
 
+    def loss_weight(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss_weight``: the numbers that are known."""
+        known = ~self._gold(encoded, batch).isnan()
+        counts_B = batch.weights
+        if counts_B is None:
+            return known.sum()
+        return (known * counts_B.reshape(-1, *[1] * (known.ndim - 1))).sum()
+
     def scores(self, encoded: Encoded) -> Tensor:
         """``[B, ..., C]``: the numbers in the target's own units."""
         outputs = self.outputs(encoded)

@@ -16,7 +16,7 @@ from seqlab.heads.class_weights import class_weights as make_weights
 from seqlab.heads.classifier import Classifier
 from seqlab.heads.crf import FORBIDDEN, LinearChainCRF, viterbi
 from seqlab.heads.k_best import k_best
-from seqlab.heads.losses import cross_entropy
+from seqlab.heads.losses import cross_entropy, entropy_weight
 from seqlab.heads.masking import clean_output, compact_order, take_steps
 from seqlab.heads.metrics import Outcome, SpanF1
 from seqlab.heads.metrics.classes import Accuracy
@@ -162,6 +162,11 @@ class TaggingHead(Head):
         for metric in metrics.values():
             metric.update(outcome)
         return self._loss(scores, target, encoded.mask)
+
+    def loss_weight(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """See ``Head.loss_weight``."""
+        weight = None if self.crf is not None else self.weight
+        return entropy_weight(self.target_of(batch), mask=encoded.mask, weight=weight)
 
     def refuses_chunks(self) -> str | None:
         """See ``Head.refuses_chunks``."""

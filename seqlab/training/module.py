@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from seqlab.heads.metrics.class_table import ClassTables
 from seqlab.measures import read_metrics
@@ -91,8 +91,8 @@ class TrainingModule(pl.LightningModule):
                 parameter.requires_grad_(options.plan.ever_trains(name))
         self.meter = LossMeter()
         self.carry, self.measured_carry = model.new_carry(), model.new_carry()
-        self.validation_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
-        self.test_metrics = nn.ModuleDict(_with_loss(model.head.metrics()))
+        self.validation_metrics = nn.ModuleDict(_with_loss(model))
+        self.test_metrics = nn.ModuleDict(_with_loss(model))
         self.class_tables = ClassTables(model.head.target_info, model.head.metrics(), _CLASSES)
         self.classes: dict[str, Any] = {}
         self.class_text = ""
@@ -219,8 +219,8 @@ class TrainingModule(pl.LightningModule):
         mean = named.pop("loss")
         if final:
             named |= self.class_tables.metrics()
-        loss = self.model.measure(named, batch, final=final, carry=self.measured_carry)
-        mean.update(loss, batch.size)
+        terms = self.model.measure_terms(named, batch, final=final, carry=self.measured_carry)
+        mean.update(terms)
 
     def on_validation_epoch_end(self) -> None:
         """Publish the validation metrics, for early stopping and the plateau schedule.
@@ -266,5 +266,5 @@ def validation_results(module: pl.LightningModule) -> dict[str, float]:
     return module.results["validation"]
 
 
-def _with_loss(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    return {**metrics, "loss": MeanMetric()}
+def _with_loss(model: SequenceModel) -> dict[str, Metric]:
+    return {**model.metrics(), "loss": model.loss_mean()}

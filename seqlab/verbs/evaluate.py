@@ -154,7 +154,6 @@ def measure(
         OptionError: the head does not search.
     """
     import torch
-    from torchmetrics import MeanMetric
 
     from seqlab.engines.calls import coming_calls
     from seqlab.measures import read_metrics
@@ -165,7 +164,7 @@ def measure(
         model.head.search = model.head.make_search(search, "search")
     device = next(model.parameters()).device
     metrics = {name: metric.to(device) for name, metric in model.metrics().items()}
-    loss = MeanMetric().to(device)
+    loss = model.loss_mean().to(device)
     counted = metrics if classes is None else {**metrics, **classes.to(device).metrics()}
     model.eval()
     announced = coming_calls(data.steps(split))
@@ -173,7 +172,7 @@ def measure(
         carry = model.new_carry()
         for batch in data.loader(split):
             moved = batch.to(device)
-            loss.update(model.measure(counted, moved, final=True, carry=carry), batch.size)
+            loss.update(model.measure_terms(counted, moved, final=True, carry=carry))
             if batch.starts is not False:
                 stage.advance(batch.size)
     return read_metrics({**metrics, "loss": loss})

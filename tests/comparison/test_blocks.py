@@ -9,7 +9,6 @@ from seqlab.bundle import TrainedModel
 from seqlab.comparison.blocks import SummedMetric, test_value
 from seqlab.comparison.statistics import row_weights
 from seqlab.errors import ConfigError
-from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassCalibrationError
 
 from small_runs import (
@@ -50,10 +49,10 @@ def test_a_draw_of_rows_has_the_value_of_those_rows(tmp_path, case):
     for weights, value in zip(draws, [found.value, *found.resampled[:3]], strict=True):
         rows = np.repeat(np.arange(found.rows), weights.astype(int))
         batch = data._encoded["test"].batch(rows)
-        measured = {**model.model.metrics(), "loss": MeanMetric()}
+        measured = {**model.model.metrics(), "loss": model.model.loss_mean()}
         mean = measured.pop("loss")
         with torch.inference_mode():
-            mean.update(model.model.measure(measured, batch, final=True), batch.size)
+            mean.update(model.model.measure_terms(measured, batch, final=True))
         wanted = float({**measured, "loss": mean}[metric].compute())
         assert value == pytest.approx(wanted, rel=1e-4, abs=1e-6)
 
