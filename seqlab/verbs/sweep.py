@@ -37,10 +37,13 @@ def run(
             import optuna  # noqa: F401 - whether it is there
         except ImportError as error:
             raise MachineError("sweep needs Optuna: pip install 'seqlab[sweep]'") from error
+        from seqlab.bundle.saving import check_place
         from seqlab.sweeping.crew import carry_out
+        from seqlab.sweeping.plan import BUNDLE
         from seqlab.sweeping.preparing import begun_plan, new_plan
         from seqlab.sweeping.result import answer
 
+    check_place(folder / BUNDLE)
     options = settings["sweep"]
     if settings["resume"]:
         plan = begun_plan(folder, options["trials"])

@@ -11,6 +11,8 @@ import seqlab
 import yaml
 from seqlab.cli import main
 from seqlab.config.sweep_app import trial_spec
+from seqlab.errors import RunError
+from seqlab.sweeping.result import _keep
 from seqlab.training.run import train
 
 from killed_runs import assert_same, state_of
@@ -157,6 +159,21 @@ def test_mistakes_are_told_before_the_first_trial(tmp_path, capsys, given, said)
     assert len(errors) == 1
     assert said in errors[0]
     assert not (tmp_path / "s").exists()
+
+
+def test_files_beside_the_bundle_are_kept_and_told_before_the_next_trial(
+    finished, tmp_path, capsys
+):
+    folder = shutil.copytree(finished[0], tmp_path / "s")
+    (folder / "bundle" / "notes.txt").write_text("mine")
+    before = answer(folder)
+    assert main(["sweep", f"resume={folder}", "sweep.trials=7"]) == 2
+    assert "bundle has notes.txt beside the bundle, which would be lost" in capsys.readouterr().err
+    assert (folder / "bundle" / "notes.txt").read_text() == "mine"
+    assert answer(folder) == before
+    assert not (folder / "trials" / "0006").exists()
+    with pytest.raises(RunError, match="beside the bundle"):
+        _keep(finished[0] / "bundle", folder / "bundle")
 
 
 def test_a_resumed_sweep_keeps_its_space(finished, capsys):

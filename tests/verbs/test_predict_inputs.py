@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 
 import datasets
@@ -13,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import seqlab
+from seqlab.bundle import TrainedModel
 from seqlab.cli import main
 from seqlab.engines.calls import at_least
 from seqlab.engines.plan import Planner
 from seqlab.errors import ConfigError, DataError
+from seqlab.heads.classification import ClassificationHead
 from seqlab.training.run import train as train_run
 from seqlab.verbs import generate, predict
 
@@ -193,6 +196,24 @@ def test_numbers_that_json_has_not_are_null(answers):
     assert [answer["input"]["price"] for answer in found] == [None, [1.5, None]]
     numbers = {"word": ["abc", "b"], "price": [float("nan"), 2.0]}
     assert [a["input"]["price"] for a in answers("a.parquet", parquet(numbers))] == [None, 2.0]
+
+
+def test_answers_that_are_no_numbers_are_null_in_every_verb(bundles, tmp_path, monkeypatch):
+    infinite = {"text": "x", "log_probability": -math.inf}
+    monkeypatch.setattr(TrainedModel, "generate", lambda *_, **__: [infinite])
+    words = [f"bundle={bundles['words']}", f"output={tmp_path / 'a.jsonl'}"]
+    assert main(["generate", *words, "prompt=a"]) == 0
+    line = (tmp_path / "a.jsonl").read_text()
+    assert json.loads(line, parse_constant=_no_json)["log_probability"] is None
+    (tmp_path / "rows.csv").write_text("word,kind\nabc,few\n")
+    monkeypatch.setattr(
+        ClassificationHead, "predict", lambda *_, **__: [{"id": 0, "scores": [math.nan, 1.0]}]
+    )
+    words = [f"bundle={bundles['words']}", "source=files", f"source.test={tmp_path / 'rows.csv'}"]
+    words += [f"output={tmp_path / 'm.json'}", f"predictions={tmp_path / 'p.jsonl'}"]
+    assert main(["evaluate", *words]) == 0
+    line = (tmp_path / "p.jsonl").read_text()
+    assert json.loads(line, parse_constant=_no_json)["scores"] == [None, 1.0]
 
 
 def test_objects_where_lines_of_text_were_expected(answers):

@@ -30,6 +30,21 @@ def both_directions(layer, x, lengths):
     return rows
 
 
+def test_layers_are_built_one_by_one_so_that_the_first_too_many_can_be_refused():
+    built = []
+
+    def make_layer(input_size):
+        built.append(input_size)
+        if len(built) == 3:
+            raise OptionError("too many")
+        return seqlab.Recurrent(seqlab.get("cell", "gru")(input_size, 5))
+
+    # a list of them would take all memory there is
+    with pytest.raises(OptionError, match="too many"):
+        construct("wrapper", {"name": "stacked", "num_layers": 10**15}).build(make_layer, 4)
+    assert built == [4, 5, 5]
+
+
 @pytest.mark.parametrize("mode", ["concat", "sum", "mul", "ave", "none", None])
 def test_bidirectional_is_two_runs_merged(mode, asymmetric):
     layer = asymmetric(seqlab.Bidirectional(seqlab.LSTM(4, 5), merge_mode=mode))
