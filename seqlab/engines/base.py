@@ -272,8 +272,10 @@ def starts(
 
     def start(x_BTD: Tensor, state: State | None) -> State | None:
         if state is None:
-            if like is not None and shared:
-                return kind(*[_zeros(shape, like.dtype, x_BTD.device) for shape in shapes])
+            device = x_BTD.device
+            stream = stream_of(device) if shared else None
+            if like is not None and stream is not None:
+                return kind(*[_zeros(shape, like.dtype, device, stream) for shape in shapes])
             return cell.initial_state(len(x_BTD), device=x_BTD.device)
         same = type(state) is kind and [getattr(part, "shape", ()) for part in state] == shapes
         return state if same else None
@@ -281,7 +283,22 @@ def starts(
     return start
 
 
+def stream_of(device: torch.device) -> Hashable | None:
+    """The queue of a device's work, in whose order kept memory was filled and may be read.
+
+    None where a CUDA graph is being captured: it would go on reading memory that is not its own,
+    and what is filled there is filled when it is replayed.
+    """
+    if device.type != "cuda":
+        return 0
+    if torch.cuda.is_current_stream_capturing():
+        return None
+    stream: int = torch.cuda.current_stream(device).cuda_stream
+    return stream
+
+
 @functools.lru_cache(maxsize=8)
-def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device, stream: Hashable) -> Tensor:
+    del stream
     with torch.inference_mode(mode=False):
         return torch.zeros(shape, dtype=dtype, device=device)

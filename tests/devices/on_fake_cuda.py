@@ -177,6 +177,7 @@ def launches(equations: Any) -> Iterator[None]:
             (cell_kernels, "trace", lambda *_, **__: equations),
             (cell_kernels, "_launched", lambda _: collections.defaultdict(Launch)),
             (engine, "_chip", lambda _: (132, 232_448)),
+            (engine, "_too_old", lambda _: None),
             (engine.TritonEngine, "unavailable", lambda _: None),
             (torch.cuda, "current_device", lambda: Launch.current),
             (torch.cuda, "device", switched),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+import weakref
 from typing import NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from seqlab.cells.base import HiddenState
 from seqlab.engines import cpp_compiler
 from seqlab.engines.calls import expected_calls
+from seqlab.engines.compiled.engine import CompiledEngine
 from seqlab.engines.cpp_compiler import CompilerError, kernel_folder
 from seqlab.engines.plan import _warn_once
 from seqlab.engines.traced import variants
@@ -307,3 +309,24 @@ def test_compiled_code_is_found_again_by_another_process(tmp_path):
         seen = [shell.run("python", program, tmp_path) for _ in range(2)]
     assert seen[0] == seen[1]
     assert seen[0].count(".so") == 1
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_memory_is_let_go_when_gradients_were_found(kept, monkeypatch):
+    runs, once = [], CompiledEngine.kernel_run
+
+    def kernel_run(*given):
+        made = once(*given)
+        runs.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(CompiledEngine, "kernel_run", kernel_run)
+    layer = seqlab.GRU(3, 4, engine="compiled")
+    output, _ = layer(torch.randn(2, 5, 3))
+    output.sum().backward(retain_graph=kept)
+    assert (runs[0]() is None) is not kept
+    if kept:
+        output.sum().backward()
+        assert runs[0]() is None
+    with pytest.raises(RuntimeError, match="second time"):
+        output.sum().backward()

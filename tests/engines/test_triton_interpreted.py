@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import seqlab
@@ -73,6 +74,20 @@ def test_without_a_device_the_loop_runs_and_says_why():
 def test_without_triton_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(triton_presence, "installed", lambda: False)
     assert "pip install 'seqlab[triton]'" in str(TritonEngine().unavailable())
+
+
+def test_devices_that_it_was_not_made_for(monkeypatch):
+    monkeypatch.setattr(triton_presence, "installed", lambda: True)
+    monkeypatch.setattr(triton_presence, "interpreted", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, device.index))
+    engine = TritonEngine()
+    assert engine.unavailable() is None
+    monkeypatch.setattr(TritonEngine, "refusal", lambda *_: None)
+    run = Sequence(SimpleNamespace(device=torch.device("cuda:5")), ())
+    assert "8.0, the device has 7.5" in engine.offer(seqlab.get("cell", "gru")(3, 4), run)
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert "NVIDIA" in engine.unavailable()
 
 
 def test_what_it_takes_and_refuses(monkeypatch):

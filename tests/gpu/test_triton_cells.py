@@ -13,7 +13,7 @@ import seqlab
 import torch
 from seqlab.cells.base import HiddenState
 from seqlab.engines.triton.engine import TritonEngine
-from seqlab.engines.triton.tiling import Place, Tiles, reach, tiles
+from seqlab.engines.triton.tiling import Place, Tiles, divided, reach, step_tiles, tiles
 from seqlab.testing.sample import holey_mask, normal, shaken
 from torch import Tensor
 
@@ -265,6 +265,25 @@ def test_in_float32_over_many_rows(device, exact_products, case):
         assert ((mine - theirs).abs() / scale).max() < 1e-4
 
 
+def test_ordinary_launches_of_some_rows_each(device, monkeypatch):
+    if device.type != "cpu":
+        pytest.skip("one program has all units of the interpreter's")
+    from seqlab.engines.triton import recurrence
+
+    monkeypatch.setattr(recurrence, "MOST_GROUPS", 2)  # of sixteen rows
+    loop, kernels = pair(device, "lstm", (2, 3), torch.float64, reverse=False)
+    x, state = inputs(device, loop, (2, 3), rows=50)
+    mask = holey_mask(50, 6)
+    assert_equal(results(kernels, x, state, mask), results(loop, x, state, mask))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 300_000, 5_000_000])
+@pytest.mark.parametrize("hidden", [1, 100, 3000])
+def test_a_step_has_no_more_groups_of_rows_than_a_launch_may(batch, hidden):
+    rows, _ = step_tiles(hidden, batch, Place(132, 232_448, "tf32"))
+    assert divided(batch, rows) <= 65_535
+
+
 def test_what_needs_no_gradient_gets_none(device):
     loop, kernels = pair(device, "gru", (3, 4), torch.float64, reverse=False)
     for layer in (loop, kernels):
@@ -305,7 +324,7 @@ def test_a_strided_input_and_an_expanded_gradient(device):
 @pytest.mark.parametrize("precision", ["tf32", "sum"])
 def test_tiles_cover_the_units_and_run_at_once(hidden, precision):
     plan = tiles(hidden, 4, Place(132, 232_448, precision))
-    assert 0 < plan.programs(hidden) <= 132 or precision == "sum"
+    assert 0 < plan.programs(hidden) <= 132
     assert plan.programs(hidden) * plan.units >= hidden
     assert not plan.resident or plan.depth >= hidden
 

@@ -216,3 +216,29 @@ def test_products_are_in_the_type_that_autocast_asks_for(device):
         assert ((mine - theirs).abs() / scale).max() < 0.05
         assert full.shape == mine.shape
     assert not torch.equal(found[1][0], exact[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"layer_norm": True}, {"proj_size": 2}])
+def test_ordinary_places_beyond_32_bits(device, options, tmp_path, monkeypatch):
+    """Files with holes stand for the memory of a long input and of its output's gradient."""
+    if device.type != "cpu":
+        pytest.skip("a GPU's memory has no holes")
+    far, once = 2**30, engine.TritonEngine.projected
+
+    def apart(value, name):
+        """The same values, each time far from the one before."""
+        memory = torch.from_file(str(tmp_path / name), shared=True, size=2 * far + value.numel())
+        return memory.as_strided(value.shape, (value.shape[2], far, 1)).copy_(value)
+
+    layer = seqlab.Recurrent(seqlab.get("cell", "lstm")(2, 3, **options), engine="triton")
+    x, found = normal(1, 3, 2, seed=1).float(), []
+    for spread in (False, True):
+        if spread:
+            monkeypatch.setattr(
+                engine.TritonEngine, "projected", lambda *given: apart(once(*given), "input")
+            )
+        output, _ = layer(x.detach().requires_grad_())
+        gradient = normal(*output.shape, seed=2).float()
+        given = apart(gradient, "gradient") if spread else gradient
+        found.append([output, *torch.autograd.grad(output, [layer.cell.weight_hh], given)])
+    assert_equal(*found)

@@ -325,8 +325,10 @@ class _Recurrence(torch.autograd.Function):
             with torch.enable_grad():
                 projected = project()
             return (*nothing, *differentiable(repeat, [projected, *tensors], grads))
-        needed = ctx.needs_input_grad[4:]
+        needed, call = ctx.needs_input_grad[4:], ctx.call
+        if not torch._C._autograd._get_current_graph_task_keep_graph():  # noqa: SLF001  # no other
+            ctx.call = ctx.again = None  # the output may live on, its memory must not
         if not torch.is_autocast_enabled(ctx.device):
-            return (*nothing, *ctx.call.backward(grads, needed))
+            return (*nothing, *call.backward(grads, needed))
         with torch.autocast(ctx.device, enabled=False):
-            return (*nothing, *ctx.call.backward(grads, needed))
+            return (*nothing, *call.backward(grads, needed))

@@ -36,6 +36,8 @@ COST = Cost(step=1.0, rate=1.0, gpu=OnGpu(call=1.3e-3, step=3e-6, rate=6e13))
 #: Where the matrix is read in pieces, for products of several parts leave it no room.
 CROWDED = COST._replace(gpu=OnGpu(call=1.3e-3, step=2e-5, rate=6e13))
 CROWDED_WIDE = COST._replace(gpu=OnGpu(call=1.3e-3, step=4.5e-5, rate=6e13))
+#: Of GPUs that have the types of its products.
+LEAST_CAPABILITY = (8, 0)
 #: Why ``auto`` leaves kernels of single steps out.
 UNMEASURED = "its kernels of single steps were not timed on a GPU yet; ask for it by name"
 #: Launches by torch that take as long as one by Triton, which has all arguments to look at.
@@ -63,13 +65,15 @@ class TritonEngine(TracedEngine):
         """Why no kernel can run on this machine."""
         if not triton_presence.installed():
             return triton_presence.MISSING
-        if triton_presence.interpreted() or torch.cuda.is_available():
+        if triton_presence.interpreted():
             return None
-        return "torch sees no CUDA device"
+        if torch.version.hip is not None:
+            return "its kernels are for NVIDIA's GPUs"
+        return None if torch.cuda.is_available() else "torch sees no CUDA device"
 
     def offer(self, cell: Cell, run: Sequence) -> Offer | str:
         """A cell that is not gated, or not on a GPU, is refused."""
-        reason = self.unavailable() or self.refusal(cell, run)
+        reason = self.unavailable() or self.refusal(cell, run) or _too_old(run.x.device)
         if reason is not None:
             return reason
         gated = cast("GatedCell", cell)
@@ -110,6 +114,17 @@ class TritonEngine(TracedEngine):
             return TritonRun(kernel, cell.hidden_size, masks, form, place)
         sizes, graphed = (cell.hidden_size, cell.recurrent_size), graphs.asked_for()
         return StepRun(kernel, *sizes, masks, form, place, cell if graphed else None)
+
+
+@functools.cache
+def _too_old(device: torch.device) -> str | None:
+    """Why a device cannot multiply as the kernels do: bfloat16 and TF32 came with Ampere."""
+    if device.type != "cuda":
+        return None
+    found = torch.cuda.get_device_capability(device)
+    if found >= LEAST_CAPABILITY:
+        return None
+    return "its kernels need compute capability 8.0, the device has {}.{}".format(*found)
 
 
 def at_each_step(cell: GatedCell) -> str | None:

@@ -16,6 +16,8 @@ CONSTANTS = (
 #: Arguments, without their number, that change from call to call and must not give new code.
 _CHANGING = frozenset({"steps", "batch", "first", "x_t", "x_b", "mask_t", "mask_b", "d_t", "d_b",
                        "t", "kept_t", "old", "new"})  # fmt: skip
+#: Those of them that lie between two times.
+_DISTANCES = frozenset({"x_t", "mask_t", "d_t"})
 HEADER = '''"""Kernels of one cell, written by seqlab from its equations."""
 
 import triton
@@ -54,13 +56,18 @@ def function(
 def kernel(
     name: str, arguments: Sequence[str], constants: Sequence[str], body: Sequence[str]
 ) -> str:
-    """A kernel; ``constants`` are further arguments, each of whose values gives other code."""
+    """A kernel; ``constants`` are further arguments, each of whose values gives other code.
+
+    Distances of two times are of 64 bits, for a time's place may be beyond 32.
+    """
     changing = (a for a in arguments if a.rstrip("0123456789") in _CHANGING)
     quoted = ", ".join(f'"{a}"' for a in changing)
     fixed = ", ".join(f"{constant}: tl.constexpr" for constant in constants)
     return "\n".join([
         f"@triton.jit(do_not_specialize=[{quoted}])",
-        f"def {name}({', '.join(arguments)}, {fixed}):", *indented(body), "",
+        f"def {name}({', '.join(arguments)}, {fixed}):",
+        *indented(f"{a} = {a}.to(tl.int64)" for a in arguments if a in _DISTANCES),
+        *indented(body), "",
     ])  # fmt: skip
 
 

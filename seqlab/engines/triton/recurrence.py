@@ -16,7 +16,7 @@ from seqlab.engines.traced.engine import Form, Masks
 from seqlab.engines.traced.histories import states_after, states_before
 from seqlab.engines.traced.weight_gradient import Multiplied, weight_gradient
 from seqlab.engines.triton.cell_kernels import REALS, Kernels
-from seqlab.engines.triton.tiling import Place, Tiles, tiles
+from seqlab.engines.triton.tiling import MOST_GROUPS, Place, Tiles, tiles
 from seqlab.engines.triton_launch import Launcher
 from seqlab.engines.triton_presence import launching_on
 
@@ -130,7 +130,7 @@ class TritonRun:
     ) -> None:
         programs, groups = self.tiling.programs(self.hidden), self.tiling.groups(batch)
         # programs that meet must all run at once
-        most = max(1, self.place.processors // programs) if programs > 1 else groups
+        most = max(1, self.place.processors // programs) if programs > 1 else MOST_GROUPS
         weight, size = self.weight, self.hidden // self.blocks
         drops = 0 if self.masks.drop is None else self.masks.drop.shape[1]
         form = self.form.reverse, self.masks.real is not None, drops

@@ -102,7 +102,7 @@ def normalise_backward(
 def _real(mask, t, mask_t, mask_b, rows, in_rows, MASKED: tl.constexpr):
     real = in_rows
     if MASKED:
-        real = tl.load(mask + t * mask_t + rows * mask_b, mask=in_rows, other=0) != 0
+        real = tl.load(mask + t * mask_t.to(tl.int64) + rows * mask_b, mask=in_rows, other=0) != 0
     return real[:, None]
 
 
@@ -157,7 +157,7 @@ def narrowed_backward(
     after = tl.load(d_state + unit, mask=here, other=0.0)
     d = after
     if GRADED:
-        shown = d_out + t * d_t + rows[:, None] * d_b + units[None, :]
+        shown = d_out + t * d_t.to(tl.int64) + rows[:, None] * d_b + units[None, :]
         d += tl.load(shown, mask=here, other=0.0).to(REAL)
     share = _new_share(zone, t * slot + unit, here, ZONED, RATE, REAL)
     tl.store(d_made + t * slot + unit, tl.where(real, share * d, 0.0), mask=here)

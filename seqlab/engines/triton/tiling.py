@@ -13,6 +13,10 @@ CROWDED_BYTES, CROWDED_UNITS = 70_000, 256
 CROWDED_REACH = 128
 
 
+#: Groups of rows that one launch may have.
+MOST_GROUPS = 65_535
+
+
 class Place(NamedTuple):
     """Where kernels run.
 
@@ -51,12 +55,14 @@ def tiles(hidden: int, gates: int, place: Place, size: int | None = None) -> Til
     full = max(16, power_of_two(hidden))
     if place.processors == 1:
         return Tiles(16, full, full, resident=True)
-    if place.precision == "sum":
-        return Tiles(16, 16, 16, resident=False)
     # as measured on an H200: one program for few units, else tiles that stay in the registers
     units, warps = (full, 8) if full <= 64 else (32 if full <= 256 else 16, 4)
+    if place.precision == "sum":
+        units = 16
     while divided(hidden, units) > place.processors:
-        units *= 2
+        units *= 2  # all programs of some rows run at once
+    if place.precision == "sum":
+        return Tiles(16, units, 16, resident=False)
     depth = full if size is None else max(16, power_of_two(reach(hidden, units, size)))
     most = RESIDENT_SHARE * place.memory
     if place.precision == "tf32x3":
@@ -86,7 +92,10 @@ def step_tiles(hidden: int, batch: int, place: Place) -> tuple[int, int]:
     if place.processors == 1:
         return max(2, power_of_two(batch)), units
     units = min(128, units)
-    return 512 // units, units
+    rows = 512 // units
+    while divided(batch, rows) > MOST_GROUPS:
+        rows *= 2
+    return rows, units
 
 
 def row_tiles(count: int, batch: int, place: Place) -> tuple[int, int, int]:
