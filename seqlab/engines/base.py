@@ -272,15 +272,21 @@ def starts(
 
     def start(x_BTD: Tensor, state: State | None) -> State | None:
         if state is None:
-            device = x_BTD.device
-            stream = stream_of(device) if shared else None
-            if like is not None and stream is not None:
-                return kind(*[_zeros(shape, like.dtype, device, stream) for shape in shapes])
+            if like is not None and shared:
+                return kind(*[zeros(s, like.dtype, x_BTD.device) for s in shapes if s is not None])
             return cell.initial_state(len(x_BTD), device=x_BTD.device)
         same = type(state) is kind and [getattr(part, "shape", ()) for part in state] == shapes
         return state if same else None
 
     return start
+
+
+def zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that nobody may write to, for calls may share them; where those are ``undisturbed``."""
+    stream = stream_of(device)
+    if stream is None:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return _zeros(shape, dtype, device, stream)
 
 
 def stream_of(device: torch.device) -> Hashable | None:
@@ -297,7 +303,7 @@ def stream_of(device: torch.device) -> Hashable | None:
     return stream
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=16)
 def _zeros(shape: torch.Size, dtype: torch.dtype, device: torch.device, stream: Hashable) -> Tensor:
     del stream
     with torch.inference_mode(mode=False):

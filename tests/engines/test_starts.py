@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import seqlab
 import torch
 from seqlab.engines import base
-from seqlab.engines.base import Sequence, starts
+from seqlab.engines.base import Sequence, starts, zeros
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+X = torch.linspace(-1, 1, 18).view(2, 3, 3)
 
 
 def test_zeros_are_shared_by_what_one_stream_does(monkeypatch):
@@ -30,3 +33,17 @@ def test_what_a_device_has_in_its_queue(monkeypatch):
     for capturing in (True, False):
         monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda c=capturing: c)
         assert base.stream_of(torch.device("cuda:0")) == (None if capturing else 77)
+
+
+def test_what_is_only_looked_at_shares_no_zeros_with_calls():
+    layer = seqlab.LSTM(3, 5, engine="fused")
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        layer(torch.randn(2, 3, 3))
+    for given in (zeros(torch.Size([20]), torch.float32, torch.device("cpu")), *layer(X)[1]):
+        assert type(given) is torch.Tensor
+    with torch.no_grad():
+        output, final = layer(X)
+        again, _ = layer(X)
+        final.hidden.add_(1)  # the caller's own
+    assert torch.equal(output, again)
+    assert torch.equal(layer(X)[0], output)

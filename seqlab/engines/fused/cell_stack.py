@@ -17,6 +17,7 @@ from torch import Tensor
 from seqlab.cells.base import Cell, read_parameters
 from seqlab.cells.gated import GatedCell
 from seqlab.cells.noise import Noise
+from seqlab.engines.base import zeros
 from seqlab.engines.double_backward import replay
 from seqlab.engines.fused.call_form import CallForm
 from seqlab.engines.fused.packing import real_steps
@@ -26,6 +27,7 @@ from seqlab.engines.fused.vendor_calls import (
     run_padded,
     run_whole,
 )
+from seqlab.engines.settled import undisturbed
 from seqlab.types import State
 
 _WEIGHTS = ("weight_ih", "weight_hh", "bias", "recurrent_bias", "weight_hr")
@@ -69,10 +71,17 @@ def kernel_weights(cell: GatedCell, noise: Noise | None) -> list[Tensor]:
         recurrent = recurrent * noise.weight_mask
     weights: list[Tensor] = [kernel, recurrent]
     if bias is not None:
-        weights += [bias, torch.zeros_like(bias) if second is None else second]
+        weights += [bias, _no_bias(bias) if second is None else second]
     if narrow is not None:
         weights.append(narrow)
     return weights
+
+
+def _no_bias(like: Tensor) -> Tensor:
+    """Zeros in the place of a second bias; on a GPU they are a launch, and shared."""
+    if like.device.type == "cpu" or not undisturbed():
+        return torch.zeros_like(like)
+    return zeros(like.shape, like.dtype, like.device)
 
 
 def run_alone(
@@ -81,20 +90,21 @@ def run_alone(
 ) -> tuple[Tensor, State]:  # fmt: skip
     """One cell over whole rows by its vendor's kernel, as ``run_levels`` gives it, in fewer calls.
 
-    Short sequences take as long as the calls of Python around the kernel. Only for kernels that
-    can be differentiated twice.
+    Short sequences take as long as the calls of Python around the kernel.
     """
     weights = kernel_weights(cell, noise)
-    form = CallForm(kernel, 1, 1, cell.bias is not None, _learns((x_BTD, *state, *weights)))
+    wanted = _learns((x_BTD, *state, *weights))
+    form = CallForm(kernel, 1, 1, cell.bias is not None, wanted)
     fields = [field.unsqueeze(0) for field in state]
-    output, *finals = run_whole(form, x_BTD, fields, weights, reverse=reverse)
+    again = functools.partial(_loop, [[cell]]) if wanted and _once_differentiable(x_BTD) else None
+    output, *finals = run_whole(form, x_BTD, fields, weights, reverse=reverse, again=again)
     parts = [_in_type(final[0], part) for final, part in zip(finals, state, strict=True)]
     return output, cell.State(*parts)
 
 
 def runs_alone(x_BTD: Tensor, mask: Tensor | None) -> bool:
     """Whether a run of one cell is one call that nothing else must be done for."""
-    return mask is None and not _once_differentiable(x_BTD) and not torch.is_autocast_enabled("cpu")
+    return mask is None and (x_BTD.device.type != "cpu" or not torch.is_autocast_enabled("cpu"))
 
 
 def run_levels(

@@ -221,11 +221,14 @@ class TracedEngine(base.Engine):
             projected = self.projected(cell, source, noise).to(real)
             return projected if plain else projected.transpose(0, 1)
 
-        names = ("weight_hr", *equations.parameters)
-        again = replay(cell, noise, mask, reverse=reverse, names=names)
-        output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
-            call, self.device, (project, again), project(), *inputs
-        )
+        if keep:
+            names = ("weight_hr", *equations.parameters)
+            again = replay(cell, noise, mask, reverse=reverse, names=names)
+            output, *finals = _Recurrence.apply(  # type: ignore[no-untyped-call]  # autograd's own
+                call, self.device, (project, again), project(), *inputs
+            )
+        else:
+            output, finals = call.forward(project(), inputs)
         finals = [
             final if final.dtype is part.dtype else final.to(part.dtype)
             for final, part in zip(finals, state, strict=True)

@@ -12,7 +12,7 @@ def states_before(history: Tensor, *, reverse: bool) -> Tensor:
 
 def states_after(history: Tensor, *, reverse: bool) -> Tensor:
     """The states after each step: the history's own memory, but no view to autograd."""
-    part = history[:-1] if reverse else history[1:]
-    return history.new_empty(0).set_(
-        part.untyped_storage(), part.storage_offset(), part.shape, part.stride()
-    )
+    steps, batch, width = history.shape
+    first = history.storage_offset() + (0 if reverse else history.stride(0))
+    shape = (steps - 1, batch, width)
+    return history.new_empty(0).set_(history.untyped_storage(), first, shape, history.stride())

@@ -105,13 +105,14 @@ class TritonEngine(TracedEngine):
         self, kernel: Any, cell: GatedCell, masks: Masks, form: Form
     ) -> TritonRun | StepRun:
         """One run over a sequence."""
-        from seqlab.engines.triton import graphs
-        from seqlab.engines.triton.recurrence import TritonRun
-        from seqlab.engines.triton.stepwise import StepRun
-
         place = _place(cell, form.half)
         if at_each_step(cell) is None:
+            from seqlab.engines.triton.recurrence import TritonRun
+
             return TritonRun(kernel, cell.hidden_size, masks, form, place)
+        from seqlab.engines.triton import graphs
+        from seqlab.engines.triton.stepwise import StepRun
+
         sizes, graphed = (cell.hidden_size, cell.recurrent_size), graphs.asked_for()
         return StepRun(kernel, *sizes, masks, form, place, cell if graphed else None)
 

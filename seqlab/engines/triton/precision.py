@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 
+#: Looked up once, as it is asked in every call; an older torch has none.
+_KERNELS: Any = getattr(torch.backends.cudnn, "rnn", None)
+
 
 def recurrent_tf32() -> bool:
     """Whether recurrent kernels may round the factors of float32 products to TF32.
@@ -15,9 +18,9 @@ def recurrent_tf32() -> bool:
     ``torch.backends.cudnn.allow_tf32`` in a torch that has none. Where the one was set the other
     may not be asked for.
     """
-    kernels: Any = getattr(torch.backends.cudnn, "rnn", None)
-    found = getattr(kernels, "fp32_precision", None)
-    return bool(torch.backends.cudnn.allow_tf32) if found is None else found == "tf32"
+    if _KERNELS is None:
+        return bool(torch.backends.cudnn.allow_tf32)
+    return bool(_KERNELS.fp32_precision == "tf32")
 
 
 def product_settings() -> Hashable:
