@@ -28,10 +28,29 @@ TOGETHER = ("activation", "initializer", "regularizer", "constraint")
 ZOO = "seqlab-zoo"
 #: What authors of plugins build on, beside the names of ``seqlab`` itself.
 CONTRACTS = (
+    "seqlab.construct:construct",
+    "seqlab.options.resolve:resolve_activation",
+    "seqlab.options.resolve:resolve_initializer",
+    "seqlab.options.resolve:resolve_object",
+    "seqlab.schema:check_order",
+    "seqlab.schema:checked",
+    "seqlab.types:Batch",
+    "seqlab.types:Encoded",
+    "seqlab.types:EncoderInfo",
+    "seqlab.types:FeatureInfo",
+    "seqlab.types:TargetInfo",
+    "seqlab.data.ragged:Ragged",
+    "seqlab.data.transforms.base:Row",
+    "seqlab.heads.metrics.base:Outcome",
     "seqlab.testing.kit:check",
     "seqlab.testing.kit:check_cell",
     "seqlab.testing.parametrize:parametrize_with_checks",
 )
+#: Modules whose names for types stand in signatures and annotations.
+TYPES = (
+    "seqlab.bounds", "seqlab.types", "seqlab.data.part", "seqlab.data.raw_columns",
+    "seqlab.data.tokenizers.base", "seqlab.data.transforms.base",
+)  # fmt: skip
 _SECTION = re.compile(r"(Args|Raises|Returns|Class attributes|Examples?)::?$")
 
 
@@ -132,25 +151,79 @@ def _python() -> str:
         module, _, name = target.partition(":")
         objects.append((f"{module}.{name}", getattr(importlib.import_module(module), name)))
     for title, thing in objects:
-        signature = "" if inspect.isclass(thing) else _signature(thing)
+        signature = _made_by(thing) if inspect.isclass(thing) else _signature(thing)
         lines += ["", f"## {title}", "", *([f"`{signature}`", ""] if signature else [])]
         lines.append(markdown(inspect.getdoc(thing) or ""))
-        lines += _methods(thing)
+        if inspect.isclass(thing):
+            lines += _members(thing)
+    lines += ["", "## Names of types", "", "Options are checked by annotations such as these.", ""]
+    for module in TYPES:
+        text = inspect.getsource(importlib.import_module(module))
+        for name, code, said in _told(text):
+            lines.append(f"- `{module}.{name}`: {said}" + ("" if code is None else f" `{code}`"))
     return "\n".join(lines) + "\n"
 
 
-def _methods(thing: Any) -> list[str]:
-    if not inspect.isclass(thing):
-        return []
-    lines = []
+def _made_by(thing: type) -> str:
+    """The class with what it is made of; empty where nothing of this project says it."""
+    init = next(
+        (vars(base)["__init__"] for base in thing.__mro__ if "__init__" in vars(base)), None
+    )
+    if not (getattr(init, "__module__", None) or "").startswith("seqlab"):
+        return ""
+    own = list(inspect.signature(init).parameters.values())[1:]
+    found = inspect.Signature(own).replace(return_annotation=inspect.Signature.empty)
+    written = {f"{p.name}: {p.annotation!r}": f"{p.name}: {p.annotation}" for p in own}
+    text = str(found)
+    for quoted, plain in written.items():
+        text = text.replace(quoted, plain, 1)
+    return f"{thing.__name__}{text}"
+
+
+def _members(thing: type) -> list[str]:
+    """What a class has, and its bases that have no section of their own."""
+    shown = {getattr(seqlab, name) for name in seqlab.__all__}
+    lines: dict[str, str] = {}
+    for base in thing.__mro__:
+        if base is not thing and (base in shown or not base.__module__.startswith("seqlab")):
+            continue
+        attributes = {name: f"- `{name}`: {said}" for name, _, said in _told(_source(base))}
+        lines = {**attributes, **_methods(base), **lines}
+    return ["", *lines.values()] if lines else []
+
+
+def _source(thing: type) -> str:
+    try:
+        return inspect.cleandoc("\n" + inspect.getsource(thing))
+    except (OSError, TypeError):  # made while the program runs
+        return ""
+
+
+def _told(text: str) -> list[tuple[str, str | None, str]]:
+    """Names that a comment ``#:`` stands above, their values on one line, and what it says."""
+    found, said = [], ""
+    for line in text.splitlines():
+        bare = line.strip()
+        if bare.startswith("#: "):
+            said += f" {bare[3:]}"
+            continue
+        name = re.match(r"([A-Za-z]\w*)(?:: [^=]+)?(?: = (.*))?$", bare)
+        if said and name and name[1] != "return":
+            found.append((name[1], name[2], _inline(said.strip())))
+        said = ""
+    return found
+
+
+def _methods(thing: type) -> dict[str, str]:
+    lines = {}
     for name, member in vars(thing).items():
         own = inspect.isfunction(member) or isinstance(member, property)
         text = inspect.getdoc(member) if own and not name.startswith("_") else None
         if text:
             signature = "" if isinstance(member, property) else _signature(member)
             first = " ".join(text.split("\n\n")[0].split())
-            lines.append(f"- `{name}{signature}`: {_inline(first)}")
-    return ["", *lines] if lines else []
+            lines[name] = f"- `{name}{signature}`: {_inline(first)}"
+    return lines
 
 
 def _signature(function: Any) -> str:

@@ -24,8 +24,8 @@ from seqlab.types import Encoded, EncoderInfo
 class Pooling(nn.Module, ABC):
     """Turns what the encoder hands over into ``[B, output_size]``.
 
-    A subclass writes ``pool``, or overrides ``forward`` if it does not look at the outputs; it
-    sets ``output_size`` where that is not E.
+    A subclass writes ``pool``, and sets ``output_size`` where that is not E; ``forward`` may be
+    overridden too by one that does not look at the outputs.
 
     Args:
         encoder: the sizes of the encoder's output.
