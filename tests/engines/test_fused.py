@@ -30,6 +30,8 @@ MAKERS = {"rnn": seqlab.RNN, "lstm": seqlab.LSTM, "gru": seqlab.GRU}
 MASKS = {
     "none": None,
     "padded": torch.arange(6) < torch.tensor([6, 0, 1, 4]).unsqueeze(1),
+    "even": (torch.arange(6) < 4).expand(4, 6),
+    "even holes": (torch.arange(24).view(4, 6) * 5 + torch.arange(4).unsqueeze(1)) % 2 == 0,
     "holes": torch.tensor([[1, 0, 1, 1, 0, 1], [0] * 6, [0, 0, 0, 1, 0, 0], [1] * 6]).bool(),
 }
 FORMS = {

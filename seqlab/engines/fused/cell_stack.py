@@ -23,6 +23,7 @@ from seqlab.engines.fused.call_form import CallForm
 from seqlab.engines.fused.packing import real_steps
 from seqlab.engines.fused.vendor_calls import (
     pads,
+    run_even,
     run_packed,
     run_padded,
     run_whole,
@@ -144,13 +145,15 @@ def run_levels(
     wanted = _learns((x_BTD, *fields, *weights))
     form = CallForm(kernel, len(levels), len(levels[0]), cells[0].bias is not None, wanted)
     again = functools.partial(_loop, levels) if wanted and _once_differentiable(x_BTD) else None
-    padded = again is None and x_BTD.device.type == "cpu"
-    padded = padded and pads(kernel, form.directions, at_rest=at_rest)
+    whole = again is None and x_BTD.device.type == "cpu"
+    padded = whole and pads(kernel, form.directions, at_rest=at_rest)
 
     def run(x: Tensor) -> Sequence[Tensor]:
         if mask is None:
             return run_whole(form, x, fields, weights, reverse=reverse, again=again)
         real = real_steps(mask)
+        if whole and real.even:
+            return run_even(form, x, fields, weights, real, reverse=reverse)
         if padded and not real.is_sparse():
             return run_padded(form, x, fields, weights, real, reverse=reverse)
         return run_packed(form, x, fields, weights, real, reverse=reverse, again=again)

@@ -23,6 +23,11 @@ class RealSteps(NamedTuple):
         """The real steps of the longest row."""
         return max(self.counts)
 
+    @property
+    def even(self) -> bool:
+        """Whether all rows have as many real steps, and some."""
+        return 0 < min(self.counts) == self.most
+
     def is_sparse(self) -> bool:
         """Whether almost all that would run, if padding did, is padding.
 
