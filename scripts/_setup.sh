@@ -36,6 +36,8 @@ set_up() {
     return
   fi
   echo "Installing seqlab and what it needs (a few minutes the first time) ..."
+  # an old pip says that it builds what has no wheel in a deprecated way; newer ones do not know this
+  local -x PIP_USE_PEP517=1
   # what pip would compile file after file is compiled beside what comes next: `compiled` waits
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
     --constraint constraints.txt --editable ".${extra:+[$extra]}"

@@ -112,7 +112,7 @@ def _parts() -> Iterator[Finding]:
     for (owner, reason), names in failed.items():
         yield Finding(ERROR, "plugin", f"{owner} cannot be imported for {listed(names)}: {reason}")
     for owner, count in sorted(owners.items()):
-        yield Finding(OK, "parts", f"{count} of {owner}")
+        yield Finding(OK, "parts", f"{count} of {owner}, imported")
 
 
 def _cause(error: PluginError) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -265,3 +267,20 @@ def test_a_fault_of_the_program_is_no_mistake_of_the_user(train, monkeypatch):
     monkeypatch.setattr(sys.modules["seqlab.verbs.train"], "run", run)
     with pytest.raises(ZeroDivisionError):
         train()
+
+
+def test_what_a_part_logs_is_said_as_everything_else_and_its_file_has_the_time(
+    command, toy_words, monkeypatch, tmp_path
+):
+    def run(spec, run_dir, begin=None):
+        del spec, run_dir, begin
+        logging.getLogger("some_source").info("downloading %s", "words 1.0")
+        return {"objective": 0.5}
+
+    verb = types.ModuleType("seqlab.verbs.train")
+    verb.run = run
+    monkeypatch.setitem(sys.modules, "seqlab.verbs.train", verb)
+    outcome = command("train", *toy_words, f"hydra.run.dir={tmp_path / 'run'}")
+    assert (outcome.code, outcome.out) == (0, "downloading words 1.0\n")
+    (line,) = (tmp_path / "run" / "train.log").read_text().splitlines()
+    assert line.endswith("[some_source][INFO] - downloading words 1.0")
