@@ -111,14 +111,12 @@ static inline V v_sign(V x) { return (x > 0 ? all(1) : all(0)) - (x < 0 ? all(1)
 static inline V v_max(V x, V y) { return (x >= y) | (x != x) ? x : y; }
 static inline V v_min(V x, V y) { return (x <= y) | (x != x) ? x : y; }
 
-// exp for float: x = n ln 2 + r, a polynomial for e^r (Cephes), n added to the exponent's bits.
-static inline V v_exp(V x) {
-  if (sizeof(real) == 8) return v_exp_exact(x);
+// exp for float: x = n ln 2 + r, a polynomial for e^r (Cephes), n added to the exponent's bits; x is
+// from -87.3 to 88.3, or NaN.
+static inline V v_exp_within(V x) {
   const V round = all(real(12582912.0));
-  V bounded = x > real(88.3762626647949) ? all(real(88.3762626647949)) : x;
-  bounded = bounded < real(-87.3365478515625) ? all(real(-87.3365478515625)) : bounded;
-  const V n = (bounded * real(1.44269504088896341) + round) - round;
-  V r = bounded - n * real(0.693359375);
+  const V n = (x * real(1.44269504088896341) + round) - round;
+  V r = x - n * real(0.693359375);
   r = r + n * real(2.12194440e-4);
   V y = all(real(1.9875691500e-4));
   y = y * r + real(1.3981999507e-3);
@@ -130,14 +128,31 @@ static inline V v_exp(V x) {
   const M exponent = (__builtin_convertvector(n, M) + whole(127)) << whole(sizeof(real) == 4 ? 23 : 52);
   V scale;
   std::memcpy(&scale, &exponent, sizeof(V));
-  y = y * scale;
+  return y * scale;
+}
+
+static inline V within(V x, real least, real most) {
+  const V bounded = x > most ? all(most) : x;
+  return bounded < least ? all(least) : bounded;
+}
+
+static inline V v_exp(V x) {
+  if (sizeof(real) == 8) return v_exp_exact(x);
+  const M high = x > real(88);  // of e times the power one below
+  V y = v_exp_within(within(high ? x - real(1) : x, real(-87.3365478515625), real(88)));
+  y = high ? y * real(2.718281828459045) : y;
   y = x > real(88.72283) ? all(std::numeric_limits<real>::infinity()) : y;
   return x < real(-103.97) ? all(0) : y;
 }
 
-static inline V v_sigmoid(V x) { return real(1) / (real(1) + v_exp(-x)); }
+// for float: from 17 on it is 1
+static inline V v_sigmoid(V x) {
+  if (sizeof(real) == 8) return real(1) / (real(1) + v_exp_exact(-x));
+  const V y = real(1) / (real(1) + v_exp_within(within(-x, real(-87), real(88.3762626647949))));
+  return x < real(-88.72283) ? all(0) : y;
+}
 
-// tanh for float: an odd polynomial near zero (Cephes), 1 - 2 / (e^2a + 1) elsewhere.
+// tanh for float: an odd polynomial near zero (Cephes), 1 - 2 / (e^2a + 1) elsewhere, 1 from 9.1 on.
 static inline V v_tanh(V x) {
   if (sizeof(real) == 8) return v_tanh_exact(x);
   const V a = v_abs(x), square = x * x;
@@ -147,7 +162,8 @@ static inline V v_tanh(V x) {
   near = near * square + real(1.33314422036e-1);
   near = near * square + real(-3.33332819422e-1);
   near = near * square * x + x;
-  const V far = real(1) - real(2) / (v_exp(a + a) + real(1));
+  const V bounded = a > real(9.1) ? all(real(9.1)) : a;
+  const V far = real(1) - real(2) / (v_exp_within(bounded + bounded) + real(1));
   return a < real(0.625) ? near : (x < 0 ? -far : far);
 }
 
