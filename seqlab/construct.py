@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqlab import registry
-from seqlab.errors import OptionError, did_you_mean
+from seqlab.errors import ConfigError, OptionError, did_you_mean
 from seqlab.schema import NAMED, check_value, parameter_hints
 
 
@@ -175,6 +175,14 @@ def unknown_option(
     """The error about an option that a part does not take."""
     return OptionError(
         f"{where or kind}: {kind} '{name}' has no option '{option}': {did_you_mean(option, known)}"
+    )
+
+
+def length_missing(name: str) -> ConfigError:
+    """The error about a schedule that needs the length of the run, where it has none."""
+    return ConfigError(
+        f"scheduler '{name}' needs the length of the run; give trainer.max_epochs or "
+        "trainer.max_steps"
     )
 
 

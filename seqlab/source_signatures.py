@@ -65,6 +65,38 @@ def options_of(target: str) -> dict[str, Option] | None:
     return None if found is None else _options(found)
 
 
+def class_constant(target: str, name: str) -> Any:
+    """The plain value that a class, or the nearest of its bases, gives an attribute.
+
+    Args:
+        target: as for ``options_of``.
+        name: of the attribute.
+
+    Returns:
+        None where it cannot be told without importing the class, too.
+
+    Example:
+        >>> class_constant("seqlab.training.schedules:CosineSchedule", "needs_length")
+        True
+    """
+    found = definition_of(target)
+    return None if found is None else _constant(found, name)
+
+
+def _constant(found: Definition, name: str) -> Any:
+    for node in found.node.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if name in map(ast.unparse, targets) and isinstance(node.value, ast.Constant):
+            return node.value.value
+    for base in found.node.bases if isinstance(found.node, ast.ClassDef) else ():
+        parent = _find(found.module, base.id) if isinstance(base, ast.Name) else None
+        if parent is not None and (value := _constant(parent, name)) is not None:
+            return value
+    return None
+
+
 def definition_of(target: str) -> Definition | None:
     """The class or function that an entry point's target names, through a few imports."""
     module, _, name = target.partition(":")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from seqlab import plugins, registry
-from seqlab.construct import split_spec, unknown_option
+from seqlab.construct import length_missing, split_spec, unknown_option
 from seqlab.data.batching import GivenData, feature_defaults, given_targets
 from seqlab.errors import ConfigError, DataError, SeqlabError, nearest
 from seqlab.schema import check_fields, check_value
-from seqlab.source_signatures import Option, options_of
+from seqlab.source_signatures import Option, class_constant, options_of
 
 #: Kinds of parts that options of other parts hold, by name or as a mapping with a name. Options
 #: end with the kind, but for these.
@@ -183,6 +183,18 @@ def check_end(trainer: Mapping[str, Any]) -> None:
         raise ConfigError(
             "trainer: give one of max_epochs, max_steps or max_seconds, or training has no end"
         )
+
+
+def check_length(trainer: Mapping[str, Any], name: Any) -> None:
+    """Refuse a schedule that needs the length of a run which has none, as far as its source says.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    declaration = plugins.declared("schedule").get(name) if isinstance(name, str) else None
+    known = trainer["max_epochs"] is not None or trainer["max_steps"] >= 0
+    if declaration and not known and class_constant(declaration.target, "needs_length"):
+        raise length_missing(str(name))
 
 
 def check_files(paths: Any, key: str) -> None:

@@ -16,6 +16,7 @@ from seqlab.config.before_import import (
     check_encoder_unread,
     check_end,
     check_files,
+    check_length,
     check_options_unread,
     check_part_unread,
     parts_of,
@@ -182,6 +183,8 @@ def check_unread(plain: Mapping[str, Any], verb: str, *, files: bool = True) -> 
     for kind, part, where in parts_of(spec):
         if _get(part, "name") != MISSING:
             check_part_unread(kind, part, where, GIVEN[kind], files=files)
+    if verb in _TRAINING:
+        check_length(spec["trainer"], _get(spec["scheduler"], "name"))
     if SPECS[verb] is RunSpec:
         check_encoder_unread(spec["encoder"])
         _complete_callbacks(spec["callbacks"])

@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from seqlab import registry
-from seqlab.construct import construct, split_spec
-from seqlab.errors import ConfigError, OptionError
+from seqlab.construct import construct, length_missing, split_spec
+from seqlab.errors import OptionError
 from seqlab.schema import Count, NonNegative, Positive, Share, Whole
 
 
@@ -267,10 +267,7 @@ def check_length(spec: Mapping[str, Any], *, known: bool) -> None:
     """
     name, _ = split_spec("schedule", spec, "scheduler")
     if needs_length(name) and not known:
-        raise ConfigError(
-            f"scheduler '{name}' needs the length of the run; give trainer.max_epochs or "
-            "trainer.max_steps"
-        )
+        raise length_missing(name)
 
 
 def build_schedule(

@@ -30,6 +30,7 @@ MISTAKES = [
     ["optimizer.lr=-1"],
     ["scheduler=step", "scheduler.gamma=2"],
     ["trainer.max_epochs=null", "trainer.max_seconds=null"],
+    ["scheduler=cosine", "trainer.max_epochs=null", "trainer.max_seconds=60"],
     ["trainer.max_epohcs=3"],
     ["callbacks.early_stopping.patience=-1"],
     ["callbacks.checkpoint.every_n_steps=0"],
