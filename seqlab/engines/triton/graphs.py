@@ -11,6 +11,7 @@ This has not run on a GPU yet, so it is off unless ``SEQLAB_CUDA_GRAPHS=1`` asks
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import threading
@@ -35,6 +36,8 @@ CALLS_BEFORE = 10
 LEAST_STEPS = 8
 #: Forms that are counted for a cell; loops kept in this process, and the bytes that they hold.
 MOST_FORMS, MOST_LOOPS, MOST_BYTES = 256, 16, 2 << 30
+#: Graphs that go together, those of loops that are not kept any more as well.
+MOST_CAPTURED = 64
 
 
 def asked_for() -> bool:
@@ -49,11 +52,29 @@ class Loop(Protocol):
     bytes: int
 
 
+@dataclass
+class _Side:
+    """Where graphs of one stream are captured, and all of them.
+
+    cuBLAS has a workspace for each stream, whose address graphs keep. It must lie in their own
+    memory, so nothing runs there but captures; and as torch lets go of a stream's workspaces with
+    any of its graphs (pytorch/pytorch#193402), the graphs of a side go together.
+    """
+
+    stream: Any
+    pool: Any
+    graphs: list[Any] = field(default_factory=list)
+
+    def replay(self, index: int) -> None:
+        """Replay the graph of a number."""
+        self.graphs[index].replay()
+
+
 class Cuda:
     """What is asked of CUDA."""
 
     def __init__(self) -> None:
-        self._sides: dict[Hashable, tuple[Any, Any]] = {}
+        self._sides: dict[Hashable, _Side] = {}
 
     def allows(self) -> bool:
         """Whether a graph may be captured or replayed here."""
@@ -68,31 +89,32 @@ class Cuda:
     def capture(self, run: Callable[[], None], device: torch.device) -> Callable[[], None] | None:
         """Run it, and capture it; what replays it, or None where it cannot be captured."""
         with launching_on(device):
-            current, key = torch.cuda.current_stream(), (device, self.stream(device))
-            if key not in self._sides:
-                # graphs of one stream never run at once, and may share memory and workspaces
-                side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
-                self._sides[key] = side, torch.cuda.graph_pool_handle()
-            side, pool = self._sides[key]
-            graph = torch.cuda.CUDAGraph()
-            replay: Callable[[], None] | None = graph.replay
-            # its own context does not leave the stream where the end of a capture fails
-            with torch.cuda.stream(side):
-                side.wait_stream(current)
-                run()
-                try:
-                    with torch.cuda.graph(
-                        graph, pool=pool, stream=side, capture_error_mode="thread_local"
-                    ):
-                        run()
-                except RuntimeError as error:
-                    warnings.warn(
-                        f"no CUDA graph of a recurrent loop ({one_line(error)}); its kernels are "
-                        "launched one by one", stacklevel=2,
-                    )  # fmt: skip
-                    replay = None
-            current.wait_stream(side)
-        return replay
+            run()
+            side, graph = self._side(device), torch.cuda.CUDAGraph()
+            try:
+                # its own context does not leave the stream where the end of a capture fails
+                with torch.cuda.stream(side.stream), torch.cuda.graph(
+                    graph, pool=side.pool, stream=side.stream, capture_error_mode="thread_local"
+                ):  # fmt: skip
+                    run()
+            except RuntimeError as error:
+                warnings.warn(
+                    f"no CUDA graph of a recurrent loop ({one_line(error)}); its kernels are "
+                    "launched one by one", stacklevel=2,
+                )  # fmt: skip
+                return None
+        side.graphs.append(graph)
+        return functools.partial(side.replay, len(side.graphs) - 1)
+
+    def _side(self, device: torch.device) -> _Side:
+        """Of the current stream: its graphs never run at once, and may share memory."""
+        key = device, self.stream(device)
+        found = self._sides.get(key)
+        if found is None or len(found.graphs) >= MOST_CAPTURED:
+            # of the streams that few others use
+            stream: Any = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]  # torch's own
+            found = self._sides[key] = _Side(stream, torch.cuda.graph_pool_handle())
+        return found
 
 
 #: What captures; tests put another in its place.
