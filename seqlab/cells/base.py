@@ -13,7 +13,7 @@ from seqlab.cells.around import OptionNoise, OptionRates, draw_options
 from seqlab.cells.construction import CellType
 from seqlab.cells.redraw import redraw_parts
 from seqlab.cells.zoneout import zone_out, zoneout_rates
-from seqlab.errors import OptionError, ShapeError
+from seqlab.errors import OptionError
 from seqlab.registry import spoken
 from seqlab.schema import Count, Fraction, checked
 from seqlab.types import Device, DType
@@ -335,25 +335,3 @@ def next_state(cell: nn.Module, result: Any, old: StateTree) -> tuple[Tensor, St
         f"{type(cell).__name__} gives {got} for a step, and the output and the next state are "
         f"needed: write `return output, {form}({fields})`"
     )
-
-
-def check_state(given: StateTree, expected: StateTree, owner: str) -> StateTree:
-    """A state given by a user, in the expected structure.
-
-    Raises:
-        ShapeError: another number of parts, or a tensor of another shape; both are named.
-    """
-    if isinstance(expected, Tensor):
-        if not isinstance(given, Tensor) or given.shape != expected.shape:
-            got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise ShapeError(f"{owner}: a state tensor must be {tuple(expected.shape)}, got {got}")
-        return given
-    if isinstance(given, Tensor) and len(expected) == 1:
-        given = (given,)
-    if not isinstance(given, tuple | list) or len(given) != len(expected):
-        got = f"{len(given)} parts" if isinstance(given, tuple | list) else type(given).__name__
-        fields = getattr(expected, "_fields", None)
-        names = f" ({', '.join(fields)})" if fields else ""
-        raise ShapeError(f"{owner}: the state must have {len(expected)} parts{names}, got {got}")
-    parts = [check_state(g, e, owner) for g, e in zip(given, expected, strict=True)]
-    return type(expected)(*parts) if hasattr(expected, "_fields") else type(expected)(parts)

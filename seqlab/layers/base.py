@@ -314,3 +314,25 @@ def refuse_streaming(owner: str) -> EngineError:
         f"{owner} cannot be streamed: it runs backward in time, so its first output needs the "
         "last input"
     )
+
+
+def check_state(given: State, expected: State, owner: str) -> State:
+    """A state given by a user, in the expected structure.
+
+    Raises:
+        ShapeError: another number of parts, or a tensor of another shape; both are named.
+    """
+    if isinstance(expected, Tensor):
+        if not isinstance(given, Tensor) or given.shape != expected.shape:
+            got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ShapeError(f"{owner}: a state tensor must be {tuple(expected.shape)}, got {got}")
+        return given
+    if isinstance(given, Tensor) and len(expected) == 1:
+        given = (given,)
+    if not isinstance(given, tuple | list) or len(given) != len(expected):
+        got = f"{len(given)} parts" if isinstance(given, tuple | list) else type(given).__name__
+        fields = getattr(expected, "_fields", None)
+        names = f" ({', '.join(fields)})" if fields else ""
+        raise ShapeError(f"{owner}: the state must have {len(expected)} parts{names}, got {got}")
+    parts = [check_state(g, e, owner) for g, e in zip(given, expected, strict=True)]
+    return type(expected)(*parts) if hasattr(expected, "_fields") else type(expected)(parts)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from seqlab.cells.base import Cell, check_state, map_state, next_state
+from seqlab.cells.base import Cell, map_state, next_state
 from seqlab.cells.redraw import redraw_parts
 from seqlab.engines.base import NotPreparedError, Sequence
 from seqlab.engines.instances import check_engine_name
@@ -20,6 +20,7 @@ from seqlab.layers.base import (
     Layer,
     Sides,
     check_input,
+    check_state,
     combined_mask,
     refuse_streaming,
 )

@@ -10,14 +10,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seqlab.cells.base import check_state, leaves, map_state, next_state
+from seqlab.cells.base import leaves, map_state, next_state
 from seqlab.engines.calls import coming_steps
 from seqlab.engines.export import scan_steps
 from seqlab.engines.instances import engine
 from seqlab.engines.over_time import at_time, each_time, run_steps, select
 from seqlab.engines.plan import REFERENCE, Plan
 from seqlab.errors import EngineError, OptionError
-from seqlab.layers.base import Layer, Sides, check_input, combined_mask, refuse_streaming
+from seqlab.layers.base import (
+    Layer,
+    Sides,
+    check_input,
+    check_state,
+    combined_mask,
+    refuse_streaming,
+)
 from seqlab.layers.inner import InnerLayers
 from seqlab.layers.joined import check_type
 from seqlab.layers.recurrent import Recurrent

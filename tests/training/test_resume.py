@@ -98,8 +98,15 @@ def test_a_run_in_double_precision_ends_bit_identical(tmp_path, killed_at):
     assert_same(tmp_path / "killed", state_of(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("continuous", [False, True])
-def test_a_run_with_carried_state_ends_bit_identical(tmp_path, killed_at, continuous):
+@pytest.mark.parametrize(
+    ("continuous", "cell"),
+    [
+        (False, {}),
+        (True, {}),
+        (True, {"name": "min_gru", "hidden_size": 6, "dropout": 0.3, "zoneout": 0.2}),
+    ],
+)
+def test_a_run_with_carried_state_ends_bit_identical(tmp_path, killed_at, continuous, cell):
     text = {"kind": "inputs", "column": "word"}
     spec = changed(
         words_spec(tmp_path),
@@ -108,6 +115,8 @@ def test_a_run_with_carried_state_ends_bit_identical(tmp_path, killed_at, contin
         head={"name": "language_model"},
         encoder__wrappers=[],
     )
+    if cell:
+        spec = changed(spec, encoder__cell=cell)
     train(spec, tmp_path / "whole")
     reference = state_of(tmp_path / "whole")
     for hook, count in (("on_train_batch_end", 2), ("on_train_batch_end", 17)):
