@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from seqlab import registry
-from seqlab.errors import ConfigError, OptionError, did_you_mean
+from seqlab.errors import ConfigError, OptionError, PluginError, did_you_mean
 from seqlab.schema import NAMED, check_value, parameter_hints
 
 
@@ -211,6 +211,13 @@ def build_part(
     """
     part = registry.get(kind, name)
     options = check_options(kind, name, options, given=len(args), where=where)
+    try:
+        inspect.signature(part).bind(*args, **options)
+    except TypeError as error:
+        raise PluginError(
+            f"{where or kind}: {kind} '{name}' cannot be made: {error}; before its options it is "
+            f"given {len(args)} values, as its base class is"
+        ) from error
     try:
         return part(*args, **options)
     except OptionError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import seqlab
 from seqlab import plugins, registry
+from seqlab.construct import construct
 from seqlab.errors import DuplicateNameError, OptionError, PluginError, UnknownNameError
 
 
@@ -171,6 +172,12 @@ def test_a_built_in_cannot_be_replaced(site):
     site("greedy", [("cell", "lstm", "Cell")], code="class Cell: pass")
     assert seqlab.get("cell", "lstm").__name__ == "LSTMCell"
     assert "built-in" in plugins.declared("cell")["lstm@greedy"].problem
+
+
+def test_a_part_that_is_made_in_another_way_than_its_kind_is_told_of(site):
+    site("apart", [("merge", "apart", "Merge")], code="class Merge:\n  def __init__(self): pass")
+    with pytest.raises(PluginError, match=r"^wrapper: merge 'apart' cannot be made: .*2 values"):
+        construct("merge", "apart", 3, 3, where="wrapper")
 
 
 def test_plugins_can_be_switched_off(site, monkeypatch):

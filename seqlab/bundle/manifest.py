@@ -163,6 +163,12 @@ def missing_part(manifest: Mapping[str, Any], error: SeqlabError) -> str | None:
     for kind, name, distribution, version in _plugin_entries(manifest):
         if f"'{name}'" in str(error) and name not in registry.available(kind):
             had = f" {version}" if version else ""
+            there = plugins.declared(kind).get(name)
+            if there is not None and there.problem is not None:
+                return (
+                    f"needs the {kind} '{name}' of {distribution}{had}; {there.distribution} "
+                    f"{there.version} is installed and cannot be used: {there.problem}"
+                )
             return (
                 f"needs the {kind} '{name}' of {distribution}{had}, which is not installed; "
                 f"if you trust it, install it with: pip install {distribution}"

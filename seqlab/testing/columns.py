@@ -183,7 +183,7 @@ for _table in (FEATURE_CHECKS, TARGET_CHECKS):
         _table.check()(_check)
 
 
-@FEATURE_CHECKS.check()
+@FEATURE_CHECKS.check(gate=True)
 def steps_are_as_described(case: FeatureCase) -> Numbers:
     """``encode`` gives ids below ``info.size`` or finite numbers ``[T, info.size]`` a row.
 
@@ -195,6 +195,7 @@ def steps_are_as_described(case: FeatureCase) -> Numbers:
     require(info.name == "name", f"info.name is {info.name!r}")
     kinds = ("ids", "numeric", "pieces", "series")
     require(info.kind in kinds, f"info.kind is {info.kind!r}, not one of {', '.join(kinds)}")
+    require(info.role == feature.role, f"role is {feature.role!r}, and info.role {info.role!r}")
     codes = steps.values
     if info.kind == "ids":
         require(codes.dtype.kind == "i" and codes.ndim == 1, f"ids are {codes.dtype} {codes.shape}")
@@ -215,7 +216,7 @@ def steps_are_as_described(case: FeatureCase) -> Numbers:
     return {"size": info.size}
 
 
-@TARGET_CHECKS.check()
+@TARGET_CHECKS.check(gate=True)
 def rows_are_as_described(case: TargetCase) -> Numbers:
     """``encode`` gives what ``layout`` says, and ``info`` has a kind and a size.
 

@@ -16,6 +16,7 @@ import pytest
 import seqlab
 import torch
 from huggingface_hub import ModelCard
+from seqlab import plugins
 from seqlab.build import build_model
 from seqlab.bundle import save_bundle
 from seqlab.bundle.card import model_card
@@ -189,7 +190,7 @@ def test_saving_again_replaces_and_a_failure_keeps(made, tmp_path, monkeypatch):
         save_bundle(tmp_path / "file" / "bundle", model, data.processor, spec)
 
 
-def test_missing_plugin_is_named_with_its_distribution(made, tmp_path):
+def test_missing_plugin_is_named_with_its_distribution(made, tmp_path, monkeypatch):
     _, _, data, spec = made["words"]
 
     @seqlab.register("head", "outside")
@@ -208,6 +209,14 @@ def test_missing_plugin_is_named_with_its_distribution(made, tmp_path):
     message = one_line_error(tmp_path / "bundle")
     assert "needs the head 'outside' of seqlab-out 1.2, which is not installed" in message
     assert message.endswith("pip install seqlab-out")
+    real, problem = plugins.declared, "it requires seqlab>=7, and this is seqlab 0.1.0"
+    there = plugins.Declaration("head", "outside", "seqlab-out", "1.3", "out:Head", problem)
+    with monkeypatch.context() as patched:
+        patched.setattr(plugins, "declared", lambda kind: {**real(kind), "outside": there})
+        message = one_line_error(tmp_path / "bundle")
+    assert message.endswith(
+        f"of seqlab-out 1.2; seqlab-out 1.3 is installed and cannot be used: {problem}"
+    )
     bad = {**entry, "distribution": "x; rm -rf ~"}
     rewrite(tmp_path / "bundle", "manifest.json", lambda m: m.update(plugins=[bad, 5]))
     assert "rm -rf" not in one_line_error(tmp_path / "bundle")

@@ -9,6 +9,8 @@ import sys
 import pytest
 from seqlab import register, registry
 from seqlab.cli import main
+from seqlab.data.features.numeric import NumericFeature
+from seqlab.errors import DataError
 from seqlab.wrappers.merges import Sum
 
 
@@ -17,6 +19,13 @@ class Half(Sum):
 
     def forward(self, forward, backward):
         return super().forward(forward, backward)[..., ::2]
+
+
+class Dates(NumericFeature):
+    """Takes what the kit has no column of."""
+
+    def encode(self, values, where):
+        raise DataError(f"{where(0)}: expected a date, got {values[0]!r}")
 
 
 @pytest.fixture
@@ -120,3 +129,12 @@ def test_stripped_docstrings_are_told_of():
         "error: the conformance kit reads its docstrings, which python -OO and PYTHONOPTIMIZE=2 "
         "take away; run it without them\n"
     )
+
+
+def test_a_part_that_no_column_fits_is_not_certified(capsys):
+    register("feature", "dates")(Dates)
+    try:
+        assert main(["certify", "feature=dates"]) == 1
+    finally:
+        registry.unregister("feature", "dates")
+    assert "give some raw values as a class attribute 'samples'" in capsys.readouterr().out

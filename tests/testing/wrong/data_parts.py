@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 from seqlab.data.features.numeric import NumericFeature
@@ -79,6 +80,14 @@ class DoublePrecision(NumericFeature):
     def encode(self, values, where):
         ragged = super().encode(values, where)
         return Ragged(ragged.values.astype(np.float64), ragged.offsets)
+
+
+class StandsBesideASeries(NumericFeature):
+    """Says in one place alone that it is one value of the whole row."""
+
+    @property
+    def info(self):
+        return replace(super().info, role="row")
 
 
 class ForgetsItsMean(NumericFeature):

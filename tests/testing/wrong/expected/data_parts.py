@@ -23,6 +23,11 @@ EXPECTED = {
     "LoadsAnything": ("saved_and_loaded", "What ``save`` writes, ``load`` reads", "a file with"),
     "ScalesByTheBatch": ("rows_do_not_mix", "Rows encoded together", "when alone"),
     "DoublePrecision": ("steps_are_as_described", "``encode`` gives ids below", "not float32"),
+    "StandsBesideASeries": (
+        "steps_are_as_described",
+        "``encode`` gives ids below",
+        "role is 'step', and info.role 'row'",
+    ),
     "ForgetsItsMean": ("saved_and_loaded", "What was fitted survives", "other codes"),
     "GuessesUnknownLabels": (
         "bad_values_are_refused",
