@@ -216,6 +216,40 @@ def test_long_sequences_on_few_rows(device):
         torch.testing.assert_close(found.cpu(), expected)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [("gru", "fused", {}), ("lstm", "fused", {}), ("mgu", "triton", {}),
+     ("lstm", "triton", {"proj_size": 3}), ("gru", "loop", {"layer_norm": True})],
+)  # fmt: skip
+def test_in_a_graph_that_a_user_captures(device, case, monkeypatch):
+    if device.type != "cuda":
+        pytest.skip("only CUDA has graphs")
+    monkeypatch.setenv("SEQLAB_CUDA_GRAPHS", "1")
+    name, engine, options = case
+    layer = cell_layer(name, **options)
+    assert takes(engine, layer, device)
+    layer = by_engine(layer, engine).to(device)
+    x, side = normal(B, T, D, seed=25).to(device), torch.cuda.Stream()
+    with torch.no_grad():
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                layer(x)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            output, final = layer(x)
+        for rows in range(1, 40):  # what calls share is let go by then
+            for _ in range(2):
+                layer(x[:1].expand(rows, -1, -1))
+        x.copy_(normal(B, T, D, seed=26))
+        graph.replay()
+        expected, last = layer(x)
+    torch.testing.assert_close(output, expected)
+    for ours, reference in zip(leaves(final), leaves(last), strict=True):
+        torch.testing.assert_close(ours, reference)
+
+
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0), (1, 1)])
 @pytest.mark.parametrize("name", CELLS)
 def test_empty_and_single(device, name, shape):
