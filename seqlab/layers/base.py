@@ -274,7 +274,8 @@ def combined_mask(x_BTD: Tensor, lengths: Tensor | None, mask: Tensor | None) ->
     """
     batch, steps = x_BTD.shape[:2]
     if lengths is not None:
-        lengths = torch.as_tensor(lengths)
+        # where they are, whatever the default device is
+        lengths = torch.as_tensor(lengths, device=getattr(lengths, "device", "cpu"))
         if lengths.shape != (batch,) or lengths.is_floating_point():
             raise ShapeError(
                 f"lengths must be ({batch},) integers, got {tuple(lengths.shape)} {lengths.dtype}"

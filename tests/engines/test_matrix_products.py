@@ -173,3 +173,14 @@ def test_what_transposed_leaves_to_torch(sums, monkeypatch):
     monkeypatch.setattr(matrix_products, "_library", lambda: None)
     assert torch.equal(transposed(left, right), left.T @ right)
     assert not sums
+
+
+def test_the_default_type_is_not_that_of_a_product():
+    left, right = torch.randn(6, 5), torch.randn(6, 4)
+    expected = left.T @ right
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = transposed(left, right)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(found, expected)

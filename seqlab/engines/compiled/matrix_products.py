@@ -53,7 +53,7 @@ def transposed(left: Tensor, right: Tensor) -> Tensor:
     if library is None or not count:
         return left.T @ right
     left, right = (t if t.stride(1) == 1 else t.contiguous() for t in (left, right))
-    result = torch.empty(rows, columns)
+    result = left.new_empty(rows, columns)
     places = left.data_ptr(), left.stride(0), right.data_ptr(), right.stride(0), result.data_ptr()
     library.transposed(count, rows, columns, *places, torch.get_num_threads())
     return result

@@ -83,9 +83,7 @@ class PlainRun:
             real = mask.T.contiguous()
             call.mask = real.data_ptr()
         # lies time-major, as the loop writes it
-        output = torch.empty_strided(
-            (batch, steps, hidden), (hidden, batch * hidden, 1), dtype=x.dtype
-        )
+        output = x.new_empty_strided((batch, steps, hidden), (hidden, batch * hidden, 1))
         call.output = output.data_ptr()
         finals = [x.new_empty(batch, hidden) for _ in range(self._fields)]
         starts = self._many()

@@ -188,7 +188,7 @@ def _held(
 
 def _packed(again: Again, sizes: Tensor, data: Tensor, *rest: Tensor) -> Sequence[Tensor]:
     """What ``again`` computes, of packed rows: they are padded for it, and packed again."""
-    real = torch.arange(int(sizes[0])) < sizes.unsqueeze(1)
+    real = torch.arange(int(sizes[0]), device=sizes.device) < sizes.unsqueeze(1)
     places = real.flatten().nonzero().squeeze(1).to(data.device)
     padded = data.new_zeros(real.numel(), data.shape[1]).index_copy(0, places, data)
     mask = real.T.to(data.device)

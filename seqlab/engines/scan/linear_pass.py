@@ -70,7 +70,7 @@ class CompiledPass:
     ) -> tuple[Tensor, Tensor]:
         """See ``Pass.forward``."""
         factors, added, before = resolved(a), resolved(b), resolved(start).contiguous()
-        h, last = torch.empty(b.shape, dtype=b.dtype), torch.empty(start.shape, dtype=b.dtype)
+        h, last = (b.new_empty(t.shape) for t in (b, start))
         mask = None if mask is None else mask.contiguous()
         run = _described(factors, before, mask, reverse=reverse)
         run.b, run.b_b, run.b_t = added.data_ptr(), added.stride(0), added.stride(1)
@@ -85,7 +85,7 @@ class CompiledPass:
         """See ``Pass.backward``."""
         factors, before = resolved(a), resolved(start).contiguous()
         mask = None if mask is None else mask.contiguous()
-        d_a, d_b, d_start = (torch.empty(t.shape, dtype=h.dtype) for t in (h, h, start))
+        d_a, d_b, d_start = (h.new_empty(t.shape) for t in (h, h, start))
         run = _described(factors, before, mask, reverse=reverse)
         run.h, run.d_a, run.d_input, run.d_start = (
             t.data_ptr() for t in (h, d_a, d_b, d_start)

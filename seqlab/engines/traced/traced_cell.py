@@ -234,7 +234,8 @@ def _trace(
 
     # fixed values, not random ones: tracing must not move the generator of the run
     count = (len(inputs) + len(cotangents)) * 2 * width
-    numbers = torch.linspace(0.1, 0.9, count, dtype=torch.float32).view(-1, 2, width)
+    numbers = torch.linspace(0.1, 0.9, count, dtype=torch.float32, device="cpu")
+    numbers = numbers.view(-1, 2, width)
     arguments = [number.clone() for number in numbers]
     for argument in arguments[: len(inputs)]:
         argument.requires_grad_()
