@@ -148,5 +148,5 @@ def test_a_cell_whose_class_does_not_name_the_options_of_every_cell_takes_them(m
     monkeypatch.setattr(before_import, "options_of", lambda _: closed)
     given = {"where": "encoder.cell", "given": 1}
     before_import.check_options_unread("cell", "gru", {"dropout": 0.1, "zoneout": 0.1}, **given)
-    with pytest.raises(OptionError, match="has no option 'drop'"):
+    with pytest.raises(OptionError, match="no option 'drop': did you mean 'dropout'"):
         before_import.check_options_unread("cell", "gru", {"drop": 0.1}, **given)

@@ -74,9 +74,10 @@ def check_options_unread(
     if known is None:
         return
     options = dict(list(known.items())[given:])
+    names = (*options, *_FOR_ALL.get(kind, ()))
     for key in values:
-        if key not in (*options, *_FOR_ALL.get(kind, ())):
-            raise unknown_option(kind, name, key, options, where)
+        if key not in names:
+            raise unknown_option(kind, name, key, set(names), where)
     for key, value in values.items():
         if key not in options:
             continue
