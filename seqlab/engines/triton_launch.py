@@ -59,6 +59,50 @@ class Launcher:
             names = self.kernel.arg_names[len(arguments) :]
             self._known[key] = compiled, [given[name] for name in names]
 
+    def direct(
+        self, grid: tuple[int, ...], arguments: Sequence[Tensor | int], key: Hashable
+    ) -> Callable[..., object] | None:
+        """What launches it without a look at its arguments; None where it must be looked at them.
+
+        It may be given other numbers than these, if they are of 32 bits and not specialised on, and
+        other memory that begins at a multiple of ``ALIGNED`` bytes.
+        """
+        known = self._known.get(key)
+        if known is None or not ordinary(arguments):
+            return None
+        run, rest = known[0][(*grid, 1, 1)[:3]], known[1]
+        return lambda *given: run(*given, *rest)
+
+
+class Repeated:
+    """Launches of one kernel over the same memory, at many times.
+
+    Args:
+        launcher: the kernel.
+        grid: as for a launch; so are ``key`` and ``constants``.
+        key: what tells launches apart.
+        constants: the constants and Triton's options.
+    """
+
+    def __init__(
+        self, launcher: Launcher, grid: tuple[int, ...], key: Hashable,
+        constants: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self._launcher, self._grid, self._key = launcher, grid, key
+        self._constants = constants
+        self._run: Callable[..., object] | None = None
+        self._looks = 2  # at the first, which may make the code, and at the second
+
+    def __call__(self, arguments: Sequence[Tensor | int]) -> None:
+        """Launch it."""
+        if self._run is not None:
+            self._run(*arguments)
+            return
+        self._launcher(self._grid, arguments, self._key, lambda: self._constants)
+        if self._looks and isinstance(self._launcher, Launcher):
+            self._looks -= 1
+            self._run = self._launcher.direct(self._grid, arguments, self._key)
+
 
 def ordinary(arguments: Sequence[Tensor | int]) -> bool:
     """Whether all memory is aligned and all numbers are of 32 bits, as in nearly all launches."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from seqlab.engines.triton_launch import MOST_KINDS, Launcher, ordinary
+from seqlab.engines import triton_launch
+from seqlab.engines.triton_launch import MOST_KINDS, Launcher, Repeated, ordinary
 
 
 class Code:
@@ -84,3 +85,25 @@ def test_kinds_do_not_grow_without_end():
     launch(launcher, x, flag=MOST_KINDS)
     launch(launcher, x, flag=0)
     assert [way[0] for way in kernel.launched[-2:]] == [MOST_KINDS, "looked"]
+
+
+def test_launches_over_the_same_memory_are_looked_at_once(monkeypatch):
+    kernel, x = Kernel(Code), torch.zeros(8)
+    again = Repeated(Launcher(kernel), (4,), "key", {"SIZE": 8, "FLAG": True, "warps": 1})
+    again((x, 3))
+    monkeypatch.setattr(triton_launch, "ordinary", None)
+    for count in (5, 7):
+        again((x, count))
+    assert [(kind, given[1]) for kind, _, given, *_ in kernel.launched] == [
+        ("looked", 3), (True, 5), (True, 7),
+    ]  # fmt: skip
+    assert kernel.launched[2][1:] == ((4, 1, 1), (x, 7, True, 8))
+
+
+@pytest.mark.parametrize("code", [Code, None])
+def test_launches_over_memory_that_begins_anywhere_are_looked_at_each_time(code):
+    kernel, x = Kernel(code), torch.zeros(8)[1:] if code else torch.zeros(8)
+    again = Repeated(Launcher(kernel), (4,), "key", {"SIZE": 8, "FLAG": True, "warps": 1})
+    for count in (3, 5, 7):
+        again((x, count))
+    assert [kind for kind, *_ in kernel.launched] == ["looked"] * 3

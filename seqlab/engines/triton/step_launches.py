@@ -13,7 +13,7 @@ from seqlab.engines.traced.engine import Form, Masks
 from seqlab.engines.triton import row_kernels
 from seqlab.engines.triton.cell_kernels import REALS, StepKernels
 from seqlab.engines.triton.tiling import Place, divided, row_tiles, step_tiles
-from seqlab.engines.triton_launch import Launcher
+from seqlab.engines.triton_launch import Launcher, Repeated
 
 #: The kernels around a step's equations.
 ROW_KERNELS = {
@@ -93,6 +93,8 @@ class StepLaunches:
         self._mask = (x_TBG, 0, 0) if real is None else (real.view(torch.uint8), *real.stride())
         self._state = [*history, *own, *masks.zoneout]
         self.back: Back
+        #: By kernel, and by what it is made for where that is not all.
+        self._again: dict[Any, Any] = {}
         self._saved = saved
         self._inputs = (x_TBG, x_TBG.stride(0), x_TBG.stride(1), *made, _or(bias, x_TBG))
         self._rows, self._units = step_tiles(hidden, self.batch, place)
@@ -136,11 +138,15 @@ class StepLaunches:
             *self._inputs, *self._mask, _or(self.output, self.nothing), self.wide, vector,
             self._saved, *self._state, *self._times(t),
         )  # fmt: skip
-        self._launch(self.kernels.module[name], arguments, shown=shown)
+        self._launch(name, arguments, shown=shown)
 
-    def _launch(self, kernel: Launcher, arguments: tuple[Any, ...], *, shown: bool) -> None:
-        grid, key = self._grid(self.hidden), (*self._key, shown)
-        kernel(grid, arguments, key, lambda: {"GRADED": shown, **self._common})
+    def _launch(self, name: str, arguments: tuple[Any, ...], *, shown: bool) -> None:
+        again = self._again.get(name)
+        if again is None:
+            kernel, key = self.kernels.module[name], (*self._key, shown)
+            constants = {"GRADED": shown, **self._common}
+            again = self._again[name] = Repeated(kernel, self._grid(self.hidden), key, constants)
+        again(arguments)
 
     def normalise(self, product: int, t: int) -> None:
         """Normalise a product's gates."""
@@ -154,15 +160,25 @@ class StepLaunches:
     def _normalised(
         self, name: str, product: int, t: int, tensors: tuple[Tensor, ...], **constants: bool
     ) -> None:
+        found = self._again.get((name, product))
+        if found is None:
+            found = self._again[name, product] = self._to_normalise(name, product, constants)
+        again, sizes = found
+        again((*tensors, t, *sizes))
+
+    def _to_normalise(
+        self, name: str, product: int, constants: dict[str, bool]
+    ) -> tuple[Repeated, tuple[int, ...]]:
+        """The launches for one product, and the numbers after the time."""
         equations = self.kernels.equations
         first, last = (start * self.hidden for start in equations.starts[product : product + 2])
         rows, block, warps = row_tiles(last - first, self.batch, self._place)
         width = equations.gates * self.hidden
-        sizes = (t, self.batch, first, last - first, width, product, equations.products)
+        sizes = (self.batch, first, last - first, width, product, equations.products)
         tiles = {"ROWS": rows, "BLOCK": block, "REAL": self._fixed["REAL"], "num_warps": warps}
-        key = (*self._key, *sizes[3:5], equations.products, rows, block, *constants.values())
+        key = (*self._key, *sizes[2:4], equations.products, rows, block, *constants.values())
         grid = (divided(self.batch, rows),)
-        ROW_KERNELS[name](grid, (*tensors, *sizes), key, lambda: {**constants, **tiles})
+        return Repeated(ROW_KERNELS[name], grid, key, {**constants, **tiles}), sizes
 
     @property
     def mixes(self) -> bool:
@@ -187,9 +203,13 @@ class StepLaunches:
         self._narrow("narrowed", arguments, width, shown=self.output is not None)
 
     def _narrow(self, name: str, arguments: tuple[Any, ...], width: int, *, shown: bool) -> None:
-        constants = {"GRADED": shown, **self._zone, **self._fixed}
-        key = (*self._key, width, shown, *self._zone.values())
-        ROW_KERNELS[name](self._grid(width), arguments, key, lambda: constants)
+        again = self._again.get(name)
+        if again is None:
+            constants = {"GRADED": shown, **self._zone, **self._fixed}
+            key = (*self._key, width, shown, *self._zone.values())
+            again = Repeated(ROW_KERNELS[name], self._grid(width), key, constants)
+            self._again[name] = again
+        again(arguments)
 
     # -- backward ----------------------------------------------------------------------------
 
@@ -215,6 +235,11 @@ class StepLaunches:
             [like.new_empty(steps, batch, inner)] if equations.narrows else d_reduced,
         )  # fmt: skip
 
+    def go_back(self, back: Back) -> None:
+        """From now on launches are those of one way back."""
+        self.back = back
+        self._again.clear()  # the gradient of an output may lie anywhere
+
     def _shown(self, *, wanted: bool) -> tuple[Any, int, int]:
         """The output's gradient and its strides."""
         d_output = self.back.d_output
@@ -238,7 +263,7 @@ class StepLaunches:
             *self._times(t),
         )  # fmt: skip
         shown = shown and back.d_output is not None
-        self._launch(self.kernels.module[name], arguments, shown=shown)
+        self._launch(name, arguments, shown=shown)
 
     def normalise_back(self, product: int, t: int) -> None:
         """The gradients of a product's gates become those of the product."""

@@ -178,7 +178,7 @@ class StepLoop:
 
     def run_back(self, back: Back) -> None:
         """All steps back."""
-        self.launches.back = back
+        self.launches.go_back(back)
         with launching_on(self.read.x.device):
             for step in reversed(range(self.steps)):
                 self._step_back(self.steps - 1 - step if self.form.reverse else step, back)
