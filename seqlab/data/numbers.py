@@ -85,7 +85,7 @@ def series_with_gaps(
         with contextlib.suppress(ValueError, SyntaxError):
             found = written_list(entries)
         entries = entries.replace(",", " ").split() if found is None else found
-    array = _as_array(with_gaps(entries))
+    array = _as_array(_filled_steps(with_gaps(entries), channels))
     if array is None:
         return series(value, channels, column, where, index)
     given = np.isnan(array)
@@ -288,6 +288,20 @@ def with_gaps(entries: Any) -> Any:
     if isinstance(entries, (list, tuple)):
         return [with_gaps(entry) for entry in entries]
     return math.nan if is_missing(entries) else entries
+
+
+def _filled_steps(entries: Any, channels: int | None) -> Any:
+    """Steps that are missing as a whole, as so many missing numbers as others have.
+
+    >>> _filled_steps([[1.0, 2.0], math.nan], None)
+    [[1.0, 2.0], [nan, nan]]
+    """
+    rows = [e for e in entries if isinstance(e, list)] if isinstance(entries, list) else []
+    width = len(rows[0]) if rows else (channels or 1)
+    if not isinstance(entries, list) or (not rows and width == 1):
+        return entries
+    gap = [math.nan] * width
+    return [list(gap) if isinstance(e, float) and math.isnan(e) else e for e in entries]
 
 
 def is_missing(entry: Any) -> bool:

@@ -155,6 +155,17 @@ def test_missing_numbers_are_masked_or_refused(per):
         fit_processor(spec(per=per), rows)
 
 
+@pytest.mark.parametrize("gap", [[None, [1.0, 5.0]], ["NA", [1.0, 5.0]], [NAN, [1.0, 5.0]]])
+def test_a_step_may_be_missing_as_a_whole(gap):
+    rows = [{"x": [1.0, 2.0], "y": gap}, {"x": [1.0, 2.0], "y": [None, None]}]
+    processor = fit_processor(spec(per="step", missing="mask"), rows)
+    first, second = (processor.encode(row).target for row in rows)
+    assert np.isnan(first[0]).all()
+    assert first[1].tolist() == [1, 5]
+    assert np.isnan(second).all()
+    assert second.shape == (2, 2)
+
+
 def test_static_values_and_categories_are_one_entry_a_row():
     data = spec()
     data["features"] |= {
