@@ -71,6 +71,11 @@ def test_model_runs_and_sizes_follow_from_the_data(asymmetric):
             OptionError,
             r"encoder.*none",
         ),
+        (
+            encoder("stacked", {"name": "bidirectional", "merge_mode": {"name": "sum", "x": 1}}),
+            OptionError,
+            r"^encoder\.wrappers\[1\]\.merge_mode: merge 'sum' has no option 'x'",
+        ),
         (encoder({"merge_mode": "sum"}), OptionError, r"encoder\.wrappers\[0\]: the key 'name'"),
         (encoder() | {"wrappers": "bidirectional"}, ConfigError, r"encoder\.wrappers: expected a"),
         (encoder() | {"wraper": []}, ConfigError, r"encoder\.wraper: unknown key, did you mean 'w"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seqlab.construct import construct, split_spec
+from seqlab.construct import accepted_options, construct, split_spec
 from seqlab.errors import OptionError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import InitialState, Recurrent
@@ -69,7 +70,14 @@ class LayerFactory:
             cell = construct("cell", self.cell, input_size, where=self.where)
             return Recurrent(cell, engine=self.engine, initial_state=self.initial_state)
         *inner, outer = self.wrappers
-        return outer.build(self._with(self.cell, tuple(inner)), input_size)
+        try:
+            return outer.build(self._with(self.cell, tuple(inner)), input_size)
+        except OptionError as error:
+            key = re.split(r"[.\[:]", str(error), maxsplit=1)[0]
+            if key not in accepted_options(type(outer)):
+                raise
+            place = f"{self.where.removesuffix('cell')}wrappers[{len(inner)}]"
+            raise OptionError(f"{place}.{error}") from error
 
     def with_cell(self, spec: Mapping[str, Any]) -> LayerFactory:
         """The same form with another cell: its options over this one's, or all new with a name."""
