@@ -13,6 +13,7 @@ from seqlab import registry
 from seqlab.data.data_spec import ColumnSpec, DataSpec
 from seqlab.data.numbers import row_of_numbers
 from seqlab.data.part import NEXT
+from seqlab.data.ragged import Ragged
 from seqlab.data.raw_columns import accepted_lists, token_lists
 from seqlab.heads.metrics import Outcome
 from seqlab.heads.schemes import chunk_labels
@@ -134,8 +135,10 @@ def _baseline(
     if target.kind == "values":
         series = series_before(spec, target)
         if series is not None:
-            return {"name": "last value", **last_value(test, series, target.column)}
-        return {"name": "mean of the training rows", **mean_value(train, test, target.column)}
+            values = last_value(test, series, target.column)
+            return {"name": "last value", **values} if values else {}
+        values = mean_value(train, test, target.column, **target.options)
+        return {"name": "mean of the training rows", **values} if values else {}
     return {}
 
 
@@ -160,21 +163,36 @@ def last_value(test: Rows, series: str, target: str) -> dict[str, float]:
     return _errors(guesses, gold)
 
 
-def mean_value(train: Rows, test: Rows, target: str) -> dict[str, float]:
-    """The errors of always answering the mean of the training rows.
+def mean_value(train: Rows, test: Rows, column: str, **options: Any) -> dict[str, float]:
+    """The errors of always answering the mean of the training rows, or of their steps.
+
+    Args:
+        train: rows to take the mean of.
+        test: rows to measure.
+        column: of numbers, read as the target ``values`` reads them.
+        **options: those of the target; what is missing counts nowhere.
 
     >>> mean_value([{"y": 1}, {"y": "3"}], [{"y": 2}, {"y": 5}], "y")
     {'mae': 1.5, 'rmse': 2.1213203435596424}
     """
-    mean = np.mean([_numbers(row[target]) for row in train], axis=0).tolist()
-    gold = [_numbers(row[target]) for row in test]
-    return _errors([mean] * len(gold), gold)
+    target = registry.get("target", "values")(column, **options)
+    learnt, held = ([row[column] for row in rows] for rows in (train, test))
+    target.fit(lambda: [(learnt, str)])
+    known, gold = (target.encode(values, str) for values in (learnt, held))
+    if isinstance(known, Ragged):
+        known, gold = known.values, gold.values
+    real = ~np.isnan(known)
+    mean = np.where(real, known, 0.0).sum(0, dtype=np.float64) / np.maximum(real.sum(0), 1)
+    return _errors(np.broadcast_to(mean, gold.shape), gold)
 
 
 def _numbers(value: Any) -> list[float]:
-    return row_of_numbers(value, None, "", str, 0)
+    return row_of_numbers(value, None, "", str, 0, gaps=True)
 
 
-def _errors(guesses: Sequence[list[float]], gold: Sequence[list[float]]) -> dict[str, float]:
+def _errors(guesses: Any, gold: Any) -> dict[str, float]:
     errors = np.array(guesses) - np.array(gold)
+    errors = errors[~np.isnan(errors)]
+    if not errors.size:
+        return {}
     return {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt((errors**2).mean()))}

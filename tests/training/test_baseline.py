@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 from seqlab.data.data_spec import DataSpec
-from seqlab.training.baseline import baselines, majority_class, most_frequent_tags
+from seqlab.training.baseline import (
+    baselines,
+    majority_class,
+    mean_value,
+    most_frequent_tags,
+)
 from seqlab.types import TargetInfo
 
 
@@ -56,3 +61,17 @@ def test_lists_written_as_text_are_read_as_the_model_reads_them():
     assert most_frequent_tags(train, train, "w", "t", ("X", "Y"))["accuracy"] == 1.0
     with_chunks = [{"w": "['a', 'b']", "t": "['B-X', 'O']"}]
     assert most_frequent_tags(with_chunks, with_chunks, "w", "t", ("O", "B-X"))["span_f1"] == 1.0
+
+
+def test_the_mean_of_steps_with_some_missing():
+    rows = [{"y": [[1.0, 10.0], None]}, {"y": [[3.0, None], [5.0, 14.0], [3.0, 12.0]]}]
+    test = [{"y": [[2.0, 12.0]]}, {"y": [None, [4.0, None]]}]
+    found = mean_value(rows, test, "y", per="step", missing="mask")
+    assert found == {"mae": pytest.approx(2 / 3), "rmse": pytest.approx((2 / 3) ** 0.5)}
+    assert mean_value([{"y": [1.0, None]}], [{"y": [None, None]}], "y", missing="mask") == {}
+    data = DataSpec.from_mapping(
+        {"features": {"x": {"kind": "numeric"}},
+         "target": {"column": "y", "kind": "values", "per": "step", "missing": "mask"}}
+    )  # fmt: skip
+    info = TargetInfo("step_values", 2)
+    assert baselines(data, rows, test, info)[0]["name"] == "mean of the training rows"
