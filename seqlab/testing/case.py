@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqlab import registry
 from seqlab.cells.base import Cell
-from seqlab.errors import OptionError, UnknownNameError
+from seqlab.errors import OptionError, SeqlabError, UnknownNameError
 from seqlab.layers.base import Layer
 from seqlab.layers.recurrent import Recurrent
 from seqlab.testing.sample import normal, seeded, shaken
@@ -77,6 +77,10 @@ class LayerCase(Case):
         """
         raise NotImplementedError
 
+    def is_choosy(self) -> bool:
+        """Whether it refuses some numbers of input features, as it may."""
+        return False
+
     def encoder_spec(self, name: str) -> dict[str, Any]:
         """The ``encoder`` node of a config that has the part in it, registered as ``name``."""
         raise NotImplementedError
@@ -111,13 +115,34 @@ class CellCase(LayerCase):
 
     @property
     def width(self) -> int:
-        """D."""
-        return int(self.options.get("input_size", INPUT_WIDTH))
+        """D: as asked for, or the first that the cell takes of 3, 6 and 4."""
+        return self._sizes[0]
 
     @property
     def hidden(self) -> int:
-        """H."""
-        return int(self.options.get("hidden_size", 5))
+        """H: as asked for, or 5; D where the cell needs both to be equal."""
+        return self._sizes[1]
+
+    @functools.cached_property
+    def _sizes(self) -> tuple[int, int]:
+        width, hidden = (self.options.get(name) for name in ("input_size", "hidden_size"))
+        pairs = [
+            (int(d), int(h))
+            for d in ((INPUT_WIDTH, 2 * INPUT_WIDTH, 4) if width is None else (width,))
+            for h in ((5, d) if hidden is None else (hidden,))
+        ]
+        return next((pair for pair in pairs if self._can_be(*pair)), pairs[0])
+
+    def _can_be(self, width: int, hidden: int) -> bool:
+        """Whether the cell takes these sizes; what else may be wrong is for the checks to say."""
+        with seeded(0):
+            try:
+                self.part(width, hidden, **self.cell_options)
+            except SeqlabError:
+                return False
+            except Exception:  # noqa: BLE001  # an author's
+                return True
+        return True
 
     @property
     def cell_options(self) -> dict[str, Any]:
@@ -144,6 +169,10 @@ class CellCase(LayerCase):
         """See ``LayerCase``."""
         options = {**self.options, "hidden_size": size}
         return CellCase(self.part, options).layer(scale=size**-0.5)
+
+    def is_choosy(self) -> bool:
+        """See ``LayerCase``."""
+        return not all(self._can_be(width, self.hidden) for width in (1, 5, 64))
 
     def spec(self, name: str) -> dict[str, Any]:
         """The cell's node of a config."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from seqlab import registry
 from seqlab.construct import accepted_options, construct
-from seqlab.errors import SeqlabError
+from seqlab.errors import OptionError, SeqlabError
 from seqlab.layers.base import Layer
 from seqlab.testing.case import BATCH, STEPS, CellCase, LayerCase, WrapperCase, registered
 from seqlab.testing.check_table import Check, Table
@@ -80,6 +80,8 @@ def _in_wrapper(case: CellCase, *, name: str) -> Numbers:
         try:
             layer = LayerFactory(case.spec(cell_name), (wrapper,), engine="loop")(width)
         except SeqlabError as error:
+            if case.is_choosy():
+                raise Skip(f"not built as wide as wrapper '{name}' needs it: {error}") from error
             raise Failure(f"wrapper '{name}' refuses the cell: {error}") from error
     return runs_whole(layer, f"in wrapper '{name}'")
 
@@ -106,7 +108,12 @@ def _under_head(case: LayerCase, *, name: str) -> Numbers:
     task = make_task(first_kind(registry.get("head", name).needs))
     with registered(case.kind, case.part) as part_name:
         head = {"name": name, **small_head(registry.get("head", name), {})}
-        model = make_model(task, case.encoder_spec(part_name), head)
+        try:
+            model = make_model(task, case.encoder_spec(part_name), head)
+        except OptionError as error:
+            if case.is_choosy():
+                raise Skip(f"not built as wide as head '{name}' needs it: {error}") from error
+            raise
     return learn(model, task)
 
 
