@@ -10,26 +10,11 @@ import torch
 from seqlab.cells.base import leaves
 from seqlab.engines.calls import coming_calls
 from seqlab.engines.compiled.engine import CompiledEngine
-from seqlab.engines.settled import Settled, undisturbed
+from seqlab.engines.settled import undisturbed
 from seqlab.engines.traced import variants
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 SIZES = ((1, 1, 37, 33), (1, 1, 16, 16), (1, 30, 5, 33), (70, 3, 33, 64), (5, 1, 1, 1))
-
-
-@pytest.fixture(name="straight")
-def _straight(monkeypatch):
-    """For each call or step, whether it went straight to the engine."""
-    seen = []
-    once = Settled.find
-
-    def find(self, *args, **options):
-        call = once(self, *args, **options)
-        seen.append(call is not None)
-        return call
-
-    monkeypatch.setattr(Settled, "find", find)
-    return seen
 
 
 def layer_of(name, features, hidden, **options):

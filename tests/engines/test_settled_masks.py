@@ -5,22 +5,7 @@ from __future__ import annotations
 import pytest
 import seqlab
 import torch
-from seqlab.engines.settled import Settled
 from test_settled import layer_of, long_way, same
-
-
-@pytest.fixture(name="straight")
-def _straight(monkeypatch):
-    """For each call, whether it went straight to the engine."""
-    seen, once = [], Settled.find
-
-    def find(self, *args, **options):
-        call = once(self, *args, **options)
-        seen.append(call is not None)
-        return call
-
-    monkeypatch.setattr(Settled, "find", find)
-    return seen
 
 
 @pytest.mark.parametrize("masked_output", ["zeros", "carry"])
